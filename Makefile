@@ -1,0 +1,60 @@
+# Everything that is done with this source tree; `make` alone lists it.
+# ARGS is passed on: make test ARGS="-k timeline"
+
+PYTHON ?=
+ARGS ?=
+BIN := .venv/bin
+READY := .venv/.ready
+
+.DEFAULT_GOAL := help
+.PHONY: help demo serve test check format docs chaos bench migration constraints clean
+
+help: ## List the targets
+	@sed -n 's/^\([a-z]*\):.*## \(.*\)/\1\t\2/p' Makefile | while IFS='	' read -r target what; do \
+		printf '  make %-12s %s\n' "$$target" "$$what"; done
+
+demo: $(READY) ## Show clusterm at work, on this machine alone
+	@$(BIN)/clusterm demo $(ARGS)
+
+serve: $(READY) ## Run the service
+	@$(BIN)/clusterm serve $(ARGS)
+
+test: $(READY) ## Run all tests
+	$(BIN)/pytest -n logical --dist loadscope $(ARGS)
+
+check: $(READY) ## Check style, types, imports, migrations and docs
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy src tests migrations scripts benchmarks
+	$(BIN)/lint-imports
+	$(BIN)/python scripts/generate_docs.py --check
+	$(BIN)/pytest -q tests/test_migrations.py tests/test_docs.py
+
+format: $(READY) ## Put the code in the house's format
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+docs: $(READY) ## Generate the reference out of the code
+	$(BIN)/python scripts/generate_docs.py
+
+chaos: $(READY) ## Kill processes at random in 50 rounds of real jobs, and check what must hold whatever dies
+	$(BIN)/python tests/chaos.py $(ARGS)
+
+bench: $(READY) ## Measure the speed, side by side with the same work done without clusterm
+	@$(BIN)/python benchmarks/bench.py $(ARGS)
+
+migration: $(READY) ## Write a migration for the tables as they are now: make migration m="add ..."
+	@$(BIN)/python scripts/new_migration.py "$(m)"
+	@$(BIN)/ruff check --quiet --fix migrations
+	@$(BIN)/ruff format --quiet migrations
+
+constraints: ## Pin the newest version of every package in constraints.txt
+	@PYTHON="$(PYTHON)" sh scripts/pin_constraints.sh
+
+clean: ## Remove everything that make made
+	rm -rf .venv .mypy_cache .pytest_cache .ruff_cache .import_linter_cache .hypothesis build dist
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +
+
+$(READY): constraints.txt pyproject.toml
+	@PYTHON="$(PYTHON)" sh scripts/setup_venv.sh
+	@touch $@

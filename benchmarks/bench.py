@@ -1,0 +1,81 @@
+"""Measure the speed of clusterm, beside that of the same work done without it.
+
+It takes about two minutes, and wants a machine that has nothing else to do.
+"""
+
+import argparse
+import os
+import platform
+import signal
+import sqlite3
+import sys
+from collections.abc import Iterator, Sequence
+from contextlib import closing
+from importlib.metadata import version
+from typing import Final, NoReturn
+
+from measurements import Finding, measure_ansible, measure_followers, measure_history, measure_large_job
+from rich.console import Console
+from rich.table import Table
+from service import Broken
+
+_MEASUREMENTS: Final = (measure_large_job, measure_ansible, measure_followers, measure_history)
+_PACKAGES: Final = ("clusterm", "ansible-core", "fastapi", "uvicorn", "sqlalchemy", "pydantic", "orjson")
+_PIPE_WIDTH: Final = 1000  # columns, where nothing is to be wrapped
+
+
+def main() -> int:
+    """Measure everything, print it, and return the exit status."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--strict", action="store_true", help="exit with status 1 if a target is missed")
+    strict: bool = parser.parse_args().strict
+    signal.signal(signal.SIGINT, _interrupt)
+    signal.signal(signal.SIGTERM, _interrupt)
+    before = os.getloadavg()[0]
+    try:
+        findings = list(_measure())
+    except KeyboardInterrupt:
+        return 128 + signal.SIGINT
+    except Broken as reason:
+        print(f"bench: {reason}", file=sys.stderr)
+        return 1
+    console = Console(width=None if sys.stdout.isatty() else _PIPE_WIDTH, highlight=False)
+    console.print(_table(findings))
+    console.print(f"\n{_environment()}; load {before:.1f} before, {os.getloadavg()[0]:.1f} after")
+    return int(strict and not all(finding.reached for finding in findings))
+
+
+def _measure() -> Iterator[Finding]:
+    """Yield all findings, and tell of each on stderr, for they take their time."""
+    for measure in _MEASUREMENTS:
+        with closing(measure()) as findings:
+            for finding in findings:
+                print(f"{finding.what}: {finding.measured}", file=sys.stderr, flush=True)
+                yield finding
+
+
+def _interrupt(*_: object) -> NoReturn:
+    """Stop and clean up, which is not to be interrupted once more."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)
+    raise KeyboardInterrupt
+
+
+def _table(findings: Sequence[Finding]) -> Table:
+    table = Table("WHAT", "MEASURED", "COMPARED WITH", "TARGET", "", box=None, pad_edge=False)
+    for finding in findings:
+        verdict = ("ok" if finding.reached else "[red]MISSED[/red]") if finding.target else ""
+        table.add_row(finding.what, finding.measured, finding.compared, finding.target, verdict)
+    return table
+
+
+def _environment() -> str:
+    packages = ", ".join(f"{name} {version(name)}" for name in _PACKAGES)
+    return (
+        f"{os.cpu_count()} cores, {platform.system()} {platform.release()}, "
+        f"Python {platform.python_version()}, SQLite {sqlite3.sqlite_version}, {packages}"
+    )
+
+
+if __name__ == "__main__":
+    sys.exit(main())

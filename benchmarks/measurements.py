@@ -1,0 +1,215 @@
+"""What is measured. Each function starts what it needs, and yields what it finds."""
+
+import json
+import statistics
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import Any, Final
+
+import history
+from followers import follow
+from service import LONGEST_HISTORY, Broken, Clusterm, clean_environment, clusterm
+
+from clusterm.executor.plan import find_executable, inventory
+from clusterm.schemas import Job, Node
+from clusterm.settings import MIB, AnsibleSettings
+
+_HERE: Final = Path(__file__).parent
+_CHARACTERS: Final = 250
+
+
+@dataclass(frozen=True)
+class Finding:
+    """One line of the result.
+
+    Attributes:
+        what: what was measured.
+        measured: its figure.
+        compared: what stands beside it, with its figure.
+        target: what the figure should be, where there is such a thing.
+        reached: whether it is.
+    """
+
+    what: str
+    measured: str
+    compared: str = ""
+    target: str = ""
+    reached: bool = True
+
+
+Findings = Generator[Finding, None, None]
+
+
+def measure_large_job() -> Findings:
+    """Measure a job as large as one of ten nodes gets, reading its log back whole, and the memory for all this."""
+    lines = 15_000
+    with clusterm(program=[str(_HERE / "memory_route.py")]) as service:
+        alone = service.use_printer(lines=lines, characters=_CHARACTERS)
+        service.start()
+        executor = max(_memory_of_executor(service))
+        through, bare = _medians(5, service.run, lambda: _run(alone, service.root))
+        service.check_lines(lines)
+        yield Finding(
+            f"job of {lines:,} lines x {_CHARACTERS} characters",
+            _seconds(through),
+            f"the same program into a file: {_seconds(bare)}",
+            "adds < 2 s",
+            through - bare < 2,
+        )
+
+        whole = service.read("/info/job/last")
+        service.put("/memory", whole)
+        stored, kept = _medians(15, lambda: service.read("/info/job/last"), lambda: service.read("/memory"))
+        yield Finding(
+            f"GET /info/job/last of it, {len(whole) / MIB:.1f} MiB",
+            _milliseconds(stored),
+            f"the same bytes from memory: {_milliseconds(kept)}",
+            "< 6 x",
+            stored < 6 * kept,
+        )
+
+        peak = _peak_memory(service.pid)
+        yield Finding("memory of the service, the most so far", _mebibytes(peak), "", "< 150 MiB", peak < 150 * MIB)
+        yield Finding("memory of the executor, the most", _mebibytes(executor))
+
+
+def measure_ansible() -> Findings:
+    """Measure a real playbook through clusterm and without, with the same inventory and extra vars."""
+    with clusterm() as service:
+        service.ansible["playbook_location"] = str(_HERE / "playbooks")
+        service.start()
+        job = service.begin()
+        alone = _ansible_alone(service, job)
+        for _ in service.until_ended(job):
+            pass
+        # As clusterm's host groups need it; without it there would be one more line, a warning.
+        settings = {"ANSIBLE_TRANSFORM_INVALID_GROUP_CHARS": "ignore"}
+        through, bare = _medians(3, service.run, lambda: _run(alone, service.root, settings))
+        lines = len((service.root / "output").read_bytes().splitlines())
+        service.check_lines(lines)
+    yield Finding(
+        f"job of {lines:,} lines from ansible",
+        _seconds(through),
+        f"ansible-playbook into a file: {_seconds(bare)}",
+        "adds < 5 % + 1 s",
+        through < 1.05 * bare + 1,
+    )
+
+
+def measure_followers() -> Findings:
+    """Measure how long a line takes from where it is printed to those who follow the log."""
+    lines = 250
+    with clusterm() as service:
+        service.use_printer(lines=lines, characters=_CHARACTERS, per_second=50)
+        service.start()
+        for count in (1, 20):
+            percentiles = [statistics.quantiles(follow(service, count, lines), n=100) for _ in range(3)]
+            p50, p99 = (statistics.median(each[percent - 1] for each in percentiles) for percent in (50, 99))
+            yield Finding(
+                f"line to {count} follower{'s' if count > 1 else ''}, at 50 lines a second",
+                f"p50 {_milliseconds(p50)}, p99 {_milliseconds(p99)}",
+                "",
+                "p99 < 300 ms",
+                p99 < 0.3,
+            )
+
+
+def measure_history() -> Findings:
+    """Measure the same reads with a short history and a long one, and the command that shows the timeline."""
+    with clusterm() as short, clusterm() as long:
+        for service, jobs in ((short, 10), (long, LONGEST_HISTORY)):
+            history.fill(service, jobs)
+            service.start()
+        # No more jobs are asked for than the short history has, so that both answers have one size.
+        for path in ("/info/job/last", "/info/jobs/timeline", "/info/jobs?limit=10", "/info/nodes"):
+            of_short, of_long = _medians(50, partial(short.read, path), partial(long.read, path))
+            yield Finding(
+                f"GET {path} with {LONGEST_HISTORY:,} jobs of history",
+                _milliseconds(of_long),
+                f"with 10 jobs: {_milliseconds(of_short)}",
+                "< 1.5 x",
+                of_long < 1.5 * of_short,
+            )
+        command = [str(Path(sys.executable).with_name("clusterctl")), "--url", str(long.url), "timeline"]
+        timeline, nothing = _medians(
+            11, lambda: _run(command, long.root), lambda: _run([sys.executable, "-c", "pass"], long.root)
+        )
+    yield Finding(
+        "clusterctl timeline",
+        _seconds(timeline),
+        f"Python alone: {_seconds(nothing)}",
+        "< 0.35 s",
+        timeline < 0.35,
+    )
+
+
+def _medians(times: int, *actions: Callable[[], object]) -> Sequence[float]:
+    """Do the actions in turn, once to warm up and then so many times, and return the median seconds of each."""
+    taken: list[list[float]] = [[] for _ in actions]
+    for _ in range(1 + times):
+        for seconds, action in zip(taken, actions, strict=True):
+            began = time.perf_counter()
+            action()
+            seconds.append(time.perf_counter() - began)
+    return [statistics.median(seconds[1:]) for seconds in taken]
+
+
+def _run(command: Sequence[str], directory: Path, environment: Mapping[str, str] | None = None) -> None:
+    """Run a command that writes into the file `output` of a directory."""
+    with (directory / "output").open("wb") as output:
+        subprocess.run(
+            command,
+            stdin=subprocess.DEVNULL,
+            stdout=output,
+            stderr=subprocess.STDOUT,
+            cwd=directory,
+            env=clean_environment() | dict(environment or {}),
+            check=True,
+        )
+
+
+def _ansible_alone(service: Clusterm, job: Any) -> list[str]:
+    """Return the command that runs ansible as a job does, but alone."""
+    ansible = AnsibleSettings.model_validate(service.ansible)
+    nodes = [Node.model_validate(node) for node in service.get("/info/nodes").values()]
+    inventory_file, extra_vars_file = service.root / "inventory.json", service.root / "extra_vars.json"
+    inventory_file.write_text(json.dumps(inventory(Job.model_validate(job), nodes, ansible)))
+    extra_vars_file.write_text(ansible.extra_variables)
+    executable = find_executable(ansible.executable)
+    if executable is None:
+        raise Broken(f"{ansible.executable} was not found")
+    playbook = str(ansible.playbook_location / ansible.configure_playbook)
+    return [executable, "--inventory", str(inventory_file), "--extra-vars", f"@{extra_vars_file}", playbook]
+
+
+def _memory_of_executor(service: Clusterm) -> Iterator[int]:
+    """Run a job, and yield at each look the most memory that its executor had so far."""
+    for _ in service.until_ended(service.begin()):
+        for executor in service.executors():
+            try:
+                yield _peak_memory(executor.pid)
+            except (OSError, KeyError):
+                continue  # it has just ended
+
+
+def _peak_memory(pid: int) -> int:
+    """Return the most bytes of memory that a process had so far (Linux, proc(5))."""
+    status = dict(line.split(":", 1) for line in Path(f"/proc/{pid}/status").read_text().splitlines())
+    return int(status["VmHWM"].split()[0]) * 1024
+
+
+def _seconds(seconds: float) -> str:
+    return f"{seconds:.2f} s"
+
+
+def _milliseconds(seconds: float) -> str:
+    return f"{1000 * seconds:.3g} ms"
+
+
+def _mebibytes(size: int) -> str:
+    return f"{size / MIB:.0f} MiB"

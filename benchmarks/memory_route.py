@@ -1,0 +1,33 @@
+"""clusterm with one more route, `/memory`, that answers from memory what was PUT there."""
+
+from unittest.mock import patch
+
+from fastapi import FastAPI, Request, Response
+
+from clusterm.__main__ import main
+from clusterm.app import create_app
+from clusterm.configuration import Configuration
+from clusterm.store.engine import Store
+
+
+def create_app_with_memory(store: Store, configuration: Configuration) -> FastAPI:
+    """Put the service together, and add the route."""
+    app = create_app(store, configuration)
+    kept = b""
+
+    @app.put("/memory")
+    async def put_memory(request: Request) -> Response:
+        nonlocal kept
+        kept = await request.body()
+        return Response()
+
+    @app.get("/memory")
+    def get_memory() -> Response:
+        return Response(kept, media_type="application/json")
+
+    return app
+
+
+if __name__ == "__main__":
+    with patch("clusterm.serve.create_app", create_app_with_memory):
+        main()

@@ -1,0 +1,151 @@
+"""Generate the reference in docs/reference out of the code; with --check only tell which of it is stale.
+
+In each file the part between two marks is generated. What is above them is written by hand.
+"""
+
+import inspect
+import re
+import sys
+import tempfile
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from enum import StrEnum
+from pathlib import Path
+from typing import Any, Final
+
+import typer.core
+import typer.main
+from reference_markdown import default_of, one_line, table, type_of
+from reference_of_rest import rest
+
+import clusterctl.app
+import clusterm.__main__
+from clusterm import states
+from clusterm.app import create_app
+from clusterm.configuration import Configuration
+from clusterm.settings import Settings
+from clusterm.store.engine import Store
+from clusterm.store.migrations import migrate
+
+REFERENCE: Final = Path(__file__).parents[1] / "docs" / "reference"
+
+_BEGIN: Final = "<!-- What follows is generated out of the code by `make docs`: change it there. -->\n"
+_END: Final = "<!-- End of what is generated. -->\n"
+
+
+def main(arguments: Sequence[str]) -> int:
+    """Write the files that are stale, or with --check only name them, and return the exit status."""
+    if arguments not in ([], ["--check"]):
+        print("usage: generate_docs.py [--check]", file=sys.stderr)
+        return 2
+    found = dict(stale(REFERENCE))
+    for file, text in found.items():
+        if arguments:
+            print(f"docs/reference/{file.name} is stale: run `make docs`", file=sys.stderr)
+        else:
+            file.write_text(text)
+            print(f"docs/reference/{file.name} is written anew")
+    return 1 if arguments and found else 0
+
+
+def stale(reference: Path) -> Iterator[tuple[Path, str]]:
+    """Yield the files that are not what the code says, and what they should be."""
+    for name, generate in _GENERATED.items():
+        file = reference / name
+        present = file.read_text()
+        above, begin, rest_of_file = present.partition(_BEGIN)
+        _, end, below = rest_of_file.partition(_END)
+        text = re.sub(r"\n{3,}", "\n\n", "\n".join(generate())).strip("\n")
+        if present != (wanted := f"{above}{begin or _BEGIN}\n{text}\n\n{end or _END}{below}"):
+            yield file, wanted
+
+
+def configuration() -> Iterator[str]:
+    """Describe every setting."""
+    for section, field in Settings.model_fields.items():
+        model: Any = field.annotation
+        yield from ("", f"## {section}", "", one_line(model.__doc__), "")
+        yield from table(
+            ("key and environment", "type", "default", "meaning"),
+            (_setting(section, key, schema) for key, schema in model.model_json_schema()["properties"].items()),
+        )
+
+
+def cli() -> Iterator[str]:
+    """Describe every command of both programs."""
+    for app in (clusterctl.app.app, clusterm.__main__.cli):
+        root = typer.main.get_command(app)
+        yield from _command(root, str(root.name), level=2)
+
+
+def names() -> Iterator[str]:
+    """Describe the names in answers, with the comments beside them."""
+    for kind in vars(states).values():
+        if isinstance(kind, type) and issubclass(kind, StrEnum) and kind is not StrEnum:
+            # EventName becomes Event name.
+            title = re.sub(r"(?<=[a-z])(?=[A-Z])", " ", kind.__name__).capitalize()
+            yield from ("", f"## {title}", "", one_line(kind.__doc__ or ""), "")
+            comments = re.findall(r'^ {4}\w+ = "([^"]+)"(?:  # (.+))?$', inspect.getsource(kind), re.MULTILINE)
+            yield from table(("name", "meaning"), ((f"`{name}`", comment) for name, comment in comments))
+
+
+def rest_api() -> Iterator[str]:
+    """Describe the REST API."""
+    return rest(openapi())
+
+
+def openapi() -> dict[str, Any]:
+    """Return the OpenAPI document of a service."""
+    with tempfile.TemporaryDirectory() as directory:
+        store = Store(f"sqlite:///{Path(directory) / 'clusterm.db'}")
+        migrate(store)
+        document = create_app(store, Configuration(store, None, Settings())).openapi()
+        store.close()
+    return document
+
+
+_GENERATED: Final[Mapping[str, Callable[[], Iterator[str]]]] = {
+    "cli.md": cli,
+    "configuration.md": configuration,
+    "names.md": names,
+    "rest.md": rest_api,
+}
+
+
+def _setting(section: str, key: str, schema: dict[str, Any]) -> Sequence[str]:
+    """Return a row on a setting. A default that depends on the user is not in the schema but described."""
+    meaning, _, described = schema["description"].partition(" Default: ")
+    default = default_of(schema) or described.removesuffix(".")
+    variable = f"CLUSTERM_{section}__{key}".upper()
+    return f"`{section}.{key}`<br>`{variable}`", type_of(schema), default, meaning
+
+
+def _command(command: Any, path: str, *, level: int) -> Iterator[str]:
+    context = typer.Context(command, info_name=path)
+    yield from ("", f"{'#' * level} {path}")
+    for paragraph in inspect.cleandoc(command.help).split("\n\n"):
+        yield from ("", one_line(paragraph))
+    yield from ("", "```", " ".join([path, *command.collect_usage_pieces(context)]), "```", "")
+    yield from table(
+        ("argument or option", "meaning"),
+        [shown for each in command.params if (shown := _parameter(each, context))],
+    )
+    if command.epilog:
+        yield from ("", command.epilog)
+    for subcommand in getattr(command, "commands", {}).values():
+        if not subcommand.hidden:
+            yield from _command(subcommand, f"{path} {subcommand.name}", level=min(level + 1, 4))
+
+
+def _parameter(parameter: Any, context: typer.Context) -> tuple[str, str] | None:
+    """Return what --help says of a parameter; None if it keeps quiet about it."""
+    record = parameter.get_help_record(context)
+    if record is None:
+        return None
+    name, meaning = record
+    if isinstance(parameter, typer.core.TyperArgument):
+        name = parameter.metavar or parameter.name
+    return f"`{name}`", meaning
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

@@ -1,0 +1,64 @@
+"""Tables, and JSON schemas in words, for the generated reference."""
+
+import json
+import re
+from collections.abc import Iterable, Iterator, Sequence
+from typing import Any, Final
+
+Schema = dict[str, Any]
+
+REF: Final = "#/components/schemas/"
+
+_BOUNDLESS: Final = 10**9
+"""A limit so high that nobody meets it needs no mention."""
+
+
+def table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> Iterator[str]:
+    """Write a table without the columns that have nothing in them; nothing if there are no rows."""
+    cells = [[one_line(value).replace("|", r"\|") for value in row] for row in rows]
+    kept = [column for column in range(len(head)) if any(row[column] for row in cells)]
+    if kept:
+        for row in (head, ["---"] * len(head), *cells):
+            yield "| " + " | ".join(row[column] for column in kept) + " |"
+
+
+def type_of(schema: Schema) -> str:
+    """Say what a value is, with links to the objects."""
+    if "$ref" in schema:
+        name = title_of(schema["$ref"].removeprefix(REF))
+        return f"[{name}](#{name.lower().replace(' ', '-')})"
+    if "anyOf" in schema:
+        return " or ".join(type_of(each) for each in schema["anyOf"])
+    kind = schema.get("type", "any")
+    if kind == "array":
+        kind += f" of {type_of(schema['items'])}"
+    elif isinstance(schema.get("additionalProperties"), dict):
+        kind += f" of {type_of(schema['additionalProperties'])}"
+    elif schema.get("format") == "date-time":
+        kind = "time"
+    return f"{kind} {_bounds(schema)}".strip()
+
+
+def default_of(schema: Schema) -> str:
+    """Write the default of a value; nothing if it has none, or null."""
+    return "" if schema.get("default") is None else f"`{json.dumps(schema['default'], ensure_ascii=False)}`"
+
+
+def title_of(name: str) -> str:
+    """Name an object as people would: pydantic calls a page of jobs Page_Job_."""
+    page = re.fullmatch(r"Page_(\w+)_", name)
+    return f"Page of {page[1]}" if page else name
+
+
+def one_line(text: str) -> str:
+    """Write a text on one line."""
+    return " ".join(text.split())
+
+
+def _bounds(schema: Schema) -> str:
+    if "exclusiveMinimum" in schema:
+        return f"> {schema['exclusiveMinimum']:g}"
+    if "minimum" not in schema:
+        return ""
+    low, high = schema["minimum"], schema.get("maximum", _BOUNDLESS)
+    return f"≥ {low:.15g}" if high >= _BOUNDLESS else f"{low} to {high}"

@@ -1,0 +1,129 @@
+"""The REST API, from its OpenAPI document."""
+
+import json
+import re
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from reference_markdown import REF, Schema, default_of, one_line, table, title_of, type_of
+
+Operation = dict[str, Any]
+
+
+def rest(document: dict[str, Any]) -> Iterator[str]:
+    """Describe every operation, every error and every object."""
+    schemas: dict[str, Schema] = document["components"]["schemas"]
+    operations: dict[str, Operation] = {
+        f"{method.upper()} {path}": operation
+        for path, methods in document["paths"].items()
+        for method, operation in methods.items()
+    }
+    for tag in document["tags"]:
+        yield from ("", f"## {tag['name'].capitalize()}", "", tag["description"])
+        for title, operation in operations.items():
+            if tag["name"] in operation["tags"]:
+                yield from _operation(title, operation, schemas)
+    errors = {
+        status: answer["description"]
+        for operation in operations.values()
+        for status, answer in operation["responses"].items()
+        if _is_error(answer)
+    }
+    yield from ("", "## Errors", "", "Each is a [Problem](#problem).", "")
+    yield from table(("status", "meaning"), sorted(errors.items()))
+    yield from ("", "## Objects")
+    sent = _sent(operations, schemas)
+    for name, schema in sorted(schemas.items()):
+        yield from _object(name, schema, is_sent=name in sent)
+
+
+def _operation(title: str, operation: Operation, schemas: Mapping[str, Schema]) -> Iterator[str]:
+    summary = operation["summary"].rstrip("?")
+    yield from ("", f"### {title}", "", f"**{summary}.** {one_line(operation['description'])}", "")
+    yield from table(
+        ("parameter", "in", "type", "default", "meaning"),
+        (
+            (
+                f"`{parameter['name']}`",
+                parameter["in"],
+                type_of(parameter["schema"]),
+                "required" if parameter["required"] else default_of(parameter["schema"]),
+                parameter.get("description", ""),
+            )
+            for parameter in operation.get("parameters", ())
+        ),
+    )
+    if body := operation.get("requestBody"):
+        schema = body["content"]["application/json"]["schema"]
+        yield from ("", f"Body: {type_of(schema)}.")
+        if example := _example(schema, schemas):
+            yield from ("", "```json", json.dumps(example), "```")
+    errors = []
+    for status, answer in sorted(operation["responses"].items()):
+        if _is_error(answer):
+            errors.append(status)
+        else:
+            said = "" if answer["description"] == "Successful Response" else f" {answer['description']}"
+            yield from ("", f"Answers {status}: {_body(answer)}.{said}")
+    if errors:
+        yield from ("", f"[Errors](#errors): {', '.join(errors)}.")
+
+
+def _object(name: str, schema: Schema, *, is_sent: bool) -> Iterator[str]:
+    yield from ("", f"### {title_of(name)}", "")
+    if text := schema.get("description"):
+        yield from (one_line(text), "")
+    if "enum" in schema:
+        yield "One of " + ", ".join(f"`{value}`" for value in schema["enum"]) + ": see [Names](names.md)."
+    required = schema.get("required", ())
+    yield from table(
+        ("member", "type", "default", "meaning"),
+        (
+            (
+                f"`{member}`",
+                type_of(value),
+                is_sent * ("required" if member in required else default_of(value)),
+                _meaning(value),
+            )
+            for member, value in schema.get("properties", {}).items()
+        ),
+    )
+
+
+def _sent(operations: Mapping[str, Operation], schemas: Mapping[str, Schema]) -> set[str]:
+    """Return the names of the objects that clients send."""
+    text = json.dumps([operation.get("requestBody") for operation in operations.values()])
+    found: set[str] = set()
+    while more := set(re.findall(rf'"{REF}(\w+)"', text)) - found:
+        found |= more
+        text = json.dumps([schemas[name] for name in more])
+    return found
+
+
+def _is_error(answer: dict[str, Any]) -> bool:
+    return "application/problem+json" in answer.get("content", {})
+
+
+def _body(answer: dict[str, Any]) -> str:
+    content = {media: type_of(described["schema"]) for media, described in answer["content"].items()}
+    if list(content) == ["application/json"]:
+        return content["application/json"]
+    return " or ".join(f"`{media}` ({kind})" for media, kind in content.items())
+
+
+def _meaning(value: Schema) -> str:
+    example = next(iter(value.get("examples", ())), "")
+    shown = f"For example `{json.dumps(example, ensure_ascii=False)}`." if example else ""
+    return f"{value.get('description', '')} {shown}"
+
+
+def _example(schema: Schema, schemas: Mapping[str, Schema]) -> Any:
+    """Make an example of an object out of those of its members; a member without one is left out."""
+    if "$ref" in schema:
+        schema = schemas[schema["$ref"].removeprefix(REF)]
+    if examples := schema.get("examples"):
+        return examples[0]
+    if schema.get("type") == "array":
+        return [example] if (example := _example(schema["items"], schemas)) else []
+    members = {name: _example(value, schemas) for name, value in schema.get("properties", {}).items()}
+    return {name: value for name, value in members.items() if value}

@@ -1,0 +1,21 @@
+"""The program clusterctl."""
+
+import gc
+import signal
+import sys
+
+
+def main() -> int:
+    """Run clusterctl with the process's arguments, and return its exit code."""
+    try:
+        gc.disable()  # loading the libraries makes much and drops little
+        from clusterctl.run import run  # noqa: PLC0415 -- Ctrl-C may come while this loads
+
+        gc.enable()
+        return run()
+    except KeyboardInterrupt:
+        return 128 + signal.SIGINT
+
+
+if __name__ == "__main__":
+    sys.exit(main())

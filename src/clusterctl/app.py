@@ -1,0 +1,78 @@
+"""The commands put together, and the options that stand before them."""
+
+from importlib.metadata import version
+from typing import Annotated
+
+import typer
+
+from clusterctl.aliases import Nouns
+from clusterctl.commands import config, globals, jobs, nodes, timeline  # noqa: A004 -- named by its noun
+from clusterctl.session import Session
+from clusterctl.show import Format
+from clusterctl.values import parse_url
+
+app = typer.Typer(
+    name="clusterctl",
+    cls=Nouns,
+    rich_markup_mode=None,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["--help", "-h"]},
+    epilog="Exit codes: 0 done; 1 the request was refused, or the awaited job did not end Complete; 2 the "
+    "command line makes no sense; 3 the service cannot be reached. The result goes to standard output, all "
+    "else to standard error. The short names of contiv's clusterctl work, too: n (node), a (nodes), "
+    "g (global), j (job), d (discover), c (config), and below them g, s, c, d, u (get, set, commission, "
+    "decommission, update).",
+)
+app.add_typer(nodes.node_app)
+app.add_typer(nodes.nodes_app)
+app.command("discover")(nodes.discover)
+app.add_typer(jobs.app)
+app.command("timeline")(timeline.timeline)
+app.add_typer(globals.app)
+app.add_typer(config.app)
+
+
+def _print_version(wanted: bool) -> None:  # noqa: FBT001 -- Typer calls it with the option's value
+    if wanted:
+        typer.echo(f"clusterctl {version('clusterm')}")
+        raise typer.Exit
+
+
+@app.callback(invoke_without_command=True)
+def clusterctl(
+    ctx: typer.Context,
+    *,
+    url: Annotated[
+        str,
+        typer.Option(
+            "--url",
+            "-u",
+            metavar="URL",
+            envvar="CLUSTERM_URL",
+            help="Where clusterm is: http://host:port, https://host:port, or host:port.",
+        ),
+    ] = "http://127.0.0.1:9007",
+    output: Annotated[
+        Format,
+        typer.Option(
+            "--output",
+            "-o",
+            help="How to print results: as tables for people; as the service's JSON; as jsonl, which is one "
+            "JSON value on each line, the items of a list on a line each; or as YAML.",
+        ),
+    ] = Format.TABLE,
+    _version: Annotated[
+        bool,
+        typer.Option("--version", callback=_print_version, is_eager=True, help="Print the version and exit."),
+    ] = False,
+) -> None:
+    """Take nodes of a cluster through their lifecycle, and see what happened. The command line of clusterm.
+
+    A first look: `clusterctl nodes get`, `clusterctl timeline`, `clusterctl job get last`.
+    """
+    if ctx.invoked_subcommand is None:
+        typer.echo(ctx.get_help())
+        raise typer.Exit
+    session = ctx.ensure_object(Session)
+    session.url = parse_url(url)
+    session.output = output

@@ -1,0 +1,268 @@
+"""Talks to the service: one method per route, each answering with the JSON that the service sent."""
+
+import json
+import ssl
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import datetime
+from typing import Any, Final, TypeVar
+from urllib.parse import quote
+from uuid import uuid4
+
+import httpx
+from pydantic import BaseModel, ValidationError
+
+from clusterctl.errors import HungUp, NoAnswer, NotClusterm, NotNow, NotUnderstood, Refused, Unreachable
+from clusterctl.outage import Note, Outage
+from clusterm.schemas import Problem, format_time
+from clusterm.states import Action
+
+Json = dict[str, Any]
+"""What the service sent, as it sent it: also with members that this version does not know."""
+
+M = TypeVar("M", bound=BaseModel)
+
+_TIMEOUT: Final = httpx.Timeout(30, connect=10)
+_PATIENCE: Final = 10.0
+"""Seconds for which a request is sent again after its connection broke."""
+
+_SEE_NODES: Final = "; see which there are with: clusterctl nodes get"
+_MAY_BE_DONE: Final = "; it may have been done all the same, see: clusterctl job list"
+_SEE_JOBS: Final = "; see which there are with: clusterctl job list"
+
+
+def read(model: type[M], data: Json) -> M:
+    """Take the service's answer for what it should be.
+
+    Raises:
+        NotUnderstood: it is not.
+    """
+    try:
+        return model.model_validate(data)
+    except ValidationError as error:
+        first = error.errors()[0]
+        where = ".".join(map(str, first["loc"])) or model.__name__
+        raise NotUnderstood(
+            f"the service's answer is not what this clusterctl knows ({where}: {first['msg']}); "
+            "is the service newer? Upgrade clusterctl, or read the answer as it is with --json"
+        ) from None
+
+
+class Client:
+    """A clusterm service.
+
+    Args:
+        url: where it is, as `values.parse_url` makes it.
+        note: tells the user why it takes long.
+    """
+
+    def __init__(self, url: str, note: Note) -> None:
+        self._url = url
+        self._note = note
+        # Without TLS httpx needs no certificates, and loading them would cost more than the request.
+        verify = ssl.create_default_context() if url.startswith("https:") else False
+        self._http = httpx.Client(base_url=url, timeout=_TIMEOUT, trust_env=False, verify=verify)
+
+    def close(self) -> None:
+        """Close the connections."""
+        self._http.close()
+
+    def nodes(self) -> Json:
+        """All nodes by name."""
+        return self._get("/info/nodes")
+
+    def node(self, name: str) -> Json:
+        """One node."""
+        return self._get(f"/info/node/{_segment(name)}", see=_SEE_NODES)
+
+    def node_events(self, name: str, *, limit: int, cursor: str | None) -> Json:
+        """A page of a node's events."""
+        return self._get(f"/info/node/{_segment(name)}/events", limit=limit, cursor=cursor, see=_SEE_NODES)
+
+    def start(self, action: Action, nodes: list[str], **terms: Any) -> Json:
+        """Commission, decommission or update nodes; the answer is the job.
+
+        Args:
+            action: which of them.
+            nodes: names or management addresses.
+            terms: the other members of `schemas.NodesRequest`; None is one not given.
+        """
+        return self._begin(f"/{action}/nodes", {"nodes": nodes, **_given(terms)}, see=_SEE_NODES)
+
+    def discover(self, addrs: list[str], **terms: Any) -> Json:
+        """Run the configure playbook on addresses; the answer is the job.
+
+        Args:
+            addrs: IP addresses or host names.
+            terms: the other members of `schemas.DiscoverRequest`; None is one not given.
+        """
+        return self._begin("/discover/nodes", {"addrs": addrs, **_given(terms)})
+
+    def retry(self, job: str, *, failed_only: bool, queue: bool) -> Json:
+        """Do what an ended job did once more; the answer is the new job."""
+        body = {"failed_only": failed_only, "queue": queue}
+        return self._begin(f"/job/{_segment(job)}/retry", body, see=_SEE_JOBS)
+
+    def cancel(self, job: int, *, cleanup: bool) -> Json:
+        """Stop a job. By its id, for which job is `active` may change between two attempts."""
+        return self._begin(f"/job/{job}/cancel", {"cleanup": cleanup}, see=_SEE_JOBS)
+
+    def announce(self, label: str, serial: str, addr: str) -> Json:
+        """Tell the service, as monitoring would, that a node is there."""
+        node = {"label": label, "serial": serial, "addr": addr}
+        return self._post("/monitor/event", {"monitor_event": {"name": "discovered", "nodes": [node]}})
+
+    def job(self, job: str, *, logs: bool) -> Json:
+        """A job, by id or as `active` or `last`."""
+        return self._get(f"/info/job/{_segment(job)}", logs=logs, see=_SEE_JOBS)
+
+    def jobs(
+        self,
+        *,
+        status: str | None,
+        action: str | None,
+        node: str | None,
+        since: datetime | None,
+        until: datetime | None,
+        limit: int,
+        cursor: str | None,
+    ) -> Json:
+        """A page of the job history."""
+        return self._get(
+            "/info/jobs",
+            status=status,
+            action=action,
+            node=node,
+            since=_time(since),
+            until=_time(until),
+            limit=limit,
+            cursor=cursor,
+        )
+
+    def timeline(self, *, limit: int, node: str | None, since: datetime | None = None) -> Json:
+        """The timeline's last events."""
+        return self._get("/info/jobs/timeline", limit=limit, node=node, since=_time(since))
+
+    def log_lines(
+        self, job: int, *, first: int | None = None, tail: int | None = None, follow: bool = False
+    ) -> Iterator[Json]:
+        """The lines of a job's log, as they arrive."""
+        params = _given({"from": first, "tail": tail, "follow": follow})
+        headers = {"accept": "application/x-ndjson"}
+        path = f"/info/logs/{job}"
+        with self._faults(), self._http.stream("GET", path, params=params, headers=headers) as response:
+            if not response.is_success:
+                response.read()
+            self._check(response, "application/x-ndjson", see=_SEE_JOBS)
+            rest = b""
+            for data in response.iter_bytes():  # httpx's own lines end at more than newlines
+                *lines, rest = (rest + data).split(b"\n")
+                yield from map(self._parse, lines)
+
+    def globals(self) -> Json:
+        """The global extra vars."""
+        return self._get("/info/globals")
+
+    def set_globals(self, extra_vars: dict[str, Any]) -> Json:
+        """Replace the global extra vars."""
+        return self._post("/globals", {"extra_vars": extra_vars})
+
+    def config(self) -> Json:
+        """The configuration that the service runs with."""
+        return self._get("/config")
+
+    def set_config(self, config: dict[str, Any]) -> Json:
+        """Change the configuration that the service runs with."""
+        return self._post("/config", {"config": config})
+
+    def _get(self, path: str, *, see: str = "", **params: str | int | None) -> Json:
+        with self._faults():
+            response = self._http.get(path, params=_given(params))
+        self._check(response, "application/json", see=see)
+        return self._parse(response.content)
+
+    def _begin(self, path: str, body: Json, *, see: str = "") -> Json:
+        """Send a request about a job with a key, by which the service knows it when it comes again."""
+        return self._post(path, body, see=see, headers={"Idempotency-Key": str(uuid4())})
+
+    def _post(self, path: str, body: Json, *, see: str = "", headers: dict[str, str] | None = None) -> Json:
+        """Send a request that does no more when it comes twice, and again if its connection breaks."""
+        outage = Outage(self._note, _PATIENCE)
+        broken: HungUp | None = None
+        while True:
+            try:
+                with self._faults(_MAY_BE_DONE):
+                    response = self._http.post(path, json=body, headers=headers)
+                break
+            except HungUp as error:
+                broken = error
+            except Unreachable:
+                if broken is None:
+                    raise
+            outage.endure(broken)
+        self._check(response, "application/json", see=see)
+        return self._parse(response.content)
+
+    @contextmanager
+    def _faults(self, consequence: str = "") -> Iterator[None]:
+        """Say what a failed request means."""
+        try:
+            yield
+        except (httpx.ConnectError, httpx.ConnectTimeout) as error:
+            reason = "no answer" if isinstance(error, httpx.ConnectTimeout) else str(error)
+            raise Unreachable(
+                f"cannot reach clusterm at {self._url} ({reason}); is it running there? "
+                "Start it with `clusterm serve`, or say where it is with --url or CLUSTERM_URL"
+            ) from None
+        except httpx.TimeoutException:
+            raise NoAnswer(f"clusterm at {self._url} does not answer; try again{consequence}") from None
+        except (httpx.NetworkError, httpx.ProtocolError) as error:
+            reason = str(error).rstrip(".") or "the connection broke"
+            raise HungUp(
+                f"{self._url} hung up, or is not clusterm ({reason}); "
+                f"try again, or check --url and CLUSTERM_URL{consequence}"
+            ) from None
+        except httpx.DecodingError as error:
+            raise self._not_clusterm(str(error)) from None
+
+    def _check(self, response: httpx.Response, content_type: str, *, see: str) -> None:
+        """Refuse an answer that is an error or that clusterm would not give.
+
+        Args:
+            response: the answer.
+            content_type: what it should be.
+            see: what to tell the user if something named does not exist.
+        """
+        given = response.headers.get("content-type", "").partition(";")[0]
+        if response.is_success and given == content_type:
+            return
+        if response.is_error and given == "application/problem+json":
+            problem = read(Problem, self._parse(response.content))
+            if response.status_code == httpx.codes.SERVICE_UNAVAILABLE:
+                raise NotNow(problem.detail)
+            raise Refused(problem.detail + (see if response.status_code == httpx.codes.NOT_FOUND else ""))
+        raise self._not_clusterm(f"it answered {response.status_code} with {given or 'no content'}")
+
+    def _parse(self, text: str | bytes) -> Json:
+        try:
+            answer = json.loads(text)
+        except (ValueError, RecursionError):
+            raise self._not_clusterm("it answered with broken JSON") from None
+        if not isinstance(answer, dict):
+            raise self._not_clusterm("it answered with JSON that is no object")
+        return answer
+
+    def _not_clusterm(self, reason: str) -> NotClusterm:
+        return NotClusterm(f"{self._url} does not look like clusterm ({reason}); check --url and CLUSTERM_URL")
+
+
+def _segment(text: str) -> str:
+    return quote(text, safe="")
+
+
+def _given(members: dict[str, Any]) -> dict[str, Any]:
+    return {name: value for name, value in members.items() if value is not None}
+
+
+def _time(moment: datetime | None) -> str | None:
+    return format_time(moment) if moment else None

@@ -1,0 +1,40 @@
+"""`clusterctl global`: the extra vars that every job gets."""
+
+import typer
+
+from clusterctl import tables
+from clusterctl.aliases import Verbs
+from clusterctl.client import Json, read
+from clusterctl.errors import Usage
+from clusterctl.options import AsJson, ExtraVars
+from clusterctl.session import session_of
+from clusterctl.show import Document, Result, note
+from clusterctl.values import parse_extra_vars
+from clusterm.schemas import Globals
+
+app = typer.Typer(name="global", cls=Verbs, help="See or replace the extra vars that every job gets.")
+
+
+@app.command("get")
+def get(ctx: typer.Context, *, as_json: AsJson = False) -> Result:
+    """Show the global extra vars."""
+    yield from _shown(session_of(ctx, as_json=as_json).client.globals())
+
+
+@app.command("set")
+def replace(ctx: typer.Context, *, extra_vars: ExtraVars = None, as_json: AsJson = False) -> Result:
+    """Replace all global extra vars; what is not named is gone.
+
+    They override the configuration's ansible.extra_variables, and the extra vars of a request override them,
+    name by name. `clusterctl global set -e '{}'` leaves none.
+    """
+    session = session_of(ctx, as_json=as_json)
+    if extra_vars is None:
+        raise Usage("say what to set with --extra-vars; -e '{}' leaves no global extra vars")
+    yield from _shown(session.client.set_globals(parse_extra_vars(extra_vars)))
+
+
+def _shown(answer: Json) -> Result:
+    yield Document(answer, tables.globals)
+    if not read(Globals, answer).extra_vars:
+        note("no global extra vars; set them with: clusterctl global set -e NAME=VALUE")

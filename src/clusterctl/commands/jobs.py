@@ -1,0 +1,240 @@
+"""`clusterctl job`, and what every command does that starts a job."""
+
+from typing import Annotated, Any
+
+import typer
+
+from clusterctl import following, tables
+from clusterctl.aliases import Verbs
+from clusterctl.client import Client, Json, read
+from clusterctl.errors import NotComplete, Refused
+from clusterctl.options import AsJson, Cursor, Follow, JobName, OfNode, Queue, Since, Wait
+from clusterctl.session import Session, session_of
+from clusterctl.show import Document, Format, Result, Stream, note, page_items
+from clusterctl.values import parse_duration, parse_job, parse_since
+from clusterm.schemas import Job, Page
+from clusterm.states import ENDED, Action, JobStatus
+
+app = typer.Typer(name="job", cls=Verbs, help="See what jobs do and did, stop them, or do them once more.")
+
+
+def started(session: Session, answer: Json, *, wait: bool, follow: bool) -> Result:
+    """Show a job that has just been started, as far as the user wants to see it."""
+    job = read(Job, answer)
+    queued = job.status is JobStatus.QUEUED
+    if not (wait or follow):
+        yield Document(answer, tables.job_brief)
+        note(f"{'it waits for its turn; ' if queued else ''}follow it with: clusterctl job get {job.id} --follow")
+        return
+    note(f"job {job.id} {'waits for its turn' if queued else 'started'}: {job.desc}")
+    if follow:
+        yield _log(session.client, job.id)
+    ended = following.end(session.client, job.id, note)
+    if not follow:
+        yield Document(ended, tables.job)
+    _conclude(ended)
+
+
+@app.command("get")
+def get(ctx: typer.Context, job: JobName = None, *, follow: Follow = False, as_json: AsJson = False) -> Result:
+    """Show a job: what it does to which nodes, how it stands, where it failed, and its log.
+
+    Without a job: the one that ended last; with --follow the one that runs now, if there is one. With
+    --follow the exit code is 1 if the job does not end Complete; as JSON or YAML it is printed once it has
+    ended.
+    """
+    session = session_of(ctx, as_json=as_json)
+    client = session.client
+    if not follow:
+        yield Document(client.job(parse_job(job or "last"), logs=True), tables.job)
+        return
+    answer = _find(client, job)
+    job_id = read(Job, answer).id
+    if session.output is Format.TABLE:
+        yield Document(answer, tables.job_heading)
+        yield _log(client, job_id)
+        ended = following.end(client, job_id, note)
+        yield Document(ended, tables.job_outcome)
+    else:
+        following.end(client, job_id, note)
+        ended = client.job(str(job_id), logs=True)
+        yield Document(ended, tables.job)
+    _conclude(ended)
+
+
+@app.command("list")
+def list_jobs(
+    ctx: typer.Context,
+    *,
+    status: Annotated[JobStatus | None, typer.Option(case_sensitive=False, help="Only jobs with this status.")] = None,
+    action: Annotated[Action | None, typer.Option(case_sensitive=False, help="Only jobs that do this.")] = None,
+    node: OfNode = None,
+    since: Since = None,
+    until: Annotated[str | None, typer.Option(metavar="TIME", help="Only what is older, given as for --since.")] = None,
+    limit: Annotated[int, typer.Option("--limit", "-n", min=1, max=1000, metavar="N", help="How many at most.")] = 30,
+    cursor: Cursor = None,
+    as_json: AsJson = False,
+) -> Result:
+    """List the jobs that were run, newest first."""
+    session = session_of(ctx, as_json=as_json)
+    page = session.client.jobs(
+        since=parse_since(since) if since else None,
+        until=parse_since(until) if until else None,
+        status=status,
+        action=action,
+        node=node,
+        limit=limit,
+        cursor=cursor,
+    )
+    yield Document(page, tables.jobs, items=page_items)
+    shown = read(Page[Any], page)
+    if not shown.items:
+        note("no such jobs" if status or action or node or since or until or cursor else "no jobs yet")
+    if shown.next:
+        note(f"there are older ones; see them with --cursor {shown.next}")
+
+
+@app.command("logs")
+def logs(
+    ctx: typer.Context,
+    job: JobName = None,
+    *,
+    follow: Follow = False,
+    tail: Annotated[int | None, typer.Option(metavar="N", min=0, help="Begin with the last N lines.")] = None,
+    first: Annotated[
+        int | None, typer.Option("--from", metavar="N", min=1, help="Begin with line N; the first line is 1.")
+    ] = None,
+    timestamps: Annotated[
+        bool,
+        typer.Option("--timestamps", "-t", help="Begin each line with the time at which it was written."),
+    ] = False,
+    as_json: AsJson = False,
+) -> Result:
+    """Print a job's log lines, as ansible wrote them.
+
+    Without a job: those of the job that ended last; with --follow of the one that runs now, if there is one,
+    and the exit code is 1 if it does not end Complete. With --json each line comes with its number, time,
+    node and task; with --follow, too, as one JSON object on each line.
+    """
+    session = session_of(ctx, as_json=as_json)
+    client = session.client
+    text = tables.log_text(timestamps=timestamps)
+    if not follow:
+        job_id = read(Job, client.job(parse_job(job or "last"), logs=False)).id
+        yield Stream(client.log_lines(job_id, first=first, tail=tail), text, live=False)
+        return
+    found = read(Job, _find(client, job))
+    start = max(first or 1, 1 if tail is None else found.lines - tail + 1)
+    yield Stream(following.log_lines(client, found.id, note, first=start), text, live=True)
+    _conclude(following.end(client, found.id, note))
+
+
+@app.command("wait")
+def wait(
+    ctx: typer.Context,
+    job: JobName = None,
+    *,
+    timeout: Annotated[
+        float | None,
+        typer.Option(
+            metavar="SECONDS",
+            parser=parse_duration,
+            help="Give up, with exit code 1, after this time: seconds, or with a unit as 30m.",
+        ),
+    ] = None,
+    as_json: AsJson = False,
+) -> Result:
+    """Wait until a job has ended, then show it; exit with 1 if it did not end Complete.
+
+    Without a job: the one that runs now, or if there is none the one that ended last.
+    """
+    session = session_of(ctx, as_json=as_json)
+    job_id = read(Job, _find(session.client, job)).id
+    ended = following.end(session.client, job_id, note, timeout=timeout)
+    yield Document(ended, tables.job)
+    _conclude(ended)
+
+
+@app.command("cancel")
+def cancel(
+    ctx: typer.Context,
+    job: JobName = None,
+    *,
+    no_cleanup: Annotated[
+        bool,
+        typer.Option(
+            "--no-cleanup", help="Leave out the cleanup playbook after a configure playbook that was stopped."
+        ),
+    ] = False,
+    wait: Annotated[
+        bool,
+        typer.Option("--wait", "-w", help="Wait until the job has ended; exit with 1 if it did not end Cancelled."),
+    ] = False,
+    as_json: AsJson = False,
+) -> Result:
+    """Stop a job. Without a job: the one that runs now.
+
+    A queued job is dropped. Of a running one ansible is asked to end, and killed if it does not; then its cleanup
+    playbook runs. Cancel it once more with --no-cleanup to stop that, too.
+    """
+    client = session_of(ctx, as_json=as_json).client
+    job_id = read(Job, client.job(parse_job(job or "active"), logs=False)).id
+    answer = client.cancel(job_id, cleanup=not no_cleanup)
+    if not wait:
+        yield Document(answer, tables.job_brief)
+        if read(Job, answer).status not in ENDED:
+            note(f"it ends once ansible has been stopped; wait for that with: clusterctl job wait {job_id}")
+        return
+    ended = following.end(client, job_id, note)
+    yield Document(ended, tables.job)
+    status = read(Job, ended).status
+    if status is not JobStatus.CANCELLED:
+        raise NotComplete(f"job {job_id} ended {status} all the same; see it with: clusterctl job get {job_id}")
+
+
+@app.command("retry")
+def retry(
+    ctx: typer.Context,
+    job: JobName = None,
+    *,
+    failed_only: Annotated[bool, typer.Option("--failed-only", help="Only on the nodes that failed.")] = False,
+    queue: Queue = False,
+    wait: Wait = False,
+    follow: Follow = False,
+    as_json: AsJson = False,
+) -> Result:
+    """Do what a job did once more: the same action with the same vars on the same nodes.
+
+    Without a job: the one that ended last.
+    """
+    session = session_of(ctx, as_json=as_json)
+    answer = session.client.retry(parse_job(job or "last"), failed_only=failed_only, queue=queue)
+    yield from started(session, answer, wait=wait, follow=follow)
+
+
+def _find(client: Client, job: str | None) -> Json:
+    """Return the named job, or the one that somebody who waits has in mind; tell if it has not begun yet."""
+    if job:
+        found = client.job(parse_job(job), logs=False)
+    else:
+        try:
+            found = client.job("active", logs=False)
+        except Refused:
+            found = client.job("last", logs=False)
+    shown = read(Job, found)
+    if shown.status is JobStatus.QUEUED:
+        note(f"job {shown.id} waits for its turn: {shown.desc}")
+    return found
+
+
+def _log(client: Client, job: int) -> Stream:
+    return Stream(following.log_lines(client, job, note), tables.log_text(timestamps=False), live=True)
+
+
+def _conclude(answer: Json) -> None:
+    job = read(Job, answer)
+    if job.status is JobStatus.COMPLETE:
+        note(f"job {job.id} ended Complete")
+    else:
+        reason = f": {job.error}" if job.error else ""
+        raise NotComplete(f"job {job.id} ended {job.status}{reason}; see it with: clusterctl job get {job.id}")

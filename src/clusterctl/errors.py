@@ -1,0 +1,59 @@
+"""The tree of what ends clusterctl without a result: one line on stderr and an exit code.
+
+ClusterctlError             1
+├── Refused                 1   the service said no
+│   └── NotNow
+├── NotComplete             1   the awaited job did not end Complete
+├── NotUnderstood           1   the service is newer than this clusterctl
+├── Usage                   2
+└── Unreachable             3
+    ├── HungUp
+    ├── NoAnswer
+    └── NotClusterm
+"""
+
+
+class ClusterctlError(Exception):
+    """Something to tell the user in one line; its text says what to do next."""
+
+    exit_code = 1
+
+
+class Refused(ClusterctlError):
+    """The service refused the request; the text is its reason."""
+
+
+class NotNow(Refused):
+    """The service could do it at another time, and says so."""
+
+
+class NotComplete(ClusterctlError):
+    """The job that was waited for did not end Complete, or not in time."""
+
+
+class NotUnderstood(ClusterctlError):
+    """The service's answer has another shape than this version knows."""
+
+
+class Usage(ClusterctlError):
+    """The command line makes no sense."""
+
+    exit_code = 2
+
+
+class Unreachable(ClusterctlError):
+    """There is no talking to the service."""
+
+    exit_code = 3
+
+
+class HungUp(Unreachable):
+    """The connection broke before the answer had come."""
+
+
+class NoAnswer(Unreachable):
+    """The service took the request, or the connection, and then said nothing for too long."""
+
+
+class NotClusterm(Unreachable):
+    """Something answered that is not clusterm."""

@@ -1,0 +1,77 @@
+"""The arguments and options that several commands have."""
+
+from typing import Annotated
+
+import typer
+
+from clusterctl.values import parse_duration
+from clusterm.states import HOST_GROUPS
+
+NodeName = Annotated[
+    str,
+    typer.Argument(metavar="NAME", help="The node's name, `<label>-<serial>`, or its management address."),
+]
+NodeNames = Annotated[
+    list[str],
+    typer.Argument(metavar="NAME", help="The nodes' names, `<label>-<serial>`, or their management addresses."),
+]
+JobName = Annotated[
+    str | None,
+    typer.Argument(
+        metavar="active|last|ID",
+        help="The job: `active` is the one that runs now, `last` the one that ended last, a number is an id.",
+    ),
+]
+HostGroup = Annotated[
+    str | None,
+    typer.Option("--host-group", "-g", metavar="GROUP", help=f"The nodes' host group: {' or '.join(HOST_GROUPS)}."),
+]
+ExtraVars = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--extra-vars",
+        "-e",
+        metavar="VARS",
+        help="""Extra vars for ansible: a JSON object such as '{"version": "1.2"}', name=value, @FILE """
+        "to read JSON or YAML from a file, or - to read it from standard input. Can be repeated; "
+        "of one name the last wins.",
+    ),
+]
+Queue = Annotated[
+    bool,
+    typer.Option("--queue", help="If the job cannot run now because of others, let it wait for its turn."),
+]
+JobTimeout = Annotated[
+    float | None,
+    typer.Option(
+        metavar="SECONDS",
+        parser=parse_duration,
+        help="Stop the job after this time: seconds, or with a unit as 30m. 0 is never. Default: as configured.",
+    ),
+]
+IdleTimeout = Annotated[
+    float | None,
+    typer.Option(
+        metavar="SECONDS",
+        parser=parse_duration,
+        help="Stop the job when ansible has written nothing for this time, given as for --job-timeout.",
+    ),
+]
+Wait = Annotated[
+    bool,
+    typer.Option("--wait", "-w", help="Wait until the job has ended; exit with 1 if it did not end Complete."),
+]
+Follow = Annotated[
+    bool,
+    typer.Option("--follow", "-f", help="Print the job's log lines as they are written until it ends; exit as --wait."),
+]
+AsJson = Annotated[bool, typer.Option("--json", "-j", help="Print the service's JSON, as --output json does.")]
+Cursor = Annotated[
+    str | None,
+    typer.Option(metavar="CURSOR", help="Go on where an earlier answer stopped: its `next`."),
+]
+Since = Annotated[
+    str | None,
+    typer.Option(metavar="TIME", help="Only what is newer: a time as 2026-11-22T07:31:02Z, or 30m, 2h, 1d ago."),
+]
+OfNode = Annotated[str | None, typer.Option("--node", metavar="NAME", help="Only what concerns this node.")]

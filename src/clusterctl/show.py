@@ -1,0 +1,133 @@
+"""Prints results: as tables for people, as the service's JSON for programs. Nothing else writes to stdout."""
+
+import json
+import sys
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Any, Final, TextIO
+
+from rich.console import Console
+from rich.table import Table
+
+_PIPE_WIDTH: Final = 100_000
+"""Columns of an output that is no terminal: so many that nothing is ever wrapped."""
+
+View = Iterator[Table | str]
+"""What a person sees of an answer: tables, and text that is printed as it stands."""
+
+
+class Format(StrEnum):
+    """How to print results."""
+
+    TABLE = "table"
+    JSON = "json"
+    JSONL = "jsonl"
+    YAML = "yaml"
+
+
+@dataclass(frozen=True)
+class Document:
+    """An answer of the service.
+
+    Attributes:
+        data: the JSON that it sent.
+        view: makes a person's view of it.
+        items: takes the items out of an answer that is a list of them.
+    """
+
+    data: Any
+    view: Callable[[Any], View]
+    items: Callable[[Any], Iterable[Any]] | None = None
+
+
+@dataclass(frozen=True)
+class Stream:
+    """Items that arrive one by one.
+
+    Attributes:
+        items: the JSON of each.
+        text: makes the text of them that a person sees.
+        live: whether each is wanted at once, because the next may be long in coming.
+    """
+
+    items: Iterator[Any]
+    text: Callable[[Iterator[Any]], Iterator[str]]
+    live: bool
+
+
+Result = Iterator[Document | Stream]
+"""What a command has to show, in its order. A command does its work while it is shown."""
+
+
+def page_items(page: Any) -> Iterable[Any]:
+    """Take the items out of a paged answer."""
+    items: Iterable[Any] = page["items"]
+    return items
+
+
+def note(message: str) -> None:
+    """Tell the user something that is not the result."""
+    sys.stderr.write(f"{_one_line(message)}\n")
+    sys.stderr.flush()
+
+
+def error(message: str) -> None:
+    """Tell the user why there is no result."""
+    note(f"clusterctl: {message}")
+
+
+def show(part: Document | Stream, output: Format, out: TextIO) -> None:
+    """Print a part of a command's result."""
+    if isinstance(part, Stream):
+        _show_stream(part, output, out)
+    elif output is Format.TABLE:
+        out.writelines(x if isinstance(x, str) else _render(x, out) for x in part.view(part.data))
+    elif output is Format.JSONL:
+        items = part.items(part.data) if part.items else [part.data]
+        out.writelines(_json_line(item) for item in items)
+    else:
+        out.write(_dump(part.data, output))
+    out.flush()
+
+
+def _show_stream(stream: Stream, output: Format, out: TextIO) -> None:
+    match output:
+        case Format.TABLE:
+            texts = stream.text(stream.items)
+        case Format.YAML:
+            texts = (_dump([item], output) for item in stream.items)
+        case Format.JSON if not stream.live:
+            texts = iter([_dump(list(stream.items), output)])
+        case _:
+            texts = (_json_line(item) for item in stream.items)
+    for text in texts:
+        out.write(text)
+        if stream.live:
+            out.flush()
+
+
+def _render(table: Table, out: TextIO) -> str:
+    console = Console(file=out, width=None if out.isatty() else _PIPE_WIDTH, markup=False, emoji=False, highlight=False)
+    with console.capture() as capture:
+        console.print(table, crop=False)
+    return "".join(f"{line.rstrip(' ')}\n" for line in capture.get().splitlines())
+
+
+def _dump(data: Any, output: Format) -> str:
+    if output is Format.YAML:
+        import yaml  # noqa: PLC0415 -- rarely asked for, and slow to load
+
+        # PyYAML has its fast dumper only where it was built with libyaml.
+        dumper = getattr(yaml, "CSafeDumper", yaml.SafeDumper)
+        return str(yaml.dump(data, Dumper=dumper, sort_keys=False, allow_unicode=True))
+    return json.dumps(data, indent=2, ensure_ascii=False) + "\n"
+
+
+def _json_line(data: Any) -> str:
+    return json.dumps(data, ensure_ascii=False, separators=(",", ":")) + "\n"
+
+
+def _one_line(text: str) -> str:
+    """Keep what others say on one line and away from the terminal's control."""
+    return "".join(c if c.isprintable() else "\N{REPLACEMENT CHARACTER}" for c in " ".join(text.split()))

@@ -1,0 +1,168 @@
+"""The command `clusterm`."""
+
+import json
+import sys
+import time
+import urllib.request
+from collections.abc import Iterator
+from contextlib import contextmanager
+from importlib.metadata import version
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from clusterm.errors import ClustermError
+from clusterm.settings import Settings, load, split_address
+
+if TYPE_CHECKING:
+    from clusterm.store.engine import Store
+
+cli = typer.Typer(
+    name="clusterm",
+    help="The cluster manager service. Talk to it with clusterctl.",
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    rich_markup_mode=None,
+    add_completion=False,
+)
+
+Config = Annotated[
+    str | None,
+    typer.Option(
+        "--config",
+        "-c",
+        metavar="FILE",
+        envvar="CLUSTERM_CONFIG",
+        help="Configuration, JSON or TOML; - for standard input. Every key can also be set in the environment, "
+        "as CLUSTERM_ANSIBLE__USER.",
+        show_default=False,
+    ),
+]
+
+
+def main() -> None:
+    """Run the command; what a person can mend is one line on stderr."""
+    try:
+        cli()
+    except ClustermError as error:
+        print(f"clusterm: {error}", file=sys.stderr)  # noqa: T201
+        sys.exit(1)
+
+
+@cli.callback(invoke_without_command=True)
+def options(
+    *, show_version: Annotated[bool, typer.Option("--version", help="Show the version and exit.")] = False
+) -> None:
+    """Handle what stands before the command."""
+    if show_version:
+        typer.echo(f"clusterm {version('clusterm')}")
+        raise typer.Exit
+
+
+@cli.command("serve")
+def serve_command(config: Config = None) -> None:
+    """Run the service. SIGHUP reads the configuration again; SIGTERM stops it, and leaves running playbooks alone."""
+    from clusterm.serve import serve  # noqa: PLC0415 -- the other commands do without the whole service
+
+    serve(load(config), config)
+
+
+@cli.command("migrate")
+def migrate_command(config: Config = None) -> None:
+    """Bring the database to the form that this version needs. `serve` does so by itself."""
+    from clusterm.store.engine import Store  # noqa: PLC0415
+    from clusterm.store.migrations import migrate  # noqa: PLC0415
+
+    store = Store(load(config).store_url)
+    came_from = migrate(store)
+    store.close()
+    typer.echo(f"{store.path}: " + (f"brought to the newest form, from {came_from}" if came_from else "up to date"))
+
+
+@cli.command("prune")
+def prune_command(
+    config: Config = None,
+    *,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Only say what would go.")] = False,
+) -> None:
+    """Delete the jobs that the retention settings do not keep. The service does so by itself, every minute."""
+    from clusterm.store.retention import prune, surplus  # noqa: PLC0415
+
+    with _open_store(config) as (store, settings):
+        if dry_run:
+            with store.read() as session:
+                going = iter(surplus(session, settings.retention))
+        else:
+            going = prune(store, settings.retention)
+        for job in going:
+            typer.echo(f"job {job.job_id}  {job.bytes} bytes of log  {job.reason}")
+
+
+@cli.command("drain")
+def drain_command(
+    config: Config = None,
+    *,
+    wait: Annotated[bool, typer.Option("--wait", help="Wait until no job runs any more.")] = False,
+) -> None:
+    """Take no new jobs until `clusterm undrain`: they are refused with 503, and queued ones wait."""
+    from clusterm.jobs import drain  # noqa: PLC0415
+
+    with _open_store(config) as (store, _):
+        running = drain(store, drained=True).running
+        while wait and running:
+            time.sleep(1)
+            running = drain(store, drained=True).running
+    typer.echo("drained" + (f"; still running: job {', '.join(map(str, running))}" if running else ""))
+
+
+@cli.command("undrain")
+def undrain_command(config: Config = None) -> None:
+    """Take new jobs again."""
+    from clusterm.jobs import drain  # noqa: PLC0415
+
+    with _open_store(config) as (store, _):
+        drain(store, drained=False)
+    typer.echo("new jobs are taken again")
+
+
+@cli.command("healthcheck")
+def healthcheck_command(config: Config = None) -> None:
+    """Ask the service on this machine whether it can do its work; exit 1 if not."""
+    host, port = split_address(load(config).manager.addr)
+    host = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(host, host)  # noqa: S104
+    url = f"http://[{host}]:{port}/readyz" if ":" in host else f"http://{host}:{port}/readyz"
+    try:
+        with urllib.request.urlopen(url, timeout=5) as response:  # noqa: S310 -- http, to ourselves
+            typer.echo(json.load(response)["status"])
+    except (OSError, ValueError) as error:
+        raise ClustermError(f"the service at {url} is not well: {error}") from None
+
+
+@cli.command("demo")
+def demo_command(
+    *,
+    keep: Annotated[bool, typer.Option("--keep", help="Leave it running at the end, and say how to reach it.")] = False,
+) -> None:
+    """Show what clusterm does: a real service, real playbooks on three local nodes, one of them failing first."""
+    from clusterm.demo import demo  # noqa: PLC0415
+
+    demo(keep=keep)
+
+
+@contextmanager
+def _open_store(config: str | None) -> Iterator[tuple["Store", Settings]]:
+    """Open the store of a service, which may be running."""
+    from clusterm.store.engine import Store  # noqa: PLC0415
+    from clusterm.store.migrations import check_current  # noqa: PLC0415
+
+    settings = load(config)
+    store = Store(settings.store_url)
+    try:
+        check_current(store)
+        yield store, settings
+    finally:
+        store.close()
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,179 @@
+"""The application: routes, error answers and limits around the parts of the service."""
+
+import logging
+from collections.abc import AsyncIterator, Iterable
+from contextlib import asynccontextmanager
+from http import HTTPStatus
+from importlib.metadata import version
+from typing import Any, Final
+
+from fastapi import FastAPI, Request, Response
+from fastapi.exceptions import RequestValidationError
+from fastapi_offline import FastAPIOffline
+from sqlalchemy.exc import DBAPIError
+from starlette.exceptions import HTTPException
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from clusterm.configuration import Configuration
+from clusterm.errors import Drained, RequestRefused
+from clusterm.executor.supervisor import Supervisor
+from clusterm.pruner import Pruner
+from clusterm.routes import health, jobs, logs, monitor, nodes, settings
+from clusterm.routes.service import PROBLEM_TYPE, Service
+from clusterm.routes.tail import Tail
+from clusterm.schemas import LogLine, Problem
+from clusterm.settings import MIB
+from clusterm.store.engine import Store
+
+log = logging.getLogger(__name__)
+
+MAX_BODY: Final = 10 * MIB
+
+_DESCRIPTION: Final = """Runs ansible jobs on the nodes of a cluster, and keeps what happened, to which node, in what
+order, and why it failed. Start with the timeline: `GET /info/jobs/timeline`."""
+
+_TAGS: Final = [
+    {"name": "nodes", "description": "What nodes there are, what happened to them, and jobs on them."},
+    {"name": "jobs", "description": "What runs and what ran, with logs, and the timeline of the cluster."},
+    {"name": "monitoring", "description": "Where monitoring reports nodes."},
+    {"name": "settings", "description": "Extra vars for every job, the configuration, and draining."},
+    {"name": "health", "description": "For load balancers and container engines."},
+]
+
+
+def create_app(store: Store, configuration: Configuration) -> FastAPI:
+    """Put the service together.
+
+    Args:
+        store: a migrated store.
+        configuration: the configuration.
+    """
+    supervisor = Supervisor(store, lambda: configuration.current)
+    pruner = Pruner(store, lambda: configuration.current.retention)
+    tail = Tail(store)
+
+    @asynccontextmanager
+    async def lifespan(_: FastAPI) -> AsyncIterator[None]:
+        supervisor.start()
+        pruner.start()
+        yield
+        pruner.stop()
+        supervisor.stop()
+
+    app = FastAPIOffline(
+        title="clusterm",
+        version=version("clusterm"),
+        description=_DESCRIPTION,
+        openapi_tags=_TAGS,
+        redoc_url=None,
+        lifespan=lifespan,
+    )
+    app.state.service = Service(store, configuration, supervisor, tail)
+    for routes in (nodes.routes, jobs.routes, logs.routes, monitor.routes, settings.routes, health.routes):
+        app.include_router(routes)
+    app.add_exception_handler(RequestRefused, _answer_refusal)
+    app.add_exception_handler(HTTPException, _answer_http_error)
+    app.add_exception_handler(RequestValidationError, _answer_invalid)
+    app.add_exception_handler(DBAPIError, _answer_store_error)
+    app.add_exception_handler(Exception, _answer_defect)
+    app.add_middleware(_BodyLimit)
+    app.openapi = lambda: _openapi(app)  # type: ignore[method-assign]  # FastAPI documents this way
+    return app
+
+
+def _openapi(app: FastAPI) -> dict[str, Any]:
+    """Describe the API, with what FastAPI cannot know: the shape of errors, and of the lines of a stream."""
+    if app.openapi_schema is None:
+        document = FastAPI.openapi(app)
+        schemas = document["components"]["schemas"]
+        for model in (Problem, LogLine):
+            schemas[model.__name__] = model.model_json_schema(
+                mode="serialization", ref_template="#/components/schemas/{model}"
+            )
+        for name in ("HTTPValidationError", "ValidationError"):
+            schemas.pop(name, None)  # answered as a problem, where it can happen
+        for operation in (about for path in document["paths"].values() for about in path.values()):
+            if "HTTPValidationError" in str(operation["responses"].get("422")):
+                del operation["responses"]["422"]
+    return app.openapi_schema or {}
+
+
+def _problem(status: int, detail: str, headers: dict[str, str] | None = None) -> Response:
+    problem = Problem(title=HTTPStatus(status).phrase, status=status, detail=detail)
+    return Response(problem.model_dump_json(), status_code=status, media_type=PROBLEM_TYPE, headers=headers)
+
+
+def _answer_refusal(_: Request, error: Exception) -> Response:
+    assert isinstance(error, RequestRefused)  # noqa: S101 -- for the type checker
+    headers = {"Retry-After": str(error.retry_after)} if isinstance(error, Drained) else None
+    return _problem(error.status, str(error), headers)
+
+
+def _answer_http_error(_: Request, error: Exception) -> Response:
+    assert isinstance(error, HTTPException)  # noqa: S101
+    return _problem(error.status_code, str(error.detail), dict(error.headers or {}))
+
+
+def _answer_invalid(request: Request, error: Exception) -> Response:
+    assert isinstance(error, RequestValidationError)  # noqa: S101
+    errors = error.errors()
+    if any(item["type"] == "json_invalid" for item in errors):
+        return _problem(HTTPStatus.BAD_REQUEST, f"the body is not valid JSON: {_reasons(errors)}")
+    content_type = request.headers.get("content-type", "")
+    if request.method == "POST" and errors[0]["loc"] == ("body",) and "json" not in content_type:
+        return _problem(
+            HTTPStatus.UNSUPPORTED_MEDIA_TYPE, "send a JSON object as body, with Content-Type: application/json"
+        )
+    return _problem(HTTPStatus.UNPROCESSABLE_ENTITY, _reasons(errors))
+
+
+def _reasons(errors: Iterable[Any]) -> str:
+    def reason(item: Any) -> str:
+        place = ".".join(str(part) for part in item["loc"][1:])
+        said = item["ctx"]["error"] if item["type"] == "json_invalid" else item["msg"]
+        return f"{place}: {said}" if place and item["type"] != "json_invalid" else str(said)
+
+    return "; ".join(map(reason, list(errors)[:10]))
+
+
+def _answer_store_error(_: Request, error: Exception) -> Response:
+    assert isinstance(error, DBAPIError)  # noqa: S101
+    log.error("the store cannot be used: %s", error.orig)
+    detail = f"the store cannot be used now ({error.orig}): try again"
+    return _problem(HTTPStatus.SERVICE_UNAVAILABLE, detail, {"Retry-After": "5"})
+
+
+def _answer_defect(_: Request, error: Exception) -> Response:
+    detail = f"clusterm has a defect ({type(error).__name__}); its log says more. Please report it"
+    return _problem(HTTPStatus.INTERNAL_SERVER_ERROR, detail)
+
+
+class _BodyLimit:
+    """Refuses bodies that are too large, also those that do not say so in advance.
+
+    FastAPI's own `max_body_size` answers in plain text, which would be a second shape of errors.
+    """
+
+    def __init__(self, app: ASGIApp) -> None:
+        self._app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+        too_large = f"the body is larger than {MAX_BODY // MIB} MiB"
+        announced = dict(scope["headers"]).get(b"content-length", b"0")
+        if announced.isdigit() and int(announced[:20]) > MAX_BODY:
+            await _problem(HTTPStatus.REQUEST_ENTITY_TOO_LARGE, too_large)(scope, receive, send)
+            return
+        received = 0
+
+        async def receive_limited() -> Message:
+            nonlocal received
+            message = await receive()
+            received += len(message.get("body", b""))
+            if received > MAX_BODY:
+                raise HTTPException(HTTPStatus.REQUEST_ENTITY_TOO_LARGE, too_large)
+            return message
+
+        await self._app(scope, receive_limited, send)

@@ -1,0 +1,130 @@
+"""The configuration of the running service: what file and environment say, and what was changed over REST.
+
+A change over REST is kept across restarts, until file or environment say something new about the same section: then
+they win, since whoever edits the file last expects it to count.
+"""
+
+import json
+import logging
+import threading
+from typing import Any, Final
+
+from pydantic import ValidationError
+
+from clusterm.errors import BadRequest
+from clusterm.redaction import redact, restore
+from clusterm.settings import AnsibleSettings, Settings, load
+from clusterm.store import kept
+from clusterm.store.engine import Store
+
+log = logging.getLogger(__name__)
+
+_SECTION: Final = "ansible"
+"""The section that may be changed."""
+
+
+class Configuration:
+    """The configuration as it is now.
+
+    Args:
+        store: where changes are kept.
+        source: the file that the settings came from, as for `settings.load`.
+        settings: what was read from there.
+    """
+
+    def __init__(self, store: Store, source: str | None, settings: Settings) -> None:
+        self._store = store
+        self._source = source
+        self._base = settings
+        self._changing = threading.Lock()
+        self.current = self._with_change(settings)
+
+    def shown(self) -> dict[str, Any]:
+        """Return the configuration as it goes over the wire, secrets redacted."""
+        shown = self.current.model_dump(mode="json")
+        shown[_SECTION]["extra_variables"] = json.dumps(redact(json.loads(self.current.ansible.extra_variables)))
+        return shown
+
+    def change(self, config: dict[str, Any] | None) -> None:
+        """Change the ansible section.
+
+        Args:
+            config: sections by name. Those that are absent, and in each the keys that are absent, stay as they are.
+
+        Raises:
+            BadRequest: it would change more than that, or to something that is not valid.
+        """
+        if config is None:
+            raise BadRequest("nil value specified for clusterm configuration")
+        present = self.current.model_dump(mode="json")
+        for section, values in config.items():
+            if section != _SECTION and not _is_as_present(values, present.get(section, {})):
+                raise BadRequest(
+                    f"{json.dumps(section)} configuration can't be changed. "
+                    "Only changes to ansible configuration are allowed."
+                )
+        changes = {} if config.get(_SECTION) is None else config[_SECTION]
+        if not isinstance(changes, dict):
+            raise BadRequest('"ansible" configuration should be an object')
+        with self._changing:
+            ansible = _change_ansible(self.current.ansible, changes)
+            change = {"base": self._base.ansible.model_dump(mode="json"), "ansible": ansible.model_dump(mode="json")}
+            with self._store.write() as session:
+                kept.put(session, kept.CONFIG, change)
+            self.current = self.current.model_copy(update={_SECTION: ansible})
+
+    def reload(self) -> None:
+        """Read the file again. What cannot change while the service runs stays, and is logged.
+
+        Raises:
+            CannotStart: the file is not valid; nothing has changed.
+        """
+        if self._source == "-":
+            log.warning("the configuration came from standard input and cannot be read again")
+            return
+        settings = load(self._source)
+        if settings.manager != self._base.manager or settings.store != self._base.store:
+            log.warning("changes of the manager and store sections need a restart")
+        self._base = self._base.model_copy(update={"ansible": settings.ansible, "retention": settings.retention})
+        self.current = self._with_change(self._base)
+        log.info("the configuration was read again")
+
+    def _with_change(self, settings: Settings) -> Settings:
+        """Apply what was set over REST, unless file or environment have changed since."""
+        with self._store.read() as session:
+            change = kept.get(session, kept.CONFIG)
+        if not change:
+            return settings
+        if change["base"] != settings.ansible.model_dump(mode="json"):
+            log.warning("the ansible section of the configuration file is new: what was set over REST is dropped")
+            with self._store.write() as session:
+                kept.put(session, kept.CONFIG, {})
+            return settings
+        return settings.model_copy(update={_SECTION: AnsibleSettings.model_validate(change["ansible"])})
+
+
+def _change_ansible(ansible: AnsibleSettings, changes: dict[str, Any]) -> AnsibleSettings:
+    changes = dict(changes)
+    if isinstance(changes.get("extra_variables"), str):
+        try:
+            given = json.loads(changes["extra_variables"])
+        except (ValueError, RecursionError):
+            pass  # the validation below says what is wrong
+        else:
+            changes["extra_variables"] = json.dumps(restore(given, json.loads(ansible.extra_variables)))
+    try:
+        return AnsibleSettings.model_validate(ansible.model_dump() | changes)
+    except ValidationError as error:
+        reasons = "; ".join(f"{'.'.join(map(str, e['loc']))}: {e['msg']}" for e in error.errors())
+        raise BadRequest(f'"ansible" configuration is not valid: {reasons}') from None
+
+
+def _is_as_present(values: Any, present: dict[str, Any]) -> bool:
+    """Tell whether a section says nothing new. Go's clients write keys in other cases, and values that are empty."""
+    if not isinstance(values, dict):
+        return values is None
+    lowered = {key.lower(): value for key, value in present.items()}
+    return all(
+        not value or lowered.get(key.lower(), lowered.get(key.lower().replace("_", ""))) == value
+        for key, value in values.items()
+    )

@@ -1,0 +1,147 @@
+"""The demo: a real service and real playbooks on three nodes that are directories on this machine."""
+
+import json
+import os
+import shlex
+import shutil
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+from typing import Final
+
+import psutil
+
+from clusterm.errors import CannotStart, ClustermError
+
+_PLAYBOOKS: Final = Path(__file__).parent / "playbooks"
+_NODES: Final = {"node1-a": "127.0.0.11", "node2-b": "127.0.0.12", "node3-c": "127.0.0.13"}
+_LISTENS: Final = "clusterm listens on "
+_PATIENCE: Final = 60.0  # seconds
+
+
+def demo(*, keep: bool) -> None:
+    """Run the demo, and clean up after it.
+
+    Args:
+        keep: leave the service running and its directory in place.
+
+    Raises:
+        ClustermError: something did not go as it should.
+    """
+    if shutil.which("clusterctl", path=_path()) is None:
+        raise CannotStart("clusterctl was not found beside clusterm: install the whole distribution")
+    root = Path(tempfile.mkdtemp(prefix="clusterm-demo-"))
+    service = None
+    done = False
+    try:
+        service = _start_service(root)
+        url = _await_url(root, service)
+        _say(f"A clusterm is running at {url}. Its nodes are directories in {root / 'nodes'}.")
+        _tell(url, root)
+        done = True
+    finally:
+        if not (keep and done):
+            if service is not None:
+                _stop(service, root)
+            shutil.rmtree(root)
+    if keep and service is not None:
+        service.returncode = 0  # it outlives us on purpose
+        _say(
+            f"The service goes on. Reach it with:\n\n    export CLUSTERM_URL={url}\n    clusterctl timeline\n\n"
+            f"and read its API at {url}/docs. To end it and remove its files:\n\n"
+            f"    kill {service.pid} && rm -r {root}"
+        )
+
+
+def _tell(url: str, root: Path) -> None:
+    """Run the story: three nodes, of which the second fails at first."""
+    for name, address in _NODES.items():
+        machine = root / "nodes" / name / "dev"
+        machine.mkdir(parents=True)
+        if name != "node2-b":
+            (machine / "sdb").touch()
+        label, serial = name.split("-")
+        _run(url, f"clusterctl node add {label} --serial {serial} --addr {address}")
+    _say("The first node becomes the master.")
+    _run(url, "clusterctl node commission node1-a --host-group service-master --wait")
+    _say("The second one is to be a worker, but somebody forgot its data disk.")
+    _run(url, "clusterctl node commission node2-b --host-group service-worker --wait", fails=True)
+    _say("It says what is missing. Take the node out, attach a disk, and try again.")
+    _run(url, "clusterctl node decommission node2-b --wait")
+    (root / "nodes" / "node2-b" / "dev" / "sdb").touch()
+    _run(url, "clusterctl node commission node2-b --host-group service-worker --wait")
+    _run(url, "clusterctl node commission node3-c --host-group service-worker --wait")
+    _say("What did the last job do?")
+    _run(url, "clusterctl job get last")
+    _say("And what happened in this cluster, in which order?")
+    _run(url, "clusterctl timeline")
+
+
+def _start_service(root: Path) -> subprocess.Popen[bytes]:
+    config = {
+        "manager": {"addr": "127.0.0.1:0", "state_dir": str(root / "state")},
+        "ansible": {
+            "playbook_location": str(_PLAYBOOKS),
+            "extra_variables": json.dumps(
+                {"demo_root": str(root / "nodes"), "ansible_python_interpreter": sys.executable}
+            ),
+        },
+    }
+    (root / "clusterm.json").write_text(json.dumps(config))
+    environment = {name: value for name, value in os.environ.items() if not name.startswith("CLUSTERM_")}
+    with _service_log(root).open("wb") as log:
+        return subprocess.Popen(
+            [sys.executable, "-m", "clusterm", "serve", "--config", str(root / "clusterm.json")],
+            stdin=subprocess.DEVNULL,
+            stdout=log,
+            stderr=log,
+            env=environment,
+            start_new_session=True,
+        )
+
+
+def _await_url(root: Path, service: subprocess.Popen[bytes]) -> str:
+    """Return the address that the service says it listens on."""
+    deadline = time.monotonic() + _PATIENCE
+    while time.monotonic() < deadline:
+        said = _service_log(root).read_text()
+        if _LISTENS in said:
+            return said.partition(_LISTENS)[2].split()[0]
+        if service.poll() is not None:
+            break
+        time.sleep(0.05)
+    raise CannotStart(f"the service of the demo did not start: {said.strip() or 'it said nothing'}")
+
+
+def _run(url: str, command: str, *, fails: bool = False) -> None:
+    """Run a command as a person would type it, and check that it ends as the story goes."""
+    print(f"\n$ {command}", flush=True)  # noqa: T201
+    environment = {**os.environ, "CLUSTERM_URL": url, "PATH": _path()}
+    status = subprocess.run(shlex.split(command), env=environment, check=False).returncode
+    if (status != 0) is not fails:
+        raise ClustermError(f"the demo went wrong: {command!r} ended with exit status {status}")
+
+
+def _stop(service: subprocess.Popen[bytes], root: Path) -> None:
+    """Stop the service and, where the demo was broken off, what runs for it."""
+    service.send_signal(signal.SIGTERM)
+    service.wait()
+    for process in psutil.process_iter(["cmdline"]):
+        if any(str(root / "state") in argument for argument in process.info["cmdline"] or ()):
+            process.kill()
+
+
+def _service_log(root: Path) -> Path:
+    return root / "service.log"
+
+
+def _path() -> str:
+    """Return PATH with the directory of this Python's programs in front."""
+    return f"{Path(sys.executable).parent}{os.pathsep}{os.environ.get('PATH', os.defpath)}"
+
+
+def _say(text: str) -> None:
+    print(f"\n{text}", flush=True)  # noqa: T201

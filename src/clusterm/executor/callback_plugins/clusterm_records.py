@@ -1,0 +1,251 @@
+# ruff: noqa: D102, INP001, SLF001 -- ansible names the methods, wants a plain folder, hid result._host up to 2.18
+"""Tells clusterm which play, task and node each line of ansible's output belongs to, and how tasks ended.
+
+After each callback it writes a record into that output: 0x1E, the nonce from the environment variable
+CLUSTERM_NONCE, a space, a JSON object, newline. ansible calls the stdout callback first, so the lines since
+the last record belong to the play, task and node of this one; one that does not apply is null or absent.
+
+    {"event": "playbook"}                         a playbook starts; the lines before belong to no play
+    {"event": "play", "play"}                     a play starts
+    {"event": "no_hosts", "play"}                 a play has no nodes, or none that are left
+    {"event": "task", "play", "task"}             a task or handler starts
+    {"event": "start", "play", "task", "node"}    a node starts with a task
+    {"event": "result", "play", "task", "node", "status", "message"}
+        A task ended on a node. The status is ok, changed, skipped, failed, unreachable or ignored: it failed
+        or was unreachable, and the playbook says to go on. The last three have a message. A failure that is
+        rescued later is failed here; only the recap tells.
+    {"event": "item" | "retry" | "async" | "diff" | "include", "play", "task", "node"}
+        Something was printed on the way to a result. An include has a node only if it is for a single one.
+    {"event": "stats", "recap"}
+        The end. The recap has for each node: ok, changed, failed, unreachable, skipped, rescued, ignored.
+    {"event": "error", "message"}                 a callback of this plugin failed, which none should
+
+It needs ansible-core 2.17 or newer and nothing of clusterm, since ansible may run in another Python. Without
+a nonce it does nothing.
+"""
+
+import contextlib
+import functools
+import json
+import os
+import re
+import sys
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from ansible.plugins.callback import CallbackBase  # type: ignore[import-untyped]
+
+DOCUMENTATION = """
+name: clusterm_records
+type: notification
+short_description: tells clusterm which play, task and node each line of the output belongs to
+description:
+  - Writes a record into the output after each callback.
+  - Does nothing unless clusterm runs the playbook.
+"""
+
+MAX_TEXT = 2000
+"""Characters of a name or message; a longer one is cut."""
+
+MAX_LABEL = 80
+"""Characters of a loop item in a message."""
+
+TAIL_LINES = 10
+"""Lines of a program's output in a message; the reason of a failure stands at the end."""
+
+_OUTPUTS = ("stderr", "module_stderr", "stdout", "module_stdout")
+"""Where results have more to say than their message; the best first."""
+
+_CONTROL = re.compile(r"\x1b\[[0-?]*[ -/]*[@-~]|[\x00-\x08\x0b-\x1f\x7f]")
+"""Control characters other than tab and newline; of a colour, the whole sequence."""
+
+
+def _writes(hook: Callable[..., dict[str, Any]]) -> Callable[..., None]:
+    """Write the record that the hook returns, and keep from the playbook whatever goes wrong with that."""
+
+    @functools.wraps(hook)
+    def wrapper(self: "CallbackModule", *args: Any, **kwargs: Any) -> None:
+        try:
+            self._write(hook(self, *args, **kwargs))
+        except Exception as error:  # noqa: BLE001
+            with contextlib.suppress(Exception):
+                self._write({"event": "error", "message": f"{hook.__name__}: {error!r}"})
+
+    return wrapper
+
+
+class CallbackModule(CallbackBase):  # type: ignore[misc]
+    """Writes the records."""
+
+    CALLBACK_VERSION = 2.0
+    CALLBACK_TYPE = "notification"
+    CALLBACK_NAME = "clusterm_records"
+    CALLBACK_NEEDS_ENABLED = False
+
+    def __init__(self) -> None:
+        super().__init__()
+        # Taken out, so that it is not in the environment of what the playbook runs on this machine.
+        nonce = os.environ.pop("CLUSTERM_NONCE", "")
+        self.disabled = not nonce
+        self._marker = f"\x1e{nonce} "
+        self._play: str | None = None
+        self._task_names: dict[str, str] = {}
+
+    @_writes
+    def v2_playbook_on_start(self, _playbook: Any) -> dict[str, Any]:
+        return {"event": "playbook"}
+
+    @_writes
+    def v2_playbook_on_play_start(self, play: Any) -> dict[str, Any]:
+        self._play = play.get_name().strip()
+        self._task_names = {}
+        return {"event": "play", "play": self._play}
+
+    @_writes
+    def v2_playbook_on_no_hosts_matched(self) -> dict[str, Any]:
+        return {"event": "no_hosts", "play": self._play}
+
+    @_writes
+    def v2_playbook_on_no_hosts_remaining(self) -> dict[str, Any]:
+        return {"event": "no_hosts", "play": self._play}
+
+    @_writes
+    def v2_playbook_on_task_start(self, task: Any, **_: Any) -> dict[str, Any]:
+        return self._task_start(task)
+
+    @_writes
+    def v2_playbook_on_handler_task_start(self, task: Any) -> dict[str, Any]:
+        return self._task_start(task)
+
+    @_writes
+    def v2_playbook_on_include(self, included_file: Any) -> dict[str, Any]:
+        hosts = included_file._hosts
+        return self._record("include", included_file._task, hosts[0] if len(hosts) == 1 else None)
+
+    @_writes
+    def v2_runner_on_start(self, host: Any, task: Any) -> dict[str, Any]:
+        return self._record("start", task, host)
+
+    @_writes
+    def v2_runner_on_ok(self, result: Any) -> dict[str, Any]:
+        return self._result(result, "changed" if result._result.get("changed") else "ok")
+
+    @_writes
+    def v2_runner_on_skipped(self, result: Any) -> dict[str, Any]:
+        return self._result(result, "skipped")
+
+    @_writes
+    def v2_runner_on_failed(self, result: Any, *, ignore_errors: bool = False) -> dict[str, Any]:
+        return self._result(result, "ignored" if ignore_errors else "failed", _reason(result._result))
+
+    @_writes
+    def v2_runner_on_unreachable(self, result: Any) -> dict[str, Any]:
+        status = "ignored" if result._task.ignore_unreachable else "unreachable"
+        return self._result(result, status, _reason(result._result))
+
+    @_writes
+    def v2_runner_item_on_ok(self, result: Any) -> dict[str, Any]:
+        return self._record("item", result._task, result._host)
+
+    @_writes
+    def v2_runner_item_on_failed(self, result: Any) -> dict[str, Any]:
+        return self._record("item", result._task, result._host)
+
+    @_writes
+    def v2_runner_item_on_skipped(self, result: Any) -> dict[str, Any]:
+        return self._record("item", result._task, result._host)
+
+    @_writes
+    def v2_runner_retry(self, result: Any) -> dict[str, Any]:
+        return self._record("retry", result._task, result._host)
+
+    @_writes
+    def v2_runner_on_async_poll(self, result: Any) -> dict[str, Any]:
+        return self._record("async", result._task, result._host)
+
+    @_writes
+    def v2_runner_on_async_ok(self, result: Any) -> dict[str, Any]:
+        return self._record("async", result._task, result._host)
+
+    @_writes
+    def v2_runner_on_async_failed(self, result: Any) -> dict[str, Any]:
+        return self._record("async", result._task, result._host)
+
+    @_writes
+    def v2_on_file_diff(self, result: Any) -> dict[str, Any]:
+        return self._record("diff", result._task, result._host)
+
+    @_writes
+    def v2_playbook_on_stats(self, stats: Any) -> dict[str, Any]:
+        recap = {}
+        for node in stats.processed:
+            counts = stats.summarize(node)
+            recap[node] = {"failed": counts.pop("failures"), **counts}
+        return {"event": "stats", "recap": recap}
+
+    def _task_start(self, task: Any) -> dict[str, Any]:
+        # Kept as it is now: up to 2.18, ansible puts the name's template back after this callback.
+        self._task_names[task._uuid] = task.get_name().strip()
+        return self._record("task", task, None)
+
+    def _result(self, result: Any, status: str, message: str | None = None) -> dict[str, Any]:
+        record = self._record("result", result._task, result._host)
+        return {**record, "status": status, "message": message}
+
+    def _record(self, event: str, task: Any, host: Any) -> dict[str, Any]:
+        return {
+            "event": event,
+            "play": self._play,
+            "task": self._task_names.get(task._uuid) or task.get_name().strip(),
+            "node": host.get_name() if host else None,
+        }
+
+    def _write(self, record: dict[str, Any]) -> None:
+        clean = {name: _clip(value) if isinstance(value, str) else value for name, value in record.items()}
+        text = self._marker + json.dumps(clean, ensure_ascii=False, separators=(",", ":")) + "\n"
+        # What ansible has buffered comes first. The record goes past the buffer: a worker forked while it is
+        # in there would get a copy of it.
+        sys.stderr.flush()
+        sys.stdout.flush()
+        rest = text.encode(errors="replace")
+        while rest:
+            rest = rest[os.write(sys.stdout.fileno(), rest) :]
+
+
+def _reason(result: Mapping[str, Any]) -> str:
+    """Say why a task failed, from what its module returned."""
+    if "censored" in result:  # for no_log; of a loop, as soon as one item is
+        return str(result["censored"])
+    results = result.get("results")
+    items = [item for item in results if isinstance(item, dict)] if isinstance(results, list) else []
+    if failed := [item for item in items if item.get("failed") or item.get("unreachable")]:
+        return "; ".join(f"(item={_label(item)}) {_reason(item)}" for item in failed)
+    message = _text(result.get("msg") or result.get("reason"))
+    if not message:
+        message = "failed_when was met" if result.get("failed_when_result") else "no reason given"
+    if result.get("rc"):
+        message += f" (rc {result['rc']})"
+    if message == "Assertion failed":  # nobody wrote what that means
+        return f"{message}: {_text(result.get('assertion'))}"
+    output = next(filter(None, (_tail(result.get(name)) for name in _OUTPUTS)), "")
+    return message if output in message else f"{message}: {output}"
+
+
+def _label(item: Mapping[str, Any]) -> str:
+    label = _text(item.get("_ansible_item_label", item.get("item")))
+    return label if len(label) <= MAX_LABEL else label[: MAX_LABEL - 1] + "…"
+
+
+def _tail(value: Any) -> str:
+    return "\n".join(_text(value).strip().splitlines()[-TAIL_LINES:])
+
+
+def _text(value: Any) -> str:
+    if value is None or isinstance(value, str):
+        return value or ""
+    return json.dumps(value, ensure_ascii=False, default=str)
+
+
+def _clip(text: str) -> str:
+    text = _CONTROL.sub("", text)
+    return text if len(text) <= MAX_TEXT else text[: MAX_TEXT - 1] + "…"

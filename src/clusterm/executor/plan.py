@@ -1,0 +1,212 @@
+"""Deciding what to run: a job's directory with its inventory, extra vars and commands.
+
+The plan is fixed when the job starts. A change of the configuration does not touch a running job.
+"""
+
+import configparser
+import json
+import os
+import secrets
+import shutil
+import sys
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any, Final
+
+from pydantic import BaseModel
+
+from clusterm.schemas import Job, Node
+from clusterm.settings import AnsibleSettings, RetentionSettings, Settings
+from clusterm.states import DISCOVER_GROUP, Action, StepName
+
+_PLAN: Final = "plan.json"
+_PLUGINS: Final = Path(__file__).parent / "callback_plugins"
+_ANSIBLE_DEFAULT_PLUGINS: Final = "~/.ansible/plugins/callback:/usr/share/ansible/plugins/callback"
+
+
+class Plan(BaseModel):
+    """What the executor of one job needs to know."""
+
+    job_id: int
+    action: Action
+    store_url: str
+    retention: RetentionSettings
+    location: Path
+    playbooks: dict[StepName, str]
+    executable: str
+    options: list[str]
+    environment: dict[str, str]
+    nonce: str
+    key_file: str
+    job_timeout: float
+    idle_timeout: float
+    stop_grace: float
+
+    @classmethod
+    def load(cls, directory: Path) -> "Plan":
+        """Read the plan in a job's directory.
+
+        Raises:
+            OSError: there is none.
+            ValueError: it is damaged.
+        """
+        return cls.model_validate_json((directory / _PLAN).read_bytes())
+
+    def command(self, step: StepName) -> list[str]:
+        """Return the command line of a step.
+
+        Raises:
+            CannotRun: it would not work.
+        """
+        if not self.location.is_dir():
+            raise CannotRun(f"the playbook directory {self.location} doesn't exist: check ansible.playbook_location")
+        playbook = self.location / self.playbooks[step]
+        if not playbook.is_file():
+            what = "is a directory, not a file" if playbook.is_dir() else "doesn't exist"
+            raise CannotRun(
+                f"the playbook {playbook} {what}: check ansible.playbook_location and ansible.{step}_playbook"
+            )
+        if not os.access(playbook, os.R_OK):
+            raise CannotRun(f"the playbook {playbook} can't be read: check its permissions")
+        if self.key_file and not os.access(self.key_file, os.R_OK):
+            why = "can't be read: check its permissions" if Path(self.key_file).exists() else "doesn't exist"
+            raise CannotRun(f"the ssh key {self.key_file} {why} (ansible.priv_key_file)")
+        executable = find_executable(self.executable)
+        if executable is None:
+            raise CannotRun(f"{self.executable} was not found: install ansible-core, or set ansible.executable")
+        return [executable, *self.options, str(playbook)]
+
+
+class CannotRun(Exception):
+    """A playbook cannot be run; the text says why."""
+
+
+def prepare(
+    settings: Settings, job: Job, nodes: Sequence[Node], global_vars: Mapping[str, Any], own: Mapping[str, Any]
+) -> Path:
+    """Write the directory of a job, all of it or nothing.
+
+    Args:
+        settings: the configuration.
+        job: the job.
+        nodes: its nodes; none for a discover job, whose addresses are the job's `nodes`.
+        global_vars: the globals.
+        own: the request's own extra vars.
+
+    Returns:
+        The directory.
+
+    Raises:
+        OSError: it cannot be written.
+    """
+    ansible = settings.ansible
+    extra_vars = json.loads(ansible.extra_variables) | dict(global_vars) | dict(own)
+    directory = settings.jobs_dir / str(job.id)
+    nonce = secrets.token_hex(16)
+    plan = Plan(
+        job_id=job.id,
+        action=job.action,
+        store_url=settings.store_url,
+        retention=settings.retention,
+        location=ansible.playbook_location,
+        playbooks={StepName.CONFIGURE: ansible.configure_playbook, StepName.CLEANUP: ansible.cleanup_playbook},
+        executable=ansible.executable,
+        options=_options(ansible, directory),
+        environment=_environment(ansible.playbook_location, nonce),
+        nonce=nonce,
+        key_file=ansible.priv_key_file,
+        job_timeout=ansible.job_timeout,
+        idle_timeout=ansible.idle_timeout,
+        stop_grace=ansible.stop_grace,
+    )
+    unfinished = settings.jobs_dir / f"{job.id}.new"
+    shutil.rmtree(unfinished, ignore_errors=True)
+    try:
+        unfinished.mkdir(mode=0o700, parents=True)
+        _write(unfinished / "inventory.json", json.dumps(inventory(job, nodes, ansible), indent=2))
+        _write(unfinished / "extra_vars.json", json.dumps(extra_vars))
+        _write(unfinished / _PLAN, plan.model_dump_json())
+        unfinished.rename(directory)
+    except OSError:
+        shutil.rmtree(unfinished, ignore_errors=True)  # where the disk is full, it is needed for the job's end
+        raise
+    return directory
+
+
+def inventory(job: Job, nodes: Sequence[Node], ansible: AnsibleSettings) -> dict[str, Any]:
+    """Return the inventory of a job, in the form that ansible's `yaml` inventory plugin reads."""
+    groups: dict[str, dict[str, Any]] = {}
+    if job.action is Action.DISCOVER:
+        hosts = {address: {"node_name": address, "node_addr": address} for address in job.nodes}
+        groups[DISCOVER_GROUP] = {"hosts": {name: {"ansible_host": name, **vars_} for name, vars_ in hosts.items()}}
+    for node in nodes:
+        configuration = node.configuration_state
+        group = groups.setdefault(configuration.host_group, {"hosts": {}})
+        group["hosts"][configuration.inventory_name] = {
+            "ansible_host": configuration.ssh_address,
+            **configuration.inventory_vars,
+        }
+    # Host keys are not asked about: nobody is there to answer.
+    connection = {"ansible_host_key_checking": False, "ansible_ssh_common_args": ansible.ssh_args}
+    return {"all": {"vars": connection, "children": groups}}
+
+
+def find_executable(name: str) -> str | None:
+    """Find a program: a path as it is, a name beside this Python, then in PATH."""
+    beside = Path(sys.executable).parent / name
+    return shutil.which(name if "/" in name else str(beside)) or shutil.which(name)
+
+
+def clean_environment() -> dict[str, str]:
+    """Return the service's environment without what is meant for the service alone."""
+    return {name: value for name, value in os.environ.items() if not name.startswith("CLUSTERM_")}
+
+
+def _options(ansible: AnsibleSettings, directory: Path) -> list[str]:
+    options = ["--inventory", str(directory / "inventory.json"), "--extra-vars", f"@{directory / 'extra_vars.json'}"]
+    if ansible.user:
+        options.append(f"--user={ansible.user}")
+    if ansible.priv_key_file:
+        options.append(f"--private-key={ansible.priv_key_file}")
+    return options
+
+
+def _environment(location: Path, nonce: str) -> dict[str, str]:
+    """Return what ansible's environment has beyond the service's own."""
+    environment = {
+        "ANSIBLE_TRANSFORM_INVALID_GROUP_CHARS": "ignore",  # host groups have dashes, as they had in contiv
+        "CLUSTERM_NONCE": nonce,
+    }
+    locale = os.environ.get("LC_ALL") or os.environ.get("LC_CTYPE") or os.environ.get("LANG") or ""
+    if locale and "utf" not in locale.lower():
+        environment["LC_ALL"] = "C.UTF-8"  # ansible refuses to run in any other encoding
+    config = location / "ansible.cfg"
+    if "ANSIBLE_CONFIG" not in os.environ and config.is_file():
+        environment["ANSIBLE_CONFIG"] = str(config)  # found also where the directory is writable by others
+    environment["ANSIBLE_CALLBACK_PLUGINS"] = f"{_callback_path(environment)}:{_PLUGINS}"
+    return environment
+
+
+def _callback_path(environment: Mapping[str, str]) -> str:
+    """Return where ansible would look for callback plugins: the environment, its configuration file, its default."""
+    if path := os.environ.get("ANSIBLE_CALLBACK_PLUGINS"):
+        return path
+    config = environment.get("ANSIBLE_CONFIG", os.environ.get("ANSIBLE_CONFIG"))
+    candidates = [config] if config else ["~/.ansible.cfg", "/etc/ansible/ansible.cfg"]
+    for candidate in map(Path, candidates):
+        file = candidate.expanduser()
+        parser = configparser.ConfigParser(interpolation=None, inline_comment_prefixes=(";",), strict=False)
+        try:
+            found = parser.read(file)
+        except (configparser.Error, UnicodeDecodeError):
+            break  # ansible will say what is wrong with it
+        if found:
+            path = parser.get("defaults", "callback_plugins", fallback=_ANSIBLE_DEFAULT_PLUGINS)
+            return ":".join(str(file.parent / Path(part).expanduser()) for part in path.split(":"))
+    return _ANSIBLE_DEFAULT_PLUGINS
+
+
+def _write(file: Path, text: str) -> None:
+    """Write a file that only its owner can read."""
+    with os.fdopen(os.open(file, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w", encoding="utf-8") as opened:
+        opened.write(text)

@@ -1,0 +1,339 @@
+"""Running one job to its end. May be killed at any moment: whoever runs it again goes on where it was."""
+
+import contextlib
+import fcntl
+import json
+import logging
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Sequence
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any, Final, TypeVar
+
+from sqlalchemy.exc import OperationalError
+
+from clusterm import jobs as job_ends
+from clusterm import lifecycle
+from clusterm.executor import wrapper
+from clusterm.executor.ingest import Ingest
+from clusterm.executor.plan import CannotRun, Plan, clean_environment
+from clusterm.schemas import Failure, format_time
+from clusterm.states import JobStatus, StepName
+from clusterm.store import jobs, logs, tables
+from clusterm.store.engine import Store
+
+log = logging.getLogger(__name__)
+
+_POLL: Final = 0.05  # seconds between looks at the output
+_LOOK: Final = 0.5  # seconds between looks for a reason to stop
+_RETRY: Final = 0.5  # seconds between tries to write to a store that is locked or full
+_STARTING: Final = 5.0  # seconds that a wrapper has to begin its work
+
+_GONE: Final[dict[str, Any]] = {}
+"""How a step ended of which nobody says how it did."""
+
+T = TypeVar("T")
+
+
+class Interrupted(Exception):
+    """A step cannot go on: it was stopped before it began, or its processes are gone without a word."""
+
+
+def run(directory: Path) -> None:
+    """Run the job in a directory to its end, unless another executor is at it.
+
+    Args:
+        directory: the job's directory, as `plan.prepare` wrote it.
+    """
+    lock = hold(directory)
+    if lock is None:
+        return
+    plan = Plan.load(directory)
+    store = Store(plan.store_url)
+    try:
+        with store.read() as session:
+            ended = jobs.has_ended(jobs.get(session, plan.job_id))
+        if not ended:
+            error = _run_steps(store, plan, directory)
+            _insist(lambda: job_ends.finish(store, plan.retention, plan.job_id, error))
+        shutil.rmtree(directory, ignore_errors=True)  # the supervisor may be at it, too
+    finally:
+        store.close()
+        os.close(lock)
+
+
+def hold(directory: Path) -> int | None:
+    """Take the lock that a job's executor holds for as long as it lives.
+
+    Returns:
+        The open lock; None if another executor has it.
+    """
+    lock = os.open(directory / "lock", os.O_RDWR | os.O_CREAT, 0o600)
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        os.close(lock)
+        return None
+    return lock
+
+
+def playbook_runs(directory: Path) -> bool:
+    """Tell whether a playbook of the job in a directory is running, whatever became of its executor."""
+    return any(_is_watched(started) for started in directory.glob("*/started"))
+
+
+def _is_watched(started: Path) -> bool:
+    """Tell whether the wrapper lives that holds the lock on a step's `started`."""
+    try:
+        with started.open("rb") as file:
+            fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except FileNotFoundError:
+        return False
+    except BlockingIOError:
+        return True
+    return False
+
+
+def _run_steps(store: Store, plan: Plan, directory: Path) -> str | None:
+    """Run or go on with the steps that the lifecycle asks for, and return the first failed one's error."""
+    error: str | None = None
+    done: list[tuple[StepName, bool]] = []
+    while name := lifecycle.next_step(plan.action, done):
+        step = _Step(store, plan, directory, len(done) + 1, name)
+        try:
+            failure = step.run(cleans_up=error is not None)
+        except Interrupted as interrupted:
+            return error or str(interrupted)
+        error = error or failure
+        done.append((name, failure is None))
+    return error
+
+
+class _Step:
+    """One playbook run."""
+
+    def __init__(self, store: Store, plan: Plan, directory: Path, number: int, name: StepName) -> None:
+        self._store = store
+        self._plan = plan
+        self._number = number
+        self._name = name
+        self._directory = directory / f"{number}-{name}"
+        self._process: subprocess.Popen[bytes] | None = None
+        self._began = self._last_output = time.monotonic()
+        self._next_look = 0.0
+        self._stopping = False
+        self._boot: str | None = None
+
+    def run(self, *, cleans_up: bool) -> str | None:
+        """Run the step, or go on with it, and return its error, None if it passed.
+
+        Args:
+            cleans_up: whether it cleans up after a failed one.
+
+        Raises:
+            Interrupted: it cannot go on.
+        """
+        row = _insist(lambda: self._begin(cleans_up=cleans_up))
+        if row.finished_at is not None:
+            return row.error
+        try:
+            self._start()
+        except CannotRun as reason:
+            unfit = str(reason)
+            return _insist(lambda: self._end(None, unfit, lost=0))
+        how = self._follow(row)
+        if how == _GONE:
+            raise Interrupted(self._interruption())
+        status = how.get("status")
+        error = how["error"] if status is None else None if status == 0 else self._explain(status)
+        return _insist(lambda: self._end(status, error, lost=how["lost"]))
+
+    def _begin(self, *, cleans_up: bool) -> tables.JobStep:
+        with self._store.write() as session:
+            job = jobs.get(session, self._plan.job_id)
+            row = session.get(tables.JobStep, (job.id, self._number))
+            if row is None:
+                if job.stop_reason is not None and not (cleans_up and job.stop_cleanup):
+                    raise Interrupted(job.stop_reason)
+                row = tables.JobStep(
+                    job_id=job.id,
+                    number=self._number,
+                    name=self._name,
+                    playbook=self._plan.playbooks[self._name],
+                    started_at=datetime.now(UTC),
+                    after_stop=job.stop_reason is not None,
+                )
+                session.add(row)
+                session.flush()
+            self._boot = job.boot_id
+            session.expunge(row)
+            return row
+
+    def _start(self) -> None:
+        """Start the wrapper, unless this step has been started before."""
+        if (self._directory / "started").exists():
+            return
+        if self._boot != job_ends.boot_id():  # it may have been, and the power cut took what told of it
+            raise Interrupted(self._interruption())
+        command = self._plan.command(self._name)
+        self._directory.mkdir(mode=0o700, exist_ok=True)
+        self._start_wrapper(command)
+
+    def _start_wrapper(self, command: Sequence[str]) -> None:
+        self._process = subprocess.Popen(
+            [sys.executable, "-I", "-S", wrapper.__file__, str(self._directory), str(self._plan.stop_grace), *command],
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.DEVNULL,
+            cwd=self._plan.location,
+            env=clean_environment() | self._plan.environment,
+            start_new_session=True,
+        )
+
+    def _follow(self, row: tables.JobStep) -> dict[str, Any]:
+        """Read the output into the store until the step has ended, and return how it did."""
+        self._await_output()
+        with self._store.read() as session:
+            ingest = Ingest(session, row, self._directory, self._plan.nonce, self._plan.retention.job_log_bytes)
+        try:
+            while True:
+                how = self._how_it_ended()  # before the output is read, so that all of it is read after the end
+                more = ingest.read()
+                if not more and how is not None:
+                    ingest.finish()
+                if ingest.pending:
+                    _insist(lambda: self._write(ingest))
+                    ingest.written()
+                if more:
+                    self._last_output = time.monotonic()
+                elif how is not None:
+                    return how
+                else:
+                    time.sleep(_POLL)
+                if time.monotonic() >= self._next_look:
+                    self._next_look = time.monotonic() + _LOOK
+                    _insist(lambda: self._stop_if_due(row))
+        finally:
+            ingest.close()
+
+    def _await_output(self) -> None:
+        """Wait for the wrapper to make its files."""
+        deadline = time.monotonic() + _STARTING
+        while not (self._directory / "times").exists():
+            if self._wrapper_lives():
+                deadline = time.monotonic() + _STARTING
+            elif time.monotonic() > deadline:
+                raise Interrupted(self._interruption())
+            time.sleep(0.005)
+
+    def _stop_if_due(self, row: tables.JobStep) -> None:
+        """Have ansible stopped if somebody asked for it or its time is over."""
+        if self._stopping:
+            return
+        with self._store.read() as session:
+            job = jobs.get(session, self._plan.job_id)
+        if job.stop_reason is None or (row.after_stop and job.stop_cleanup):
+            reason = self._overdue(job, row)
+            if reason is None:
+                return
+            job_ends.request_stop(
+                self._store, str(job.id), JobStatus.ERRORED, reason, sender=None, cleanup=not row.after_stop
+            )
+        with contextlib.suppress(ValueError, KeyError):  # the wrapper does not say yet who it is: next time
+            process = json.loads((self._directory / "started").read_bytes())["wrapper"]
+            if wrapper.lives(process):
+                os.kill(process["pid"], signal.SIGUSR1)
+                self._stopping = True
+
+    def _overdue(self, job: tables.Job, row: tables.JobStep) -> str | None:
+        """Say why a timeout stops this step; what cleans up after a stop has the job's whole time for itself."""
+        began = self._began if row.after_stop or job.started_clock is None else job.started_clock
+        timeout = self._plan.job_timeout if job.job_timeout is None else job.job_timeout
+        if timeout and time.monotonic() - began > timeout:
+            return f"timed out: it ran longer than {timeout:g} s (job_timeout)"
+        timeout = self._plan.idle_timeout if job.idle_timeout is None else job.idle_timeout
+        if timeout and time.monotonic() - self._last_output > timeout:
+            return f"timed out: ansible wrote nothing for {timeout:g} s (idle_timeout)"
+        return None
+
+    def _write(self, ingest: Ingest) -> None:
+        with self._store.write() as session:
+            ingest.write(session)
+
+    def _how_it_ended(self) -> dict[str, Any] | None:
+        """Return what the wrapper says of the end, None while there is none, `_GONE` if it and ansible said nothing."""
+        alive = self._wrapper_lives()  # before its word is read, so that one said on leaving is not missed
+        if (how := self._last_word()) is not None:
+            return how
+        if alive:
+            return None
+        try:
+            process = json.loads((self._directory / "started").read_bytes())["process"]
+        except (ValueError, KeyError):
+            return _GONE
+        if not wrapper.lives(process):
+            return _GONE
+        log.warning("job %d: the wrapper of %s was killed; another one takes over", self._plan.job_id, self._name)
+        self._stopping = False
+        self._start_wrapper([])
+        return None
+
+    def _last_word(self) -> dict[str, Any] | None:
+        try:
+            return dict(json.loads((self._directory / "ended").read_bytes()))
+        except (FileNotFoundError, ValueError):
+            return None  # nothing but the space that is kept for it, or half of it
+
+    def _wrapper_lives(self) -> bool:
+        """Tell whether a wrapper is at work; one of our own may not have come to taking the lock yet."""
+        return (self._process is not None and self._process.poll() is None) or _is_watched(self._directory / "started")
+
+    def _end(self, status: int | None, error: str | None, *, lost: int) -> str | None:
+        with self._store.write() as session:
+            row = jobs.step(session, self._plan.job_id, self._number)
+            row.finished_at, row.exit_status, row.error = datetime.now(UTC), status, error
+            if lost:
+                jobs.get(session, self._plan.job_id).incomplete = True
+        return error
+
+    def _explain(self, status: int) -> str:
+        """Say why ansible ended as it did, in a line."""
+        playbook = f"{self._name} ({self._plan.playbooks[self._name]})"
+        with self._store.read() as session:
+            job = jobs.get(session, self._plan.job_id)
+            failures = [Failure.model_validate(failure) for failure in job.failures if failure["step"] == self._name]
+            first_error = logs.first_error(session, job.id, jobs.step(session, job.id, self._number).first_line)
+        if status < 0:
+            return f"{playbook} failed: ansible was killed by signal {-status} ({signal.strsignal(-status)})"
+        if failures:
+            first = failures[0]
+            others = len({failure.node for failure in failures} - {first.node})
+            more = f" (and {others} more)" if others else ""
+            return f"{playbook} failed on {first.node}{more}: {first.reason}"
+        return f"{playbook} failed: {first_error or f'ansible-playbook ended with exit status {status}'}"
+
+    def _interruption(self) -> str:
+        with self._store.read() as session:
+            last = logs.last(session, self._plan.job_id)
+        when = f" after its log line {last.seq} at {format_time(last.at)}" if last else ""
+        return (
+            f"interrupted in its {self._name} step{when}: ansible and what watched over it were gone, "
+            "as after a power cut or a reboot"
+        )
+
+
+def _insist(action: Callable[[], T]) -> T:
+    """Do something to the store, however long it is locked or full: ansible does not wait for it."""
+    refused = False
+    while True:
+        try:
+            return action()
+        except OperationalError as error:
+            if not refused:
+                log.warning("the store cannot be used, trying until it can: %s", error.orig)
+            refused = True
+            time.sleep(_RETRY)

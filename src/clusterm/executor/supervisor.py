@@ -1,0 +1,180 @@
+"""Starts queued jobs in their turn, and keeps one executor at work on every running one."""
+
+import logging
+import os
+import shutil
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+from sqlalchemy.exc import SQLAlchemyError
+
+from clusterm import jobs as job_ends
+from clusterm.executor.plan import Plan, clean_environment, prepare
+from clusterm.executor.run import hold, playbook_runs
+from clusterm.settings import Settings
+from clusterm.states import Action
+from clusterm.store import jobs, kept, nodes
+from clusterm.store.engine import Store
+
+log = logging.getLogger(__name__)
+
+_TICK: Final = 0.5  # seconds between looks at the running jobs
+_LOG: Final = "executor.log"
+_TRIES: Final = 5  # executors of one job that may fail by themselves
+_LONGEST_PAUSE: Final = 30.0  # seconds between such failures
+
+
+@dataclass
+class _Executor:
+    """The executors of one job, as far as this service has started them."""
+
+    process: subprocess.Popen[bytes] | None = None
+    tries: int = 0
+    not_before: float = 0.0  # monotonic time
+
+    def note_death(self, *, killed: bool) -> None:
+        """Wait a little longer before each further try, unless it was killed: then it can do better next time."""
+        self.process = None
+        if not killed:
+            self.tries += 1
+            self.not_before = time.monotonic() + min(2**self.tries - 1, _LONGEST_PAUSE)
+
+
+class Supervisor:
+    """Starts executors and starts them again when they die.
+
+    Args:
+        store: the store.
+        settings: returns the configuration as it is now.
+    """
+
+    def __init__(self, store: Store, settings: Callable[[], Settings]) -> None:
+        self._store = store
+        self._settings = settings
+        self._executors: dict[int, _Executor] = {}
+        self._awake = threading.Event()
+        self._stopping = False
+        self._thread = threading.Thread(target=self._watch, name="supervisor", daemon=True)
+
+    def start(self) -> None:
+        """Begin to watch; jobs that were running when the last service ended are taken up again."""
+        self._thread.start()
+
+    def wake(self) -> None:
+        """Look after the jobs now: one has just begun."""
+        self._awake.set()
+
+    def stop(self) -> None:
+        """Stop watching. Executors and their playbooks go on."""
+        self._stopping = True
+        self._awake.set()
+        self._thread.join()
+        for executor in self._executors.values():
+            if executor.process is not None:
+                executor.process.returncode = executor.process.poll() or 0  # it outlives us on purpose
+
+    def _watch(self) -> None:
+        cleared = False
+        while not self._stopping:
+            try:
+                if not cleared:
+                    self._clear_up()
+                    cleared = True
+                self._look_after_jobs()
+            except (OSError, SQLAlchemyError) as error:
+                log.error("cannot look after the running jobs, trying again: %s", error)  # noqa: TRY400
+            self._awake.wait(_TICK)
+            self._awake.clear()
+
+    def _clear_up(self) -> None:
+        """Remove what is left of jobs that ended while no service ran."""
+        with self._store.read() as session:
+            running = {str(job.id) for job in jobs.running(session)}
+        for directory in self._settings().jobs_dir.glob("*"):
+            if directory.name not in running:
+                shutil.rmtree(directory, ignore_errors=True)
+
+    def _look_after_jobs(self) -> None:
+        settings = self._settings()
+        job_ends.begin_queued(self._store, settings.retention, max_active=settings.manager.max_active_jobs)
+        with self._store.read() as session:
+            running = [job.id for job in jobs.running(session)]
+        for job_id in self._executors.keys() - running:
+            self._forget(job_id)
+        for job_id in running:
+            executor = self._executors.setdefault(job_id, _Executor())
+            if executor.process is not None and executor.process.poll() is not None:
+                executor.note_death(killed=executor.process.returncode <= 0)
+            if executor.process is None and time.monotonic() >= executor.not_before:
+                self._start_executor(job_id, executor)
+
+    def _forget(self, job_id: int) -> None:
+        """Let go of the executor of a job that has ended."""
+        process = self._executors[job_id].process
+        if process is not None and process.poll() is None:
+            return  # it is clearing up
+        del self._executors[job_id]
+        shutil.rmtree(self._directory(job_id), ignore_errors=True)  # where the executor died before it could
+
+    def _start_executor(self, job_id: int, executor: _Executor) -> None:
+        directory = self._directory(job_id)
+        try:
+            if not directory.exists() and not self._prepare(job_id):
+                self._give_up(job_id, "interrupted: its files are gone, as after the restore of a backup")
+                return
+            lock = hold(directory)
+            if lock is None:
+                return  # an executor of the service before us is at it
+            os.close(lock)
+            Plan.load(directory)
+            if executor.tries >= _TRIES and not playbook_runs(directory):
+                self._give_up(job_id, f"its executor died {executor.tries} times: {_last_words(directory)}")
+                return
+            with (directory / _LOG).open("ab") as log_file:
+                executor.process = subprocess.Popen(
+                    [sys.executable, "-m", "clusterm.executor", str(directory)],
+                    stdin=subprocess.DEVNULL,
+                    stdout=log_file,
+                    stderr=log_file,
+                    env=clean_environment(),
+                    start_new_session=True,
+                )
+        except (OSError, ValueError) as error:
+            executor.note_death(killed=False)
+            if playbook_runs(directory):
+                log.error("job %d: its executor cannot be started, trying again: %s", job_id, error)  # noqa: TRY400
+            else:
+                self._give_up(job_id, f"its executor cannot be started: {error}")
+        else:
+            log.info("job %d: executor %d started", job_id, executor.process.pid)
+
+    def _prepare(self, job_id: int) -> bool:
+        """Write the directory of a job, unless it has begun its work, which is not to be done twice."""
+        with self._store.read() as session:
+            row = jobs.get(session, job_id)
+            if jobs.steps(session, job_id):
+                return False
+            job = jobs.to_wire(session, row)
+            of_job = [] if row.action is Action.DISCOVER else nodes.named(session, job.nodes)
+            wire = [nodes.to_wire(node, []) for node in of_job]
+            prepare(self._settings(), job, wire, kept.get(session, kept.GLOBALS), row.extra_vars)
+        return True
+
+    def _give_up(self, job_id: int, error: str) -> None:
+        log.error("job %d: %s", job_id, error)
+        job_ends.finish(self._store, self._settings().retention, job_id, error)
+
+    def _directory(self, job_id: int) -> Path:
+        return self._settings().jobs_dir / str(job_id)
+
+
+def _last_words(directory: Path) -> str:
+    """Return the last line that a job's executors wrote, which is the exception where there was one."""
+    lines = (directory / _LOG).read_text(errors="replace").splitlines()
+    return lines[-1] if lines else "it was killed"

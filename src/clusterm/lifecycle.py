@@ -1,0 +1,180 @@
+"""The lifecycle of nodes as pure functions: who may do what, which steps follow, and where nodes end up.
+
+A request is checked as a whole before anything changes. The phrases of the errors are contiv's.
+"""
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Final
+
+from clusterm.errors import BadRequest, Conflict, NotFound, quote
+from clusterm.states import HOST_GROUPS, MASTER_GROUP, WORKER_GROUP, Action, State, Status, StepName
+
+
+@dataclass(frozen=True)
+class Member:
+    """What the rules need to know of a node."""
+
+    name: str
+    status: Status
+    state: State
+    host_group: str
+
+
+@dataclass(frozen=True)
+class Passage:
+    """How an action takes a node from one status to another."""
+
+    sources: frozenset[Status]
+    running: Status
+    success: Status
+    failure: Status
+
+
+PASSAGES: Final[Mapping[Action, Passage]] = {
+    Action.COMMISSION: Passage(
+        frozenset({Status.UNALLOCATED, Status.DECOMMISSIONED}),
+        running=Status.PROVISIONING,
+        success=Status.ALLOCATED,
+        failure=Status.UNALLOCATED,
+    ),
+    # An unallocated node may be decommissioned to clean up after a failed commission.
+    Action.DECOMMISSION: Passage(
+        frozenset({Status.ALLOCATED, Status.UNALLOCATED}),
+        running=Status.CANCELLED,
+        success=Status.DECOMMISSIONED,
+        failure=Status.DECOMMISSIONED,
+    ),
+    Action.UPDATE: Passage(
+        frozenset({Status.ALLOCATED}),
+        running=Status.MAINTENANCE,
+        success=Status.ALLOCATED,
+        failure=Status.UNALLOCATED,
+    ),
+}
+
+STEPS: Final[Mapping[Action, Sequence[StepName]]] = {
+    Action.COMMISSION: (StepName.CONFIGURE,),
+    Action.DECOMMISSION: (StepName.CLEANUP,),
+    Action.UPDATE: (StepName.CLEANUP, StepName.CONFIGURE),
+    Action.DISCOVER: (StepName.CONFIGURE,),
+}
+"""The steps that must pass, in order, for a job to be complete."""
+
+_ROLLED_BACK: Final = frozenset({Action.COMMISSION, Action.UPDATE})
+"""Actions that clean up after a failed configure."""
+
+
+def find(names: Iterable[str], cluster: Mapping[str, Member]) -> list[Member]:
+    """Return the named members.
+
+    Raises:
+        BadRequest: no name is given.
+        NotFound: there is no such node.
+    """
+    names = list(names)
+    if not names:
+        raise BadRequest("atleast one node should be specified")
+    for name in names:
+        if name not in cluster:
+            raise NotFound(f"node with name or address {quote(name)} doesn't exists")
+    return [cluster[name] for name in names]
+
+
+def check(action: Action, names: Iterable[str], host_group: str, cluster: Mapping[str, Member]) -> None:
+    """Check that an action may be done to nodes.
+
+    Args:
+        action: commission, decommission or update.
+        names: the nodes' names.
+        host_group: the group asked for; empty in an update means that it stays as it is.
+        cluster: every node there is, by name.
+
+    Raises:
+        BadRequest: no node is given, or no valid host group.
+        NotFound: there is no such node.
+        Conflict: the cluster is not in a state to do it.
+    """
+    members = find(names, cluster)
+    check_host_group(action, host_group)
+    if absent := [member.name for member in members if member.state is not State.DISCOVERED]:
+        raise Conflict(
+            "one or more nodes are not in discovered state, please check their network reachability. "
+            f"Non-discovered nodes: [{' '.join(absent)}]"
+        )
+    _check_masters(action, members, host_group, cluster)
+    for member in members:
+        passage = PASSAGES[action]
+        if member.status not in passage.sources:
+            raise Conflict(
+                f"failed to update {member.name}'s state in inventory, "
+                f'Error: transition from "{member.status}" to "{passage.running}" is not allowed'
+            )
+
+
+def check_host_group(action: Action, host_group: str) -> None:
+    """Check that a host group is one, and given where it is needed.
+
+    Raises:
+        BadRequest: it is not.
+    """
+    optional = action is not Action.COMMISSION
+    if host_group not in HOST_GROUPS and not (optional and not host_group):
+        raise BadRequest(
+            f"invalid or empty host-group specified: {quote(host_group)}. Host groups: {', '.join(HOST_GROUPS)}"
+        )
+
+
+def next_step(action: Action, done: Sequence[tuple[StepName, bool]]) -> StepName | None:
+    """Return the step to run after those that were run, or None when the job is at its end.
+
+    Args:
+        action: the job's action.
+        done: the steps run so far, in order, and whether each passed.
+    """
+    for position, (step, passed) in enumerate(done, start=1):
+        if not passed:
+            roll_back = step is StepName.CONFIGURE and action in _ROLLED_BACK and position == len(done)
+            return StepName.CLEANUP if roll_back else None
+    steps = STEPS[action]
+    return steps[len(done)] if len(done) < len(steps) else None
+
+
+def status_after(action: Action, *, passed: bool) -> Status:
+    """Return the status of a node when the job on it has ended."""
+    passage = PASSAGES[action]
+    return passage.success if passed else passage.failure
+
+
+def _check_masters(action: Action, members: Sequence[Member], host_group: str, cluster: Mapping[str, Member]) -> None:
+    """Check that no worker will be without a master that can be reached."""
+    named = {member.name for member in members}
+    others = [member for member in cluster.values() if member.name not in named]
+    if any(_is_master(member) and member.state is State.DISCOVERED for member in others):
+        return
+    if action is Action.COMMISSION and host_group == WORKER_GROUP:
+        raise Conflict(
+            "Cannot commission a worker node without existence of a master node in the cluster, "
+            "make sure atleast one master node is commissioned."
+        )
+    if action is Action.UPDATE and host_group == WORKER_GROUP:
+        raise Conflict(
+            "Updating these nodes as worker will result in no master node in the cluster, "
+            "make sure atleast one node is commissioned as master."
+        )
+    takes_a_master = any(_is_master(member) for member in members)
+    if action is Action.DECOMMISSION and takes_a_master and any(_is_worker(member) for member in others):
+        raise Conflict(
+            "decommissioning the specified node(s) will leave only worker nodes in the cluster, "
+            "make sure all worker nodes are decommissioned before last master node."
+        )
+
+
+def _is_master(member: Member) -> bool:
+    return member.status is Status.ALLOCATED and member.host_group == MASTER_GROUP
+
+
+def _is_worker(member: Member) -> bool:
+    """Tell whether it is a worker or, with a job on it, may end as one."""
+    present = {Status.ALLOCATED, Status.PROVISIONING, Status.MAINTENANCE}
+    return member.status in present and member.host_group == WORKER_GROUP

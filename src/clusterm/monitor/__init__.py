@@ -1,0 +1,1 @@
+"""Who tells us that a node is there."""

@@ -1,0 +1,44 @@
+"""Whether the service is alive, and whether it can do its work."""
+
+import os
+
+from fastapi import Response
+from sqlalchemy import text
+from sqlalchemy.exc import DBAPIError
+
+from clusterm.errors import NotReady
+from clusterm.executor.plan import find_executable
+from clusterm.routes.service import ServiceDep, answer, problems, router
+from clusterm.schemas import Health
+
+routes = router("health")
+
+
+@routes.get("/healthz", response_model=Health, summary="Is the service alive?")
+def get_health() -> Response:
+    """Answer 200 as long as the service answers at all."""
+    return answer(Health())
+
+
+@routes.get(
+    "/readyz",
+    response_model=Health,
+    responses=problems(),
+    summary="Can the service do its work?",
+)
+def get_readiness(service: ServiceDep) -> Response:
+    """Answer 200 if jobs can run and be kept."""
+    settings = service.configuration.current
+    found = []
+    try:
+        with service.store.read() as session:
+            session.execute(text("SELECT 1 FROM settings"))
+    except DBAPIError as error:
+        found.append(f"the store cannot be read: {error.orig}")
+    if not os.access(settings.manager.state_dir, os.W_OK):
+        found.append(f"the state directory {settings.manager.state_dir} is not writable")
+    if find_executable(settings.ansible.executable) is None:
+        found.append(f"{settings.ansible.executable} was not found")
+    if found:
+        raise NotReady("; ".join(found))
+    return answer(Health())

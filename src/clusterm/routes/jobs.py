@@ -1,0 +1,134 @@
+"""Jobs: what runs and what ran."""
+
+from datetime import UTC, datetime
+from typing import Annotated
+
+from fastapi import Query, Response
+
+from clusterm import jobs as begin_and_end
+from clusterm import schemas
+from clusterm.routes.service import (
+    Cursor,
+    JobLabel,
+    Limit,
+    SenderDep,
+    ServiceDep,
+    Since,
+    Until,
+    answer,
+    answer_value,
+    parse_cursor,
+    problems,
+    router,
+)
+from clusterm.states import Action, JobStatus
+from clusterm.store import events, jobs, logs
+
+routes = router("jobs")
+
+
+@routes.get("/info/job/{job}", response_model=schemas.Job, responses=problems(400, 404, 422), summary="Show a job")
+def get_job(
+    service: ServiceDep,
+    job: JobLabel,
+    *,
+    with_logs: Annotated[bool, Query(alias="logs", description="With its log.")] = True,
+) -> Response:
+    """Return one job: its status, why it failed, its steps, and its log."""
+    with service.store.read() as session:
+        row = jobs.labelled(session, job)
+        found = jobs.to_wire(session, row)
+        lines = logs.texts(session, row.id) if with_logs else None
+    return answer_value({**found.model_dump(mode="json"), "logs": lines})
+
+
+@routes.get("/info/jobs", response_model=schemas.Page[schemas.Job], responses=problems(400, 422), summary="List jobs")
+def list_jobs(
+    service: ServiceDep,
+    status: Annotated[JobStatus | None, Query(description="Only jobs with this status.")] = None,
+    action: Annotated[Action | None, Query(description="Only jobs with this action.")] = None,
+    node: Annotated[str | None, Query(description="Only jobs on this node, or discover jobs on this address.")] = None,
+    since: Since = None,
+    until: Until = None,
+    limit: Limit = 30,
+    cursor: Cursor = None,
+) -> Response:
+    """Return jobs without their logs, newest first."""
+    before = parse_cursor(cursor)
+    with service.store.read() as session:
+        rows = jobs.history(
+            session,
+            limit=limit + 1,
+            before=before,
+            status=status,
+            action=action,
+            node=node,
+            since=since,
+            until=until,
+        )
+        items = [jobs.to_wire(session, row) for row in rows[:limit]]
+    return answer(schemas.Page(items=items, next=str(items[-1].id) if len(rows) > limit else None))
+
+
+@routes.get(
+    "/info/jobs/timeline",
+    response_model=schemas.Page[schemas.Event],
+    responses=problems(422),
+    summary="Show what happened in the cluster",
+)
+def get_timeline(
+    service: ServiceDep,
+    limit: Annotated[int, Query(ge=1, le=1_000_000, description="The most to return: the latest ones.")] = 30,
+    node: Annotated[str | None, Query(description="Only this node's.")] = None,
+    since: Since = None,
+) -> Response:
+    """Return the latest events of the whole cluster, oldest first. This is the thing to read first."""
+    bound = service.configuration.current.retention.timeline
+    with service.store.read() as session:
+        found = events.timeline(session, bound, limit=limit, node=node, since=since)
+    return answer(schemas.Page(items=found, next=None))
+
+
+@routes.post(
+    "/job/{job}/cancel",
+    response_model=schemas.Job,
+    responses=problems(400, 404, 409, 413, 415, 422),
+    summary="Cancel a job",
+)
+def cancel_job(
+    service: ServiceDep, sender: SenderDep, job: JobLabel, body: schemas.CancelRequest | None = None
+) -> Response:
+    """Stop a job: a queued one is dropped, a running one ends as soon as ansible has been stopped.
+
+    ansible gets SIGINT, after a grace period SIGTERM, and after another one SIGKILL. After a configure playbook that
+    was stopped, the cleanup playbook runs unless `cleanup` is false; cancel once more without it to stop that, too.
+    """
+    now = schemas.format_time(datetime.now(UTC))
+    reason = f"cancelled by {sender.name} at {now}"
+    cleanup = body is None or body.cleanup
+    return answer(
+        begin_and_end.request_stop(service.store, job, JobStatus.CANCELLED, reason, sender=sender, cleanup=cleanup)
+    )
+
+
+@routes.post(
+    "/job/{job}/retry",
+    response_model=schemas.Job,
+    responses=problems(400, 404, 409, 413, 415, 422),
+    summary="Retry a job",
+)
+def retry_job(
+    service: ServiceDep, sender: SenderDep, job: JobLabel, body: schemas.RetryRequest | None = None
+) -> Response:
+    """Begin a job that does what an ended one did, with the same vars, on its nodes or on those that failed."""
+    body = body or schemas.RetryRequest()
+    begun = begin_and_end.retry(
+        service.store,
+        job,
+        sender,
+        failed_only=body.failed_only,
+        max_active=service.configuration.current.manager.max_active_jobs,
+        queue=body.queue,
+    )
+    service.supervisor.wake()
+    return answer(begun)

@@ -1,0 +1,143 @@
+"""What routes share: the parts of the running service, and how answers are written."""
+
+import hashlib
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Annotated, Any, Final
+
+import orjson
+from fastapi import APIRouter, Depends, Header, Path, Query, Request, Response
+from fastapi.routing import APIRoute
+from pydantic import AfterValidator, AwareDatetime, BaseModel
+
+from clusterm.configuration import Configuration
+from clusterm.errors import BadRequest, quote
+from clusterm.executor.supervisor import Supervisor
+from clusterm.jobs import Sender
+from clusterm.routes.tail import Tail
+from clusterm.schemas import Problem
+from clusterm.store.engine import Store
+
+
+@dataclass(frozen=True)
+class Service:
+    """The parts of the running service."""
+
+    store: Store
+    configuration: Configuration
+    supervisor: Supervisor
+    tail: Tail
+
+
+def _service(request: Request) -> Service:
+    service: Service = request.app.state.service
+    return service
+
+
+def _in_utc(moment: datetime) -> datetime:
+    try:
+        return moment.astimezone(UTC)
+    except OverflowError:
+        raise ValueError("the time is out of range") from None
+
+
+Moment = Annotated[AwareDatetime, AfterValidator(_in_utc)]
+ServiceDep = Annotated[Service, Depends(_service)]
+JobLabel = Annotated[
+    str, Path(description="`active` (running now), `last` (the one that ended last) or an id.", examples=["last"])
+]
+NodeName = Annotated[str, Path(description="Name or management address.", examples=["node1-4c4c4544"])]
+Limit = Annotated[int, Query(ge=1, le=1000, description="The most to return.")]
+Cursor = Annotated[str | None, Query(description="`next` of the page before.")]
+Since = Annotated[Moment | None, Query(description="Only what is as new as this (RFC 3339).")]
+Until = Annotated[Moment | None, Query(description="Only what is older than this (RFC 3339).")]
+
+
+async def _sender(
+    request: Request,
+    key: Annotated[
+        str | None,
+        Header(
+            alias="Idempotency-Key",
+            min_length=1,
+            max_length=255,
+            description="Any text of your own. For a day the same request with the same key begins nothing new, but "
+            "answers with the first job; another request with that key is refused (422).",
+        ),
+    ] = None,
+) -> Sender:
+    """Tell who sends a request; its digest covers method, path and body."""
+    name = request.client.host if request.client else "local"
+    digest = hashlib.sha256(f"{request.method} {request.url.path}\n".encode() + await request.body()).hexdigest()
+    return Sender(name=name, key=key, digest=digest)
+
+
+SenderDep = Annotated[Sender, Depends(_sender)]
+
+PROBLEMS: Final[dict[int, str]] = {
+    400: "The request makes no sense; `detail` says why.",
+    404: "There is no such thing.",
+    409: "Not while the cluster is as it is; `detail` says why.",
+    413: "The body is too large.",
+    415: "The body is not announced as JSON.",
+    422: "A value is missing or not valid; `detail` says which.",
+    503: "Not now; `Retry-After` says when to try again.",
+}
+
+
+def problems(*statuses: int) -> dict[int | str, dict[str, Any]]:
+    """Describe the error answers of a route."""
+    return {
+        status: {"description": PROBLEMS[status], "content": {PROBLEM_TYPE: {"schema": _PROBLEM_SCHEMA}}}
+        for status in (*statuses, 503)
+    }
+
+
+PROBLEM_TYPE: Final = "application/problem+json"
+_PROBLEM_SCHEMA: Final = {"$ref": f"#/components/schemas/{Problem.__name__}"}
+
+
+def answer(model: BaseModel) -> Response:
+    """Write an answer. It was made from valid rows, so it is not validated once more."""
+    return Response(model.model_dump_json(), media_type="application/json")
+
+
+def answer_value(value: Any) -> Response:
+    """Write an answer that is plain JSON."""
+    return Response(orjson.dumps(value), media_type="application/json")
+
+
+def parse_cursor(cursor: str | None) -> int | None:
+    """Return the id that a page starts before.
+
+    Raises:
+        BadRequest: no page of ours has such a cursor.
+    """
+    if cursor is None:
+        return None
+    if not (cursor.isascii() and cursor.isdigit() and len(cursor) <= 18):
+        raise BadRequest(f'{quote(cursor)} is no cursor: pass the "next" of the page before')
+    return int(cursor)
+
+
+class _StrictRequest(Request):
+    """Reads JSON as RFC 8259 has it: UTF-8, no NaN, no lone surrogates, no bottomless nesting."""
+
+    async def json(self) -> Any:
+        return orjson.loads(await self.body())
+
+
+class _StrictRoute(APIRoute):
+    def get_route_handler(self) -> Any:
+        handle = super().get_route_handler()
+
+        async def strictly(request: Request) -> Response:
+            response: Response = await handle(_StrictRequest(request.scope, request.receive))
+            return response
+
+        return strictly
+
+
+def router(tag: str) -> APIRouter:
+    """Make a router whose routes stand under a tag."""
+    return APIRouter(tags=[tag], route_class=_StrictRoute)

@@ -1,0 +1,71 @@
+"""Globals, configuration, and whether new jobs are taken."""
+
+from fastapi import Response
+from pydantic import BaseModel
+
+from clusterm import jobs, schemas
+from clusterm.redaction import redact, restore
+from clusterm.routes.service import ServiceDep, answer, answer_value, problems, router
+from clusterm.settings import AnsibleSettings, ManagerSettings, RetentionSettings, StoreSettings
+from clusterm.store import kept
+
+routes = router("settings")
+
+
+@routes.get("/info/globals", response_model=schemas.Globals, responses=problems(), summary="Show the globals")
+def get_globals(service: ServiceDep) -> Response:
+    """Return the extra vars that every job gets, secrets redacted."""
+    with service.store.read() as session:
+        return answer(schemas.Globals(extra_vars=redact(kept.get(session, kept.GLOBALS))))
+
+
+@routes.post(
+    "/globals", response_model=schemas.Globals, responses=problems(400, 413, 415, 422), summary="Set the globals"
+)
+def set_globals(service: ServiceDep, body: schemas.GlobalsRequest) -> Response:
+    """Replace the extra vars that every job gets. A value sent back masked, as it is shown, stays what it is."""
+    with service.store.write() as session:
+        extra_vars = restore(body.extra_vars, kept.get(session, kept.GLOBALS))
+        kept.put(session, kept.GLOBALS, extra_vars)
+    return answer(schemas.Globals(extra_vars=redact(extra_vars)))
+
+
+class Config(BaseModel):
+    """The configuration, as it goes over the wire."""
+
+    manager: ManagerSettings
+    store: StoreSettings
+    ansible: AnsibleSettings
+    retention: RetentionSettings
+
+
+@routes.get("/config", response_model=Config, summary="Show the configuration")
+def get_config(service: ServiceDep) -> Response:
+    """Return the configuration of the running service, secrets redacted."""
+    return answer_value(service.configuration.shown())
+
+
+@routes.post(
+    "/config", response_model=Config, responses=problems(400, 413, 415, 422), summary="Change the configuration"
+)
+def set_config(service: ServiceDep, body: schemas.ConfigRequest) -> Response:
+    """Change the `ansible` section, for jobs that begin from now on. What is not named stays as it is.
+
+    The change is kept across restarts, until the section changes in the configuration file.
+    """
+    service.configuration.change(body.config)
+    return answer_value(service.configuration.shown())
+
+
+@routes.post("/manager/drain", response_model=schemas.Drain, responses=problems(), summary="Take no new jobs")
+def drain(service: ServiceDep) -> Response:
+    """Refuse new jobs with 503 and hold queued ones back, also after a restart. What runs goes on."""
+    return answer(jobs.drain(service.store, drained=True))
+
+
+@routes.post("/manager/undrain", response_model=schemas.Drain, responses=problems(), summary="Take new jobs again")
+def undrain(service: ServiceDep) -> Response:
+    """End a drain."""
+    answered = answer(jobs.drain(service.store, drained=False))
+    service.supervisor.wake()
+    return answered

@@ -1,0 +1,438 @@
+"""What goes over the wire: the requests and answers of the REST API, shared by service and client.
+
+The shapes of Node and Job, the phrases of errors and the tolerance of requests follow contiv/cluster (2016), so that
+its client and scripts keep working. Answers ignore members they do not know, so that an older client can read a
+newer service; requests refuse them, so that a misspelt member cannot pass for one not given.
+"""
+
+import ipaddress
+import json
+import re
+from datetime import UTC, datetime
+from typing import Annotated, Any, Final, Generic, Self, TypeVar
+
+from pydantic import (
+    AfterValidator,
+    AwareDatetime,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    PlainSerializer,
+    WithJsonSchema,
+    model_validator,
+)
+from pydantic_core import PydanticCustomError
+
+from clusterm.states import Action, EventName, JobStatus, Result, State, Status, StepName
+
+T = TypeVar("T")
+
+NAME_PATTERN: Final = r"[A-Za-z0-9](?:[A-Za-z0-9._-]{0,126}[A-Za-z0-9])?"
+"""A label or a serial: what can stand in a node's name without a meaning to ansible's inventory, a path or a shell."""
+
+HOSTNAME_PATTERN: Final = r"(?:{label}\.)*{label}\.?".format(label=r"[A-Za-z0-9](?:[A-Za-z0-9-]{0,61}[A-Za-z0-9])?")
+"""A host name after RFC 1123, section 2.1; it has 253 characters at the most."""
+
+MAX_NESTING: Final = 100
+"""Levels of objects and arrays in extra vars."""
+
+_CONTIV_MEMBERS: Final = frozenset({"nodes", "addrs", "host_group", "extra_vars", "job", "monitor_event", "config"})
+
+
+def format_time(at: datetime) -> str:
+    """Write a time as RFC 3339 in UTC with microseconds, as `2026-11-22T07:31:02.000001Z`."""
+    return at.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
+
+
+def check_address(value: str) -> str:
+    """Return the address unchanged if it is an IP address or a host name.
+
+    Raises:
+        ValueError: it is neither.
+    """
+    try:
+        address = ipaddress.ip_address(value)
+    except ValueError:
+        named = re.fullmatch(HOSTNAME_PATTERN, value) is not None and not re.fullmatch(r"[0-9.]+", value)
+        valid = named and len(value) <= 253
+    else:
+        valid = "%" not in str(address)  # a zone means something on one machine only, and may be any text
+    if not valid:
+        message = f"{value[:80]!r} is neither an IP address nor a host name"
+        raise PydanticCustomError("address", "{message}", {"message": message})
+    return value
+
+
+def check_name(value: str) -> str:
+    """Return the label or serial unchanged if a node may be called so.
+
+    Raises:
+        ValueError: it may not.
+    """
+    if not re.fullmatch(NAME_PATTERN, value):
+        message = (
+            f"{value[:80]!r} is no valid name: use up to 128 letters, digits, dots, underscores and dashes, "
+            "with a letter or digit at both ends"
+        )
+        raise PydanticCustomError("name", "{message}", {"message": message})
+    return value
+
+
+def _parse_extra_vars(value: Any) -> Any:
+    """Turn a string holding a JSON object into that object: contiv's client sends strings."""
+    if value is None or value == "":
+        return {}
+    try:
+        parsed = json.loads(value, parse_constant=_refuse_constant) if isinstance(value, str) else value
+        if not isinstance(parsed, dict):
+            raise TypeError(f"a JSON object is needed, not {_JSON_TYPES.get(type(parsed), 'this')}")  # noqa: TRY301
+        json.dumps(parsed, allow_nan=False, ensure_ascii=False).encode()
+        if _is_deeper(parsed, MAX_NESTING):
+            raise ValueError(f"it is nested more than {MAX_NESTING} levels deep")  # noqa: TRY301
+    except (ValueError, TypeError, RecursionError) as error:
+        message = f'"extra_vars" should be a valid json. Error: {error}'
+        raise PydanticCustomError("extra_vars", "{message}", {"message": message}) from None
+    return parsed
+
+
+_JSON_TYPES: Final[dict[type, str]] = {
+    list: "an array", str: "a string", int: "a number", float: "a number", bool: "a boolean", type(None): "null",
+}  # fmt: skip
+
+
+def _is_deeper(value: Any, levels: int) -> bool:
+    items = value.values() if isinstance(value, dict) else value if isinstance(value, list) else None
+    return items is not None and (levels == 0 or any(_is_deeper(item, levels - 1) for item in items))
+
+
+def _refuse_constant(name: str) -> None:
+    raise ValueError(f"{name} is not JSON")
+
+
+def _unique(values: list[str]) -> list[str]:
+    return list(dict.fromkeys(values))
+
+
+def _none_to_empty_list(value: Any) -> Any:
+    return [] if value is None else value
+
+
+def _none_to_empty_string(value: Any) -> Any:
+    return "" if value is None else value
+
+
+Timestamp = Annotated[
+    AwareDatetime,
+    PlainSerializer(format_time, when_used="json"),
+    WithJsonSchema({"type": "string", "format": "date-time"}, mode="serialization"),
+]
+Address = Annotated[str, AfterValidator(check_address)]
+Name = Annotated[str, AfterValidator(check_name)]
+ExtraVars = Annotated[dict[str, Any], BeforeValidator(_parse_extra_vars)]
+Seconds = Annotated[float, Field(ge=0, le=10**9, allow_inf_nan=False)]
+HostGroup = Annotated[str, BeforeValidator(_none_to_empty_string)]
+
+
+class Answer(BaseModel):
+    """What the service sends."""
+
+    model_config = ConfigDict(extra="ignore", defer_build=True)
+
+
+class Request(BaseModel):
+    """What a client sends. contiv's client sends all of its members with every request: those are ignored."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    @model_validator(mode="before")
+    @classmethod
+    def _drop_members_of_other_requests(cls, value: Any) -> Any:
+        if not isinstance(value, dict):
+            return value
+        return {key: item for key, item in value.items() if key in cls.model_fields or key not in _CONTIV_MEMBERS}
+
+
+class JobRequest(Request):
+    """What every request for a job may say."""
+
+    extra_vars: ExtraVars = Field(
+        default_factory=dict,
+        description="Extra vars for ansible: a JSON object, or a string holding one.",
+        examples=[{"package_version": "1.2"}],
+    )
+
+    queue: bool = Field(default=False, description="Where the job cannot run now because of others, wait for its turn.")
+    job_timeout: Seconds | None = Field(
+        default=None,
+        description="Seconds after which to stop the job; 0 for never. Default: as configured.",
+        examples=[2700],
+    )
+    idle_timeout: Seconds | None = Field(
+        default=None,
+        description="Seconds without output after which to stop it; 0 for never. Default: as configured.",
+        examples=[600],
+    )
+
+
+class NodesRequest(JobRequest):
+    """Commission, decommission or update nodes."""
+
+    nodes: Annotated[list[str], BeforeValidator(_none_to_empty_list), AfterValidator(_unique)] = Field(
+        default_factory=list,
+        description="Names or management addresses of the nodes. A repeated one counts once.",
+        examples=[["node1-4c4c4544"]],
+    )
+    host_group: HostGroup = Field(
+        default="",
+        description="Needed to commission; changes the group in an update; not used otherwise.",
+        examples=["service-master"],
+    )
+
+
+class DiscoverRequest(JobRequest):
+    """Run the configure playbook on addresses that are not nodes yet."""
+
+    addrs: Annotated[list[Address], BeforeValidator(_none_to_empty_list), AfterValidator(_unique)] = Field(
+        default_factory=list, description="IP addresses or host names.", examples=[["192.168.2.11"]]
+    )
+
+
+class CancelRequest(Request):
+    """Stop a job."""
+
+    cleanup: bool = Field(
+        default=True,
+        description="Run the cleanup playbook after a configure playbook that was stopped.",
+        examples=[True],
+    )
+
+
+class RetryRequest(Request):
+    """Do a job once more."""
+
+    failed_only: bool = Field(default=False, description="Only on the nodes that failed.", examples=[True])
+    queue: bool = Field(default=False, description="Where the job cannot run now because of others, wait for its turn.")
+
+
+class GlobalsRequest(Request):
+    """Replace the global extra vars."""
+
+    extra_vars: ExtraVars = Field(
+        default_factory=dict,
+        description="All of them: what is not named is gone.",
+        examples=[{"env": {"http_proxy": "http://proxy:8080"}}],
+    )
+
+
+class MonitoredNode(Request):
+    """A node as monitoring names it."""
+
+    label: Name = Field(examples=["node1"])
+    serial: Name = Field(examples=["4c4c4544"])
+    addr: Address = Field(description="Management address.", examples=["192.168.2.11"])
+
+    @property
+    def name(self) -> str:
+        """The node's name in the inventory."""
+        return f"{self.label}-{self.serial}"
+
+
+class MonitorEvent(Request):
+    """News about nodes."""
+
+    name: Annotated[str, BeforeValidator(_none_to_empty_string)] = Field(
+        default="", description="`discovered` or `disappeared`.", examples=["discovered"]
+    )
+    nodes: Annotated[list[MonitoredNode], BeforeValidator(_none_to_empty_list)] = Field(default_factory=list)
+
+
+class MonitorRequest(Request):
+    """What a monitoring system posts."""
+
+    monitor_event: MonitorEvent = Field(default_factory=MonitorEvent)
+
+
+class ConfigRequest(Request):
+    """Change the configuration of the running service; only `ansible` may differ from what it is."""
+
+    config: dict[str, Any] | None = Field(
+        default=None, description="Sections by name.", examples=[{"ansible": {"user": "vagrant"}}]
+    )
+
+
+class Event(Answer):
+    """One thing that happened: an entry of the timeline and of its node's history."""
+
+    id: int = Field(description="Gives the order, whatever the clock does.", examples=[42])
+    at: Timestamp
+    node: str | None = Field(description="Null for what concerns the whole cluster.", examples=["node2-b"])
+    event: EventName
+    result: Result | None = Field(description="Null for what cannot fail.")
+    job: int | None = Field(description="Id of the job that caused it.", examples=[7])
+    detail: str | None = Field(description="The reason of a failure.", examples=["disk /dev/sdb is missing"])
+
+    def __str__(self) -> str:
+        """Write it as the timeline does, without the time."""
+        what = f"{self.node} {self.event}" if self.node else str(self.event)
+        return f"{what}; result: {self.result}" if self.result else what
+
+
+class MonitoringState(Answer):
+    """What monitoring says of a node."""
+
+    label: str
+    serial_number: str
+    management_address: str
+
+
+class InventoryState(Answer):
+    """A node's place in its lifecycle."""
+
+    name: str
+    status: Status
+    prev_status: Status = Field(description="The status before the last change.")
+    state: State
+    prev_state: State = Field(description="The state before the last change.")
+
+
+class ConfigurationState(Answer):
+    """What ansible is told of a node."""
+
+    inventory_name: str
+    host_group: str
+    ssh_address: str
+    inventory_vars: dict[str, Any]
+
+
+class Node(Answer):
+    """A node."""
+
+    monitoring_state: MonitoringState
+    inventory_state: InventoryState
+    configuration_state: ConfigurationState
+    events: list[Event] = Field(default_factory=list, description="Its latest events, newest last.")
+
+
+class Step(Answer):
+    """One playbook run of a job."""
+
+    name: StepName
+    playbook: str
+    started_at: Timestamp | None
+    finished_at: Timestamp | None
+    exit_status: int | None = Field(description="Of ansible-playbook; null if it did not run to its end.")
+    error: str | None
+    first_line: int | None = Field(description="Number of its first log line.")
+
+
+class Recap(Answer):
+    """How many of a job's tasks ended how on one node, as in ansible's PLAY RECAP."""
+
+    ok: int = 0
+    changed: int = 0
+    failed: int = 0
+    unreachable: int = 0
+    skipped: int = 0
+    rescued: int = 0
+    ignored: int = 0
+
+
+class Failure(Answer):
+    """The task that a node failed at."""
+
+    node: str
+    step: StepName
+    play: str | None
+    task: str | None
+    message: str
+    line: int | None = Field(description="Number of the log line that tells of it.")
+
+    @property
+    def reason(self) -> str:
+        """The task and its message, in one line."""
+        message = " ".join(self.message.split())
+        return f"{self.task}: {message}" if self.task else message
+
+
+class Job(Answer):
+    """A job."""
+
+    id: int = Field(examples=[7])
+    action: Action
+    desc: str = Field(examples=["commission node1-4c4c4544 as service-master"])
+    task: str = Field(description="The step that runs or ran last.", examples=["configure"])
+    status: JobStatus
+    error: str = Field(description="Why it did not end Complete; else empty.")
+    nodes: list[str] = Field(description="Names of its nodes; of a discover job, its addresses.")
+    host_group: str
+    extra_vars: dict[str, Any] = Field(description="As requested, secrets redacted.")
+    created_at: Timestamp
+    started_at: Timestamp | None
+    finished_at: Timestamp | None
+    requested_by: str
+    retry_of: int | None = Field(default=None, description="The job that this one does once more.")
+    cancel_requested_at: Timestamp | None = Field(default=None, description="When somebody asked to stop it.")
+    cancel_requested_by: str | None = None
+    lines: int = Field(description="How many lines its log has, those included that are left out.")
+    log_incomplete: bool = Field(
+        default=False, description="Lines are missing: the log was too large, the disk was full, or its time had come."
+    )
+    steps: list[Step] = Field(default_factory=list)
+    recap: dict[str, Recap] = Field(default_factory=dict)
+    failures: list[Failure] = Field(default_factory=list)
+    logs: list[str] | None = Field(default=None, description="Its log lines, where asked for.")
+
+
+class LogLine(Answer):
+    """One line of a job's log."""
+
+    seq: int = Field(description="Its number, from 1.", examples=[1])
+    at: Timestamp
+    node: str | None = None
+    play: str | None = None
+    task: str | None = None
+    text: str
+    partial: bool = Field(default=False, description="The line was cut here for its length; the next one goes on.")
+
+
+class Globals(Answer):
+    """The global extra vars, secrets redacted."""
+
+    extra_vars: dict[str, Any] = Field(examples=[{"env": {"http_proxy": "http://proxy:8080"}}])
+
+
+class Page(Answer, Generic[T]):
+    """One page of a longer list."""
+
+    items: list[T]
+    next: str | None = Field(description="Pass it as `cursor` to get the next page; null on the last one.")
+
+    @classmethod
+    def last(cls, items: list[T]) -> Self:
+        """Make a page after which there is none."""
+        return cls(items=items, next=None)
+
+
+class Problem(Answer):
+    """An error, after RFC 9457."""
+
+    type: str = "about:blank"
+    title: str = Field(examples=["Conflict"])
+    status: int = Field(examples=[409])
+    detail: str = Field(
+        examples=["there is already an active job, please try in sometime. Job: commission node1-a (7)"]
+    )
+
+
+class Drain(Answer):
+    """Whether new jobs are refused, and what still runs."""
+
+    drained: bool = Field(description="New jobs are refused, and queued ones wait, until this ends.")
+    running: list[int] = Field(description="Ids of the jobs that run.", examples=[[7]])
+
+
+class Health(Answer):
+    """The service is well; if it is not, a problem is answered."""
+
+    status: str = Field(default="ok", examples=["ok"])

@@ -1,0 +1,116 @@
+"""Running the service: the state directory, the database, the socket, and signals."""
+
+import fcntl
+import logging
+import os
+import signal
+import socket
+from pathlib import Path
+from typing import Any
+
+import uvicorn
+
+from clusterm.app import create_app
+from clusterm.configuration import Configuration
+from clusterm.errors import CannotStart
+from clusterm.settings import Settings, split_address
+from clusterm.store.engine import Store
+from clusterm.store.migrations import migrate
+
+log = logging.getLogger(__name__)
+logging.getLogger("alembic").setLevel(logging.WARNING)
+
+_LOG_FORMAT = "%(asctime)s %(levelname)s %(message)s"
+
+
+def serve(settings: Settings, source: str | None) -> None:
+    """Run the service until it is told to stop.
+
+    Args:
+        settings: the configuration.
+        source: where it came from, to read it again on SIGHUP.
+
+    Raises:
+        CannotStart: something is in the way.
+    """
+    logging.basicConfig(format=_LOG_FORMAT, level=logging.INFO)
+    state_dir = settings.manager.state_dir
+    lock = _take_state_dir(state_dir)
+    listening = _listen(settings.manager.addr)
+    store = Store(settings.store_url)
+    try:
+        if came_from := migrate(store):
+            log.info("the database was brought to the newest form, from %s", came_from)
+        configuration = Configuration(store, source, settings)
+        app = create_app(store, configuration)
+        server = _Server(app, configuration)
+        log.info("clusterm listens on %s and keeps its state in %s", _url(listening), state_dir)
+        server.run([listening])
+    finally:
+        store.close()
+        listening.close()
+        os.close(lock)
+
+
+class _Server(uvicorn.Server):
+    """uvicorn, with SIGHUP to read the configuration again and followers let go at the end."""
+
+    def __init__(self, app: Any, configuration: Configuration) -> None:
+        super().__init__(
+            uvicorn.Config(
+                app,
+                log_config=None,
+                access_log=False,
+                timeout_graceful_shutdown=3,
+                h11_max_incomplete_event_size=64 * 1024,
+            )
+        )
+        self._app = app
+        self._configuration = configuration
+        signal.signal(signal.SIGHUP, self._reload)
+
+    def handle_exit(self, sig: int, frame: Any) -> None:  # noqa: ARG002 -- uvicorn calls it
+        """Stop, the second time at once. uvicorn's own way raises the signal again at the end, and so dies of it."""
+        self._app.state.service.tail.stop()
+        self.force_exit = self.should_exit
+        self.should_exit = True
+
+    def _reload(self, *_: object) -> None:
+        try:
+            self._configuration.reload()
+        except CannotStart as error:
+            log.error("the configuration stays as it is: %s", error)  # noqa: TRY400
+
+
+def _take_state_dir(state_dir: Path) -> int:
+    """Lock the state directory against a second service."""
+    try:
+        state_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
+        lock = os.open(state_dir / "lock", os.O_RDWR | os.O_CREAT, 0o600)
+    except OSError as error:
+        raise CannotStart(
+            f"cannot use the state directory {state_dir}: {error.strerror}; set manager.state_dir to a writable one"
+        ) from None
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        os.close(lock)
+        raise CannotStart(f"another clusterm is running on the state directory {state_dir}") from None
+    return lock
+
+
+def _listen(addr: str) -> socket.socket:
+    host, port = split_address(addr)
+    try:
+        family = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0][0]
+        listening = socket.create_server((host, port), family=family, backlog=1024)
+    except OSError as error:
+        raise CannotStart(f"cannot listen on {addr}: {error.strerror}; set manager.addr to a free address") from None
+    # Inherited by each connection. asyncio leaves it out here, and small answers then wait 40 ms for an ACK.
+    listening.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+    return listening
+
+
+def _url(listening: socket.socket) -> str:
+    host, port = listening.getsockname()[:2]
+    return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"

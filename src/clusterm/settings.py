@@ -1,0 +1,237 @@
+"""The configuration: defaults, then a JSON or TOML file, then the environment (`CLUSTERM_ANSIBLE__USER`)."""
+
+import ipaddress
+import json
+import os
+import sys
+import tomllib
+from pathlib import Path
+from typing import Annotated, Any
+
+import platformdirs
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, field_validator
+from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
+
+from clusterm.errors import CannotStart
+from clusterm.schemas import ExtraVars
+
+KIB = 1024
+MIB = 1024 * KIB
+GIB = 1024 * MIB
+
+
+def _default_state_dir() -> Path:
+    """Root's state belongs to the machine, anybody else's to their home (XDG Base Directory Specification)."""
+    return Path("/var/lib/clusterm") if os.geteuid() == 0 else platformdirs.user_state_path("clusterm")
+
+
+def _absolute(path: Path) -> Path:
+    return path.expanduser().absolute()
+
+
+AbsolutePath = Annotated[Path, AfterValidator(_absolute)]
+
+
+class Section(BaseModel):
+    """A part of the configuration."""
+
+    model_config = ConfigDict(extra="forbid", validate_default=True, frozen=True)
+
+    @field_validator("*")
+    @classmethod
+    def _check_characters(cls, value: Any) -> Any:
+        if isinstance(value, (str, Path)) and not str(value).isprintable():
+            raise ValueError("control characters have no place here")
+        return value
+
+
+class ManagerSettings(Section):
+    """The service itself."""
+
+    addr: str = Field(default="127.0.0.1:9007", description="Where to listen: `host:port`; port 0 takes a free one.")
+    state_dir: AbsolutePath = Field(
+        default_factory=_default_state_dir,
+        description="Directory of the database and of running jobs. "
+        "Default: `/var/lib/clusterm` for root, else `clusterm` in the user's XDG state directory.",
+    )
+
+    max_active_jobs: int = Field(
+        default=1, ge=1, le=100, description="How many jobs may run at once, each on nodes of its own."
+    )
+
+    @field_validator("addr")
+    @classmethod
+    def _check_addr(cls, value: str) -> str:
+        split_address(value)
+        return value
+
+
+class StoreSettings(Section):
+    """Where everything is kept."""
+
+    url: str = Field(
+        default="",
+        description="Database URL, `sqlite:///<absolute path>`. Empty: `clusterm.db` in the state directory.",
+    )
+
+    @field_validator("url")
+    @classmethod
+    def _check_url(cls, value: str) -> str:
+        if value and not value.startswith("sqlite:////"):
+            raise ValueError("only sqlite:///<absolute path> is supported")
+        return value
+
+
+class AnsibleSettings(Section):
+    """How ansible is run. May be changed while the service runs; a job keeps what it started with."""
+
+    playbook_location: AbsolutePath = Field(
+        default=Path("/etc/clusterm/playbooks"),
+        description="Directory of the playbooks. ansible runs in it, and an `ansible.cfg` in it is honoured.",
+    )
+    configure_playbook: str = Field(default="site.yml", description="Run to commission, update and discover.")
+    cleanup_playbook: str = Field(
+        default="cleanup.yml", description="Run to decommission, before an update, and after a failed configure."
+    )
+    upgrade_playbook: str = Field(default="rolling-upgrade.yml", description="Kept for contiv's clients; not run yet.")
+    user: str = Field(
+        default="", description="User to log in as on the nodes. Empty: as ansible decides.", examples=["vagrant"]
+    )
+    priv_key_file: str = Field(default="", description="Private ssh key. Empty: as ssh decides.")
+    extra_variables: str = Field(
+        default="{}",
+        description="A JSON object of extra vars for every job. Globals, then a request's own, override them by key.",
+    )
+    executable: str = Field(
+        default="ansible-playbook",
+        description="The program to run: a path, or a name looked up beside clusterm's own Python, then in PATH.",
+    )
+    ssh_args: str = Field(
+        default="-o ConnectTimeout=10 -o ServerAliveInterval=5 -o ServerAliveCountMax=3",
+        description="Options for ssh. The default notices within about 15 seconds that a link was cut.",
+    )
+
+    job_timeout: float = Field(
+        default=0, ge=0, description="Seconds after which a job is stopped. 0: never. A request may say otherwise."
+    )
+    idle_timeout: float = Field(
+        default=0, ge=0, description="Seconds without output after which a job is stopped. 0: never."
+    )
+    stop_grace: float = Field(
+        default=10,
+        gt=0,
+        description="Seconds that ansible has to end after SIGINT, and again after SIGTERM, before SIGKILL.",
+    )
+
+    @field_validator("extra_variables", mode="before")
+    @classmethod
+    def _check_extra_variables(cls, value: Any) -> Any:
+        holder = _ExtraVarsHolder.model_validate({"extra_vars": value})
+        return json.dumps(holder.extra_vars)
+
+    @field_validator("ssh_args")
+    @classmethod
+    def _check_ssh_args(cls, value: str) -> str:
+        if "{{" in value or "{%" in value:
+            raise ValueError("ansible would take {{ and {% for a template")
+        return value
+
+
+class _ExtraVarsHolder(BaseModel):
+    extra_vars: ExtraVars
+
+
+class RetentionSettings(Section):
+    """How much is kept. A node's last successful and last failed job are kept in any case."""
+
+    jobs: int = Field(default=100, ge=1, description="Jobs that have ended.")
+    days: float = Field(default=0, ge=0, description="Days after its end that a job is kept. 0: no limit.")
+    log_bytes: int = Field(default=GIB, ge=MIB, description="Bytes of all logs together.")
+    job_log_bytes: int = Field(
+        default=256 * MIB, ge=64 * KIB, description="Bytes of one job's log; of a larger one head and tail are kept."
+    )
+    timeline: int = Field(default=1000, ge=1, le=10**6, description="Events that the timeline reaches back.")
+    node_events: int = Field(default=1000, ge=1, le=10**6, description="Events kept of each node.")
+
+
+class Settings(BaseSettings):
+    """The configuration of one clusterm."""
+
+    model_config = SettingsConfigDict(
+        env_prefix="CLUSTERM_", env_nested_delimiter="__", extra="forbid", validate_default=True, frozen=True
+    )
+
+    manager: ManagerSettings = Field(default_factory=ManagerSettings)
+    store: StoreSettings = Field(default_factory=StoreSettings)
+    ansible: AnsibleSettings = Field(default_factory=AnsibleSettings)
+    retention: RetentionSettings = Field(default_factory=RetentionSettings)
+
+    @classmethod
+    def settings_customise_sources(
+        cls,
+        settings_cls: type[BaseSettings],  # noqa: ARG003 -- pydantic-settings calls with these names
+        init_settings: PydanticBaseSettingsSource,
+        env_settings: PydanticBaseSettingsSource,
+        dotenv_settings: PydanticBaseSettingsSource,  # noqa: ARG003
+        file_secret_settings: PydanticBaseSettingsSource,  # noqa: ARG003
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        """Let the environment win over the file, which comes in through `__init__`."""
+        return env_settings, init_settings
+
+    @property
+    def store_url(self) -> str:
+        """The database's URL."""
+        return self.store.url or f"sqlite:///{self.manager.state_dir / 'clusterm.db'}"
+
+    @property
+    def jobs_dir(self) -> Path:
+        """Where running jobs have a directory each."""
+        return self.manager.state_dir / "jobs"
+
+
+def load(source: str | None = None) -> Settings:
+    """Read the configuration.
+
+    Args:
+        source: path of a JSON or TOML file; `-` for standard input; None for no file.
+
+    Raises:
+        CannotStart: the file cannot be read, or a value is not valid.
+    """
+    try:
+        return Settings(**_read(source))
+    except ValidationError as error:
+        reasons = "; ".join(f"{'.'.join(map(str, e['loc']))}: {e['msg']}" for e in error.errors())
+        raise CannotStart(f"the configuration is not valid: {reasons}") from None
+
+
+def split_address(addr: str) -> tuple[str, int]:
+    """Split `host:port`, where an IPv6 host stands in brackets and an empty host means every address.
+
+    Raises:
+        ValueError: it is not of that form.
+    """
+    host, colon, port = addr.rpartition(":")
+    if not colon or not port.isascii() or not port.isdigit() or int(port) > 65535:
+        raise ValueError(f"{addr!r} is not host:port")
+    if host.startswith("[") and host.endswith("]"):
+        host = str(ipaddress.IPv6Address(host[1:-1]))
+    elif ":" in host:
+        raise ValueError(f"{addr!r}: an IPv6 address stands in brackets, as in [::1]:{port}")
+    return host or "0.0.0.0", int(port)  # noqa: S104 -- the operator left the host out on purpose
+
+
+def _read(source: str | None) -> dict[str, Any]:
+    if source is None:
+        return {}
+    name = "standard input" if source == "-" else source
+    try:
+        data = sys.stdin.buffer.read() if source == "-" else Path(source).read_bytes()
+        text = data.decode()
+    except (OSError, UnicodeDecodeError) as error:
+        raise CannotStart(f"cannot read the configuration from {name}: {error}") from None
+    try:
+        values = json.loads(text) if text.lstrip().startswith("{") else tomllib.loads(text)
+    except (json.JSONDecodeError, tomllib.TOMLDecodeError, RecursionError) as error:
+        raise CannotStart(f"the configuration in {name} is neither JSON nor TOML: {error}") from None
+    return dict(values)

@@ -1,0 +1,75 @@
+"""The names of statuses, states, actions and events; standard library only."""
+
+from enum import StrEnum
+from typing import Final
+
+MASTER_GROUP: Final = "service-master"
+WORKER_GROUP: Final = "service-worker"
+HOST_GROUPS: Final = (MASTER_GROUP, WORKER_GROUP)
+DISCOVER_GROUP: Final = "cluster-node"
+"""The inventory group of addresses that are being discovered and so have no host group yet."""
+
+
+class Status(StrEnum):
+    """Where a node is in its lifecycle."""
+
+    UNALLOCATED = "Unallocated"  # known, not part of the cluster
+    PROVISIONING = "Provisioning"  # a commission is running on it
+    ALLOCATED = "Allocated"  # commissioned: part of the cluster
+    MAINTENANCE = "Maintenance"  # an update is running on it
+    CANCELLED = "Cancelled"  # a decommission is running on it
+    DECOMMISSIONED = "Decommissioned"  # taken out of the cluster
+
+
+class State(StrEnum):
+    """Whether a node can be reached, as far as monitoring knows."""
+
+    UNKNOWN = "Unknown"  # before the first news of it
+    DISCOVERED = "Discovered"  # reachable
+    DISAPPEARED = "Disappeared"  # was reachable, no longer is
+
+
+class Action(StrEnum):
+    """What a job does to its nodes."""
+
+    COMMISSION = "commission"
+    DECOMMISSION = "decommission"
+    UPDATE = "update"
+    DISCOVER = "discover"
+
+
+class JobStatus(StrEnum):
+    """Where a job is between being accepted and having ended."""
+
+    QUEUED = "Queued"  # accepted, waits for its turn
+    RUNNING = "Running"  # holds its nodes; an executor is at work
+    COMPLETE = "Complete"  # every step that had to succeed did
+    ERRORED = "Errored"  # `error` says why
+    CANCELLED = "Cancelled"  # ended on request
+
+
+ENDED: Final = frozenset({JobStatus.COMPLETE, JobStatus.ERRORED, JobStatus.CANCELLED})
+
+
+class StepName(StrEnum):
+    """What one playbook run is for."""
+
+    CONFIGURE = "configure"
+    CLEANUP = "cleanup"
+
+
+class EventName(StrEnum):
+    """What an event says happened."""
+
+    DISCOVERED = "discovered"  # a node was announced, came back or changed its address
+    DISAPPEARED = "disappeared"  # a node cannot be reached any more
+    COMMISSIONED = "commissioned"  # a commission ended
+    DECOMMISSIONED = "decommissioned"  # a decommission ended
+    UPDATED = "updated"  # an update ended
+
+
+class Result(StrEnum):
+    """How a job ended for a node."""
+
+    PASS = "pass"  # noqa: S105 -- not a password
+    FAIL = "fail"

@@ -1,0 +1,199 @@
+"""Jobs, their nodes and their steps."""
+
+from collections.abc import Sequence
+from datetime import datetime
+
+from sqlalchemy import func, update
+from sqlmodel import Session, col, select
+
+from clusterm import schemas
+from clusterm.errors import BadRequest, NotFound, quote
+from clusterm.redaction import redact
+from clusterm.states import ENDED, Action, JobStatus
+from clusterm.store import tables
+
+
+def get(session: Session, job_id: int) -> tables.Job:
+    """Return a job.
+
+    Raises:
+        NotFound: there is none with that id.
+    """
+    job = session.get(tables.Job, job_id)
+    if job is None:
+        raise NotFound(f"job {job_id} doesn't exist")
+    return job
+
+
+def labelled(session: Session, label: str) -> tables.Job:
+    """Return the job that a label means: `active`, `last` or an id.
+
+    Raises:
+        BadRequest: it is no label.
+        NotFound: there is no such job.
+    """
+    if label.isascii() and label.isdigit() and len(label) <= 18:
+        return get(session, int(label))
+    if label == "active":
+        job = active(session)
+    elif label == "last":
+        ended = select(tables.Job).where(col(tables.Job.end_order).is_not(None))
+        job = session.exec(ended.order_by(col(tables.Job.end_order).desc()).limit(1)).first()
+    else:
+        raise BadRequest(f"Invalid or empty job label specified: {quote(label)}. It is active, last or a job's id")
+    if job is None:
+        raise NotFound(f'info for "{label}" job doesn\'t exist')
+    return job
+
+
+def running(session: Session) -> Sequence[tables.Job]:
+    """Return the running jobs, the one that started first in front."""
+    return session.exec(
+        select(tables.Job)
+        .where(tables.Job.status == JobStatus.RUNNING)
+        .order_by(col(tables.Job.started_clock), col(tables.Job.id))
+    ).all()
+
+
+def queued(session: Session) -> Sequence[tables.Job]:
+    """Return the jobs that wait for their turn, the oldest in front."""
+    return session.exec(
+        select(tables.Job).where(tables.Job.status == JobStatus.QUEUED).order_by(col(tables.Job.id))
+    ).all()
+
+
+def active(session: Session) -> tables.Job | None:
+    """Return the running job that started first, if one runs."""
+    return next(iter(running(session)), None)
+
+
+def history(
+    session: Session,
+    *,
+    limit: int,
+    before: int | None = None,
+    status: JobStatus | None = None,
+    action: Action | None = None,
+    node: str | None = None,
+    since: datetime | None = None,
+    until: datetime | None = None,
+) -> Sequence[tables.Job]:
+    """Return jobs, newest first.
+
+    Args:
+        session: any transaction.
+        limit: the most to return.
+        before: only those with a smaller id.
+        status: only those with this status.
+        action: only those with this action.
+        node: only those on this node or address.
+        since: only those created at or after this time.
+        until: only those created before this time.
+    """
+    query = select(tables.Job).order_by(col(tables.Job.id).desc()).limit(limit)
+    if before is not None:
+        query = query.where(col(tables.Job.id) < before)
+    if status is not None:
+        query = query.where(tables.Job.status == status)
+    if action is not None:
+        query = query.where(tables.Job.action == action)
+    if node is not None:
+        query = query.where(col(tables.Job.id).in_(select(tables.JobNode.job_id).where(tables.JobNode.node == node)))
+    if since is not None:
+        query = query.where(tables.Job.created_at >= since)
+    if until is not None:
+        query = query.where(tables.Job.created_at < until)
+    return session.exec(query).all()
+
+
+def node_names(session: Session, job_id: int) -> list[str]:
+    """Return the nodes, or addresses, of a job, in the order of the request."""
+    query = select(tables.JobNode.node).where(tables.JobNode.job_id == job_id)
+    return list(session.exec(query.order_by(col(tables.JobNode.position))))
+
+
+def steps(session: Session, job_id: int) -> Sequence[tables.JobStep]:
+    """Return the steps of a job that have begun, in order."""
+    query = select(tables.JobStep).where(tables.JobStep.job_id == job_id)
+    return session.exec(query.order_by(col(tables.JobStep.number))).all()
+
+
+def step(session: Session, job_id: int, number: int) -> tables.JobStep:
+    """Return a step that has begun."""
+    return session.get_one(tables.JobStep, (job_id, number))
+
+
+def next_end_order(session: Session) -> int:
+    """Return the place in the order of ends of a job that ends now; needs a writing transaction."""
+    return (session.exec(select(func.max(tables.Job.end_order))).one() or 0) + 1
+
+
+def hold_nodes(session: Session, job_id: int) -> None:
+    """Keep other jobs from the nodes of a job.
+
+    Raises:
+        sqlalchemy.exc.IntegrityError: another job holds one of them.
+    """
+    session.execute(update(tables.JobNode).where(col(tables.JobNode.job_id) == job_id).values(held=True))
+
+
+def release_nodes(session: Session, job_id: int) -> None:
+    """Let other jobs have the nodes of a job."""
+    session.execute(update(tables.JobNode).where(col(tables.JobNode.job_id) == job_id).values(held=False))
+
+
+def held_nodes(session: Session) -> set[str]:
+    """Return the nodes, and addresses, that running jobs hold."""
+    return set(session.exec(select(tables.JobNode.node).where(col(tables.JobNode.held))))
+
+
+def has_ended(job: tables.Job) -> bool:
+    """Tell whether a job will not change any more."""
+    return job.status in ENDED
+
+
+def describe(job: tables.Job, names: Sequence[str]) -> str:
+    """Say what a job does, in a few words."""
+    shown = " ".join(names[:5]) + (f" and {len(names) - 5} more" if len(names) > 5 else "")
+    group = f" as {job.host_group}" if job.host_group else ""
+    return f"{job.action} {shown}{group}"
+
+
+def to_wire(session: Session, job: tables.Job) -> schemas.Job:
+    """Turn a job into what goes over the wire, without its log."""
+    names = node_names(session, job.id)
+    begun = steps(session, job.id)
+    return schemas.Job.model_construct(
+        id=job.id,
+        action=job.action,
+        desc=describe(job, names),
+        task=begun[-1].name if begun else "",
+        status=job.status,
+        error=job.error,
+        nodes=names,
+        host_group=job.host_group,
+        extra_vars=redact(job.extra_vars),
+        created_at=job.created_at,
+        started_at=job.started_at,
+        finished_at=job.finished_at,
+        requested_by=job.requested_by,
+        retry_of=job.retry_of,
+        cancel_requested_at=job.stop_requested_at if job.stop_requested_by else None,
+        cancel_requested_by=job.stop_requested_by,
+        lines=job.lines,
+        log_incomplete=job.incomplete,
+        steps=[
+            schemas.Step.model_construct(
+                name=step.name,
+                playbook=step.playbook,
+                started_at=step.started_at,
+                finished_at=step.finished_at,
+                exit_status=step.exit_status,
+                error=step.error,
+                first_line=step.first_line,
+            )
+            for step in begun
+        ],
+        recap={node: schemas.Recap.model_validate(counts) for node, counts in job.recap.items()},
+        failures=[schemas.Failure.model_validate(failure) for failure in job.failures],
+    )

@@ -1,0 +1,27 @@
+"""What was set at run time and is kept across restarts."""
+
+from typing import Any, Final
+
+from sqlmodel import Session
+
+from clusterm.store import tables
+
+GLOBALS: Final = "globals"
+"""The name of the global extra vars."""
+
+CONFIG: Final = "config"
+"""The name of the configuration set over REST."""
+
+DRAIN: Final = "drain"
+"""The name under which it stands that no new jobs are taken; nothing set means that they are."""
+
+
+def get(session: Session, name: str) -> dict[str, Any]:
+    """Return what was set under a name; nothing set is an empty object."""
+    setting = session.get(tables.Setting, name)
+    return dict(setting.value) if setting else {}
+
+
+def put(session: Session, name: str, value: dict[str, Any]) -> None:
+    """Replace what is set under a name."""
+    session.merge(tables.Setting(name=name, value=value))

@@ -1,0 +1,178 @@
+"""Log lines, and the tasks that wrote them.
+
+A job of ten nodes has about 15,000 lines, so they go in and come out as plain rows, not as objects.
+"""
+
+from collections.abc import Iterable, Iterator, Sequence
+from datetime import datetime
+from typing import Any, NamedTuple
+
+from sqlalchemy import Integer, LargeBinary, bindparam, cast, delete, func, insert, or_, select, type_coerce, update
+from sqlmodel import Session, col
+
+from clusterm.store import tables
+
+
+class Row(NamedTuple):
+    """A log line with the names of what wrote it."""
+
+    seq: int
+    at: datetime
+    text: str
+    partial: bool
+    play: str | None
+    task: str | None
+    node: str | None
+
+
+def append(session: Session, rows: Sequence[dict[str, Any]]) -> None:
+    """Add log lines, each a mapping of the columns of `tables.LogLine`."""
+    if rows:
+        session.connection().execute(insert(tables.LogLine), rows)
+
+
+def attribute(session: Session, job_id: int, first: int, last: int, *, task: int | None, node: str | None) -> None:
+    """Note which task and node wrote the stored lines from `first` to `last`."""
+    session.connection().execute(
+        update(tables.LogLine)
+        .where(
+            col(tables.LogLine.job_id) == bindparam("job"),
+            col(tables.LogLine.seq).between(bindparam("first"), bindparam("last")),
+        )
+        .values(task=bindparam("new_task"), node=bindparam("new_node")),
+        {"job": job_id, "first": first, "last": last, "new_task": task, "new_node": node},
+    )
+
+
+def texts(session: Session, job_id: int) -> list[str]:
+    """Return a job's log as whole lines, those that are stored in parts joined."""
+    query = (
+        select(col(tables.LogLine.text), type_coerce(col(tables.LogLine.partial), Integer))
+        .where(col(tables.LogLine.job_id) == job_id)
+        .order_by(col(tables.LogLine.seq))
+    )
+    whole: list[str] = []
+    parts: list[str] = []
+    # A few hundred at a time: the garbage collector goes through all rows that are there at once, again and again.
+    for text, partial in session.connection().execution_options(yield_per=500).execute(query):
+        if partial or parts:
+            parts.append(text)
+        if not partial:
+            whole.append("".join(parts) if parts else text)
+            parts.clear()
+    if parts:
+        whole.append("".join(parts))
+    return whole
+
+
+def read(session: Session, job_id: int, *, start: int, limit: int, node: str | None = None) -> Iterator[Row]:
+    """Return a job's log lines in order.
+
+    Args:
+        session: any transaction.
+        job_id: the job.
+        start: number of the first line.
+        limit: the most to return.
+        node: only lines that this node wrote.
+    """
+    line, task = tables.LogLine, tables.JobTask
+    query = (
+        select(
+            *(col(line.seq), col(line.at), col(line.text), col(line.partial)),
+            *(col(task.play), col(task.name), col(line.node)),
+        )
+        .outerjoin(task, (col(task.job_id) == col(line.job_id)) & (col(task.number) == col(line.task)))
+        .where(col(line.job_id) == job_id, col(line.seq) >= start)
+        .order_by(col(line.seq))
+        .limit(limit)
+    )
+    if node is not None:
+        query = query.where(col(line.node) == node)
+    return (Row(*row) for row in session.connection().execute(query))
+
+
+def leave_out(session: Session, job: tables.Job, limit: int) -> None:
+    """Take lines out of the middle of a job's log until head and tail together are small enough.
+
+    The first line that goes makes room for one that says how many are missing.
+
+    Args:
+        session: a writing transaction.
+        job: the job.
+        limit: bytes that may stay.
+    """
+    line = tables.LogLine
+    size = func.length(cast(col(line.text), LargeBinary)) + 1
+    of_job = select(col(line.seq), size).where(col(line.job_id) == job.id).order_by(col(line.seq))
+    if job.head_end is None:
+        head = 0
+        for seq, length in session.connection().execute(of_job):
+            head += length
+            job.head_end = seq
+            if head >= limit // 2:
+                break
+    assert job.head_end is not None  # noqa: S101 -- a log that is too large has lines
+    excess = job.bytes - limit + limit // 8  # some more, so that not every batch has to
+    last = job.head_end
+    for seq, length in session.connection().execute(of_job.where(col(line.seq) > job.head_end)):
+        if excess <= 0 or seq == job.lines:
+            break
+        excess -= length
+        job.bytes -= length
+        last = seq
+    if last == job.head_end:
+        return
+    between = (col(line.job_id) == job.id) & col(line.seq).between(job.head_end + 1, last)
+    at = session.scalars(select(col(line.at)).where(between).order_by(col(line.seq)).limit(1)).first()
+    session.execute(delete(line).where(between))
+    session.execute(update(line).where(col(line.job_id) == job.id, col(line.seq) == job.head_end).values(partial=False))
+    job.omitted = last - job.head_end
+    job.incomplete = True
+    text = f"[clusterm: {job.omitted} lines are left out here: the log is larger than retention.job_log_bytes]"
+    job.bytes += len(text) + 1
+    marker = {"job_id": job.id, "seq": job.head_end + 1, "at": at, "text": text, "partial": False}
+    append(session, [marker | {"task": None, "node": None}])
+
+
+def first_error(session: Session, job_id: int, start: int | None) -> str | None:
+    """Return the first line from `start` on that ansible itself marks as an error, without the mark."""
+    line = tables.LogLine
+    query = (
+        select(col(line.text))
+        .where(col(line.job_id) == job_id, col(line.seq) >= (start or 1))
+        .where(or_(col(line.text).startswith("[ERROR]: "), col(line.text).startswith("ERROR! ")))
+        .order_by(col(line.seq))
+        .limit(1)
+    )
+    text = session.scalars(query).first()
+    return text.partition(" ")[2] if text else None
+
+
+def last(session: Session, job_id: int) -> tables.LogLine | None:
+    """Return a job's last log line."""
+    line = tables.LogLine
+    return session.scalars(
+        select(line).where(col(line.job_id) == job_id).order_by(col(line.seq).desc()).limit(1)
+    ).first()
+
+
+def add_tasks(session: Session, tasks: Iterable[tables.JobTask]) -> None:
+    """Add the tasks that ansible has begun."""
+    session.add_all(tasks)
+
+
+def last_task(session: Session, job_id: int) -> int:
+    """Return the number of the task that began last, 0 if none did."""
+    query = select(func.max(tables.JobTask.number)).where(col(tables.JobTask.job_id) == job_id)
+    return session.scalar(query) or 0
+
+
+def task_numbers(session: Session, job_id: int, step: int) -> dict[tuple[str | None, str | None], int]:
+    """Return the number of the latest task of a step for each pair of play and task names."""
+    task = tables.JobTask
+    rows = session.connection().execute(
+        select(col(task.play), col(task.name), col(task.number))
+        .where(col(task.job_id) == job_id, col(task.step) == step)
+        .order_by(col(task.number))
+    )
+    return {(play, name): number for play, name, number in rows}

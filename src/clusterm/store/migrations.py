@@ -1,0 +1,91 @@
+"""Bringing a database to the form that this version needs."""
+
+import sqlite3
+from pathlib import Path
+
+from alembic import command
+from alembic.config import Config
+from alembic.migration import MigrationContext
+from alembic.script import ScriptDirectory
+from sqlalchemy import Connection
+from sqlalchemy.exc import DatabaseError
+
+import clusterm
+from clusterm.errors import StoreUnusable
+from clusterm.store.engine import Store
+
+
+def migrate(store: Store) -> str | None:
+    """Bring the database to the newest form.
+
+    Returns:
+        The revision that it was at, if it was not at the newest; None if there was nothing to do.
+
+    Raises:
+        StoreUnusable: the database cannot be opened, is damaged, or was written by a newer version.
+    """
+    config = alembic_config()
+    scripts = ScriptDirectory.from_config(config)
+    newest = scripts.get_current_head()
+    try:
+        store.path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        store.set_up()
+        with store.connect() as connection, connection.begin():
+            current = MigrationContext.configure(connection).get_current_revision()
+            if current == newest:
+                return None
+            if current is not None and current not in {script.revision for script in scripts.walk_revisions()}:
+                raise StoreUnusable(
+                    f"the database {store.path} was written by a newer clusterm (revision {current}): "
+                    "install that version, or point store.url at another database"
+                )
+            _upgrade(config, connection)
+            return current or "empty"
+    except DatabaseError as error:
+        raise StoreUnusable(_explain(store.path, error.orig)) from error
+    except sqlite3.DatabaseError as error:
+        raise StoreUnusable(_explain(store.path, error)) from error
+    except OSError as error:
+        raise StoreUnusable(f"cannot make the directory {store.path.parent}: {error.strerror}") from error
+
+
+def check_current(store: Store) -> None:
+    """Check that a database is there, in the newest form.
+
+    Raises:
+        StoreUnusable: it is not.
+    """
+    if not store.path.exists():
+        raise StoreUnusable(f"there is no database {store.path}: check store.url and manager.state_dir")
+    newest = ScriptDirectory.from_config(alembic_config()).get_current_head()
+    try:
+        with store.connect() as connection, connection.begin():
+            current = MigrationContext.configure(connection).get_current_revision()
+    except DatabaseError as error:
+        raise StoreUnusable(_explain(store.path, error.orig)) from error
+    if current != newest:
+        raise StoreUnusable(f"the database {store.path} is of another version: run clusterm migrate")
+
+
+def alembic_config() -> Config:
+    """Return Alembic's configuration: where the migrations are."""
+    package = Path(clusterm.__file__).parent
+    installed = package / "migrations"
+    config = Config()
+    config.set_main_option(
+        "script_location", str(installed if installed.is_dir() else package.parents[1] / "migrations")
+    )
+    return config
+
+
+def _upgrade(config: Config, connection: Connection) -> None:
+    config.attributes["connection"] = connection
+    command.upgrade(config, "head")
+
+
+def _explain(path: Path, error: BaseException | None) -> str:
+    if isinstance(error, sqlite3.OperationalError):
+        return f"cannot open the database {path}: {error}; check its directory's permissions and free space"
+    return (
+        f"the database {path} is damaged: {error}; restore a backup, or move the file away to start with an empty one"
+    )

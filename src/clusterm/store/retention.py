@@ -1,0 +1,97 @@
+"""Deleting the jobs whose time is over, in transactions so small that they hold nobody up."""
+
+from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
+from typing import Final, NamedTuple
+
+from sqlalchemy import delete, func, select
+from sqlmodel import Session, col
+
+from clusterm.settings import RetentionSettings
+from clusterm.states import ENDED, JobStatus
+from clusterm.store import tables
+from clusterm.store.engine import Store
+
+_LINES: Final = 2000  # deleted in one transaction
+
+
+class Surplus(NamedTuple):
+    """A job that need not be kept."""
+
+    job_id: int
+    bytes: int
+    reason: str
+
+
+def surplus(session: Session, retention: RetentionSettings) -> list[Surplus]:
+    """Return the ended jobs that are to go, the oldest first.
+
+    A node's last successful and last failed job stay.
+    """
+    job = tables.Job
+    rows = session.connection().execute(
+        select(col(job.id), col(job.bytes), col(job.finished_at))
+        .where(col(job.status).in_(ENDED))
+        .order_by(col(job.end_order).desc())
+    )
+    ended = list(rows)
+    kept = _kept_for_nodes(session)
+    oldest = datetime.now(UTC) - timedelta(days=retention.days)
+    found, count, total = [], 0, 0
+    for job_id, size, finished_at in ended:
+        count, total = count + 1, total + size
+        if job_id in kept:
+            continue
+        if count > retention.jobs:
+            reason = f"more than {retention.jobs} jobs"
+        elif total > retention.log_bytes:
+            reason = f"logs of more than {retention.log_bytes} bytes"
+        elif retention.days and finished_at and finished_at < oldest:
+            reason = f"older than {retention.days:g} days"
+        else:
+            continue
+        found.append(Surplus(job_id, size, reason))
+    return found[::-1]
+
+
+def prune(store: Store, retention: RetentionSettings) -> Iterator[Surplus]:
+    """Delete the jobs that are to go, and yield each one when it is gone; then give the space back to the disk."""
+    with store.read() as session:
+        found = surplus(session, retention)
+    for job in found:
+        if _delete(store, job.job_id):
+            yield job
+    if found:
+        store.give_back()
+
+
+def _kept_for_nodes(session: Session) -> set[int]:
+    """Return the last successful and the last failed job of each node."""
+    job, of_node = tables.Job, tables.JobNode
+    last = (
+        select(func.max(col(job.end_order)))
+        .join(of_node, col(of_node.job_id) == col(job.id))
+        .where(col(job.status).in_({JobStatus.COMPLETE, JobStatus.ERRORED}))
+        .group_by(col(of_node.node), col(job.status))
+    )
+    return set(session.scalars(select(col(job.id)).where(col(job.end_order).in_(last))))
+
+
+def _delete(store: Store, job_id: int) -> bool:
+    """Delete a job, its log first, unless somebody else has. Who sees it half-way sees that its log is not complete."""
+    line = tables.LogLine
+    with store.write() as session:
+        job = session.get(tables.Job, job_id)
+        if job is None:
+            return False
+        job.incomplete = True
+    deleted = True
+    while deleted:
+        with store.write() as session:
+            seqs = select(col(line.seq)).where(col(line.job_id) == job_id).order_by(col(line.seq)).limit(_LINES)
+            last = session.scalars(select(func.max(seqs.subquery().c.seq))).one()
+            if deleted := last is not None:
+                session.execute(delete(line).where(col(line.job_id) == job_id, col(line.seq) <= last))
+    with store.write() as session:
+        session.execute(delete(tables.Job).where(col(tables.Job.id) == job_id))
+    return True

@@ -1,0 +1,212 @@
+"""The configuration: its defaults, the file, the environment, and what is refused."""
+
+import io
+import json
+import os
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from clusterm.errors import CannotStart
+from clusterm.settings import Settings, load, split_address
+
+
+@pytest.fixture(autouse=True)
+def no_environment(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in list(os.environ):
+        if name.startswith("CLUSTERM_"):
+            monkeypatch.delenv(name)
+
+
+# Defaults
+
+
+def test_the_defaults_are_those_of_the_design() -> None:
+    settings = load()
+    assert settings.manager.addr == "127.0.0.1:9007"
+    assert settings.ansible.configure_playbook == "site.yml"
+    assert settings.ansible.cleanup_playbook == "cleanup.yml"
+    assert settings.ansible.upgrade_playbook == "rolling-upgrade.yml"
+    assert json.loads(settings.ansible.extra_variables) == {}
+    assert "ServerAliveInterval=" in settings.ansible.ssh_args
+    assert (settings.retention.timeline, settings.retention.node_events) == (1000, 1000)
+
+
+def test_the_state_belongs_to_the_machine_for_root_and_else_to_the_user(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path))
+    monkeypatch.setattr("os.geteuid", lambda: 0)
+    assert load().manager.state_dir == Path("/var/lib/clusterm")
+    monkeypatch.setattr("os.geteuid", lambda: 1000)
+    settings = load()
+    assert settings.manager.state_dir == tmp_path / "clusterm"
+    assert settings.store_url == f"sqlite:///{tmp_path}/clusterm/clusterm.db"
+    assert settings.jobs_dir == tmp_path / "clusterm" / "jobs"
+
+
+# Sources
+
+JSON = '{"manager": {"addr": "127.0.0.1:1"}, "ansible": {"user": "ann", "extra_variables": "{\\"a\\": 1}"}}'
+TOML = """
+[manager]
+addr = "127.0.0.1:1"
+
+[ansible]
+user = "ann"
+extra_variables = '{"a": 1}'
+"""
+
+
+@pytest.mark.parametrize("text", [JSON, TOML], ids=["JSON", "TOML"])
+@pytest.mark.parametrize("source", ["file", "-"])
+def test_a_file_is_json_or_toml_and_may_be_standard_input(
+    text: str, source: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    file = tmp_path / "clusterm.conf"
+    file.write_text(text)
+    monkeypatch.setattr("sys.stdin", io.TextIOWrapper(io.BytesIO(text.encode())))
+    settings = load("-" if source == "-" else str(file))
+    assert settings.manager.addr == "127.0.0.1:1"
+    assert settings.ansible.user == "ann"
+    assert json.loads(settings.ansible.extra_variables) == {"a": 1}
+    assert settings.ansible.configure_playbook == "site.yml", "what the file leaves out is the default"
+
+
+def test_extra_variables_may_be_an_object_too(tmp_path: Path) -> None:
+    file = tmp_path / "clusterm.toml"
+    file.write_text("[ansible.extra_variables]\na = 1\n")
+    assert json.loads(load(str(file)).ansible.extra_variables) == {"a": 1}
+
+
+def test_the_environment_wins_over_the_file_key_by_key(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    file = tmp_path / "clusterm.toml"
+    file.write_text(TOML)
+    monkeypatch.setenv("CLUSTERM_ANSIBLE__USER", "bob")
+    settings = load(str(file))
+    assert settings.ansible.user == "bob"
+    assert json.loads(settings.ansible.extra_variables) == {"a": 1}
+
+
+def test_every_key_can_be_set_in_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
+    special = {"addr": "0.0.0.0:1", "url": "sqlite:////tmp/other.db", "extra_variables": '{"a": 1}'}
+    values = load().model_dump(mode="json")
+    for section, keys in values.items():
+        for key, value in keys.items():
+            other = special.get(key, f"{value}-other" if isinstance(value, str) else value + 1)
+            monkeypatch.setenv(f"CLUSTERM_{section}__{key}".upper(), str(other))
+            keys[key] = other
+    assert load().model_dump(mode="json") == values
+
+
+@pytest.mark.parametrize("home", ["~", "relative"])
+def test_paths_are_made_absolute(home: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("CLUSTERM_MANAGER__STATE_DIR", f"{home}/state")
+    assert load().manager.state_dir == (tmp_path if home == "~" else tmp_path / "relative") / "state"
+
+
+# Refusals
+
+
+@pytest.mark.parametrize(
+    ("values", "reason"),
+    [
+        ({"nope": {}}, "nope: "),
+        ({"ansible": {"usr": "ann"}}, "ansible.usr: "),
+        ({"ansible": {"user": 5}}, "ansible.user: "),
+        ({"ansible": []}, "ansible: "),
+        ({"ansible": {"extra_variables": "[1]"}}, "ansible.extra_variables"),
+        ({"ansible": {"extra_variables": "{"}}, '"extra_vars" should be a valid json'),
+        ({"ansible": {"ssh_args": "{{ lookup('pipe', 'id') }}"}}, "ansible.ssh_args: "),
+        ({"manager": {"addr": "9007"}}, "manager.addr: "),
+        ({"manager": {"addr": "127.0.0.1:http"}}, "manager.addr: "),
+        ({"manager": {"addr": "127.0.0.1:65536"}}, "manager.addr: "),
+        ({"manager": {"addr": "::1:9007"}}, "in brackets, as in [::1]:9007"),
+        ({"store": {"url": "postgresql://localhost/clusterm"}}, "store.url: "),
+        ({"store": {"url": "sqlite:///relative.db"}}, "store.url: "),
+        ({"retention": {"timeline": 0}}, "retention.timeline: "),
+        ({"retention": {"node_events": "many"}}, "retention.node_events: "),
+    ],
+)
+def test_a_value_that_is_not_valid_is_named(values: dict[str, Any], reason: str, tmp_path: Path) -> None:
+    file = tmp_path / "clusterm.json"
+    file.write_text(json.dumps(values))
+    with pytest.raises(CannotStart) as caught:
+        load(str(file))
+    said = str(caught.value)
+    assert said.startswith("the configuration is not valid: ")
+    assert reason in said
+    assert "\n" not in said
+
+
+@pytest.mark.parametrize(
+    ("content", "reason"),
+    [
+        (b"{", "neither JSON nor TOML"),
+        (b"[ansible", "neither JSON nor TOML"),
+        (b"ansible: {user: ann}", "neither JSON nor TOML"),
+        (b'{"ansible": {}} {}', "neither JSON nor TOML"),
+        (b'{"a": ' + b"[" * 100_000, "neither JSON nor TOML"),
+        (b"user = '\xff'", "cannot read the configuration"),
+    ],
+)
+def test_a_file_that_cannot_be_understood_is_named(content: bytes, reason: str, tmp_path: Path) -> None:
+    file = tmp_path / "clusterm.conf"
+    file.write_bytes(content)
+    with pytest.raises(CannotStart) as caught:
+        load(str(file))
+    assert reason in str(caught.value)
+    assert str(file) in str(caught.value)
+    assert "\n" not in str(caught.value)
+
+
+def test_a_file_that_cannot_be_read_is_named(tmp_path: Path) -> None:
+    for path in (tmp_path / "absent.toml", tmp_path):
+        with pytest.raises(CannotStart, match=f"cannot read the configuration from {path}"):
+            load(str(path))
+
+
+def test_the_environment_is_checked_like_the_file(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("CLUSTERM_MANAGER__ADDR", "nowhere")
+    with pytest.raises(CannotStart, match=r"manager\.addr: .*'nowhere' is not host:port"):
+        load()
+
+
+def test_a_misspelt_key_in_the_environment_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("CLUSTERM_ANSIBLE__USR", "ann")
+    with pytest.raises(CannotStart, match=r"ansible\.usr"):
+        load()
+
+
+def test_settings_cannot_be_changed_in_passing() -> None:
+    settings: Any = Settings()
+    with pytest.raises(ValueError, match="frozen"):
+        settings.ansible.user = "ann"
+
+
+# Addresses
+
+
+@pytest.mark.parametrize(
+    ("addr", "host", "port"),
+    [
+        ("127.0.0.1:9007", "127.0.0.1", 9007),
+        ("localhost:0", "localhost", 0),
+        (":9007", "0.0.0.0", 9007),
+        ("[::1]:9007", "::1", 9007),
+        ("[0:0::1]:65535", "::1", 65535),
+    ],
+)
+def test_an_address_is_split(addr: str, host: str, port: int) -> None:
+    assert split_address(addr) == (host, port)
+
+
+@pytest.mark.parametrize(
+    "addr", ["", "host", "host:", ":", "host:-1", "host:65536", "host:٣", "[host]:1", "::1:1", "a:b:1", "[::1]"]
+)
+def test_what_is_no_address_is_refused(addr: str) -> None:
+    with pytest.raises(ValueError, match=r"."):
+        split_address(addr)
