@@ -29,7 +29,7 @@ def rest(document: dict[str, Any]) -> Iterator[str]:
         for status, answer in operation["responses"].items()
         if _is_error(answer)
     }
-    yield from ("", "## Errors", "", "Each is a [Problem](#problem).", "")
+    yield from ("", "## Errors", "", "Each is a [Problem](#problem). Any request can be answered with 431 and 503.", "")
     yield from table(("status", "meaning"), sorted(errors.items()))
     yield from ("", "## Objects")
     sent = _sent(operations, schemas)

@@ -1,10 +1,12 @@
 """Hostile and broken requests: each is answered with a reason and changes nothing."""
 
+import asyncio
 import http.client
 import json
 import socket
 from collections.abc import Iterator
 from contextlib import closing
+from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -12,7 +14,12 @@ import httpx
 import pytest
 from conftest import OBEDIENT, PATIENCE, Clusterm
 
+from clusterm.app import create_app
+from clusterm.configuration import Configuration
 from clusterm.schemas import Problem
+from clusterm.settings import Settings
+from clusterm.store.engine import Store
+from clusterm.store.migrations import migrate
 
 POSTS = [
     "/commission/nodes",
@@ -184,6 +191,34 @@ def test_what_is_no_http(untouched: Clusterm, raw: bytes) -> None:
         connection.shutdown(socket.SHUT_WR)
         answer = connection.makefile("rb").readline()
     assert not answer or answer.startswith(b"HTTP/1.1 4")
+
+
+@pytest.mark.parametrize(
+    ("path", "headers", "status"),
+    [
+        ("/info/nodes", {"X-Long": "x" * 65_000}, 200),
+        ("/info/nodes", {"X-Long": "x" * 66_000}, 431),
+        ("/info/nodes", {f"X-{number}": "x" * 1_000 for number in range(80)}, 431),
+        ("/info/node/" + "x" * 65_000, {"X-Long": "x" * 1_000}, 431),
+        ("/info/jobs?node=" + "x" * 65_000, {"X-Long": "x" * 1_000}, 431),
+    ],
+    ids=["almost", "one header", "all headers", "path", "query"],
+)
+def test_a_head_that_is_too_large_is_refused_however_it_arrives(
+    tmp_path: Path, path: str, headers: dict[str, str], status: int
+) -> None:
+    """The server itself refuses only one that arrives in pieces, with a 400."""
+    settings = Settings.model_validate({"manager": {"state_dir": tmp_path}})
+    store = Store(settings.store_url)
+    migrate(store)
+
+    async def ask() -> httpx.Response:
+        transport = httpx.ASGITransport(create_app(store, Configuration(store, None, settings)))
+        async with httpx.AsyncClient(transport=transport, base_url="http://x") as client:
+            return await client.get(path, headers=headers)
+
+    with closing(store):
+        assert asyncio.run(ask()).status_code == status
 
 
 # Members of one route

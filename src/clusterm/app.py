@@ -5,6 +5,7 @@ from collections.abc import AsyncIterator, Iterable
 from contextlib import asynccontextmanager
 from http import HTTPStatus
 from importlib.metadata import version
+from itertools import chain
 from typing import Any, Final
 
 from fastapi import FastAPI, Request, Response
@@ -28,6 +29,9 @@ from clusterm.store.engine import Store
 log = logging.getLogger(__name__)
 
 MAX_BODY: Final = 10 * MIB
+MAX_HEAD: Final = 64 * 1024
+"""Bytes of a request's address and headers. The server's own limit is about what it must keep while a head is
+incomplete; one that arrives in a single piece gets past it."""
 
 _DESCRIPTION: Final = """Runs ansible jobs on the nodes of a cluster, and keeps what happened, to which node, in what
 order, and why it failed. Start with the timeline: `GET /info/jobs/timeline`."""
@@ -76,7 +80,7 @@ def create_app(store: Store, configuration: Configuration) -> FastAPI:
     app.add_exception_handler(RequestValidationError, _answer_invalid)
     app.add_exception_handler(DBAPIError, _answer_store_error)
     app.add_exception_handler(Exception, _answer_defect)
-    app.add_middleware(_BodyLimit)
+    app.add_middleware(_SizeLimits)
     app.openapi = lambda: _openapi(app)  # type: ignore[method-assign]  # FastAPI documents this way
     return app
 
@@ -148,8 +152,8 @@ def _answer_defect(_: Request, error: Exception) -> Response:
     return _problem(HTTPStatus.INTERNAL_SERVER_ERROR, detail)
 
 
-class _BodyLimit:
-    """Refuses bodies that are too large, also those that do not say so in advance.
+class _SizeLimits:
+    """Refuses heads and bodies that are too large, bodies also if they do not say so in advance.
 
     FastAPI's own `max_body_size` answers in plain text, which would be a second shape of errors.
     """
@@ -160,6 +164,10 @@ class _BodyLimit:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
             await self._app(scope, receive, send)
+            return
+        if sum(map(len, (scope["raw_path"], scope["query_string"], *chain(*scope["headers"])))) > MAX_HEAD:
+            refusal = f"the address and the headers are larger than {MAX_HEAD // 1024} KiB"
+            await _problem(HTTPStatus.REQUEST_HEADER_FIELDS_TOO_LARGE, refusal)(scope, receive, send)
             return
         too_large = f"the body is larger than {MAX_BODY // MIB} MiB"
         announced = dict(scope["headers"]).get(b"content-length", b"0")

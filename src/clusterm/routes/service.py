@@ -81,6 +81,7 @@ PROBLEMS: Final[dict[int, str]] = {
     413: "The body is too large.",
     415: "The body is not announced as JSON.",
     422: "A value is missing or not valid; `detail` says which.",
+    431: "The address and the headers are too large.",
     503: "Not now; `Retry-After` says when to try again.",
 }
 
