@@ -20,7 +20,7 @@ from clusterm.store.migrations import migrate
 
 NOW = datetime(2026, 11, 22, 7, 31, 2, 123456, tzinfo=UTC)
 MANY = 10**6
-CHILDREN: tuple[Any, ...] = (tables.JobNode, tables.JobStep, tables.JobTask, tables.LogLine)
+CHILDREN: tuple[Any, ...] = (tables.JobNode, tables.JobStep, tables.JobTask, tables.TaskResult, tables.LogLine)
 
 
 @pytest.fixture
@@ -212,10 +212,11 @@ def test_what_belongs_to_a_job_goes_with_it(store: Store) -> None:
         with store.write() as session:
             session.add(tables.JobStep(job_id=job_id, number=1, name=StepName.CONFIGURE, playbook="site.yml"))
             session.add(tables.JobTask(job_id=job_id, number=1, step=1, play="all", name="task"))
+            session.add(tables.TaskResult(job_id=job_id, number=1, task=1, node="node1-a"))
     with store.write() as session:
         session.delete(jobs.get(session, gone))
     with store.read() as session:
-        assert [[row.job_id for row in session.exec(select(table))] for table in CHILDREN] == [[stays]] * 4
+        assert [[row.job_id for row in session.exec(select(table))] for table in CHILDREN] == [[stays]] * len(CHILDREN)
 
 
 @pytest.mark.parametrize(
@@ -224,6 +225,7 @@ def test_what_belongs_to_a_job_goes_with_it(store: Store) -> None:
         tables.JobNode(job_id=7, position=1, node="node1-a", held=False),
         tables.JobStep(job_id=7, number=1, name=StepName.CONFIGURE, playbook="site.yml"),
         tables.JobTask(job_id=7, number=1, step=1, play="all", name="task"),
+        tables.TaskResult(job_id=7, number=1, task=1, node="node1-a"),
         tables.LogLine(job_id=7, seq=1, at=NOW, text="line", partial=False, task=None, node=None),
     ],
     ids=lambda row: type(row).__name__,

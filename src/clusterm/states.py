@@ -73,3 +73,15 @@ class Result(StrEnum):
 
     PASS = "pass"  # noqa: S105 -- not a password
     FAIL = "fail"
+
+
+class TaskStatus(StrEnum):
+    """How a task ended on a node."""
+
+    OK = "ok"
+    CHANGED = "changed"
+    SKIPPED = "skipped"
+    FAILED = "failed"
+    UNREACHABLE = "unreachable"
+    IGNORED = "ignored"  # it failed or was unreachable, and the playbook says to go on
+    RESCUED = "rescued"  # it failed, and the playbook's rescue section took care of it

@@ -7,7 +7,7 @@ from typing import Any, ClassVar
 from sqlalchemy import JSON, Column, Enum, ForeignKey, ForeignKeyConstraint, Index, Integer, text
 from sqlmodel import Field, SQLModel
 
-from clusterm.states import Action, EventName, JobStatus, Result, State, Status, StepName
+from clusterm.states import Action, EventName, JobStatus, Result, State, Status, StepName, TaskStatus
 
 
 def _names(kind: type[StrEnum]) -> Enum:
@@ -22,6 +22,7 @@ _RESULT = _names(Result)
 _STATE = _names(State)
 _STATUS = _names(Status)
 _STEP_NAME = _names(StepName)
+_TASK_STATUS = _names(TaskStatus)
 
 
 class Node(SQLModel, table=True):
@@ -95,6 +96,7 @@ class Job(SQLModel, table=True):
     head_end: int | None = None  # where the log became too large, the line that says so; the oldest after it go
     omitted: int = 0  # how many lines were left out there
     incomplete: bool = False  # lines are missing
+    sha256: str | None = None  # of an ended job's log, as it is served as text
     recap: dict[str, Any] = Field(default_factory=dict, sa_column=Column(JSON, nullable=False))
     failures: list[dict[str, Any]] = Field(default_factory=list, sa_column=Column(JSON, nullable=False))
 
@@ -112,6 +114,7 @@ class JobNode(SQLModel, table=True):
     position: int = Field(primary_key=True)
     node: str
     held: bool
+    result: Result | None = Field(default=None, sa_type=_RESULT)  # once the job has ended
 
 
 class JobStep(SQLModel, table=True):
@@ -134,7 +137,7 @@ class JobStep(SQLModel, table=True):
 
 
 class JobTask(SQLModel, table=True):
-    """One task of a play, as ansible ran it in a step."""
+    """One task of a play, as ansible ran it in a step; the start of the play itself is one without a name."""
 
     __tablename__ = "job_tasks"
     __table_args__ = (ForeignKeyConstraint(["job_id"], ["jobs.id"], ondelete="CASCADE"),)
@@ -144,6 +147,31 @@ class JobTask(SQLModel, table=True):
     step: int
     play: str | None
     name: str | None
+    path: str | None = None  # file and line of the playbook
+    started_at: datetime | None = None
+    finished_at: datetime | None = None
+
+
+class TaskResult(SQLModel, table=True):
+    """One node's part in a task, from when the node began with it."""
+
+    __tablename__ = "task_results"
+    __table_args__: ClassVar[Any] = (
+        ForeignKeyConstraint(["job_id"], ["jobs.id"], ondelete="CASCADE"),
+        {"sqlite_with_rowid": False},
+    )
+
+    job_id: int = Field(sa_column=Column(Integer, primary_key=True, autoincrement=False))
+    number: int = Field(sa_column=Column(Integer, primary_key=True, autoincrement=False))
+    task: int  # number of the JobTask
+    node: str
+    status: TaskStatus | None = Field(default=None, sa_type=_TASK_STATUS)  # null while the node is busy with it
+    retries: int = 0
+    message: str | None = None
+    first_line: int | None = None
+    last_line: int | None = None
+    started_at: datetime | None = None
+    finished_at: datetime | None = None
 
 
 class LogLine(SQLModel, table=True):
@@ -185,4 +213,16 @@ class Setting(SQLModel, table=True):
     value: dict[str, Any] = Field(sa_column=Column(JSON, nullable=False))
 
 
-__all__ = ["Event", "IdempotencyKey", "Job", "JobNode", "JobStep", "JobTask", "LogLine", "Node", "SQLModel", "Setting"]
+__all__ = [
+    "Event",
+    "IdempotencyKey",
+    "Job",
+    "JobNode",
+    "JobStep",
+    "JobTask",
+    "LogLine",
+    "Node",
+    "SQLModel",
+    "Setting",
+    "TaskResult",
+]
