@@ -190,5 +190,5 @@ def clusterm(program: Sequence[str] = ("-m", "clusterm")) -> Iterator[Clusterm]:
 
 
 def clean_environment() -> dict[str, str]:
-    """Return the environment without what is meant for another clusterm."""
-    return {name: value for name, value in os.environ.items() if not name.startswith("CLUSTERM_")}
+    """Return the environment without what is meant for another clusterm, or changes how Python runs."""
+    return {name: value for name, value in os.environ.items() if not name.startswith(("CLUSTERM_", "PYTHON"))}

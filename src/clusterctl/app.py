@@ -1,6 +1,5 @@
 """The commands put together, and the options that stand before them."""
 
-from importlib.metadata import version
 from typing import Annotated
 
 import typer
@@ -34,6 +33,8 @@ app.add_typer(config.app)
 
 def _print_version(wanted: bool) -> None:  # noqa: FBT001 -- Typer calls it with the option's value
     if wanted:
+        from importlib.metadata import version  # noqa: PLC0415 -- rarely asked for, and slow to load
+
         typer.echo(f"clusterctl {version('clusterm')}")
         raise typer.Exit
 
