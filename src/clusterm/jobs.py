@@ -1,7 +1,7 @@
 """Jobs begin and end here, each in one transaction, so that a job, its nodes and their events always agree."""
 
 import time
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
@@ -13,7 +13,7 @@ from clusterm import lifecycle, schemas
 from clusterm.errors import ActiveJob, BadRequest, Conflict, Drained, KeyReused, RequestRefused
 from clusterm.lifecycle import Member
 from clusterm.settings import RetentionSettings
-from clusterm.states import Action, EventName, JobStatus, Result, Status
+from clusterm.states import Action, EventName, JobStatus, Result, Status, StepName
 from clusterm.store import events, jobs, kept, keys, nodes, tables
 from clusterm.store.engine import Store
 
@@ -51,7 +51,15 @@ class Sender:
     """Of the whole request."""
 
 
-def begin(store: Store, order: Order, sender: Sender, *, max_active: int, queue: bool = False) -> schemas.Job:
+def begin(
+    store: Store,
+    order: Order,
+    sender: Sender,
+    *,
+    max_active: int,
+    queue: bool = False,
+    partial_success: bool = False,
+) -> schemas.Job:
     """Accept a job: check every rule, then write the job and what it changes in its nodes.
 
     Args:
@@ -60,6 +68,7 @@ def begin(store: Store, order: Order, sender: Sender, *, max_active: int, queue:
         sender: who asks.
         max_active: how many jobs may run at once.
         queue: whether the job may wait for its turn.
+        partial_success: whether nodes may pass though others fail.
 
     Returns:
         The job, running or queued; the first one where the request has come before. If it is running, its executor is
@@ -71,11 +80,18 @@ def begin(store: Store, order: Order, sender: Sender, *, max_active: int, queue:
     with store.write() as session:
         if known := _known(session, sender):
             return known
-        return _begin(session, order, sender, max_active=max_active, queue=queue)
+        return _begin(session, order, sender, max_active=max_active, queue=queue, partial_success=partial_success)
 
 
 def retry(
-    store: Store, label: str, sender: Sender, *, failed_only: bool, max_active: int, queue: bool = False
+    store: Store,
+    label: str,
+    sender: Sender,
+    *,
+    failed_only: bool,
+    max_active: int,
+    queue: bool = False,
+    partial_success: bool = False,
 ) -> schemas.Job:
     """Begin a job that does the same as an ended one, on the same nodes or on those that failed.
 
@@ -88,12 +104,12 @@ def retry(
         first = jobs.labelled(session, label)
         if not jobs.has_ended(first):
             raise Conflict(f"job {first.id} has not ended: wait for it, or cancel it, before it is tried again")
-        targets = jobs.node_names(session, first.id)
+        results = jobs.node_results(session, first.id)
+        targets = list(results)
         if failed_only:
             if first.status is JobStatus.COMPLETE:
                 raise Conflict(f"no node failed in job {first.id}")
-            failed = {failure["node"] for failure in first.failures}
-            targets = [name for name in targets if name in failed] or targets
+            targets = [name for name, result in results.items() if result is not Result.PASS]
         order = Order(
             first.action,
             targets,
@@ -103,7 +119,7 @@ def retry(
             idle_timeout=first.idle_timeout,
             retry_of=first.id,
         )
-        return _begin(session, order, sender, max_active=max_active, queue=queue)
+        return _begin(session, order, sender, max_active=max_active, queue=queue, partial_success=partial_success)
 
 
 def begin_queued(store: Store, retention: RetentionSettings, *, max_active: int) -> None:
@@ -127,7 +143,8 @@ def begin_queued(store: Store, retention: RetentionSettings, *, max_active: int)
                     _check_targets(session, job.action, names)
                     _enter(session, job.action, names, job.host_group)
                 except RequestRefused as refusal:
-                    _end(session, retention, job, JobStatus.ERRORED, f"not started when its turn came: {refusal}")
+                    reason = f"not started when its turn came: {refusal}"
+                    _end(session, retention, job, JobStatus.ERRORED, reason, passed=set())
                     continue
                 _start(session, job)
                 room -= 1
@@ -183,10 +200,25 @@ def finish(store: Store, retention: RetentionSettings, job_id: int, error: str |
         if jobs.has_ended(job):
             return
         status = JobStatus.COMPLETE if error is None else job.stop_status or JobStatus.ERRORED
+        if job.stop_reason is not None and error is not None:
+            error = job.stop_reason
+        names = jobs.node_names(session, job_id)
+        passed = set(names) if error is None else lifecycle.passed(job.action, names, _done(session, job, names))
+        passed.difference_update(failure["node"] for failure in job.failures if error is not None)
         if job.action is not Action.DISCOVER:
-            for node in nodes.named(session, jobs.node_names(session, job_id)):
-                _set_status(node, lifecycle.status_after(job.action, passed=error is None))
-        _end(session, retention, job, status, error if job.stop_reason is None or error is None else job.stop_reason)
+            for node in nodes.named(session, names):
+                node_passed = node.name in passed and (error is None or job.partial_success)
+                _set_status(node, lifecycle.status_after(job.action, passed=node_passed))
+        _end(session, retention, job, status, error, passed)
+
+
+def next_step(session: Session, job: tables.Job) -> tuple[StepName, Sequence[str]] | None:
+    """Return the step of a running job that is to be run, or to be gone on with, and on which nodes."""
+    names = jobs.node_names(session, job.id)
+    done = _done(session, job, names)
+    if not job.partial_success:
+        done = [(step, passed if len(passed) == len(names) else []) for step, passed in done]
+    return lifecycle.next_step(job.action, names, done)
 
 
 def drain(store: Store, *, drained: bool) -> schemas.Drain:
@@ -201,7 +233,9 @@ def boot_id() -> str:
     return Path("/proc/sys/kernel/random/boot_id").read_text().strip()
 
 
-def _begin(session: Session, order: Order, sender: Sender, *, max_active: int, queue: bool) -> schemas.Job:
+def _begin(
+    session: Session, order: Order, sender: Sender, *, max_active: int, queue: bool, partial_success: bool
+) -> schemas.Job:
     if kept.get(session, kept.DRAIN):
         raise Drained(
             "no new jobs are taken: the service is drained. Try again later, or end it with: clusterm undrain"
@@ -222,6 +256,7 @@ def _begin(session: Session, order: Order, sender: Sender, *, max_active: int, q
         retry_of=order.retry_of,
         job_timeout=order.job_timeout,
         idle_timeout=order.idle_timeout,
+        partial_success=partial_success,
     )
     if not blocking:
         _enter(session, order.action, names, host_group)
@@ -293,16 +328,46 @@ def _start(session: Session, job: tables.Job) -> None:
     jobs.hold_nodes(session, job.id)
 
 
-def _end(session: Session, retention: RetentionSettings, job: tables.Job, status: JobStatus, error: str | None) -> None:
-    """End a job and tell what became of each of its nodes."""
+def _done(session: Session, job: tables.Job, names: Sequence[str]) -> list[tuple[StepName, Sequence[str]]]:
+    """Return the steps that have been run, and the nodes that passed each as far as ansible told."""
+    steps = [step for step in jobs.steps(session, job.id) if step.finished_at is not None]
+    return [(step.name, names if step.error is None else step.passed or []) for step in steps]
+
+
+def _end(
+    session: Session,
+    retention: RetentionSettings,
+    job: tables.Job,
+    status: JobStatus,
+    error: str | None,
+    passed: Collection[str],
+) -> None:
+    """End a job and tell what became of each of its nodes.
+
+    Args:
+        session: a writing transaction.
+        retention: how many events to keep.
+        job: the job.
+        status: what it ends as.
+        error: why, unless it is complete.
+        passed: the nodes that passed by themselves.
+    """
+    names = jobs.node_names(session, job.id)
+    counts_for_itself = error is None or job.partial_success
+    failed = len(names) - len(passed)
+    if job.partial_success and passed and failed:
+        error = f"{failed} of {len(names)} nodes failed: {error}"
     _close(session, job, status, error)
-    passed = status is JobStatus.COMPLETE
-    failures = [schemas.Failure.model_validate(failure) for failure in job.failures]
-    reasons = {failure.node: failure.reason for failure in failures}
+    jobs.note_results(session, job.id, passed)
+    failures = [schemas.Failure.model_validate(failure) for failure in reversed(job.failures)]
+    reasons = {failure.node: failure.reason for failure in failures}  # the first of each, which is to be mended
     happened = []
-    for name in jobs.node_names(session, job.id):
+    for name in names:
         node: str | None = name
-        detail = None if passed else reasons.get(name, error)
+        node_passed = name in passed and counts_for_itself
+        detail = None
+        if not node_passed:
+            detail = f"passed itself, but the job did not: {error}" if name in passed else reasons.get(name, error)
         if job.action is Action.DISCOVER:  # there is no node yet, but an address
             node, detail = None, f"{name}: {detail}" if detail else name
         happened.append(
@@ -310,7 +375,7 @@ def _end(session: Session, retention: RetentionSettings, job: tables.Job, status
                 at=datetime.now(UTC),
                 node=node,
                 event=_EVENT_OF[job.action],
-                result=Result.PASS if passed else Result.FAIL,
+                result=Result.PASS if node_passed else Result.FAIL,
                 job_id=job.id,
                 detail=detail,
             )

@@ -379,6 +379,11 @@ class Job(Answer):
         default=False, description="Lines are missing: the log was too large, the disk was full, or its time had come."
     )
     steps: list[Step] = Field(default_factory=list)
+    partial_success: bool = Field(default=False, description="Nodes may pass though others of the job fail.")
+    results: dict[str, Result] = Field(
+        default_factory=dict,
+        description="Once the job has ended, how each node did by itself, whatever became of the others.",
+    )
     recap: dict[str, Recap] = Field(default_factory=dict)
     failures: list[Failure] = Field(default_factory=list)
     logs: list[str] | None = Field(default=None, description="Its log lines, where asked for.")

@@ -117,7 +117,14 @@ def _begin(
         job_timeout=body.job_timeout,
         idle_timeout=body.idle_timeout,
     )
-    max_active = service.configuration.current.manager.max_active_jobs
-    job = jobs.begin(service.store, order, sender, max_active=max_active, queue=body.queue)
+    manager = service.configuration.current.manager
+    job = jobs.begin(
+        service.store,
+        order,
+        sender,
+        max_active=manager.max_active_jobs,
+        queue=body.queue,
+        partial_success=manager.partial_success,
+    )
     service.supervisor.wake()
     return answer(job)

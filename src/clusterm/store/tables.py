@@ -96,6 +96,8 @@ class Job(SQLModel, table=True):
     head_end: int | None = None  # where the log became too large, the line that says so; the oldest after it go
     omitted: int = 0  # how many lines were left out there
     incomplete: bool = False  # lines are missing
+    # whether nodes may pass though others of the job fail
+    partial_success: bool = Field(default=False, sa_column_kwargs={"server_default": "0"})
     sha256: str | None = None  # of an ended job's log, as it is served as text
     recap: dict[str, Any] = Field(default_factory=dict, sa_column=Column(JSON, nullable=False))
     failures: list[dict[str, Any]] = Field(default_factory=list, sa_column=Column(JSON, nullable=False))
@@ -114,7 +116,7 @@ class JobNode(SQLModel, table=True):
     position: int = Field(primary_key=True)
     node: str
     held: bool
-    result: Result | None = Field(default=None, sa_type=_RESULT)  # once the job has ended
+    result: Result | None = Field(default=None, sa_type=_RESULT)  # its own, whatever others did; once the job has ended
 
 
 class JobStep(SQLModel, table=True):
@@ -130,6 +132,7 @@ class JobStep(SQLModel, table=True):
     finished_at: datetime | None = None
     exit_status: int | None = None
     error: str | None = None
+    passed: list[str] | None = Field(default=None, sa_column=Column(JSON(none_as_null=True)))  # nodes, if ansible tells
     first_line: int | None = None
     after_stop: bool = False  # it cleans up after a stop, which so does not stop it
     offset: int = 0  # bytes of the output that are in the store
