@@ -1,7 +1,7 @@
 """Jobs begin and end here, each in one transaction, so that a job, its nodes and their events always agree."""
 
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
@@ -13,7 +13,7 @@ from clusterm import lifecycle, schemas
 from clusterm.errors import ActiveJob, BadRequest, Conflict, Drained, KeyReused, RequestRefused
 from clusterm.lifecycle import Member
 from clusterm.settings import RetentionSettings
-from clusterm.states import Action, EventName, JobStatus, Result, Status
+from clusterm.states import Action, Cause, EventName, JobStatus, Result, Status
 from clusterm.store import events, jobs, kept, keys, nodes, tables
 from clusterm.store.engine import Store
 
@@ -23,6 +23,14 @@ _EVENT_OF: Final = {
     Action.UPDATE: EventName.UPDATED,
     Action.DISCOVER: EventName.DISCOVERED,
 }
+_BEGINNING_OF: Final = {
+    Action.COMMISSION: EventName.COMMISSIONING,
+    Action.DECOMMISSION: EventName.DECOMMISSIONING,
+    Action.UPDATE: EventName.UPDATING,
+}
+
+Changes = dict[str, list[Any]]
+"""What an event changed in its node, each member from and to."""
 
 
 @dataclass(frozen=True)
@@ -125,11 +133,11 @@ def begin_queued(store: Store, retention: RetentionSettings, *, max_active: int)
             if room > 0 and taken.isdisjoint(names):
                 try:
                     _check_targets(session, job.action, names)
-                    _enter(session, job.action, names, job.host_group)
+                    changes = _enter(session, job.action, names, job.host_group)
                 except RequestRefused as refusal:
-                    _end(session, retention, job, JobStatus.ERRORED, f"not started when its turn came: {refusal}")
+                    _end(session, retention, job, JobStatus.ERRORED, f"not started when its turn came: {refusal}", {})
                     continue
-                _start(session, job)
+                _start(session, job, changes)
                 room -= 1
             taken.update(names)
 
@@ -183,10 +191,12 @@ def finish(store: Store, retention: RetentionSettings, job_id: int, error: str |
         if jobs.has_ended(job):
             return
         status = JobStatus.COMPLETE if error is None else job.stop_status or JobStatus.ERRORED
+        changes = {}
         if job.action is not Action.DISCOVER:
             for node in nodes.named(session, jobs.node_names(session, job_id)):
-                _set_status(node, lifecycle.status_after(job.action, passed=error is None))
-        _end(session, retention, job, status, error if job.stop_reason is None or error is None else job.stop_reason)
+                changes[node.name] = _set_status(node, lifecycle.status_after(job.action, passed=error is None))
+        error = error if job.stop_reason is None or error is None else job.stop_reason
+        _end(session, retention, job, status, error, changes)
 
 
 def drain(store: Store, *, drained: bool) -> schemas.Drain:
@@ -223,8 +233,7 @@ def _begin(session: Session, order: Order, sender: Sender, *, max_active: int, q
         job_timeout=order.job_timeout,
         idle_timeout=order.idle_timeout,
     )
-    if not blocking:
-        _enter(session, order.action, names, host_group)
+    changes = {} if blocking else _enter(session, order.action, names, host_group)
     session.add(job)
     session.flush()
     session.add_all(
@@ -233,7 +242,7 @@ def _begin(session: Session, order: Order, sender: Sender, *, max_active: int, q
     )
     session.flush()
     if not blocking:
-        _start(session, job)
+        _start(session, job, changes)
     if sender.key is not None:
         keys.remember(session, sender.key, sender.digest, job.id)
     session.flush()
@@ -272,28 +281,56 @@ def _blocking_job(session: Session, names: Sequence[str], max_active: int) -> ta
     return next((job for job in ahead if not set(names).isdisjoint(jobs.node_names(session, job.id))), None)
 
 
-def _enter(session: Session, action: Action, names: Sequence[str], host_group: str) -> None:
-    """Check the rules and take the nodes into the status that they have while the job runs."""
+def _enter(session: Session, action: Action, names: Sequence[str], host_group: str) -> dict[str, Changes]:
+    """Check the rules, take the nodes into the status that they have while the job runs, and return what changed."""
     if action is Action.DISCOVER:
-        return
+        return {}
     every = {node.name: node for node in nodes.every(session)}
     cluster = {node.name: _member(node) for node in every.values()}
     lifecycle.check(action, names, host_group, cluster)
+    changes = {}
     for name in names:
-        _set_status(every[name], lifecycle.PASSAGES[action].running)
-        if host_group:
-            every[name].host_group = host_group
+        node = every[name]
+        changes[name] = _set_status(node, lifecycle.PASSAGES[action].running)
+        if host_group and node.host_group != host_group:
+            changes[name]["host_group"] = [node.host_group, host_group]
+            node.host_group = host_group
+    return changes
 
 
-def _start(session: Session, job: tables.Job) -> None:
+def _start(session: Session, job: tables.Job, changes: Mapping[str, Changes]) -> None:
     job.status = JobStatus.RUNNING
     job.started_at = datetime.now(UTC)
     job.started_clock = time.monotonic()
     job.boot_id = boot_id()
     jobs.hold_nodes(session, job.id)
+    events.append(
+        session,
+        (
+            tables.Event(
+                at=job.started_at,
+                node=name,
+                event=_BEGINNING_OF[job.action],
+                result=None,
+                job_id=job.id,
+                detail=None,
+                cause=Cause.JOB,
+                by=job.requested_by,
+                changes=changed,
+            )
+            for name, changed in changes.items()
+        ),
+    )
 
 
-def _end(session: Session, retention: RetentionSettings, job: tables.Job, status: JobStatus, error: str | None) -> None:
+def _end(
+    session: Session,
+    retention: RetentionSettings,
+    job: tables.Job,
+    status: JobStatus,
+    error: str | None,
+    changes: Mapping[str, Changes],
+) -> None:
     """End a job and tell what became of each of its nodes."""
     _close(session, job, status, error)
     passed = status is JobStatus.COMPLETE
@@ -313,6 +350,9 @@ def _end(session: Session, retention: RetentionSettings, job: tables.Job, status
                 result=Result.PASS if passed else Result.FAIL,
                 job_id=job.id,
                 detail=detail,
+                cause=Cause.JOB,
+                by=job.requested_by,
+                changes=changes.get(name, {}),
             )
         )
     events.add(session, happened, timeline=retention.timeline, node_events=retention.node_events)
@@ -333,8 +373,9 @@ def _member(node: tables.Node) -> Member:
     return Member(name=node.name, status=node.status, state=node.state, host_group=node.host_group)
 
 
-def _set_status(node: tables.Node, status: Status) -> None:
+def _set_status(node: tables.Node, status: Status) -> Changes:
     node.prev_status, node.status = node.status, status
+    return {"status": [node.prev_status, status]}
 
 
 def _reference(session: Session, job: tables.Job) -> str:

@@ -63,9 +63,24 @@ class EventName(StrEnum):
 
     DISCOVERED = "discovered"  # a node was announced, came back or changed its address
     DISAPPEARED = "disappeared"  # a node cannot be reached any more
+    COMMISSIONING = "commissioning"  # a commission began
     COMMISSIONED = "commissioned"  # a commission ended
+    DECOMMISSIONING = "decommissioning"  # a decommission began
     DECOMMISSIONED = "decommissioned"  # a decommission ended
+    UPDATING = "updating"  # an update began
     UPDATED = "updated"  # an update ended
+
+
+BEGINNINGS: Final = frozenset({EventName.COMMISSIONING, EventName.DECOMMISSIONING, EventName.UPDATING})
+"""Events that a node's history has and the timeline leaves out: there, what a job ended with says enough."""
+
+
+class Cause(StrEnum):
+    """What made an event happen."""
+
+    JOB = "job"  # a job began or ended
+    MONITOR = "monitor"  # monitoring had news
+    USER = "user"  # somebody asked for it
 
 
 class Result(StrEnum):

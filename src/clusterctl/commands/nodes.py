@@ -72,9 +72,9 @@ def events(
     cursor: Cursor = None,
     as_json: AsJson = False,
 ) -> Result:
-    """Show what happened to a node, newest last."""
+    """Show what happened to a node, newest last: what changed, from what to what, and who or what did it."""
     page = session_of(ctx, as_json=as_json).client.node_events(name, limit=limit, cursor=cursor)
-    yield Document(page, tables.events, items=page_items)
+    yield Document(page, tables.node_events, items=page_items)
     shown = read(Page[Event], page)
     if not shown.items:
         note(f"nothing has happened to {name}")

@@ -1,14 +1,14 @@
 """Taking in what monitoring says: nodes that appeared, disappeared or moved to another address."""
 
 from datetime import UTC, datetime
-from typing import Final
+from typing import Any, Final
 
 from sqlmodel import Session
 
 from clusterm.errors import BadRequest, Conflict, quote
 from clusterm.schemas import MonitoredNode, MonitorEvent
 from clusterm.settings import RetentionSettings
-from clusterm.states import HOST_GROUPS, MASTER_GROUP, EventName, State, Status
+from clusterm.states import HOST_GROUPS, MASTER_GROUP, Cause, EventName, State, Status
 from clusterm.store import events, nodes, tables
 from clusterm.store.engine import Store
 
@@ -40,10 +40,10 @@ def report(store: Store, retention: RetentionSettings, news: MonitorEvent) -> li
         happened = []
         for monitored in news.nodes:
             if name is EventName.DISCOVERED:
-                detail = _discover(session, monitored)
+                detail, changes = _discover(session, monitored)
             else:
-                detail = _lose(nodes.get(session, monitored.name))
-            if detail is not None:
+                detail, changes = _lose(nodes.get(session, monitored.name))
+            if changes:
                 happened.append(
                     tables.Event(
                         at=datetime.now(UTC),
@@ -52,14 +52,16 @@ def report(store: Store, retention: RetentionSettings, news: MonitorEvent) -> li
                         result=None,
                         job_id=None,
                         detail=detail,
+                        cause=Cause.MONITOR,
+                        changes=changes,
                     )
                 )
         events.add(session, happened, timeline=retention.timeline, node_events=retention.node_events)
     return list(dict.fromkeys(monitored.name for monitored in news.nodes))
 
 
-def _discover(session: Session, monitored: MonitoredNode) -> str | None:
-    """Note that a node is there, and say what is new about that, None if nothing is."""
+def _discover(session: Session, monitored: MonitoredNode) -> tuple[str, dict[str, Any]]:
+    """Note that a node is there, and return in words and by members what is new about that."""
     _check_free(session, monitored)
     node = session.get(tables.Node, monitored.name)
     if node is None:
@@ -76,26 +78,24 @@ def _discover(session: Session, monitored: MonitoredNode) -> str | None:
                 host_group=MASTER_GROUP,
             )
         )
-        return f"at {monitored.addr}"
-    moved = node.address != monitored.addr
-    if not moved and node.state is State.DISCOVERED:
-        return None
-    detail = f"at {monitored.addr}" + (f", was at {node.address}" if moved else "")
-    node.address = monitored.addr
-    _set_state(node, State.DISCOVERED)
-    return detail
+        return f"at {monitored.addr}", {"state": [State.UNKNOWN, State.DISCOVERED], "address": [None, monitored.addr]}
+    detail, changes = f"at {monitored.addr}", _set_state(node, State.DISCOVERED)
+    if node.address != monitored.addr:
+        detail += f", was at {node.address}"
+        changes["address"] = [node.address, monitored.addr]
+        node.address = monitored.addr
+    return detail, changes
 
 
-def _lose(node: tables.Node) -> str | None:
-    if node.state is State.DISAPPEARED:
-        return None
-    _set_state(node, State.DISAPPEARED)
-    return f"was at {node.address}"
+def _lose(node: tables.Node) -> tuple[str, dict[str, Any]]:
+    return f"was at {node.address}", _set_state(node, State.DISAPPEARED)
 
 
-def _set_state(node: tables.Node, state: State) -> None:
-    if node.state is not state:
-        node.prev_state, node.state = node.state, state
+def _set_state(node: tables.Node, state: State) -> dict[str, Any]:
+    if node.state is state:
+        return {}
+    node.prev_state, node.state = node.state, state
+    return {"state": [node.prev_state, state]}
 
 
 def _check_free(session: Session, monitored: MonitoredNode) -> None:
