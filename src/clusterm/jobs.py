@@ -13,7 +13,7 @@ from clusterm import lifecycle, schemas
 from clusterm.errors import ActiveJob, BadRequest, Conflict, Drained, KeyReused, RequestRefused
 from clusterm.lifecycle import Member
 from clusterm.settings import RetentionSettings
-from clusterm.states import Action, Cause, EventName, JobStatus, Result, Status
+from clusterm.states import DEFAULT_HOST_GROUPS, Action, Cause, EventName, HostGroups, JobStatus, Result, Status
 from clusterm.store import events, jobs, kept, keys, nodes, tables
 from clusterm.store.engine import Store
 
@@ -59,7 +59,15 @@ class Sender:
     """Of the whole request."""
 
 
-def begin(store: Store, order: Order, sender: Sender, *, max_active: int, queue: bool = False) -> schemas.Job:
+def begin(
+    store: Store,
+    order: Order,
+    sender: Sender,
+    *,
+    max_active: int,
+    queue: bool = False,
+    groups: HostGroups = DEFAULT_HOST_GROUPS,
+) -> schemas.Job:
     """Accept a job: check every rule, then write the job and what it changes in its nodes.
 
     Args:
@@ -68,6 +76,7 @@ def begin(store: Store, order: Order, sender: Sender, *, max_active: int, queue:
         sender: who asks.
         max_active: how many jobs may run at once.
         queue: whether the job may wait for its turn.
+        groups: the site's host groups.
 
     Returns:
         The job, running or queued; the first one where the request has come before. If it is running, its executor is
@@ -79,11 +88,18 @@ def begin(store: Store, order: Order, sender: Sender, *, max_active: int, queue:
     with store.write() as session:
         if known := _known(session, sender):
             return known
-        return _begin(session, order, sender, max_active=max_active, queue=queue)
+        return _begin(session, order, sender, max_active=max_active, queue=queue, groups=groups)
 
 
 def retry(
-    store: Store, label: str, sender: Sender, *, failed_only: bool, max_active: int, queue: bool = False
+    store: Store,
+    label: str,
+    sender: Sender,
+    *,
+    failed_only: bool,
+    max_active: int,
+    queue: bool = False,
+    groups: HostGroups = DEFAULT_HOST_GROUPS,
 ) -> schemas.Job:
     """Begin a job that does the same as an ended one, on the same nodes or on those that failed.
 
@@ -111,10 +127,12 @@ def retry(
             idle_timeout=first.idle_timeout,
             retry_of=first.id,
         )
-        return _begin(session, order, sender, max_active=max_active, queue=queue)
+        return _begin(session, order, sender, max_active=max_active, queue=queue, groups=groups)
 
 
-def begin_queued(store: Store, retention: RetentionSettings, *, max_active: int) -> None:
+def begin_queued(
+    store: Store, retention: RetentionSettings, *, max_active: int, groups: HostGroups = DEFAULT_HOST_GROUPS
+) -> None:
     """Let queued jobs run for which there is room, the oldest first.
 
     One whose nodes are in another job goes on waiting, and so do younger ones that want the same nodes. One that a
@@ -133,7 +151,7 @@ def begin_queued(store: Store, retention: RetentionSettings, *, max_active: int)
             if room > 0 and taken.isdisjoint(names):
                 try:
                     _check_targets(session, job.action, names)
-                    changes = _enter(session, job.action, names, job.host_group)
+                    changes = _enter(session, job.action, names, job.host_group, groups)
                 except RequestRefused as refusal:
                     _end(session, retention, job, JobStatus.ERRORED, f"not started when its turn came: {refusal}", {})
                     continue
@@ -211,14 +229,16 @@ def boot_id() -> str:
     return Path("/proc/sys/kernel/random/boot_id").read_text().strip()
 
 
-def _begin(session: Session, order: Order, sender: Sender, *, max_active: int, queue: bool) -> schemas.Job:
+def _begin(
+    session: Session, order: Order, sender: Sender, *, max_active: int, queue: bool, groups: HostGroups
+) -> schemas.Job:
     if kept.get(session, kept.DRAIN):
         raise Drained(
             "no new jobs are taken: the service is drained. Try again later, or end it with: clusterm undrain"
         )
     names = _check_targets(session, order.action, order.targets)
     host_group = "" if order.action in {Action.DECOMMISSION, Action.DISCOVER} else order.host_group
-    lifecycle.check_host_group(order.action, host_group)
+    lifecycle.check_host_group(order.action, host_group, groups)
     blocking = _blocking_job(session, names, max_active)
     if blocking and not queue:
         raise ActiveJob(_reference(session, blocking))
@@ -233,7 +253,7 @@ def _begin(session: Session, order: Order, sender: Sender, *, max_active: int, q
         job_timeout=order.job_timeout,
         idle_timeout=order.idle_timeout,
     )
-    changes = {} if blocking else _enter(session, order.action, names, host_group)
+    changes = {} if blocking else _enter(session, order.action, names, host_group, groups)
     session.add(job)
     session.flush()
     session.add_all(
@@ -281,13 +301,15 @@ def _blocking_job(session: Session, names: Sequence[str], max_active: int) -> ta
     return next((job for job in ahead if not set(names).isdisjoint(jobs.node_names(session, job.id))), None)
 
 
-def _enter(session: Session, action: Action, names: Sequence[str], host_group: str) -> dict[str, Changes]:
+def _enter(
+    session: Session, action: Action, names: Sequence[str], host_group: str, groups: HostGroups
+) -> dict[str, Changes]:
     """Check the rules, take the nodes into the status that they have while the job runs, and return what changed."""
     if action is Action.DISCOVER:
         return {}
     every = {node.name: node for node in nodes.every(session)}
     cluster = {node.name: _member(node) for node in every.values()}
-    lifecycle.check(action, names, host_group, cluster)
+    lifecycle.check(action, names, host_group, cluster, groups)
     changes = {}
     for name in names:
         node = every[name]

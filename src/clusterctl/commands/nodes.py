@@ -122,8 +122,7 @@ def commission(
     """Make nodes part of the cluster.
 
     Runs the configure playbook on them, and the cleanup playbook if that fails. They must be Unallocated or
-    Decommissioned, and need a --host-group; the first must be a service-master, for a service-worker needs
-    one.
+    Decommissioned, and need a --host-group; the first must be a master, for a worker needs one.
     """
     session = session_of(ctx, as_json=as_json)
     job = session.client.start(
@@ -155,7 +154,7 @@ def decommission(
     """Take nodes out of the cluster.
 
     Runs the cleanup playbook on them. They must be Allocated, or Unallocated to clean up after a commission
-    that failed. The last service-master can only go when no service-worker is left.
+    that failed. The last master can only go when no worker is left.
     """
     session = session_of(ctx, as_json=as_json)
     job = session.client.start(

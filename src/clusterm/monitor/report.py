@@ -5,23 +5,27 @@ from typing import Any, Final
 
 from sqlmodel import Session
 
+from clusterm import lifecycle
 from clusterm.errors import BadRequest, Conflict, quote
 from clusterm.schemas import MonitoredNode, MonitorEvent
 from clusterm.settings import RetentionSettings
-from clusterm.states import HOST_GROUPS, MASTER_GROUP, Cause, EventName, State, Status
+from clusterm.states import DEFAULT_HOST_GROUPS, Cause, EventName, HostGroups, State, Status
 from clusterm.store import events, nodes, tables
 from clusterm.store.engine import Store
 
 _STATE_OF: Final = {EventName.DISCOVERED: State.DISCOVERED, EventName.DISAPPEARED: State.DISAPPEARED}
 
 
-def report(store: Store, retention: RetentionSettings, news: MonitorEvent) -> list[str]:
+def report(
+    store: Store, retention: RetentionSettings, news: MonitorEvent, groups: HostGroups = DEFAULT_HOST_GROUPS
+) -> list[str]:
     """Bring the nodes to what monitoring says of them, all or none. What is no news makes no event.
 
     Args:
         store: the store.
         retention: how many events to keep.
         news: what monitoring says.
+        groups: the site's host groups.
 
     Returns:
         The names of the nodes.
@@ -40,7 +44,7 @@ def report(store: Store, retention: RetentionSettings, news: MonitorEvent) -> li
         happened = []
         for monitored in news.nodes:
             if name is EventName.DISCOVERED:
-                detail, changes = _discover(session, monitored)
+                detail, changes = _discover(session, monitored, groups)
             else:
                 detail, changes = _lose(nodes.get(session, monitored.name))
             if changes:
@@ -60,9 +64,9 @@ def report(store: Store, retention: RetentionSettings, news: MonitorEvent) -> li
     return list(dict.fromkeys(monitored.name for monitored in news.nodes))
 
 
-def _discover(session: Session, monitored: MonitoredNode) -> tuple[str, dict[str, Any]]:
+def _discover(session: Session, monitored: MonitoredNode, groups: HostGroups) -> tuple[str, dict[str, Any]]:
     """Note that a node is there, and return in words and by members what is new about that."""
-    _check_free(session, monitored)
+    _check_free(session, monitored, groups)
     node = session.get(tables.Node, monitored.name)
     if node is None:
         session.add(
@@ -75,7 +79,7 @@ def _discover(session: Session, monitored: MonitoredNode) -> tuple[str, dict[str
                 prev_status=Status.UNALLOCATED,
                 state=State.DISCOVERED,
                 prev_state=State.UNKNOWN,
-                host_group=MASTER_GROUP,
+                host_group=lifecycle.first_group(groups),
             )
         )
         return f"at {monitored.addr}", {"state": [State.UNKNOWN, State.DISCOVERED], "address": [None, monitored.addr]}
@@ -98,9 +102,9 @@ def _set_state(node: tables.Node, state: State) -> dict[str, Any]:
     return {"state": [node.prev_state, state]}
 
 
-def _check_free(session: Session, monitored: MonitoredNode) -> None:
+def _check_free(session: Session, monitored: MonitoredNode, groups: HostGroups) -> None:
     """Check that neither name nor address would mean two things."""
-    if monitored.name in HOST_GROUPS:
+    if monitored.name in groups:
         raise BadRequest(f'a node cannot be called "{monitored.name}": that is a host group')
     others = [node for node in nodes.at_addresses(session, [monitored.addr]) if node.name != monitored.name]
     if present := [f"{node.name}:{node.address}" for node in others if node.state is State.DISCOVERED]:

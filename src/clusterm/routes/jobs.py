@@ -129,6 +129,7 @@ def retry_job(
         failed_only=body.failed_only,
         max_active=service.configuration.current.manager.max_active_jobs,
         queue=body.queue,
+        groups=service.configuration.current.ansible.host_groups,
     )
     service.supervisor.wake()
     return answer(begun)

@@ -117,7 +117,14 @@ def _begin(
         job_timeout=body.job_timeout,
         idle_timeout=body.idle_timeout,
     )
-    max_active = service.configuration.current.manager.max_active_jobs
-    job = jobs.begin(service.store, order, sender, max_active=max_active, queue=body.queue)
+    settings = service.configuration.current
+    job = jobs.begin(
+        service.store,
+        order,
+        sender,
+        max_active=settings.manager.max_active_jobs,
+        queue=body.queue,
+        groups=settings.ansible.host_groups,
+    )
     service.supervisor.wake()
     return answer(job)
