@@ -435,9 +435,9 @@ def test_nodes_are_a_row_each_with_their_last_event() -> None:
         "State       Discovered",
         "Host vars   node_name=node1-a",
         "",
-        "TIME                  EVENT                          JOB  REASON",
+        "TIME                  EVENT                          CHANGE  JOB  BY  REASON",
         "2026-11-22T07:31:02Z  node1-a discovered",
-        "2026-11-22T07:31:02Z  node1-a updated; result: pass  1",
+        "2026-11-22T07:31:02Z  node1-a updated; result: pass          1",
     ]
 
 

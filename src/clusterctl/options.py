@@ -24,7 +24,12 @@ JobName = Annotated[
 ]
 HostGroup = Annotated[
     str | None,
-    typer.Option("--host-group", "-g", metavar="GROUP", help=f"The nodes' host group: {' or '.join(HOST_GROUPS)}."),
+    typer.Option(
+        "--host-group",
+        "-g",
+        metavar="GROUP",
+        help=f"The nodes' host group: {' or '.join(HOST_GROUPS)}, or as `ansible.host_groups` names them.",
+    ),
 ]
 ExtraVars = Annotated[
     list[str] | None,

@@ -62,12 +62,17 @@ def node(data: Json) -> View:
     )
     if shown.events:
         yield "\n"
-        yield _events(shown.events)
+        yield _node_events(shown.events)
 
 
 def events(data: Json) -> View:
-    """One row for each event of the timeline or of a node."""
+    """One row for each event of the timeline."""
     yield from _if_rows(_events(read(Page[Event], data).items))
+
+
+def node_events(data: Json) -> View:
+    """One row for each event of a node, with what it changed and who wanted it."""
+    yield from _if_rows(_node_events(read(Page[Event], data).items))
 
 
 def jobs(data: Json) -> View:
@@ -177,6 +182,21 @@ def _events(items: Iterable[Event]) -> Table:
             _cell(_time(event.at)),
             Text(_plain(event), _STYLES.get(event.result or "", "")),
             _cell(event.job),
+            _cell(event.detail),
+        )
+    return table
+
+
+def _node_events(items: Iterable[Event]) -> Table:
+    table = _table("TIME", "EVENT", "CHANGE", "JOB", "BY", "REASON")
+    for event in items:
+        changes = (f"{name} {_value(before)} → {_value(after)}" for name, (before, after) in event.changes.items())
+        table.add_row(
+            _cell(_time(event.at)),
+            Text(_plain(event), _STYLES.get(event.result or "", "")),
+            _cell(", ".join(changes)),
+            _cell(event.job),
+            _cell(event.by or event.cause),
             _cell(event.detail),
         )
     return table

@@ -3,10 +3,11 @@
 import ipaddress
 import json
 import os
+import re
 import sys
 import tomllib
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Final
 
 import platformdirs
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, field_validator
@@ -14,6 +15,7 @@ from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, Settings
 
 from clusterm.errors import CannotStart
 from clusterm.schemas import ExtraVars
+from clusterm.states import DEFAULT_HOST_GROUPS, DISCOVER_GROUP, Role
 
 KIB = 1024
 MIB = 1024 * KIB
@@ -28,6 +30,9 @@ def _default_state_dir() -> Path:
 def _absolute(path: Path) -> Path:
     return path.expanduser().absolute()
 
+
+_TAKEN_GROUPS: Final = frozenset({"all", "ungrouped", DISCOVER_GROUP})
+"""Inventory groups with a meaning of their own."""
 
 AbsolutePath = Annotated[Path, AfterValidator(_absolute)]
 
@@ -110,6 +115,12 @@ class AnsibleSettings(Section):
         default="ansible-playbook",
         description="The program to run: a path, or a name looked up beside clusterm's own Python, then in PATH.",
     )
+    host_groups: dict[str, Role] = Field(
+        default=dict(DEFAULT_HOST_GROUPS),
+        description="The site's host groups, the groups of ansible's inventory that nodes are in, and whether each "
+        "is of masters or of workers for the rules. New nodes are in the first group of masters.",
+        examples=[{"control": "master", "compute": "worker", "storage": "worker"}],
+    )
     ssh_args: str = Field(
         default="-o ConnectTimeout=10 -o ServerAliveInterval=5 -o ServerAliveCountMax=3",
         description="Options for ssh. The default notices within about 15 seconds that a link was cut.",
@@ -132,6 +143,16 @@ class AnsibleSettings(Section):
     def _check_extra_variables(cls, value: Any) -> Any:
         holder = _ExtraVarsHolder.model_validate({"extra_vars": value})
         return json.dumps(holder.extra_vars)
+
+    @field_validator("host_groups")
+    @classmethod
+    def _check_host_groups(cls, value: dict[str, Role]) -> dict[str, Role]:
+        for name in value:
+            if not re.fullmatch(r"[A-Za-z_][A-Za-z0-9_-]{0,63}", name) or name in _TAKEN_GROUPS:
+                raise ValueError(f"{name[:80]!r} cannot be the name of a host group")
+        if Role.MASTER not in value.values():
+            raise ValueError("at least one host group has to be of masters")
+        return value
 
     @field_validator("ssh_args")
     @classmethod
