@@ -695,6 +695,7 @@ def test_the_design_s_routes_are_there(service: Clusterm) -> None:
         ("POST", "/monitor/event"),
         ("GET", "/healthz"),
         ("GET", "/readyz"),
+        ("GET", "/metrics"),
     }
 
 

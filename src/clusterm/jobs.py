@@ -14,7 +14,7 @@ from clusterm.errors import ActiveJob, BadRequest, Conflict, Drained, KeyReused,
 from clusterm.lifecycle import Member
 from clusterm.settings import RetentionSettings, Settings
 from clusterm.states import Action, Cause, EventName, HostGroups, JobStatus, Result, Status, StepName
-from clusterm.store import events, jobs, kept, keys, nodes, tables
+from clusterm.store import events, jobs, kept, keys, nodes, tables, totals
 from clusterm.store.engine import Store
 
 _EVENT_OF: Final = {
@@ -411,6 +411,7 @@ def _close(session: Session, job: tables.Job, status: JobStatus, error: str | No
         if step.finished_at is None:  # it was interrupted
             step.finished_at, step.error = job.finished_at, error
     jobs.release_nodes(session, job.id)
+    totals.count(session, job)
 
 
 def _member(node: tables.Node) -> Member:

@@ -1,6 +1,7 @@
 """Log lines of a job, whole or as they are written."""
 
 from collections.abc import AsyncIterator, Callable, Iterable
+from contextlib import nullcontext
 from typing import Annotated, Any, Final
 
 import orjson
@@ -75,16 +76,17 @@ async def _pieces(
     encode: Callable[[Iterable[Row]], bytes],
 ) -> AsyncIterator[bytes]:
     """Yield the lines from `start` on: up to `last`, or up to the job's end if that is None."""
-    while last is None or start <= last:
-        piece = await service.tail.read(job_id, start)
-        if rows := [row for row in piece.rows if node in (None, row.node) and (last is None or row.seq <= last)]:
-            yield encode(rows)
-        if piece.rows:
-            start = piece.rows[-1].seq + 1
-        elif not piece.complete and not await service.tail.pause():
-            return
-        if piece.complete:
-            return
+    with service.metrics.followers.track_inprogress() if last is None else nullcontext():
+        while last is None or start <= last:
+            piece = await service.tail.read(job_id, start)
+            if rows := [row for row in piece.rows if node in (None, row.node) and (last is None or row.seq <= last)]:
+                yield encode(rows)
+            if piece.rows:
+                start = piece.rows[-1].seq + 1
+            elif not piece.complete and not await service.tail.pause():
+                return
+            if piece.complete:
+                return
 
 
 def _as_text(rows: Iterable[Row]) -> bytes:

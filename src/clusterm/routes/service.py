@@ -14,6 +14,7 @@ from clusterm.configuration import Configuration
 from clusterm.errors import BadRequest, quote
 from clusterm.executor.supervisor import Supervisor
 from clusterm.jobs import Sender
+from clusterm.metrics import Metrics
 from clusterm.routes.tail import Tail
 from clusterm.schemas import Problem
 from clusterm.store.engine import Store
@@ -27,6 +28,7 @@ class Service:
     configuration: Configuration
     supervisor: Supervisor
     tail: Tail
+    metrics: Metrics
 
 
 def _service(request: Request) -> Service:

@@ -62,6 +62,12 @@ def queued(session: Session) -> Sequence[tables.Job]:
     ).all()
 
 
+def count_unended(session: Session) -> dict[JobStatus, int]:
+    """Return how many jobs there are of each status that is not an end."""
+    query = select(tables.Job.status, func.count()).where(col(tables.Job.status).not_in(ENDED))
+    return {JobStatus(status): number for status, number in session.exec(query.group_by(tables.Job.status))}
+
+
 def active(session: Session) -> tables.Job | None:
     """Return the running job that started first, if one runs."""
     return next(iter(running(session)), None)

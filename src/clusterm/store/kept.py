@@ -15,6 +15,9 @@ CONFIG: Final = "config"
 DRAIN: Final = "drain"
 """The name under which it stands that no new jobs are taken; nothing set means that they are."""
 
+TOTALS: Final = "totals"
+"""The name of what has been counted of ended jobs."""
+
 
 def get(session: Session, name: str) -> dict[str, Any]:
     """Return what was set under a name; nothing set is an empty object."""

@@ -3,11 +3,12 @@
 from collections.abc import Iterable, Sequence
 from typing import Final
 
+from sqlalchemy import func
 from sqlmodel import Session, col, select
 
 from clusterm import schemas
 from clusterm.errors import NotFound, quote
-from clusterm.states import State
+from clusterm.states import State, Status
 from clusterm.store import tables
 
 _MANY: Final = 1000
@@ -43,6 +44,13 @@ def named(session: Session, names: Iterable[str | None]) -> list[tables.Node]:
 def at_addresses(session: Session, addresses: Iterable[str]) -> list[tables.Node]:
     """Return the nodes with these management addresses, by name."""
     return _where(session, "address", set(addresses))
+
+
+def count(session: Session) -> dict[tuple[Status, State], int]:
+    """Return how many nodes there are of each status and state."""
+    query = select(tables.Node.status, tables.Node.state, func.count())
+    rows = session.exec(query.group_by(tables.Node.status, tables.Node.state)).all()
+    return {(Status(status), State(state)): number for status, state, number in rows}
 
 
 def to_wire(node: tables.Node, events: list[schemas.Event]) -> schemas.Node:
