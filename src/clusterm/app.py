@@ -18,6 +18,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from clusterm.configuration import Configuration
 from clusterm.errors import Drained, RequestRefused
 from clusterm.executor.supervisor import Supervisor
+from clusterm.monitor.monitors import Monitors
 from clusterm.pruner import Pruner
 from clusterm.routes import health, jobs, logs, monitor, nodes, settings
 from clusterm.routes.service import PROBLEM_TYPE, Service
@@ -54,13 +55,16 @@ def create_app(store: Store, configuration: Configuration) -> FastAPI:
     """
     supervisor = Supervisor(store, lambda: configuration.current)
     pruner = Pruner(store, lambda: configuration.current.retention)
+    monitors = Monitors(store, lambda: configuration.current)
     tail = Tail(store)
 
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
         supervisor.start()
         pruner.start()
+        monitors.start()
         yield
+        monitors.stop()
         pruner.stop()
         supervisor.stop()
 
@@ -72,7 +76,7 @@ def create_app(store: Store, configuration: Configuration) -> FastAPI:
         redoc_url=None,
         lifespan=lifespan,
     )
-    app.state.service = Service(store, configuration, supervisor, tail)
+    app.state.service = Service(store, configuration, supervisor, monitors, tail)
     for routes in (nodes.routes, jobs.routes, logs.routes, monitor.routes, settings.routes, health.routes):
         app.include_router(routes)
     app.add_exception_handler(RequestRefused, _answer_refusal)

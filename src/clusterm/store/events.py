@@ -3,14 +3,18 @@
 Both are bounded views of one table. An event is deleted when it is outside both.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator, Sequence
 from datetime import datetime
+from typing import Final
 
-from sqlalchemy import ColumnElement, delete, func
+from sqlalchemy import ColumnElement, delete, func, insert
 from sqlmodel import Session, col, select
 
 from clusterm import schemas
 from clusterm.store import tables
+
+_AT_ONCE: Final = 500
+"""Nodes named in one query; SQLite takes only so many values."""
 
 
 def add(session: Session, events: Iterable[tables.Event], *, timeline: int, node_events: int) -> None:
@@ -22,21 +26,18 @@ def add(session: Session, events: Iterable[tables.Event], *, timeline: int, node
         timeline: how many events the timeline reaches back.
         node_events: how many events of each node are kept.
     """
-    nodes = set()
-    for event in events:
-        session.add(event)
-        session.flush()  # one by one, so that their ids follow their order
-        nodes.add(event.node)
+    rows = [event.model_dump(exclude={"id"}) for event in events]
+    if not rows:
+        return
+    session.execute(insert(tables.Event), rows)  # one by one in the database, so that their ids follow their order
     oldest = _nth_latest(session, timeline)
     if oldest is None:
         return
-    for node in nodes:
-        bound = oldest
-        if node is not None:
-            oldest_of_node = _nth_latest(session, node_events, col(tables.Event.node) == node)
-            if oldest_of_node is None:
-                continue
-            bound = min(oldest, oldest_of_node)
+    nodes = {row["node"] for row in rows}
+    if None in nodes:
+        session.execute(delete(tables.Event).where(col(tables.Event.node).is_(None), col(tables.Event.id) < oldest))
+    for node in _with_more_events(session, sorted(nodes - {None}), node_events):
+        bound = min(oldest, _nth_latest(session, node_events, col(tables.Event.node) == node) or 0)
         session.execute(delete(tables.Event).where(col(tables.Event.node) == node, col(tables.Event.id) < bound))
 
 
@@ -105,6 +106,13 @@ def to_wire(event: tables.Event) -> schemas.Event:
         job=event.job_id,
         detail=event.detail,
     )
+
+
+def _with_more_events(session: Session, nodes: Sequence[str], count: int) -> Iterator[str]:
+    """Yield those of the nodes that have more events than that."""
+    for start in range(0, len(nodes), _AT_ONCE):
+        query = select(tables.Event.node).where(col(tables.Event.node).in_(nodes[start : start + _AT_ONCE]))
+        yield from map(str, session.exec(query.group_by(col(tables.Event.node)).having(func.count() > count)).all())
 
 
 def _nth_latest(session: Session, count: int, *conditions: ColumnElement[bool]) -> int | None:

@@ -1,8 +1,9 @@
 """Nodes."""
 
 from collections.abc import Iterable, Sequence
-from typing import Final
+from typing import Any, Final, NamedTuple
 
+import sqlalchemy
 from sqlmodel import Session, col, select
 
 from clusterm import schemas
@@ -11,6 +12,15 @@ from clusterm.states import State
 from clusterm.store import tables
 
 _MANY: Final = 1000
+
+
+class Whereabouts(NamedTuple):
+    """Where a node is, and how ansible gets there."""
+
+    name: str
+    address: str
+    state: State
+    inventory_vars: dict[str, Any]
 
 
 def every(session: Session) -> Sequence[tables.Node]:
@@ -43,6 +53,13 @@ def named(session: Session, names: Iterable[str | None]) -> list[tables.Node]:
 def at_addresses(session: Session, addresses: Iterable[str]) -> list[tables.Node]:
     """Return the nodes with these management addresses, by name."""
     return _where(session, "address", set(addresses))
+
+
+def whereabouts(session: Session) -> list[Whereabouts]:
+    """Return where all nodes are."""
+    node = tables.Node
+    columns = (col(node.name), col(node.address), col(node.state), col(node.inventory_vars))
+    return [Whereabouts(*row) for row in session.connection().execute(sqlalchemy.select(*columns))]
 
 
 def to_wire(node: tables.Node, events: list[schemas.Event]) -> schemas.Node:
