@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 import msgpack
 import pytest
+from conftest import PATIENCE
 
 from clusterm.monitor.membership import Membership
 from clusterm.monitor.report import News
@@ -140,15 +141,26 @@ def received(sent: bytes, count: int, piece: int = 2**20) -> list[Message]:
         with contextlib.suppress(ConnectionError):
             await reader.read()
         writer.close()
+        with contextlib.suppress(ConnectionError):
+            await writer.wait_closed()
 
     async def talk() -> list[Message]:
-        async with await asyncio.start_server(serve, "127.0.0.1", 0) as server:
-            host, port = server.sockets[0].getsockname()
-            async with connect(host, port, "", 10) as agent:
-                agent.ask_for_members()
-                return [await agent.receive() for _ in range(count)]
+        served = asyncio.Event()
 
-    return asyncio.run(talk())
+        async def serve_once(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+            await serve(reader, writer)
+            served.set()
+
+        async with await asyncio.start_server(serve_once, "127.0.0.1", 0) as server:
+            host, port = server.sockets[0].getsockname()
+            try:
+                async with connect(host, port, "", PATIENCE) as agent:
+                    agent.ask_for_members()
+                    return [await agent.receive() for _ in range(count)]
+            finally:
+                await served.wait()
+
+    return asyncio.run(asyncio.wait_for(talk(), PATIENCE))
 
 
 @pytest.mark.parametrize("piece", [1, 7, 2**20])

@@ -6,6 +6,7 @@ import errno
 import ipaddress
 import json
 import logging
+import os
 import random
 import socket
 import threading
@@ -184,10 +185,10 @@ class Probe:
         self.problem = problem
 
     def _warn_if_nobody_answers(self, nodes: int, answered: int) -> None:
-        """Say once that looking may be what is wrong, and not the nodes."""
-        if answered or not nodes:
-            self._warned = False
-        elif not self._warned and self.problem is None:
+        """Say once that it may be the probe that is wrong, and not the nodes, unless one has answered before."""
+        if answered:
+            self._warned = True
+        elif nodes and not self._warned and self.problem is None:
             self._warned = True
             log.warning(
                 "no node answers at its ssh port (%d looked at). If they are not to be reached directly from here, "
@@ -221,7 +222,7 @@ async def _connect(host: str, port: int, timeout: float) -> str | None:  # noqa:
                     except OSError as error:
                         if error.errno not in _UNREACHABLE:
                             raise
-                        missed = error.strerror or str(error)
+                        missed = os.strerror(error.errno)
                     else:
                         return None
     except TimeoutError:
