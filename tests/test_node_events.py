@@ -14,7 +14,7 @@ from sqlmodel import delete
 
 from clusterm.monitor.report import report
 from clusterm.schemas import Event, MonitorEvent
-from clusterm.settings import RetentionSettings
+from clusterm.settings import Settings
 from clusterm.states import Cause, EventName, Result
 from clusterm.store import events, tables
 from clusterm.store.engine import Store
@@ -90,12 +90,12 @@ def test_a_node_that_flaps_ten_thousand_times_hides_nothing(store: Store) -> Non
     def trust_the_machine(connection: Any, _: object) -> None:
         connection.execute("PRAGMA synchronous = OFF")  # ten thousand commits, and none has to survive a power cut
 
-    retention = RetentionSettings(timeline=20, node_events=20)
+    settings = Settings.model_validate({"retention": {"timeline": 20, "node_events": 20}})
     node = {"label": "n", "serial": "1", "addr": "10.0.0.1"}
-    report(store, retention, MonitorEvent(name="discovered", nodes=[node]))
+    report(store, settings, MonitorEvent(name="discovered", nodes=[node]))
     add(store, job_end(detail="before"), timeline=20, node_events=20)
     for number in range(10_000):
-        report(store, retention, MonitorEvent(name=("disappeared", "discovered")[number % 2], nodes=[node]))
+        report(store, settings, MonitorEvent(name=("disappeared", "discovered")[number % 2], nodes=[node]))
 
     for view in (timeline(store, 20), history(store, bound=20)):
         assert [(e.event, e.times) for e in view] == [

@@ -503,7 +503,7 @@ def test_the_configuration_is_shown(service: Clusterm) -> None:
 
 
 def test_health(service: Clusterm) -> None:
-    assert service.get("/healthz") == service.get("/readyz") == {"status": "ok"}
+    assert service.get("/healthz") == service.get("/readyz") == {"status": "ok", "degraded": []}
 
 
 def test_a_service_that_cannot_run_jobs_is_not_ready(new_clusterm: Clusterm) -> None:

@@ -19,6 +19,7 @@ from clusterm.configuration import Configuration
 from clusterm.errors import Drained, RequestRefused
 from clusterm.executor.supervisor import Supervisor
 from clusterm.metrics import CountRequests, Metrics
+from clusterm.monitor.monitors import Monitors
 from clusterm.pruner import Pruner
 from clusterm.routes import health, jobs, logs, monitor, nodes, settings
 from clusterm.routes import metrics as prometheus
@@ -56,6 +57,7 @@ def create_app(store: Store, configuration: Configuration) -> FastAPI:
     """
     supervisor = Supervisor(store, lambda: configuration.current)
     pruner = Pruner(store, lambda: configuration.current.retention)
+    monitors = Monitors(store, lambda: configuration.current)
     tail = Tail(store)
     metrics = Metrics(store, configuration.current.manager.state_dir)
 
@@ -63,7 +65,9 @@ def create_app(store: Store, configuration: Configuration) -> FastAPI:
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
         supervisor.start()
         pruner.start()
+        monitors.start()
         yield
+        monitors.stop()
         pruner.stop()
         supervisor.stop()
 
@@ -75,7 +79,7 @@ def create_app(store: Store, configuration: Configuration) -> FastAPI:
         redoc_url=None,
         lifespan=lifespan,
     )
-    app.state.service = Service(store, configuration, supervisor, tail, metrics)
+    app.state.service = Service(store, configuration, supervisor, monitors, tail, metrics)
     for part in (nodes, jobs, logs, monitor, settings, health, prometheus):
         app.include_router(part.routes)
     app.add_exception_handler(RequestRefused, _answer_refusal)

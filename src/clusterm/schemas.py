@@ -452,3 +452,4 @@ class Health(Answer):
     """The service is well; if it is not, a problem is answered."""
 
     status: str = Field(default="ok", examples=["ok"])
+    degraded: list[str] = Field(default_factory=list, description="What is wrong, but keeps no job from running.")

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Annotated, Any, Final
 
 import platformdirs
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, field_validator
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, SecretStr, ValidationError, field_validator
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
 
 from clusterm.errors import CannotStart
@@ -166,6 +166,39 @@ class _ExtraVarsHolder(BaseModel):
     extra_vars: ExtraVars
 
 
+class SerfSettings(Section):
+    """The Serf agent that tells which nodes there are."""
+
+    addr: str = Field(
+        default="",
+        description="RPC address of a Serf agent, `host:port`. Empty: Serf is not used.",
+        examples=["127.0.0.1:7373"],
+    )
+    auth_key: SecretStr = Field(default=SecretStr(""), description="The agent's `rpc_auth`. Empty: it has none.")
+    # An integer, for contiv's client reads no other number.
+    timeout: int = Field(default=10, ge=1, le=3600, description="Seconds that the agent has to answer.")
+
+    @field_validator("addr")
+    @classmethod
+    def _check_addr(cls, value: str) -> str:
+        if value and split_address(value)[1] == 0:
+            raise ValueError("port 0 is nobody's")
+        return value
+
+
+class MonitorSettings(Section):
+    """How clusterm itself watches the nodes."""
+
+    probe: bool | None = Field(
+        default=None,
+        description="Whether to look if each node answers at its ssh port. Default: where `serf.addr` is empty.",
+    )
+    interval: float = Field(default=30, gt=0, description="Seconds between two looks at a node.", allow_inf_nan=False)
+    timeout: float = Field(default=3, gt=0, le=60, description="Seconds that a node has to answer.")
+    misses: int = Field(default=3, ge=1, description="A node has disappeared when it did not answer so often in a row.")
+    concurrency: int = Field(default=200, ge=1, le=500, description="How many nodes are looked at at once.")
+
+
 class RetentionSettings(Section):
     """How much is kept. A node's last successful and last failed job are kept in any case."""
 
@@ -189,6 +222,8 @@ class Settings(BaseSettings):
     manager: ManagerSettings = Field(default_factory=ManagerSettings)
     store: StoreSettings = Field(default_factory=StoreSettings)
     ansible: AnsibleSettings = Field(default_factory=AnsibleSettings)
+    serf: SerfSettings = Field(default_factory=SerfSettings)
+    monitor: MonitorSettings = Field(default_factory=MonitorSettings)
     retention: RetentionSettings = Field(default_factory=RetentionSettings)
 
     @classmethod
@@ -207,6 +242,11 @@ class Settings(BaseSettings):
     def store_url(self) -> str:
         """The database's URL."""
         return self.store.url or f"sqlite:///{self.manager.state_dir / 'clusterm.db'}"
+
+    @property
+    def probes(self) -> bool:
+        """Whether clusterm itself looks if its nodes answer."""
+        return not self.serf.addr if self.monitor.probe is None else self.monitor.probe
 
     @property
     def jobs_dir(self) -> Path:
