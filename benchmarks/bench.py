@@ -15,11 +15,19 @@ from importlib.metadata import version
 from typing import Final, NoReturn
 
 from measurements import Finding, measure_ansible, measure_followers, measure_history, measure_large_job
+from monitoring import measure_probe, measure_storm
 from rich.console import Console
 from rich.table import Table
 from service import Broken
 
-_MEASUREMENTS: Final = (measure_large_job, measure_ansible, measure_followers, measure_history)
+_MEASUREMENTS: Final = (
+    measure_large_job,
+    measure_ansible,
+    measure_followers,
+    measure_history,
+    measure_storm,
+    measure_probe,
+)
 _PACKAGES: Final = ("clusterm", "ansible-core", "fastapi", "uvicorn", "sqlalchemy", "pydantic", "orjson")
 _PIPE_WIDTH: Final = 1000  # columns, where nothing is to be wrapped
 

@@ -46,7 +46,7 @@ class Clusterm:
             "extra_variables": json.dumps({"ansible_python_interpreter": sys.executable}),
             "cleanup_playbook": "site.yml",  # so every action is one step, and the same
         }
-        self.monitor: dict[str, Any] = {"probe": False}
+        self.sections: dict[str, Any] = {"monitor": {"probe": False}}
         self._program = program
         self._process: subprocess.Popen[bytes] | None = None
         self._http = httpx.Client(timeout=_PATIENCE)
@@ -69,8 +69,8 @@ class Clusterm:
         """Start the service, and announce the nodes."""
         manager = {"addr": "127.0.0.1:0", "state_dir": str(self.state_dir)}
         config, log = self.root / "clusterm.json", self.root / "service.log"
-        sections = {"manager": manager, "ansible": self.ansible, "retention": {"jobs": LONGEST_HISTORY}}
-        sections["monitor"] = self.monitor
+        retention = {"jobs": LONGEST_HISTORY}
+        sections = {"manager": manager, "ansible": self.ansible, "retention": retention, **self.sections}
         config.write_text(json.dumps(sections))
         with log.open("wb") as file:
             self._process = subprocess.Popen(
