@@ -14,7 +14,14 @@ from contextlib import closing
 from importlib.metadata import version
 from typing import Final, NoReturn
 
-from measurements import Finding, measure_ansible, measure_followers, measure_history, measure_large_job
+from measurements import (
+    Finding,
+    measure_ansible,
+    measure_followers,
+    measure_history,
+    measure_large_job,
+    measure_long_log,
+)
 from monitoring import measure_probe, measure_storm
 from rich.console import Console
 from rich.table import Table
@@ -24,6 +31,7 @@ _MEASUREMENTS: Final = (
     measure_large_job,
     measure_ansible,
     measure_followers,
+    measure_long_log,
     measure_history,
     measure_storm,
     measure_probe,

@@ -21,7 +21,7 @@ from service import Broken, Clusterm, clusterm
 from clusterm.monitor.probe import Probe
 from clusterm.monitor.report import report
 from clusterm.schemas import MonitoredNode, MonitorEvent
-from clusterm.settings import RetentionSettings, Settings
+from clusterm.settings import Settings
 from clusterm.states import State
 from clusterm.store import nodes
 from clusterm.store.engine import Store
@@ -81,7 +81,7 @@ def _round(store: Store, addresses: Sequence[str], port: int) -> float:
     announced = [
         MonitoredNode(label=f"node{number}", serial="bench", addr=addr) for number, addr in enumerate(addresses)
     ]
-    report(store, RetentionSettings(), MonitorEvent(name="discovered", nodes=announced))
+    report(store, Settings(), MonitorEvent(name="discovered", nodes=announced))
     sections: dict[str, Any] = {
         "ansible": {"extra_variables": json.dumps({"ansible_port": port})},
         "monitor": {"interval": 0.001, "misses": 1},

@@ -52,7 +52,7 @@ class Clusterm:
         self._http = httpx.Client(timeout=_PATIENCE)
         self._actions = cycle(("commission", "decommission"))
 
-    def use_printer(self, **playbook: int) -> list[str]:
+    def use_printer(self, **playbook: int | str) -> list[str]:
         """Run `printer.py` in the place of ansible-playbook, and return the command that runs it alone.
 
         Args:
@@ -107,6 +107,13 @@ class Clusterm:
     def read(self, path: str) -> bytes:
         """GET the bytes of what must be there."""
         return self._ask("GET", path)
+
+    def size(self, path: str) -> int:
+        """GET what must be there, without keeping it, and return how many bytes it has."""
+        with self._http.stream("GET", path, headers={"Accept-Encoding": "identity"}) as response:
+            if response.is_error:
+                raise Broken(f"GET {path}: {response.status_code}")
+            return sum(map(len, response.iter_raw()))
 
     def get(self, path: str) -> Any:
         """GET what must be there."""

@@ -440,7 +440,7 @@ def test_twenty_followers_each_get_the_whole_log(service: Clusterm, history: lis
     texts = {follower.result() for follower in followers[::2]}
     ndjson = {follower.result() for follower in followers[1::2]}
     assert [text.split("\n")[:-1] for text in texts] == [logs]
-    assert [[json.loads(line)["text"] for line in text.split("\n")[:-1]] for text in ndjson] == [logs]
+    assert [[json.loads(line)["text"] for line in text.split("\n")[:-2]] for text in ndjson] == [logs]
 
 
 # Monitoring

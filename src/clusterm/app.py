@@ -25,7 +25,7 @@ from clusterm.routes import health, jobs, logs, monitor, nodes, settings
 from clusterm.routes import metrics as prometheus
 from clusterm.routes.service import PROBLEM_TYPE, Service
 from clusterm.routes.tail import Tail
-from clusterm.schemas import LogLine, Problem
+from clusterm.schemas import LogEnd, LogLine, Problem
 from clusterm.settings import MIB
 from clusterm.store.engine import Store
 
@@ -98,7 +98,7 @@ def _openapi(app: FastAPI) -> dict[str, Any]:
     if app.openapi_schema is None:
         document = FastAPI.openapi(app)
         schemas = document["components"]["schemas"]
-        for model in (Problem, LogLine):
+        for model in (Problem, LogLine, LogEnd):
             schemas[model.__name__] = model.model_json_schema(
                 mode="serialization", ref_template="#/components/schemas/{model}"
             )

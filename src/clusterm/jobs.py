@@ -14,7 +14,7 @@ from clusterm.errors import ActiveJob, BadRequest, Conflict, Drained, KeyReused,
 from clusterm.lifecycle import Member
 from clusterm.settings import RetentionSettings, Settings
 from clusterm.states import Action, Cause, EventName, HostGroups, JobStatus, Result, Status, StepName
-from clusterm.store import events, jobs, kept, keys, nodes, tables, totals
+from clusterm.store import events, jobs, kept, keys, nodes, selection, tables, totals
 from clusterm.store.engine import Store
 
 _EVENT_OF: Final = {
@@ -187,10 +187,12 @@ def finish(store: Store, retention: RetentionSettings, job_id: int, error: str |
         job_id: the job. If it has ended already, nothing changes.
         error: why it failed; None if it did what it should.
     """
+    digest = selection.digest(store, job_id)  # a large log takes a while, in which others may write
     with store.write() as session:
         job = jobs.get(session, job_id)
         if jobs.has_ended(job):
             return
+        job.bytes, job.sha256 = digest
         status = JobStatus.COMPLETE if error is None else job.stop_status or JobStatus.ERRORED
         if job.stop_reason is not None and error is not None:
             error = job.stop_reason
@@ -407,6 +409,7 @@ def _close(session: Session, job: tables.Job, status: JobStatus, error: str | No
     job.error = error or ""
     job.finished_at = datetime.now(UTC)
     job.end_order = jobs.next_end_order(session)
+    job.sha256 = job.sha256 or selection.NOTHING.sha256  # a job that never ran has no log
     for step in jobs.steps(session, job.id):
         if step.finished_at is None:  # it was interrupted
             step.finished_at, step.error = job.finished_at, error

@@ -9,7 +9,7 @@ import ipaddress
 import json
 import re
 from datetime import UTC, datetime
-from typing import Annotated, Any, Final, Generic, Self, TypeVar
+from typing import Annotated, Any, Final, Generic, Literal, Self, TypeVar
 
 from pydantic import (
     AfterValidator,
@@ -389,6 +389,10 @@ class Job(Answer):
     log_incomplete: bool = Field(
         default=False, description="Lines are missing: the log was too large, the disk was full, or its time had come."
     )
+    log_bytes: int | None = Field(default=None, description="Of an ended job, how large its log is as `text/plain`.")
+    log_sha256: str | None = Field(
+        default=None, description="The SHA-256 of that. Null also while the log is being deleted, its time being over."
+    )
     steps: list[Step] = Field(default_factory=list)
     partial_success: bool = Field(default=False, description="Nodes may pass though others of the job fail.")
     results: dict[str, Result] = Field(
@@ -410,6 +414,18 @@ class LogLine(Answer):
     task: str | None = None
     text: str
     partial: bool = Field(default=False, description="The line was cut here for its length; the next one goes on.")
+
+
+class LogEnd(Answer):
+    """The last record of a log that was followed, or of events: no line that was asked for is missing before it."""
+
+    type: Literal["end"] = Field(default="end", description="Tells it from a line, which has no such member.")
+    job: int = Field(description="Id of the job.", examples=[7])
+    status: JobStatus = Field(description="Has the job not ended, then the lines asked for have.")
+    lines: int = Field(description="The number of the log's last line.", examples=[15000])
+    log_incomplete: bool
+    log_bytes: int | None
+    log_sha256: str | None
 
 
 class Globals(Answer):

@@ -177,6 +177,18 @@ def describe(job: tables.Job, names: Sequence[str]) -> str:
     return f"{job.action} {shown}{group}"
 
 
+def log_end(job: tables.Job) -> schemas.LogEnd:
+    """Say how a job and its log stand, to those who have all of its lines that they wanted."""
+    return schemas.LogEnd(
+        job=job.id,
+        status=job.status,
+        lines=job.lines,
+        log_incomplete=job.incomplete,
+        log_bytes=None if job.sha256 is None else job.bytes,
+        log_sha256=job.sha256,
+    )
+
+
 def to_wire(session: Session, job: tables.Job) -> schemas.Job:
     """Turn a job into what goes over the wire, without its log."""
     results = node_results(session, job.id)
@@ -201,6 +213,8 @@ def to_wire(session: Session, job: tables.Job) -> schemas.Job:
         cancel_requested_by=job.stop_requested_by,
         lines=job.lines,
         log_incomplete=job.incomplete,
+        log_bytes=None if job.sha256 is None else job.bytes,
+        log_sha256=job.sha256,
         steps=[
             schemas.Step.model_construct(
                 name=step.name,
