@@ -1,5 +1,6 @@
 """Jobs begin and end here, each in one transaction, so that a job, its nodes and their events always agree."""
 
+import logging
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -11,11 +12,14 @@ from sqlmodel import Session
 
 from clusterm import lifecycle, schemas
 from clusterm.errors import ActiveJob, BadRequest, Conflict, Drained, KeyReused, RequestRefused
+from clusterm.journal import JobLog
 from clusterm.lifecycle import Member
 from clusterm.settings import RetentionSettings
 from clusterm.states import Action, EventName, JobStatus, Result, Status
 from clusterm.store import events, jobs, kept, keys, nodes, tables
 from clusterm.store.engine import Store
+
+log = logging.getLogger(__name__)
 
 _EVENT_OF: Final = {
     Action.COMMISSION: EventName.COMMISSIONED,
@@ -71,7 +75,9 @@ def begin(store: Store, order: Order, sender: Sender, *, max_active: int, queue:
     with store.write() as session:
         if known := _known(session, sender):
             return known
-        return _begin(session, order, sender, max_active=max_active, queue=queue)
+        begun = _begin(session, order, sender, max_active=max_active, queue=queue)
+    _log_begun(begun)
+    return begun
 
 
 def retry(
@@ -103,7 +109,9 @@ def retry(
             idle_timeout=first.idle_timeout,
             retry_of=first.id,
         )
-        return _begin(session, order, sender, max_active=max_active, queue=queue)
+        begun = _begin(session, order, sender, max_active=max_active, queue=queue)
+    _log_begun(begun)
+    return begun
 
 
 def begin_queued(store: Store, retention: RetentionSettings, *, max_active: int) -> None:
@@ -115,6 +123,7 @@ def begin_queued(store: Store, retention: RetentionSettings, *, max_active: int)
     with store.read() as session:
         if not jobs.queued(session):
             return
+    changed = []
     with store.write() as session:
         if kept.get(session, kept.DRAIN):
             return
@@ -128,10 +137,17 @@ def begin_queued(store: Store, retention: RetentionSettings, *, max_active: int)
                     _enter(session, job.action, names, job.host_group)
                 except RequestRefused as refusal:
                     _end(session, retention, job, JobStatus.ERRORED, f"not started when its turn came: {refusal}")
+                    changed.append(jobs.to_wire(session, job))
                     continue
                 _start(session, job)
+                changed.append(jobs.to_wire(session, job))
                 room -= 1
             taken.update(names)
+    for each in changed:
+        if each.status is JobStatus.RUNNING:
+            _about(each).info("its turn has come: started", extra={"status": each.status})
+        else:
+            _log_end(each)
 
 
 def request_stop(
@@ -166,7 +182,11 @@ def request_stop(
         if sender and sender.key is not None:
             keys.remember(session, sender.key, sender.digest, job.id)
         session.flush()
-        return jobs.to_wire(session, job)
+        stopped = jobs.to_wire(session, job)
+    _about(stopped).info("to be stopped: %s", reason, extra={"reason": reason})
+    if stopped.status is JobStatus.CANCELLED:
+        _log_end(stopped)
+    return stopped
 
 
 def finish(store: Store, retention: RetentionSettings, job_id: int, error: str | None) -> None:
@@ -187,13 +207,17 @@ def finish(store: Store, retention: RetentionSettings, job_id: int, error: str |
             for node in nodes.named(session, jobs.node_names(session, job_id)):
                 _set_status(node, lifecycle.status_after(job.action, passed=error is None))
         _end(session, retention, job, status, error if job.stop_reason is None or error is None else job.stop_reason)
+        ended = jobs.to_wire(session, job)
+    _log_end(ended)
 
 
 def drain(store: Store, *, drained: bool) -> schemas.Drain:
     """Refuse new jobs, and hold queued ones back, until told otherwise; also after a restart."""
     with store.write() as session:
         kept.put(session, kept.DRAIN, {"since": schemas.format_time(datetime.now(UTC))} if drained else {})
-        return schemas.Drain(drained=drained, running=[job.id for job in jobs.running(session)])
+        answer = schemas.Drain(drained=drained, running=[job.id for job in jobs.running(session)])
+    log.info("no new jobs are taken" if drained else "new jobs are taken again")
+    return answer
 
 
 def boot_id() -> str:
@@ -335,6 +359,25 @@ def _member(node: tables.Node) -> Member:
 
 def _set_status(node: tables.Node, status: Status) -> None:
     node.prev_status, node.status = node.status, status
+
+
+def _about(job: schemas.Job) -> JobLog:
+    return JobLog(log, job.id, job.action, job.nodes)
+
+
+def _log_begun(job: schemas.Job) -> None:
+    what = "queued" if job.status is JobStatus.QUEUED else "started"
+    again = f", as job {job.retry_of} once more" if job.retry_of else ""
+    about = {"status": job.status, "requested_by": job.requested_by}
+    _about(job).info("accepted from %s and %s%s", job.requested_by, what, again, extra=about)
+
+
+def _log_end(job: schemas.Job) -> None:
+    seconds = (job.finished_at - job.started_at).total_seconds() if job.finished_at and job.started_at else 0.0
+    level = logging.INFO if job.status is JobStatus.COMPLETE else logging.WARNING
+    how = f"{job.status}: {job.error}" if job.error else job.status
+    about = {"status": job.status, "seconds": seconds, "error": job.error or None}
+    _about(job).log(level, "ended after %.1f s, %s", seconds, how, extra=about)
 
 
 def _reference(session: Session, job: tables.Job) -> str:

@@ -14,6 +14,7 @@ from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, Settings
 
 from clusterm.errors import CannotStart
 from clusterm.schemas import ExtraVars
+from clusterm.states import LogFormat, LogLevel
 
 KIB = 1024
 MIB = 1024 * KIB
@@ -58,6 +59,10 @@ class ManagerSettings(Section):
     max_active_jobs: int = Field(
         default=1, ge=1, le=100, description="How many jobs may run at once, each on nodes of its own."
     )
+    log_format: LogFormat = Field(
+        default=LogFormat.TEXT, description="How the service writes its own log: as text, or an object on each line."
+    )
+    log_level: LogLevel = Field(default=LogLevel.INFO, description="The least that is worth a line of it.")
 
     @field_validator("addr")
     @classmethod

@@ -1,16 +1,20 @@
 """Taking in what monitoring says: nodes that appeared, disappeared or moved to another address."""
 
+import logging
 from datetime import UTC, datetime
 from typing import Final
 
 from sqlmodel import Session
 
+from clusterm import journal
 from clusterm.errors import BadRequest, Conflict, quote
 from clusterm.schemas import MonitoredNode, MonitorEvent
 from clusterm.settings import RetentionSettings
 from clusterm.states import HOST_GROUPS, MASTER_GROUP, EventName, State, Status
 from clusterm.store import events, nodes, tables
 from clusterm.store.engine import Store
+
+log = logging.getLogger(__name__)
 
 _STATE_OF: Final = {EventName.DISCOVERED: State.DISCOVERED, EventName.DISAPPEARED: State.DISAPPEARED}
 
@@ -37,13 +41,14 @@ def report(store: Store, retention: RetentionSettings, news: MonitorEvent) -> li
         raise BadRequest("atleast one node should be specified")
     name = EventName(news.name)
     with store.write() as session:
-        happened = []
+        happened, details = [], {}
         for monitored in news.nodes:
             if name is EventName.DISCOVERED:
                 detail = _discover(session, monitored)
             else:
                 detail = _lose(nodes.get(session, monitored.name))
             if detail is not None:
+                details[monitored.name] = detail
                 happened.append(
                     tables.Event(
                         at=datetime.now(UTC),
@@ -55,6 +60,8 @@ def report(store: Store, retention: RetentionSettings, news: MonitorEvent) -> li
                     )
                 )
         events.add(session, happened, timeline=retention.timeline, node_events=retention.node_events)
+    for node, detail in details.items():
+        log.info("%s %s %s", node, name, detail, extra=journal.members(node=node, event=name))
     return list(dict.fromkeys(monitored.name for monitored in news.nodes))
 
 
