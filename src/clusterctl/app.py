@@ -58,7 +58,7 @@ def clusterctl(
             "--output",
             "-o",
             help="How to print results: as tables for people; as the service's JSON; as jsonl, which is one "
-            "JSON value on each line, the items of a list on a line each; or as YAML.",
+            "JSON value on each line, the items of a list on a line each; as YAML; or, events only, as CSV.",
         ),
     ] = Format.TABLE,
     _version: Annotated[

@@ -75,9 +75,18 @@ class Client:
         """One node."""
         return self._get(f"/info/node/{_segment(name)}", see=_SEE_NODES)
 
-    def node_events(self, name: str, *, limit: int, cursor: str | None) -> Json:
-        """A page of a node's events."""
-        return self._get(f"/info/node/{_segment(name)}/events", limit=limit, cursor=cursor, see=_SEE_NODES)
+    def node_events(
+        self,
+        name: str,
+        *,
+        limit: int,
+        cursor: str | None = None,
+        since: datetime | None = None,
+        after: int | None = None,
+    ) -> Json:
+        """A page of a node's events: the latest ones, or the first ones after some event."""
+        path = f"/info/node/{_segment(name)}/events"
+        return self._get(path, limit=limit, cursor=cursor, since=_time(since), after=after, see=_SEE_NODES)
 
     def start(self, action: Action, nodes: list[str], **terms: Any) -> Json:
         """Commission, decommission or update nodes; the answer is the job.
@@ -139,9 +148,11 @@ class Client:
             cursor=cursor,
         )
 
-    def timeline(self, *, limit: int, node: str | None, since: datetime | None = None) -> Json:
-        """The timeline's last events."""
-        return self._get("/info/jobs/timeline", limit=limit, node=node, since=_time(since))
+    def timeline(
+        self, *, limit: int, node: str | None, since: datetime | None = None, after: int | None = None
+    ) -> Json:
+        """The timeline's last events, or the first ones after some event."""
+        return self._get("/info/jobs/timeline", limit=limit, node=node, since=_time(since), after=after)
 
     def log_lines(
         self, job: int, *, first: int | None = None, tail: int | None = None, follow: bool = False

@@ -1,16 +1,19 @@
 """Nodes: what they are, what happened to them, and jobs on them."""
 
-from fastapi import Response
+from fastapi import Request, Response
 
 from clusterm import jobs, schemas
 from clusterm.jobs import Order, Sender
+from clusterm.routes import forms
 from clusterm.routes.service import (
+    AfterEvent,
     Cursor,
     Limit,
     NodeName,
     SenderDep,
     Service,
     ServiceDep,
+    Since,
     answer,
     answer_value,
     parse_cursor,
@@ -48,18 +51,33 @@ def get_node(service: ServiceDep, name: NodeName) -> Response:
 @routes.get(
     "/info/node/{name}/events",
     response_model=schemas.Page[schemas.Event],
-    responses=problems(400, 404, 422),
+    responses={**forms.EVENTS, **problems(400, 404, 422)},
     summary="Show what happened to a node",
 )
-def list_node_events(service: ServiceDep, name: NodeName, limit: Limit = 100, cursor: Cursor = None) -> Response:
-    """Return a node's events, newest last. The first page holds the latest ones; `next` leads to older ones."""
+def list_node_events(
+    request: Request,
+    service: ServiceDep,
+    name: NodeName,
+    *,
+    accept: forms.Accept = "",
+    limit: Limit = 100,
+    cursor: Cursor = None,
+    since: Since = None,
+    after: AfterEvent = None,
+) -> Response:
+    """Return a node's events, newest last. The first page holds the latest ones; `next` leads to older ones.
+
+    To follow them, ask again and again for those `after` the last one that you have.
+    """
     bound = service.configuration.current.retention.node_events
     before = parse_cursor(cursor)
     with service.store.read() as session:
         node = nodes.get(session, name)
-        found = events.of_node(session, node.name, bound, limit=limit + 1, before=before)
-    items = found[-limit:]
-    return answer(schemas.Page(items=items, next=str(items[0].id) if len(found) > limit else None))
+        found = events.of_node(session, node.name, bound, limit=limit + 1, before=before, since=since, after=after)
+    items = found[:limit] if after is not None else found[-limit:]
+    older = len(found) > limit and after is None
+    page = schemas.Page[schemas.Event](items=items, next=str(items[0].id) if older else None)
+    return forms.answer_events(request, page, accept)
 
 
 @routes.post(

@@ -8,6 +8,7 @@ from datetime import datetime
 
 from sqlalchemy import ColumnElement, delete, func
 from sqlmodel import Session, col, select
+from sqlmodel.sql.expression import SelectOfScalar
 
 from clusterm import schemas
 from clusterm.store import tables
@@ -41,9 +42,15 @@ def add(session: Session, events: Iterable[tables.Event], *, timeline: int, node
 
 
 def timeline(
-    session: Session, bound: int, *, limit: int, node: str | None = None, since: datetime | None = None
+    session: Session,
+    bound: int,
+    *,
+    limit: int,
+    node: str | None = None,
+    since: datetime | None = None,
+    after: int | None = None,
 ) -> list[schemas.Event]:
-    """Return the latest events of the timeline, oldest first.
+    """Return the latest events of the timeline, or the first ones after some event, oldest first.
 
     Args:
         session: any transaction.
@@ -51,8 +58,9 @@ def timeline(
         limit: the most to return.
         node: only this node's.
         since: only those at or after this time.
+        after: only those with a greater id.
     """
-    query = select(tables.Event).order_by(col(tables.Event.id).desc()).limit(limit)
+    query = select(tables.Event).limit(limit)
     oldest = _nth_latest(session, bound)
     if oldest is not None:
         query = query.where(col(tables.Event.id) >= oldest)
@@ -60,11 +68,20 @@ def timeline(
         query = query.where(tables.Event.node == node)
     if since is not None:
         query = query.where(tables.Event.at >= since)
-    return [to_wire(event) for event in reversed(session.exec(query).all())]
+    return _in_order(session, query, after)
 
 
-def of_node(session: Session, node: str, bound: int, *, limit: int, before: int | None = None) -> list[schemas.Event]:
-    """Return a node's latest events, newest last.
+def of_node(
+    session: Session,
+    node: str,
+    bound: int,
+    *,
+    limit: int,
+    before: int | None = None,
+    since: datetime | None = None,
+    after: int | None = None,
+) -> list[schemas.Event]:
+    """Return a node's latest events, or the first ones after some event, newest last.
 
     Args:
         session: any transaction.
@@ -72,14 +89,18 @@ def of_node(session: Session, node: str, bound: int, *, limit: int, before: int 
         bound: how many events its history reaches back.
         limit: the most to return.
         before: only those with a smaller id.
+        since: only those at or after this time.
+        after: only those with a greater id.
     """
-    query = select(tables.Event).where(tables.Event.node == node).order_by(col(tables.Event.id).desc()).limit(limit)
+    query = select(tables.Event).where(tables.Event.node == node).limit(limit)
     oldest = _nth_latest(session, bound, col(tables.Event.node) == node)
     if oldest is not None:
         query = query.where(col(tables.Event.id) >= oldest)
     if before is not None:
         query = query.where(col(tables.Event.id) < before)
-    return [to_wire(event) for event in reversed(session.exec(query).all())]
+    if since is not None:
+        query = query.where(tables.Event.at >= since)
+    return _in_order(session, query, after)
 
 
 def latest_by_node(session: Session) -> dict[str, schemas.Event]:
@@ -105,6 +126,14 @@ def to_wire(event: tables.Event) -> schemas.Event:
         job=event.job_id,
         detail=event.detail,
     )
+
+
+def _in_order(session: Session, query: SelectOfScalar[tables.Event], after: int | None) -> list[schemas.Event]:
+    """Return the events of a limited query, oldest first: its latest ones, or its first ones after some event."""
+    if after is not None:
+        query = query.where(col(tables.Event.id) > after).order_by(col(tables.Event.id))
+        return [to_wire(event) for event in session.exec(query)]
+    return [to_wire(event) for event in reversed(session.exec(query.order_by(col(tables.Event.id).desc())).all())]
 
 
 def _nth_latest(session: Session, count: int, *conditions: ColumnElement[bool]) -> int | None:
