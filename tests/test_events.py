@@ -18,7 +18,7 @@ from conftest import BIN, OBEDIENT, PATIENCE, Clusterm, wait_for
 from clusterctl.client import Client
 from clusterctl.commands import nodes
 from clusterm import sheet
-from clusterm.routes.forms import _preferred
+from clusterm.routes.event_forms import _preferred
 from clusterm.schemas import Event
 
 FORMS = ("application/json", "application/x-ndjson", "text/csv")

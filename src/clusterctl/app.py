@@ -68,7 +68,8 @@ def clusterctl(
 ) -> None:
     """Take nodes of a cluster through their lifecycle, and see what happened. The command line of clusterm.
 
-    A first look: `clusterctl nodes get`, `clusterctl timeline`, `clusterctl job get last`.
+    A first look: `clusterctl nodes get`, `clusterctl timeline`, `clusterctl job get last`. If a node is not as it
+    should be: `clusterctl node explain NAME`.
     """
     if ctx.invoked_subcommand is None:
         typer.echo(ctx.get_help())

@@ -88,6 +88,10 @@ class Client:
         path = f"/info/node/{_segment(name)}/events"
         return self._get(path, limit=limit, cursor=cursor, since=_time(since), after=after, see=_SEE_NODES)
 
+    def explanation(self, name: str) -> Json:
+        """What a node's status and state mean, how it came to them, and what may be done next."""
+        return self._get(f"/info/node/{_segment(name)}/explain", see=_SEE_NODES)
+
     def start(self, action: Action, nodes: list[str], **terms: Any) -> Json:
         """Commission, decommission or update nodes; the answer is the job.
 

@@ -28,6 +28,8 @@ _EVENT_OF: Final = {
     Action.DISCOVER: EventName.DISCOVERED,
 }
 
+_DRAINED: Final = "no new jobs are taken: the service is drained. Try again later, or end it with: clusterm undrain"
+
 
 @dataclass(frozen=True)
 class Order:
@@ -220,6 +222,19 @@ def drain(store: Store, *, drained: bool) -> schemas.Drain:
     return answer
 
 
+def obstacle(session: Session, names: Sequence[str], *, max_active: int) -> str | None:
+    """Say why no job at all on some nodes would be begun now; None if one would."""
+    if kept.get(session, kept.DRAIN):
+        return _DRAINED
+    blocking = _blocking_job(session, names, max_active)
+    return f"{ActiveJob(_reference(session, blocking))}; with --queue it waits for its turn" if blocking else None
+
+
+def member(node: tables.Node) -> Member:
+    """Return what the rules need to know of a node."""
+    return Member(name=node.name, status=node.status, state=node.state, host_group=node.host_group)
+
+
 def boot_id() -> str:
     """Return the id of the machine's present boot (Linux, random(4))."""
     return Path("/proc/sys/kernel/random/boot_id").read_text().strip()
@@ -227,9 +242,7 @@ def boot_id() -> str:
 
 def _begin(session: Session, order: Order, sender: Sender, *, max_active: int, queue: bool) -> schemas.Job:
     if kept.get(session, kept.DRAIN):
-        raise Drained(
-            "no new jobs are taken: the service is drained. Try again later, or end it with: clusterm undrain"
-        )
+        raise Drained(_DRAINED)
     names = _check_targets(session, order.action, order.targets)
     host_group = "" if order.action in {Action.DECOMMISSION, Action.DISCOVER} else order.host_group
     lifecycle.check_host_group(order.action, host_group)
@@ -301,7 +314,7 @@ def _enter(session: Session, action: Action, names: Sequence[str], host_group: s
     if action is Action.DISCOVER:
         return
     every = {node.name: node for node in nodes.every(session)}
-    cluster = {node.name: _member(node) for node in every.values()}
+    cluster = {node.name: member(node) for node in every.values()}
     lifecycle.check(action, names, host_group, cluster)
     for name in names:
         _set_status(every[name], lifecycle.PASSAGES[action].running)
@@ -351,10 +364,6 @@ def _close(session: Session, job: tables.Job, status: JobStatus, error: str | No
         if step.finished_at is None:  # it was interrupted
             step.finished_at, step.error = job.finished_at, error
     jobs.release_nodes(session, job.id)
-
-
-def _member(node: tables.Node) -> Member:
-    return Member(name=node.name, status=node.status, state=node.state, host_group=node.host_group)
 
 
 def _set_status(node: tables.Node, status: Status) -> None:

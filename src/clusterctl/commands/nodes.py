@@ -15,6 +15,7 @@ from clusterctl.client import Json, read
 from clusterctl.commands import jobs
 from clusterctl.commands.timeline import COLUMNS
 from clusterctl.errors import Usage
+from clusterctl.explanation import explanation
 from clusterctl.options import (
     AsJson,
     Cursor,
@@ -99,6 +100,15 @@ def events(
         note("no such events" if since or cursor else f"nothing has happened to {name}")
     if shown.next:
         note(f"there are older ones; see them with --cursor {shown.next}")
+
+
+@node_app.command("explain")
+def explain(ctx: typer.Context, name: NodeName, *, as_json: AsJson = False) -> Result:
+    """Explain a node: what its status means, since when and by which job, where it failed, and what to do next.
+
+    Says for every command whether it would be taken as things are, and if not why.
+    """
+    yield Document(session_of(ctx, as_json=as_json).client.explanation(name), explanation)
 
 
 @nodes_app.command("get")

@@ -9,7 +9,7 @@ from fastapi import Query, Request, Response
 from clusterm import jobs as begin_and_end
 from clusterm import schemas
 from clusterm.errors import NotFound
-from clusterm.routes import forms
+from clusterm.routes import event_forms
 from clusterm.routes.service import (
     AfterEvent,
     Cursor,
@@ -77,14 +77,14 @@ def list_jobs(
 @routes.get(
     "/info/jobs/timeline",
     response_model=schemas.Page[schemas.Event],
-    responses={**forms.EVENTS, **problems(422)},
+    responses={**event_forms.EVENTS, **problems(422)},
     summary="Show what happened in the cluster",
 )
 def get_timeline(
     request: Request,
     service: ServiceDep,
     *,
-    accept: forms.Accept = "",
+    accept: event_forms.Accept = "",
     limit: Annotated[int, Query(ge=1, le=1_000_000, description="The most to return: the latest ones.")] = 30,
     node: Annotated[str | None, Query(description="Only this node's: name or management address.")] = None,
     since: Since = None,
@@ -100,7 +100,7 @@ def get_timeline(
             with suppress(NotFound):  # its events may have outlived it
                 node = nodes.get(session, node).name
         found = events.timeline(session, bound, limit=limit, node=node, since=since, after=after)
-    return forms.answer_events(request, schemas.Page(items=found, next=None), accept)
+    return event_forms.answer_events(request, schemas.Page(items=found, next=None), accept)
 
 
 @routes.post(
