@@ -60,8 +60,9 @@ def clusterctl(
         typer.Option(
             "--output",
             "-o",
-            help="How to print results: as table or text, which both are for people; as the service's JSON; as jsonl, "
-            "which is one JSON value on each line, the items of a list on a line each; or as YAML.",
+            help="How to print results: as table or text, both for people; as the service's JSON; as jsonl, "
+            "which is one JSON value on each line, the items of a list on a line each; as YAML; or, events only, "
+            "as CSV.",
         ),
     ] = Format.TABLE,
     _version: Annotated[
@@ -71,7 +72,8 @@ def clusterctl(
 ) -> None:
     """Take nodes of a cluster through their lifecycle, and see what happened. The command line of clusterm.
 
-    A first look: `clusterctl nodes get`, `clusterctl timeline`, `clusterctl job get last`.
+    A first look: `clusterctl nodes get`, `clusterctl timeline`, `clusterctl job get last`. If a node is not as it
+    should be: `clusterctl node explain NAME`.
     """
     if ctx.invoked_subcommand is None:
         typer.echo(ctx.get_help())

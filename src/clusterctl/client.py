@@ -104,9 +104,22 @@ class Client:
         """One node."""
         return self._get(f"/info/node/{_segment(name)}", see=_SEE_NODES)
 
-    def node_events(self, name: str, *, limit: int, cursor: str | None) -> Json:
-        """A page of a node's events."""
-        return self._get(f"/info/node/{_segment(name)}/events", limit=limit, cursor=cursor, see=_SEE_NODES)
+    def node_events(
+        self,
+        name: str,
+        *,
+        limit: int,
+        cursor: str | None = None,
+        since: datetime | None = None,
+        after: int | None = None,
+    ) -> Json:
+        """A page of a node's events: the latest ones, or the first ones after some event."""
+        path = f"/info/node/{_segment(name)}/events"
+        return self._get(path, limit=limit, cursor=cursor, since=_time(since), after=after, see=_SEE_NODES)
+
+    def explanation(self, name: str) -> Json:
+        """What a node's status and state mean, how it came to them, and what may be done next."""
+        return self._get(f"/info/node/{_segment(name)}/explain", see=_SEE_NODES)
 
     def start(self, action: Action, nodes: list[str], **terms: Any) -> Json:
         """Commission, decommission or update nodes; the answer is the job.
@@ -168,9 +181,11 @@ class Client:
             cursor=cursor,
         )
 
-    def timeline(self, *, limit: int, node: str | None, since: datetime | None = None) -> Json:
-        """The timeline's last events."""
-        return self._get("/info/jobs/timeline", limit=limit, node=node, since=_time(since))
+    def timeline(
+        self, *, limit: int, node: str | None, since: datetime | None = None, after: int | None = None
+    ) -> Json:
+        """The timeline's last events, or the first ones after some event."""
+        return self._get("/info/jobs/timeline", limit=limit, node=node, since=_time(since), after=after)
 
     def log_lines(self, job: int, lines: Lines, *, follow: bool = False) -> Iterator[Json]:
         """The lines of a job's log, as they arrive; for a follower that has all of them then a `LogEnd`."""

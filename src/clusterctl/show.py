@@ -3,13 +3,15 @@
 import json
 import re
 import sys
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any, Final, TextIO
 
 from rich.console import Console
 from rich.table import Table
+
+from clusterm.sheet import rows
 
 _PIPE_WIDTH: Final = 100_000
 """Columns of an output that is no terminal: so many that nothing is ever wrapped."""
@@ -29,6 +31,7 @@ class Format(StrEnum):
     JSON = "json"
     JSONL = "jsonl"
     YAML = "yaml"
+    CSV = "csv"
 
 
 _FOR_PEOPLE: Final = {Format.TABLE, Format.TEXT}
@@ -42,11 +45,13 @@ class Document:
         data: the JSON that it sent.
         view: makes a person's view of it.
         items: takes the items out of an answer that is a list of them.
+        columns: the members of an item that are the columns of CSV, where the command can print that.
     """
 
     data: Any
     view: Callable[[Any], View]
     items: Callable[[Any], Iterable[Any]] | None = None
+    columns: Sequence[str] = ()
 
 
 @dataclass(frozen=True)
@@ -57,11 +62,13 @@ class Stream:
         items: the JSON of each.
         text: makes the text of them that a person sees.
         live: whether each is wanted at once, because the next may be long in coming.
+        columns: as in a document.
     """
 
     items: Iterator[Any]
     text: Callable[[Iterator[Any]], Iterator[str]]
     live: bool
+    columns: Sequence[str] = ()
 
 
 Result = Iterator[Document | Stream]
@@ -91,9 +98,9 @@ def show(part: Document | Stream, output: Format, out: TextIO) -> None:
         _show_stream(part, output, out)
     elif output in _FOR_PEOPLE:
         out.writelines(_readable(x, out) if isinstance(x, str) else _render(x, out) for x in part.view(part.data))
-    elif output is Format.JSONL:
+    elif output in {Format.JSONL, Format.CSV}:
         items = part.items(part.data) if part.items else [part.data]
-        out.writelines(_json_line(item) for item in items)
+        out.writelines(rows(part.columns, items) if output is Format.CSV else map(_json_line, items))
     else:
         out.write(_dump(part.data, output))
     out.flush()
@@ -105,6 +112,8 @@ def _show_stream(stream: Stream, output: Format, out: TextIO) -> None:
             texts: Iterator[str] = (_readable(text, out) for text in stream.text(stream.items))
         case Format.YAML:
             texts = (_dump([item], output) for item in stream.items)
+        case Format.CSV:
+            texts = rows(stream.columns, stream.items)
         case Format.JSON if not stream.live:
             texts = iter([_dump(list(stream.items), output)])
         case _:

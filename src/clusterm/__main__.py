@@ -13,6 +13,7 @@ import typer
 
 from clusterm.errors import ClustermError
 from clusterm.settings import Settings, load, split_address
+from clusterm.states import LogFormat, LogLevel
 
 if TYPE_CHECKING:
     from clusterm.store.engine import Store
@@ -60,11 +61,24 @@ def options(
 
 
 @cli.command("serve")
-def serve_command(config: Config = None) -> None:
+def serve_command(
+    config: Config = None,
+    *,
+    log_format: Annotated[
+        LogFormat | None, typer.Option(help="How to write the service's own log. Default: as manager.log_format says.")
+    ] = None,
+    log_level: Annotated[
+        LogLevel | None,
+        typer.Option(help="The least that is worth a line of it. Default: as manager.log_level says."),
+    ] = None,
+    echo_job_logs: Annotated[
+        bool, typer.Option("--echo-job-logs", help="Write the lines of jobs to it, too, each with its job.")
+    ] = False,
+) -> None:
     """Run the service. SIGHUP reads the configuration again; SIGTERM stops it, and leaves running playbooks alone."""
     from clusterm.serve import serve  # noqa: PLC0415 -- the other commands do without the whole service
 
-    serve(load(config), config)
+    serve(load(config), config, log_format=log_format, log_level=log_level, echo_job_logs=echo_job_logs)
 
 
 @cli.command("migrate")

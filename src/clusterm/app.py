@@ -15,6 +15,7 @@ from sqlalchemy.exc import DBAPIError
 from starlette.exceptions import HTTPException
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from clusterm import journal
 from clusterm.configuration import Configuration
 from clusterm.errors import Drained, RequestRefused
 from clusterm.executor.supervisor import Supervisor
@@ -48,14 +49,15 @@ _TAGS: Final = [
 ]
 
 
-def create_app(store: Store, configuration: Configuration) -> FastAPI:
+def create_app(store: Store, configuration: Configuration, *, echo_job_logs: bool = False) -> FastAPI:
     """Put the service together.
 
     Args:
         store: a migrated store.
         configuration: the configuration.
+        echo_job_logs: whether what ansible writes goes to the service's log, too.
     """
-    supervisor = Supervisor(store, lambda: configuration.current)
+    supervisor = Supervisor(store, lambda: configuration.current, echo_job_logs=echo_job_logs)
     pruner = Pruner(store, lambda: configuration.current.retention)
     monitors = Monitors(store, lambda: configuration.current)
     tail = Tail(store)
@@ -115,28 +117,37 @@ def _problem(status: int, detail: str, headers: dict[str, str] | None = None) ->
     return Response(problem.model_dump_json(), status_code=status, media_type=PROBLEM_TYPE, headers=headers)
 
 
-def _answer_refusal(_: Request, error: Exception) -> Response:
+def _refuse(request: Request, status: int, detail: str, headers: dict[str, str] | None = None) -> Response:
+    """Answer that a request is refused, and say so in the log: of one that only reads, where details are wanted."""
+    level = logging.DEBUG if request.method in {"GET", "HEAD"} else logging.INFO
+    sender = request.client.host if request.client else "local"
+    about = {"method": request.method, "path": request.url.path, "status": int(status), "sender": sender}
+    said = (request.method, request.url.path, sender, status, detail)
+    log.log(level, "%s %s from %s refused with %d: %s", *said, extra=journal.members(**about))
+    return _problem(status, detail, headers)
+
+
+def _answer_refusal(request: Request, error: Exception) -> Response:
     assert isinstance(error, RequestRefused)  # noqa: S101 -- for the type checker
     headers = {"Retry-After": str(error.retry_after)} if isinstance(error, Drained) else None
-    return _problem(error.status, str(error), headers)
+    return _refuse(request, error.status, str(error), headers)
 
 
-def _answer_http_error(_: Request, error: Exception) -> Response:
+def _answer_http_error(request: Request, error: Exception) -> Response:
     assert isinstance(error, HTTPException)  # noqa: S101
-    return _problem(error.status_code, str(error.detail), dict(error.headers or {}))
+    return _refuse(request, error.status_code, str(error.detail), dict(error.headers or {}))
 
 
 def _answer_invalid(request: Request, error: Exception) -> Response:
     assert isinstance(error, RequestValidationError)  # noqa: S101
     errors = error.errors()
     if any(item["type"] == "json_invalid" for item in errors):
-        return _problem(HTTPStatus.BAD_REQUEST, f"the body is not valid JSON: {_reasons(errors)}")
+        return _refuse(request, HTTPStatus.BAD_REQUEST, f"the body is not valid JSON: {_reasons(errors)}")
     content_type = request.headers.get("content-type", "")
     if request.method == "POST" and errors[0]["loc"] == ("body",) and "json" not in content_type:
-        return _problem(
-            HTTPStatus.UNSUPPORTED_MEDIA_TYPE, "send a JSON object as body, with Content-Type: application/json"
-        )
-    return _problem(HTTPStatus.UNPROCESSABLE_ENTITY, _reasons(errors))
+        advice = "send a JSON object as body, with Content-Type: application/json"
+        return _refuse(request, HTTPStatus.UNSUPPORTED_MEDIA_TYPE, advice)
+    return _refuse(request, HTTPStatus.UNPROCESSABLE_ENTITY, _reasons(errors))
 
 
 def _reasons(errors: Iterable[Any]) -> str:
@@ -175,12 +186,12 @@ class _SizeLimits:
             return
         if sum(map(len, (scope["raw_path"], scope["query_string"], *chain(*scope["headers"])))) > MAX_HEAD:
             refusal = f"the address and the headers are larger than {MAX_HEAD // 1024} KiB"
-            await _problem(HTTPStatus.REQUEST_HEADER_FIELDS_TOO_LARGE, refusal)(scope, receive, send)
+            await _refuse(Request(scope), HTTPStatus.REQUEST_HEADER_FIELDS_TOO_LARGE, refusal)(scope, receive, send)
             return
         too_large = f"the body is larger than {MAX_BODY // MIB} MiB"
         announced = dict(scope["headers"]).get(b"content-length", b"0")
         if announced.isdigit() and int(announced[:20]) > MAX_BODY:
-            await _problem(HTTPStatus.REQUEST_ENTITY_TOO_LARGE, too_large)(scope, receive, send)
+            await _refuse(Request(scope), HTTPStatus.REQUEST_ENTITY_TOO_LARGE, too_large)(scope, receive, send)
             return
         received = 0
 

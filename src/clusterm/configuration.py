@@ -76,6 +76,7 @@ class Configuration:
             with self._store.write() as session:
                 kept.put(session, kept.CONFIG, change)
             self.current = self.current.model_copy(update={_SECTION: ansible})
+        log.info("the configuration was changed over REST: %s", ", ".join(sorted(changes)) or "nothing")
 
     def reload(self) -> None:
         """Read the file again. What cannot change while the service runs stays, and is logged.

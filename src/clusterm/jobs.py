@@ -1,5 +1,6 @@
 """Jobs begin and end here, each in one transaction, so that a job, its nodes and their events always agree."""
 
+import logging
 import time
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -11,11 +12,14 @@ from sqlmodel import Session
 
 from clusterm import lifecycle, schemas
 from clusterm.errors import ActiveJob, BadRequest, Conflict, Drained, KeyReused, RequestRefused
+from clusterm.journal import JobLog
 from clusterm.lifecycle import Member
 from clusterm.settings import RetentionSettings, Settings
 from clusterm.states import Action, Cause, EventName, HostGroups, JobStatus, Result, Status, StepName
 from clusterm.store import events, jobs, kept, keys, nodes, selection, tables, totals
 from clusterm.store.engine import Store
+
+log = logging.getLogger(__name__)
 
 _EVENT_OF: Final = {
     Action.COMMISSION: EventName.COMMISSIONED,
@@ -31,6 +35,8 @@ _BEGINNING_OF: Final = {
 
 Changes = dict[str, list[Any]]
 """What an event changed in its node, each member from and to."""
+
+_DRAINED: Final = "no new jobs are taken: the service is drained. Try again later, or end it with: clusterm undrain"
 
 
 @dataclass(frozen=True)
@@ -79,7 +85,9 @@ def begin(store: Store, settings: Settings, order: Order, sender: Sender, *, que
     with store.write() as session:
         if known := _known(session, sender):
             return known
-        return _begin(session, settings, order, sender, queue=queue)
+        begun = _begin(session, settings, order, sender, queue=queue)
+    _log_begun(begun)
+    return begun
 
 
 def retry(
@@ -111,7 +119,9 @@ def retry(
             idle_timeout=first.idle_timeout,
             retry_of=first.id,
         )
-        return _begin(session, settings, order, sender, queue=queue)
+        begun = _begin(session, settings, order, sender, queue=queue)
+    _log_begun(begun)
+    return begun
 
 
 def begin_queued(store: Store, settings: Settings) -> None:
@@ -123,6 +133,7 @@ def begin_queued(store: Store, settings: Settings) -> None:
     with store.read() as session:
         if not jobs.queued(session):
             return
+    changed = []
     with store.write() as session:
         if kept.get(session, kept.DRAIN):
             return
@@ -137,10 +148,17 @@ def begin_queued(store: Store, settings: Settings) -> None:
                 except RequestRefused as refusal:
                     reason = f"not started when its turn came: {refusal}"
                     _end(session, settings.retention, job, JobStatus.ERRORED, reason, passed=set(), changes={})
+                    changed.append(jobs.to_wire(session, job))
                     continue
                 _start(session, job, changes)
+                changed.append(jobs.to_wire(session, job))
                 room -= 1
             taken.update(names)
+    for each in changed:
+        if each.status is JobStatus.RUNNING:
+            _about(each).info("its turn has come: started", extra={"status": each.status})
+        else:
+            _log_end(each)
 
 
 def request_stop(
@@ -175,7 +193,11 @@ def request_stop(
         if sender and sender.key is not None:
             keys.remember(session, sender.key, sender.digest, job.id)
         session.flush()
-        return jobs.to_wire(session, job)
+        stopped = jobs.to_wire(session, job)
+    _about(stopped).info("to be stopped: %s", reason, extra={"reason": reason})
+    if stopped.status is JobStatus.CANCELLED:
+        _log_end(stopped)
+    return stopped
 
 
 def finish(store: Store, retention: RetentionSettings, job_id: int, error: str | None) -> None:
@@ -205,6 +227,8 @@ def finish(store: Store, retention: RetentionSettings, job_id: int, error: str |
                 node_passed = node.name in passed and (error is None or job.partial_success)
                 changes[node.name] = _set_status(node, lifecycle.status_after(job.action, passed=node_passed))
         _end(session, retention, job, status, error, passed, changes)
+        ended = jobs.to_wire(session, job)
+    _log_end(ended)
 
 
 def next_step(session: Session, job: tables.Job) -> tuple[StepName, Sequence[str]] | None:
@@ -220,7 +244,22 @@ def drain(store: Store, *, drained: bool) -> schemas.Drain:
     """Refuse new jobs, and hold queued ones back, until told otherwise; also after a restart."""
     with store.write() as session:
         kept.put(session, kept.DRAIN, {"since": schemas.format_time(datetime.now(UTC))} if drained else {})
-        return schemas.Drain(drained=drained, running=[job.id for job in jobs.running(session)])
+        answer = schemas.Drain(drained=drained, running=[job.id for job in jobs.running(session)])
+    log.info("no new jobs are taken" if drained else "new jobs are taken again")
+    return answer
+
+
+def obstacle(session: Session, names: Sequence[str], *, max_active: int) -> str | None:
+    """Say why no job at all on some nodes would be begun now; None if one would."""
+    if kept.get(session, kept.DRAIN):
+        return _DRAINED
+    blocking = _blocking_job(session, names, max_active)
+    return f"{ActiveJob(_reference(session, blocking))}; with --queue it waits for its turn" if blocking else None
+
+
+def member(node: tables.Node) -> Member:
+    """Return what the rules need to know of a node."""
+    return Member(name=node.name, status=node.status, state=node.state, host_group=node.host_group)
 
 
 def boot_id() -> str:
@@ -231,9 +270,7 @@ def boot_id() -> str:
 def _begin(session: Session, settings: Settings, order: Order, sender: Sender, *, queue: bool) -> schemas.Job:
     groups = settings.ansible.host_groups
     if kept.get(session, kept.DRAIN):
-        raise Drained(
-            "no new jobs are taken: the service is drained. Try again later, or end it with: clusterm undrain"
-        )
+        raise Drained(_DRAINED)
     names = _check_targets(session, order.action, order.targets)
     host_group = "" if order.action in {Action.DECOMMISSION, Action.DISCOVER} else order.host_group
     lifecycle.check_host_group(order.action, host_group, groups)
@@ -307,7 +344,7 @@ def _enter(
     if action is Action.DISCOVER:
         return {}
     every = {node.name: node for node in nodes.every(session)}
-    cluster = {node.name: _member(node) for node in every.values()}
+    cluster = {node.name: member(node) for node in every.values()}
     lifecycle.check(action, names, host_group, cluster, groups)
     changes = {}
     for name in names:
@@ -417,13 +454,28 @@ def _close(session: Session, job: tables.Job, status: JobStatus, error: str | No
     totals.count(session, job)
 
 
-def _member(node: tables.Node) -> Member:
-    return Member(name=node.name, status=node.status, state=node.state, host_group=node.host_group)
-
-
 def _set_status(node: tables.Node, status: Status) -> Changes:
     node.prev_status, node.status = node.status, status
     return {"status": [node.prev_status, status]}
+
+
+def _about(job: schemas.Job) -> JobLog:
+    return JobLog(log, job.id, job.action, job.nodes)
+
+
+def _log_begun(job: schemas.Job) -> None:
+    what = "queued" if job.status is JobStatus.QUEUED else "started"
+    again = f", as job {job.retry_of} once more" if job.retry_of else ""
+    about = {"status": job.status, "requested_by": job.requested_by}
+    _about(job).info("accepted from %s and %s%s", job.requested_by, what, again, extra=about)
+
+
+def _log_end(job: schemas.Job) -> None:
+    seconds = (job.finished_at - job.started_at).total_seconds() if job.finished_at and job.started_at else 0.0
+    level = logging.INFO if job.status is JobStatus.COMPLETE else logging.WARNING
+    how = f"{job.status}: {job.error}" if job.error else job.status
+    about = {"status": job.status, "seconds": seconds, "error": job.error or None}
+    _about(job).log(level, "ended after %.1f s, %s", seconds, how, extra=about)
 
 
 def _reference(session: Session, job: tables.Job) -> str:

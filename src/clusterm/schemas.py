@@ -469,3 +469,34 @@ class Health(Answer):
 
     status: str = Field(default="ok", examples=["ok"])
     degraded: list[str] = Field(default_factory=list, description="What is wrong, but keeps no job from running.")
+
+
+class NextStep(Answer):
+    """Something that could be done about a node."""
+
+    command: str = Field(description="What to type.", examples=["clusterctl node update node1-4c4c4544"])
+    what: str = Field(description="What it does.", examples=["configure it anew"])
+    allowed: bool = Field(description="Whether it would be taken as things are.")
+    reason: str | None = Field(default=None, description="Why it would be refused.")
+
+
+class Explanation(Answer):
+    """A node in words: what it is, how it came to that, and what may be done next."""
+
+    node: str = Field(examples=["node1-4c4c4544"])
+    status: Status
+    status_means: str = Field(examples=["part of the cluster"])
+    since: Timestamp | None = Field(description="Since when it has this status; null if that is no longer known.")
+    state: State
+    state_means: str
+    state_since: Timestamp | None = Field(description="When monitoring last had news of it.")
+    host_group: str
+    event: Event | None = Field(description="The last event by which a job ended for it.")
+    job: Job | None = Field(
+        description="The job that runs on it, else the one that brought it to its status; null if there was none, or "
+        "if it is no longer kept."
+    )
+    failures: list[Failure] = Field(description="Where it failed in that job.")
+    look_at: list[str] = Field(description="Commands that show more.", examples=[["clusterctl job get 7"]])
+    waiting: list[int] = Field(description="Ids of the jobs on it that wait for their turn.", examples=[[9]])
+    next_steps: list[NextStep]

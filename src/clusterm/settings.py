@@ -15,7 +15,7 @@ from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, Settings
 
 from clusterm.errors import CannotStart
 from clusterm.schemas import ExtraVars
-from clusterm.states import DEFAULT_HOST_GROUPS, DISCOVER_GROUP, Role
+from clusterm.states import DEFAULT_HOST_GROUPS, DISCOVER_GROUP, LogFormat, LogLevel, Role
 
 KIB = 1024
 MIB = 1024 * KIB
@@ -67,6 +67,10 @@ class ManagerSettings(Section):
         default=False,
         description="Whether nodes may pass in a job in which others fail. If not, the job fails all of its nodes.",
     )
+    log_format: LogFormat = Field(
+        default=LogFormat.TEXT, description="How the service writes its own log: as text, or an object on each line."
+    )
+    log_level: LogLevel = Field(default=LogLevel.INFO, description="The least that is worth a line of it.")
 
     @field_validator("addr")
     @classmethod

@@ -115,3 +115,19 @@ class TaskStatus(StrEnum):
     UNREACHABLE = "unreachable"
     IGNORED = "ignored"  # it failed or was unreachable, and the playbook says to go on
     RESCUED = "rescued"  # it failed, and the playbook's rescue section took care of it
+
+
+class LogFormat(StrEnum):
+    """How the service writes its own log."""
+
+    TEXT = "text"  # for people
+    JSON = "json"  # an object on each line
+
+
+class LogLevel(StrEnum):
+    """The least that is worth a line of the service's own log."""
+
+    DEBUG = "debug"  # also reading requests that are refused
+    INFO = "info"  # what happens to jobs and nodes, and who asked for it
+    WARNING = "warning"  # jobs that failed, and what an operator should look at
+    ERROR = "error"  # what the service could not do

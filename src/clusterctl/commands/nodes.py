@@ -3,14 +3,19 @@
 What starts a job is the same command under `node` and `nodes`.
 """
 
-from typing import Annotated
+from collections.abc import Callable
+from functools import partial
+from typing import Annotated, Any, Final
 
 import typer
 
-from clusterctl import tables
+from clusterctl import following, tables
 from clusterctl.aliases import Verbs
-from clusterctl.client import read
+from clusterctl.client import Json, read
 from clusterctl.commands import jobs
+from clusterctl.commands.timeline import COLUMNS
+from clusterctl.errors import Usage
+from clusterctl.explanation import explanation
 from clusterctl.options import (
     AsJson,
     Cursor,
@@ -22,13 +27,16 @@ from clusterctl.options import (
     NodeName,
     NodeNames,
     Queue,
+    Since,
     Wait,
 )
 from clusterctl.session import session_of
-from clusterctl.show import Document, Result, note, page_items
-from clusterctl.values import parse_extra_vars
+from clusterctl.show import Document, Result, Stream, note, page_items
+from clusterctl.values import parse_extra_vars, parse_since
 from clusterm.schemas import Event, Node, Page
 from clusterm.states import Action
+
+_LARGEST_PAGE: Final = 1000
 
 node_app = typer.Typer(name="node", cls=Verbs, help="See one node, add one, or take it through its lifecycle.")
 nodes_app = typer.Typer(name="nodes", cls=Verbs, help="See all nodes, or take several through their lifecycle at once.")
@@ -68,18 +76,39 @@ def events(
     ctx: typer.Context,
     name: NodeName,
     *,
-    limit: Annotated[int, typer.Option("--limit", "-n", min=1, max=1000, metavar="N", help="How many at most.")] = 30,
+    limit: Annotated[int, typer.Option("--limit", "-n", min=1, metavar="N", help="How many at most.")] = 30,
+    since: Since = None,
+    follow: Annotated[
+        bool, typer.Option("--follow", "-f", help="Go on printing events as they happen, until Ctrl-C.")
+    ] = False,
     cursor: Cursor = None,
     as_json: AsJson = False,
 ) -> Result:
-    """Show what happened to a node, newest last: what changed, from what to what, and who or what did it."""
-    page = session_of(ctx, as_json=as_json).client.node_events(name, limit=limit, cursor=cursor)
-    yield Document(page, tables.node_events, items=page_items)
+    """Show what happened to a node, newest last. `-o csv` prints a row for each event."""
+    if follow and cursor:
+        raise Usage("--cursor leads to older events, --follow to those to come: use one of them")
+    ask = partial(session_of(ctx, as_json=as_json, csv=True).client.node_events, name)
+    moment = parse_since(since) if since else None
+    if follow:
+        coming = following.events(ask, note, limit=limit, since=moment)
+        yield Stream(coming, tables.event_text, live=True, columns=COLUMNS)
+        return
+    page = _newest(ask, limit, since=moment, cursor=cursor)
+    yield Document(page, tables.node_events, items=page_items, columns=COLUMNS)
     shown = read(Page[Event], page)
     if not shown.items:
-        note(f"nothing has happened to {name}")
+        note("no such events" if since or cursor else f"nothing has happened to {name}")
     if shown.next:
         note(f"there are older ones; see them with --cursor {shown.next}")
+
+
+@node_app.command("explain")
+def explain(ctx: typer.Context, name: NodeName, *, as_json: AsJson = False) -> Result:
+    """Explain a node: what its status means, since when and by which job, where it failed, and what to do next.
+
+    Says for every command whether it would be taken as things are, and if not why.
+    """
+    yield Document(session_of(ctx, as_json=as_json).client.explanation(name), explanation)
 
 
 @nodes_app.command("get")
@@ -227,3 +256,12 @@ def discover(
         idle_timeout=idle_timeout,
     )
     yield from jobs.started(session, job, wait=wait, follow=follow)
+
+
+def _newest(ask: Callable[..., Json], limit: int, *, cursor: str | None, **terms: Any) -> Json:
+    """Return the newest events in one page, however many pages of the service that takes."""
+    page = ask(limit=min(limit, _LARGEST_PAGE), cursor=cursor, **terms)
+    while page["next"] and (missing := limit - len(page["items"])) > 0:
+        older = ask(limit=min(missing, _LARGEST_PAGE), cursor=page["next"], **terms)
+        page = {**older, "items": older["items"] + page["items"]}
+    return page

@@ -22,6 +22,8 @@ from clusterm import lifecycle
 from clusterm.executor import wrapper
 from clusterm.executor.ingest import Ingest
 from clusterm.executor.plan import CannotRun, Plan, clean_environment
+from clusterm.executor.relay import LOG, PASSED_ON
+from clusterm.journal import JobLog
 from clusterm.schemas import Failure, format_time
 from clusterm.states import JobStatus, StepName
 from clusterm.store import jobs, logs, tables
@@ -61,7 +63,7 @@ def run(directory: Path) -> None:
         if not ended:
             error = _run_steps(store, plan, directory)
             _insist(lambda: job_ends.finish(store, plan.retention, plan.job_id, error))
-        shutil.rmtree(directory, ignore_errors=True)  # the supervisor may be at it, too
+        _clear(directory)
     finally:
         store.close()
         os.close(lock)
@@ -85,6 +87,15 @@ def hold(directory: Path) -> int | None:
 def playbook_runs(directory: Path) -> bool:
     """Tell whether a playbook of the job in a directory is running, whatever became of its executor."""
     return any(_is_watched(started) for started in directory.glob("*/started"))
+
+
+def _clear(directory: Path) -> None:
+    """Remove all that is not wanted any more, secrets above all; the rest is the supervisor's, which may be at it."""
+    for entry in directory.iterdir():
+        if entry.is_dir():
+            shutil.rmtree(entry, ignore_errors=True)
+        elif entry.name not in {LOG, PASSED_ON, "lock"}:
+            entry.unlink(missing_ok=True)
 
 
 def _is_watched(started: Path) -> bool:
@@ -137,6 +148,7 @@ class _Step:
         self._next_look = 0.0
         self._stopping = False
         self._boot: str | None = None
+        self._log: JobLog
 
     def run(self, *, cleans_up: bool) -> None:
         """Run the step, or go on with it, until its end is in the store.
@@ -179,12 +191,14 @@ class _Step:
                 session.add(row)
                 session.flush()
             self._boot = job.boot_id
+            self._log = JobLog(log, job.id, job.action, jobs.node_names(session, job.id))
             session.expunge(row)
             return row
 
     def _start(self) -> None:
         """Start the wrapper, unless this step has been started before."""
         if (self._directory / "started").exists():
+            self._log.info("this executor goes on with step %s", self._name, extra={"step": self._name})
             return
         if self._boot != job_ends.boot_id():  # it may have been, and the power cut took what told of it
             raise Interrupted(self._interruption())
@@ -195,6 +209,8 @@ class _Step:
         self._directory.mkdir(mode=0o700, exist_ok=True)
         if limit:
             limit.write_text("".join(f"{node}\n" for node in self._nodes))
+        playbook = self._plan.playbooks[self._name]
+        self._log.info("step %s started: %s", self._name, playbook, extra={"step": self._name, "playbook": playbook})
         self._start_wrapper(command)
 
     def _start_wrapper(self, command: Sequence[str]) -> None:
@@ -290,7 +306,7 @@ class _Step:
             return _GONE
         if not wrapper.lives(process):
             return _GONE
-        log.warning("job %d: the wrapper of %s was killed; another one takes over", self._plan.job_id, self._name)
+        self._log.warning("the wrapper of step %s was killed; another one takes over", self._name)
         self._stopping = False
         self._start_wrapper([])
         return None
@@ -311,8 +327,12 @@ class _Step:
             row.finished_at, row.exit_status, row.error = datetime.now(UTC), status, error
             if error and row.passed and set(self._nodes).issubset(row.passed):
                 row.passed = None  # it failed for a reason that ansible does not count for any of them
+            lasted = row.finished_at - (row.started_at or row.finished_at)
             if lost:
                 jobs.get(session, self._plan.job_id).incomplete = True
+        about = {"step": self._name, "exit_status": status, "seconds": lasted.total_seconds(), "error": error}
+        how = f"failed: {error}" if error else "passed"
+        self._log.info("step %s ended after %.1f s, %s", self._name, about["seconds"], how, extra=about)
 
     def _explain(self, status: int) -> str:
         """Say why ansible ended as it did, in a line."""

@@ -1,20 +1,24 @@
 """Taking in what monitoring says: nodes that appeared, disappeared or moved to another address."""
 
+import logging
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any, Final
 
 from sqlmodel import Session
 
-from clusterm import lifecycle
+from clusterm import journal, lifecycle
 from clusterm.errors import BadRequest, Conflict, NotFound, RequestRefused, quote
 from clusterm.schemas import MonitoredNode, MonitorEvent
 from clusterm.settings import Settings
 from clusterm.states import Cause, EventName, State, Status
 from clusterm.store import events, nodes, tables
 from clusterm.store.engine import Store
+
+log = logging.getLogger(__name__)
 
 _EVENTS: Final = (EventName.DISCOVERED, EventName.DISAPPEARED)
 
@@ -58,11 +62,9 @@ def report(store: Store, settings: Settings, news: MonitorEvent) -> list[str]:
         raise BadRequest("atleast one node should be specified")
     there = news.name == EventName.DISCOVERED
     each = [News(monitored.name, monitored if there else None) for monitored in news.nodes]
-    with store.write() as session:
-        intake = _Intake(session, settings, each)
+    with _intake(store, settings, each) as intake:
         for of_node in each:
             intake.take(of_node)
-        intake.write_events()
     return list(dict.fromkeys(of_node.name for of_node in each))
 
 
@@ -73,14 +75,12 @@ def report_each(store: Store, settings: Settings, news: Sequence[News]) -> list[
         The news that was refused, each with the reason; it keeps nothing else from being taken in.
     """
     refused = []
-    with store.write() as session:
-        intake = _Intake(session, settings, news)
+    with _intake(store, settings, news) as intake:
         for each in news:
             try:
                 intake.take(each)
             except RequestRefused as reason:
                 refused.append((each, reason))
-        intake.write_events()
     return refused
 
 
@@ -90,20 +90,32 @@ def report_looks(store: Store, settings: Settings, looks: Sequence[Look]) -> Non
     One that is gone or at another address by now is left alone, and so is one that nobody has heard of and that was
     not found, or whose address is another reachable node's.
     """
-    with store.write() as session:
-        intake = _Intake(session, settings, looks)
+    with _intake(store, settings, looks) as intake:
         for look in looks:
             intake.take_look(look)
-        intake.write_events()
+
+
+@contextmanager
+def _intake(store: Store, settings: Settings, concerning: Sequence[News | Look]) -> Iterator["_Intake"]:
+    """Open a transaction that takes in news and ends with their events; once it is committed, the journal has them."""
+    with store.write() as session:
+        intake = _Intake(session, settings, concerning)
+        yield intake
+        retention = settings.retention
+        events.add(session, intake.events, timeline=retention.timeline, node_events=retention.node_events)
+    for event in intake.events:
+        about = journal.members(node=event.node, event=event.event)
+        log.info("%s %s %s", event.node, event.event, event.detail, extra=about)
 
 
 class _Intake:
-    """One transaction that takes in news, with the nodes that it concerns read at once."""
+    """Takes in news in one transaction, with the nodes that they concern read at once."""
 
     def __init__(self, session: Session, settings: Settings, concerning: Sequence[News | Look]) -> None:
         self._session = session
         self._settings = settings
-        self._events: list[tables.Event] = []
+        self.events: list[tables.Event] = []
+        """What happened."""
         self._nodes = {node.name: node for node in nodes.named(session, [each.name for each in concerning])}
         addresses = {node.address for node in self._nodes.values()}
         addresses |= {each.node.addr for each in concerning if isinstance(each, News) and each.node is not None}
@@ -135,11 +147,6 @@ class _Intake:
                 self._set_state(node, State.DISCOVERED, f"at {node.address}")
         elif node.state is State.DISCOVERED:
             self._set_state(node, State.DISAPPEARED, look.missed)
-
-    def write_events(self) -> None:
-        """Append the events of what happened."""
-        retention = self._settings.retention
-        events.add(self._session, self._events, timeline=retention.timeline, node_events=retention.node_events)
 
     def _discover(self, node: tables.Node | None, monitored: MonitoredNode) -> None:
         if monitored.name in self._settings.ansible.host_groups:
@@ -194,7 +201,7 @@ class _Intake:
         self._note(node, detail, changes | dict(other_changes or {}))
 
     def _note(self, node: tables.Node, detail: str, changes: dict[str, Any]) -> None:
-        self._events.append(
+        self.events.append(
             tables.Event(
                 at=datetime.now(UTC),
                 node=node.name,

@@ -54,6 +54,10 @@ NodeName = Annotated[str, Path(description="Name or management address.", exampl
 Limit = Annotated[int, Query(ge=1, le=1000, description="The most to return.")]
 Cursor = Annotated[str | None, Query(description="`next` of the page before.")]
 Since = Annotated[Moment | None, Query(description="Only what is as new as this (RFC 3339).")]
+AfterEvent = Annotated[
+    int | None,
+    Query(ge=0, le=2**62, description="The first ones after the event with this id, in place of the latest ones."),
+]
 Until = Annotated[Moment | None, Query(description="Only what is older than this (RFC 3339).")]
 
 

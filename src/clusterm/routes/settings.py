@@ -1,5 +1,7 @@
 """Globals, configuration, and whether new jobs are taken."""
 
+import logging
+
 from fastapi import Response
 from pydantic import BaseModel
 
@@ -15,6 +17,8 @@ from clusterm.settings import (
     StoreSettings,
 )
 from clusterm.store import kept
+
+log = logging.getLogger(__name__)
 
 routes = router("settings")
 
@@ -34,6 +38,7 @@ def set_globals(service: ServiceDep, body: schemas.GlobalsRequest) -> Response:
     with service.store.write() as session:
         extra_vars = restore(body.extra_vars, kept.get(session, kept.GLOBALS))
         kept.put(session, kept.GLOBALS, extra_vars)
+    log.info("the globals were set: %s", ", ".join(sorted(extra_vars)) or "none")
     return answer(schemas.Globals(extra_vars=redact(extra_vars)))
 
 

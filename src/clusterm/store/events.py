@@ -11,6 +11,7 @@ from typing import Any, Final, NamedTuple
 
 from sqlalchemy import ColumnElement, SQLColumnExpression, and_, delete, func, insert, not_, or_, union_all
 from sqlmodel import Session, col, select
+from sqlmodel.sql.expression import SelectOfScalar
 
 from clusterm import schemas
 from clusterm.states import BEGINNINGS, Cause
@@ -78,9 +79,15 @@ def add(session: Session, events: Iterable[tables.Event], *, timeline: int, node
 
 
 def timeline(
-    session: Session, bound: int, *, limit: int, node: str | None = None, since: datetime | None = None
+    session: Session,
+    bound: int,
+    *,
+    limit: int,
+    node: str | None = None,
+    since: datetime | None = None,
+    after: int | None = None,
 ) -> list[schemas.Event]:
-    """Return the latest events of the timeline, oldest first.
+    """Return the latest events of the timeline, or the first ones after some event, oldest first.
 
     Args:
         session: any transaction.
@@ -88,18 +95,28 @@ def timeline(
         limit: the most to return.
         node: only this node's.
         since: only those at or after this time.
+        after: only those with a greater id.
     """
     shown = _reach(session, bound, _IN_TIMELINE).shows()
-    query = select(tables.Event).where(_IN_TIMELINE, shown).order_by(col(tables.Event.id).desc()).limit(limit)
+    query = select(tables.Event).where(_IN_TIMELINE, shown).limit(limit)
     if node is not None:
         query = query.where(tables.Event.node == node)
     if since is not None:
         query = query.where(tables.Event.at >= since)
-    return [to_wire(event) for event in reversed(session.exec(query).all())]
+    return _in_order(session, query, after)
 
 
-def of_node(session: Session, node: str, bound: int, *, limit: int, before: int | None = None) -> list[schemas.Event]:
-    """Return a node's latest events, newest last.
+def of_node(
+    session: Session,
+    node: str,
+    bound: int,
+    *,
+    limit: int,
+    before: int | None = None,
+    since: datetime | None = None,
+    after: int | None = None,
+) -> list[schemas.Event]:
+    """Return a node's latest events, or the first ones after some event, newest last.
 
     Args:
         session: any transaction.
@@ -107,13 +124,17 @@ def of_node(session: Session, node: str, bound: int, *, limit: int, before: int 
         bound: how many events its history reaches back.
         limit: the most to return.
         before: only those with a smaller id.
+        since: only those at or after this time.
+        after: only those with a greater id.
     """
     mine = col(tables.Event.node) == node
     shown = _reach(session, bound, mine).shows()
-    query = select(tables.Event).where(mine, shown).order_by(col(tables.Event.id).desc()).limit(limit)
+    query = select(tables.Event).where(mine, shown).limit(limit)
     if before is not None:
         query = query.where(col(tables.Event.id) < before)
-    return [to_wire(event) for event in reversed(session.exec(query).all())]
+    if since is not None:
+        query = query.where(tables.Event.at >= since)
+    return _in_order(session, query, after)
 
 
 def latest_by_node(session: Session) -> dict[str, schemas.Event]:
@@ -190,6 +211,14 @@ def _latest(count: int, *conditions: SQLColumnExpression[bool]) -> Any:
     """Return a subquery of the ids of the latest `count` events."""
     event = tables.Event
     return select(event.id).where(*conditions).order_by(col(event.id).desc()).limit(count).subquery()
+
+
+def _in_order(session: Session, query: SelectOfScalar[tables.Event], after: int | None) -> list[schemas.Event]:
+    """Return the events of a limited query, oldest first: its latest ones, or its first ones after some event."""
+    if after is not None:
+        query = query.where(col(tables.Event.id) > after).order_by(col(tables.Event.id))
+        return [to_wire(event) for event in session.exec(query)]
+    return [to_wire(event) for event in reversed(session.exec(query.order_by(col(tables.Event.id).desc())).all())]
 
 
 def _are_more_than(session: Session, count: int, *conditions: ColumnElement[bool]) -> bool:
