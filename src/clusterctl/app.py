@@ -6,7 +6,7 @@ from typing import Annotated
 import typer
 
 from clusterctl.aliases import Nouns
-from clusterctl.commands import config, globals, jobs, nodes, timeline  # noqa: A004 -- named by its noun
+from clusterctl.commands import config, globals, jobs, nodes, support, timeline  # noqa: A004 -- named by its noun
 from clusterctl.session import Session
 from clusterctl.show import Format
 from clusterctl.values import parse_url
@@ -28,6 +28,7 @@ app.add_typer(nodes.nodes_app)
 app.command("discover")(nodes.discover)
 app.add_typer(jobs.app)
 app.command("timeline")(timeline.timeline)
+app.command("support-bundle")(support.support_bundle)
 app.add_typer(globals.app)
 app.add_typer(config.app)
 

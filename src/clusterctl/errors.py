@@ -4,6 +4,7 @@ ClusterctlError             1
 ├── Refused                 1   the service said no
 │   └── NotNow
 ├── NotComplete             1   the awaited job did not end Complete
+├── CannotWrite             1   a file cannot be written
 ├── NotUnderstood           1   the service is newer than this clusterctl
 ├── Usage                   2
 └── Unreachable             3
@@ -29,6 +30,10 @@ class NotNow(Refused):
 
 class NotComplete(ClusterctlError):
     """The job that was waited for did not end Complete, or not in time."""
+
+
+class CannotWrite(ClusterctlError):
+    """There is no room for a file, or no permission to write it."""
 
 
 class NotUnderstood(ClusterctlError):
