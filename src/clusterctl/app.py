@@ -5,7 +5,7 @@ from typing import Annotated
 import typer
 
 from clusterctl.aliases import Nouns
-from clusterctl.commands import config, globals, jobs, logs, nodes, timeline  # noqa: A004 -- named by its noun
+from clusterctl.commands import config, globals, jobs, logs, nodes, support, timeline  # noqa: A004 -- named by its noun
 from clusterctl.session import Session
 from clusterctl.show import Format
 from clusterctl.values import parse_url
@@ -29,6 +29,7 @@ jobs.app.command("logs")(logs.logs)
 jobs.app.command("verify")(logs.verify)
 app.add_typer(jobs.app)
 app.command("timeline")(timeline.timeline)
+app.command("support-bundle")(support.support_bundle)
 app.add_typer(globals.app)
 app.add_typer(config.app)
 

@@ -201,6 +201,22 @@ class Client:
                 *records, rest = (rest + data).split(b"\n")
                 yield from map(self._parse, records)
 
+    def versions(self) -> Json:
+        """Which versions are at work."""
+        return self._get("/info/version")
+
+    def alive(self) -> Json:
+        """Whether the service answers at all."""
+        return self._get("/healthz")
+
+    def ready(self) -> Json:
+        """Whether the service can do its work; refused if not."""
+        return self._get("/readyz")
+
+    def drain_state(self) -> Json:
+        """Whether new jobs are refused, and what still runs."""
+        return self._get("/info/drain")
+
     def globals(self) -> Json:
         """The global extra vars."""
         return self._get("/info/globals")

@@ -4,6 +4,7 @@ ClusterctlError             1
 ├── Refused                 1   the service said no
 │   └── NotNow
 ├── NotComplete             1   the awaited job did not end Complete
+├── CannotWrite             1   a file cannot be written
 ├── NotUnderstood           1   the service is newer than this clusterctl
 ├── Differs                 1   a log is not what was recorded of it
 ├── Usage                   2
@@ -30,6 +31,10 @@ class NotNow(Refused):
 
 class NotComplete(ClusterctlError):
     """The job that was waited for did not end Complete, or not in time."""
+
+
+class CannotWrite(ClusterctlError):
+    """There is no room for a file, or no permission to write it."""
 
 
 class NotUnderstood(ClusterctlError):

@@ -11,8 +11,6 @@ from typing import Any, Final, TextIO
 from rich.console import Console
 from rich.table import Table
 
-from clusterm.sheet import rows
-
 _PIPE_WIDTH: Final = 100_000
 """Columns of an output that is no terminal: so many that nothing is ever wrapped."""
 
@@ -100,7 +98,7 @@ def show(part: Document | Stream, output: Format, out: TextIO) -> None:
         out.writelines(_readable(x, out) if isinstance(x, str) else _render(x, out) for x in part.view(part.data))
     elif output in {Format.JSONL, Format.CSV}:
         items = part.items(part.data) if part.items else [part.data]
-        out.writelines(rows(part.columns, items) if output is Format.CSV else map(_json_line, items))
+        out.writelines(_rows(part.columns, items) if output is Format.CSV else map(_json_line, items))
     else:
         out.write(_dump(part.data, output))
     out.flush()
@@ -113,7 +111,7 @@ def _show_stream(stream: Stream, output: Format, out: TextIO) -> None:
         case Format.YAML:
             texts = (_dump([item], output) for item in stream.items)
         case Format.CSV:
-            texts = rows(stream.columns, stream.items)
+            texts = _rows(stream.columns, stream.items)
         case Format.JSON if not stream.live:
             texts = iter([_dump(list(stream.items), output)])
         case _:
@@ -152,6 +150,12 @@ def _dump(data: Any, output: Format) -> str:
         dumper = getattr(yaml, "CSafeDumper", yaml.SafeDumper)
         return str(yaml.dump(data, Dumper=dumper, sort_keys=False, allow_unicode=True))
     return json.dumps(data, indent=2, ensure_ascii=False) + "\n"
+
+
+def _rows(columns: Sequence[str], items: Iterable[Any]) -> Iterator[str]:
+    from clusterm.sheet import rows  # noqa: PLC0415 -- rarely asked for
+
+    return rows(columns, items)
 
 
 def _json_line(data: Any) -> str:

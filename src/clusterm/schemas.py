@@ -500,3 +500,15 @@ class Explanation(Answer):
     look_at: list[str] = Field(description="Commands that show more.", examples=[["clusterctl job get 7"]])
     waiting: list[int] = Field(description="Ids of the jobs on it that wait for their turn.", examples=[[9]])
     next_steps: list[NextStep]
+
+
+class Versions(Answer):
+    """Which versions are at work."""
+
+    clusterm: str
+    ansible: str | None = Field(description="Of ansible-core; null if it cannot be told.", examples=["2.19.14"])
+    ansible_playbook: str | None = Field(description="The program that is run; null if it was not found.")
+    python: str
+    sqlite: str
+    os: str | None = Field(examples=["Debian GNU/Linux 12 (bookworm)"])
+    kernel: str = Field(examples=["Linux 6.1.0-13-amd64 x86_64"])

@@ -91,11 +91,12 @@ def playbook_runs(directory: Path) -> bool:
 
 def _clear(directory: Path) -> None:
     """Remove all that is not wanted any more, secrets above all; the rest is the supervisor's, which may be at it."""
-    for entry in directory.iterdir():
-        if entry.is_dir():
-            shutil.rmtree(entry, ignore_errors=True)
-        elif entry.name not in {LOG, PASSED_ON, "lock"}:
-            entry.unlink(missing_ok=True)
+    with contextlib.suppress(OSError):
+        for entry in directory.iterdir():
+            if entry.is_dir():
+                shutil.rmtree(entry, ignore_errors=True)
+            elif entry.name not in {LOG, PASSED_ON, "lock"}:
+                entry.unlink(missing_ok=True)
 
 
 def _is_watched(started: Path) -> bool:

@@ -2,6 +2,7 @@
 
 import logging
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -98,7 +99,7 @@ class Supervisor:
     def _clear_up(self) -> None:
         """See to what is left of jobs that ended while no service ran."""
         for directory in self._settings().jobs_dir.glob("*"):
-            if directory.name.isdigit():
+            if re.fullmatch(r"[0-9]{1,18}", directory.name):
                 self._executor_of(int(directory.name))
             else:
                 shutil.rmtree(directory, ignore_errors=True)  # its job never began its work

@@ -8,8 +8,9 @@ from sqlalchemy.exc import DBAPIError
 
 from clusterm.errors import NotReady
 from clusterm.executor.plan import find_executable
+from clusterm.executor.versions import versions
 from clusterm.routes.service import ServiceDep, answer, problems, router
-from clusterm.schemas import Health
+from clusterm.schemas import Health, Versions
 
 routes = router("health")
 
@@ -42,3 +43,9 @@ def get_readiness(service: ServiceDep) -> Response:
     if found:
         raise NotReady("; ".join(found))
     return answer(Health(degraded=service.monitors.problems()))
+
+
+@routes.get("/info/version", response_model=Versions, responses=problems(), summary="Which versions are at work?")
+def get_versions(service: ServiceDep) -> Response:
+    """Return the versions of clusterm, of the ansible that it runs, and of what it runs on."""
+    return answer(versions(service.configuration.current.ansible.executable))

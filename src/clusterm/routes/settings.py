@@ -16,6 +16,7 @@ from clusterm.settings import (
     SerfSettings,
     StoreSettings,
 )
+from clusterm.store import jobs as stored_jobs
 from clusterm.store import kept
 
 log = logging.getLogger(__name__)
@@ -69,6 +70,14 @@ def set_config(service: ServiceDep, body: schemas.ConfigRequest) -> Response:
     """
     service.configuration.change(body.config)
     return answer_value(service.configuration.shown())
+
+
+@routes.get("/info/drain", response_model=schemas.Drain, responses=problems(), summary="Are new jobs taken?")
+def get_drain(service: ServiceDep) -> Response:
+    """Return whether new jobs are refused, and what still runs."""
+    with service.store.read() as session:
+        running = [job.id for job in stored_jobs.running(session)]
+        return answer(schemas.Drain(drained=bool(kept.get(session, kept.DRAIN)), running=running))
 
 
 @routes.post("/manager/drain", response_model=schemas.Drain, responses=problems(), summary="Take no new jobs")
