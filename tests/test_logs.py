@@ -412,6 +412,11 @@ def test_the_command_selects_lines(service: Clusterm, job: int, options: str, pa
     assert (run.returncode, run.stdout) == (0, get(service, job, NDJSON, **parameters).text)
 
 
+def test_where_there_are_no_such_lines_it_is_said(service: Clusterm, job: int) -> None:
+    run = ctl(service, "logs", job, "--node", "nobody")
+    assert (run.returncode, run.stdout, run.stderr) == (0, "", "no such lines\n")
+
+
 def test_text_is_another_word_for_tables(service: Clusterm, job: int) -> None:
     text = get(service, job).text
     assert ctl(service, "logs", job, "-o", "text").stdout == text

@@ -83,7 +83,7 @@ def logs(
         conclude(following.end(client, found, note))
     else:
         found = read(Job, client.job(parse_job(job or "last"), logs=False)).id
-        yield Stream(client.log_lines(found, lines), text, live=False)
+        yield Stream(_or_note(client.log_lines(found, lines)), text, live=False)
 
 
 def verify(ctx: typer.Context, job: JobName = None, *, as_json: AsJson = False) -> Result:
@@ -107,6 +107,16 @@ def verify(ctx: typer.Context, job: JobName = None, *, as_json: AsJson = False) 
             f"the log of job {recorded.id} is not what it was when the job ended: it has {', '.join(differences)}; "
             "look after the disk that the service keeps its database on"
         )
+
+
+def _or_note(lines: Iterator[Json]) -> Iterator[Json]:
+    """Yield lines; if there are none, tell the user so."""
+    first = next(lines, None)
+    if first is None:
+        note("no such lines")
+        return
+    yield first
+    yield from lines
 
 
 def _why_not(job: Job) -> str:

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Final
 
-from anyio import to_thread
+from anyio import CapacityLimiter, to_thread
 
 from clusterm.routes.forms import TEXT, Form
 from clusterm.schemas import LogEnd
@@ -15,6 +15,7 @@ from clusterm.store.logs import Row
 from clusterm.store.selection import Selection
 
 _POLL: Final = 0.1  # seconds
+_READERS: Final = 4  # threads; the others are for those who want less than a log
 _SILENCE: Final = 15.0  # seconds after which a follower hears that there is nothing new
 
 
@@ -52,6 +53,7 @@ class Tail:
     def __init__(self, store: Store) -> None:
         self._store = store
         self._reads: dict[Place, asyncio.Task[Piece | None]] = {}
+        self._readers = CapacityLimiter(_READERS)
         self._stopping = asyncio.Event()
 
     async def read(self, place: Place, *, live: bool) -> Piece | None:
@@ -85,7 +87,7 @@ class Tail:
         while not self._stopping.is_set():
             if live and await self._stops():
                 break
-            piece = await to_thread.run_sync(self._read, place, start)
+            piece = await to_thread.run_sync(self._read, place, start, limiter=self._readers)
             if piece.data or piece.end or loop.time() > until:
                 return piece
             start, live = piece.next, piece.live

@@ -18,7 +18,7 @@ CONTEXT: Final = 3
 """Lines that are shown before and after those of a failed result."""
 
 _LINES: Final = 2000  # returned by one read
-_BYTES: Final = 256 * 1024  # about as much at the most: so much memory a follower may need
+_BYTES: Final = 128 * 1024  # about as much at the most: a follower who is slow keeps two such parts waiting
 _SCAN: Final = 20_000  # lines looked at by one read
 _SAMPLES: Final = 64
 _FAILED: Final = (TaskStatus.FAILED, TaskStatus.UNREACHABLE)
