@@ -71,7 +71,7 @@ def test_who_vanished_unseen_is_gone_and_who_stayed_is_no_news() -> None:
     membership = Membership(nodes=["n0-s"])
     assert membership.nodes == {"n0-s"}
     both = all_are(member("a", "n1", "10.0.0.1"), member("b", "n2", "10.0.0.2"))
-    assert told(membership.take(both)) == [("n1-s", "10.0.0.1"), ("n2-s", "10.0.0.2"), ("n0-s", None)]
+    assert told(membership.take(both)) == [("n0-s", None), ("n1-s", "10.0.0.1"), ("n2-s", "10.0.0.2")]
     assert membership.take(both) == []
     assert told(membership.take(all_are(member("b", "n2", "10.0.0.2")))) == [("n1-s", None)]
     assert membership.nodes == {"n2-s"}

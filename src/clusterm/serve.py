@@ -59,9 +59,9 @@ def serve(
         configuration = Configuration(store, source, settings)
         app = create_app(store, configuration, echo_job_logs=echo_job_logs)
         server = _Server(app, configuration)
-        log.info("clusterm listens on %s and keeps its state in %s", _url(listening), state_dir)
         gc.collect()
         gc.freeze()  # what is there now stays: a collection need not go through all the modules each time, for 0.1 s
+        log.info("clusterm listens on %s and keeps its state in %s", _url(listening), state_dir)
         server.run([listening])
     finally:
         store.close()

@@ -56,8 +56,9 @@ class Membership:
         affected = [node for member in message.members for node in self._update(member, None)]
         news = self._tell(dict.fromkeys([*affected, *self._told, *sorted(self._before)]))
         self._before.clear()
-        self._told = {name: node for name, node in self._told.items() if node is not None or name in affected}
-        return news
+        present = set(affected)
+        self._told = {name: node for name, node in self._told.items() if node is not None or name in present}
+        return sorted(news, key=lambda each: each.node is not None)  # who is gone first: another may have its address
 
     def take_back(self, news: News) -> None:
         """Tell this again when all members come next: it was refused."""
@@ -85,7 +86,7 @@ class Membership:
     def _tell(self, nodes: Iterable[str]) -> list[News]:
         news = []
         for name in nodes:
-            node = next(iter(self._there[name].values()), None)
+            node = next(iter(self._there.get(name, {}).values()), None)
             if name not in self._told or self._told[name] != node:
                 self._told[name] = node
                 news.append(News(name, node))

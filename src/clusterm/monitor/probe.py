@@ -184,16 +184,16 @@ class Probe:
             log.error("%s; trying again", problem)
         self.problem = problem
 
-    def _warn_if_nobody_answers(self, nodes: int, answered: int) -> None:
+    def _warn_if_nobody_answers(self, looked_at: int, answered: int) -> None:
         """Say once that it may be the probe that is wrong, and not the nodes, unless one has answered before."""
         if answered:
             self._warned = True
-        elif nodes and not self._warned and self.problem is None:
+        elif looked_at and not self._warned and self.problem is None:
             self._warned = True
             log.warning(
                 "no node answers at its ssh port (%d looked at). If they are not to be reached directly from here, "
                 "as behind a jump host, switch the probe off: monitor.probe = false",
-                nodes,
+                looked_at,
             )
 
 

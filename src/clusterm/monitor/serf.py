@@ -2,6 +2,7 @@
 
 import asyncio
 import logging
+import os
 import random
 from collections.abc import Callable, Sequence
 from functools import partial
@@ -62,10 +63,9 @@ class SerfMonitor:
         while True:
             try:
                 await self._follow()
-            except (SerfFailure, OSError, TimeoutError) as error:
+            except (SerfFailure, OSError) as error:
                 failures = failures + 1 if self.problem else 1
-                reason = str(error) or f"no answer within {self._serf.timeout} seconds"
-                self._say_problem(f"the Serf agent at {self._serf.addr} cannot be used: {reason}")
+                self._say_problem(f"the Serf agent at {self._serf.addr} cannot be used: {self._reason(error)}")
             pause = min(_FIRST_PAUSE * 2 ** min(failures - 1, 10), _LONGEST_PAUSE)
             await asyncio.sleep(pause * random.uniform(0.5, 1))  # noqa: S311 -- it is no secret
 
@@ -123,13 +123,8 @@ class SerfMonitor:
         refused = report_each(self._store, self._settings(), news) if news else []
         self._remember(nodes)
         reasons = {each.name: str(reason) for each, reason in refused if not isinstance(reason, NotFound)}
-        _log_some(
-            [
-                f"serf: {quote(n)} is refused: {reason}"
-                for n, reason in reasons.items()
-                if self._refused.get(n) != reason
-            ]
-        )
+        new = [(name, reason) for name, reason in reasons.items() if self._refused.get(name) != reason]
+        _log_some([f"serf: {quote(name)} is refused: {reason}" for name, reason in new])
         for each in news:
             self._refused.pop(each.name, None)
         self._refused |= reasons
@@ -149,6 +144,13 @@ class SerfMonitor:
             except SQLAlchemyError as error:
                 log.error("cannot take in what Serf says, trying again: %s", error)  # noqa: TRY400
                 await asyncio.sleep(_FIRST_PAUSE)
+
+    def _reason(self, error: Exception) -> str:
+        if isinstance(error, TimeoutError) and error.errno is None:
+            return f"no answer within {self._serf.timeout} seconds"
+        if isinstance(error, OSError) and error.errno is not None and error.errno > 0:
+            return os.strerror(error.errno)  # asyncio's own text repeats the address
+        return str(error)
 
     def _say_problem(self, problem: str) -> None:
         if problem != self.problem:
