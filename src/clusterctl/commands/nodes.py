@@ -11,6 +11,7 @@ from clusterctl import tables
 from clusterctl.aliases import Verbs
 from clusterctl.client import read
 from clusterctl.commands import jobs
+from clusterctl.completion import complete_node
 from clusterctl.options import (
     AsJson,
     Cursor,
@@ -87,7 +88,11 @@ def get_all(
     ctx: typer.Context,
     names: Annotated[
         list[str] | None,
-        typer.Argument(metavar="NAME", help="Only these: names, `<label>-<serial>`, or management addresses."),
+        typer.Argument(
+            metavar="NAME",
+            help="Only these: names, `<label>-<serial>`, or management addresses.",
+            autocompletion=complete_node,
+        ),
     ] = None,
     *,
     as_json: AsJson = False,
