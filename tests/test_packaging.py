@@ -6,8 +6,11 @@ import subprocess
 from pathlib import Path
 
 import pytest
+import yaml
 from conftest import BIN
 from documents import ROOT
+
+from clusterm.settings import Settings
 
 UNIT = ROOT / "packaging" / "clusterm.service"
 
@@ -35,3 +38,25 @@ def test_systemd_accepts_the_unit(unit: configparser.ConfigParser, tmp_path: Pat
     file.write_text(installed)
     done = subprocess.run(["systemd-analyze", "verify", file], capture_output=True, text=True, check=False)
     assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
+
+
+# Containers
+
+
+def test_what_compose_needs_is_there() -> None:
+    directory = ROOT / "deploy"
+    composition = yaml.safe_load((directory / "compose.yaml").read_text())
+    services = composition["services"]
+    for name, service in services.items():
+        assert (directory / service["build"] / "Dockerfile").is_file(), name
+        assert set(service.get("depends_on", ())) <= set(services), name
+        for volume in service["volumes"]:
+            source = volume.partition(":")[0]
+            assert (directory / source).is_dir() if source.startswith(".") else source in composition["volumes"], name
+
+
+def test_the_configuration_in_compose_is_understood(monkeypatch: pytest.MonkeyPatch) -> None:
+    composition = yaml.safe_load((ROOT / "deploy" / "compose.yaml").read_text())
+    for name, value in composition["services"]["clusterm"]["environment"].items():
+        monkeypatch.setenv(name, value)
+    assert Settings().ansible.priv_key_file == "/keys/id_ed25519"
