@@ -13,14 +13,13 @@ import uvicorn
 from clusterm.app import create_app
 from clusterm.configuration import Configuration
 from clusterm.errors import CannotStart
+from clusterm.journal import log_handler
 from clusterm.settings import Settings, split_address
 from clusterm.store.engine import Store
 from clusterm.store.migrations import migrate
 
 log = logging.getLogger(__name__)
 logging.getLogger("alembic").setLevel(logging.WARNING)
-
-_LOG_FORMAT = "%(asctime)s %(levelname)s %(message)s"
 
 
 def serve(settings: Settings, source: str | None) -> None:
@@ -33,7 +32,7 @@ def serve(settings: Settings, source: str | None) -> None:
     Raises:
         CannotStart: something is in the way.
     """
-    logging.basicConfig(format=_LOG_FORMAT, level=logging.INFO)
+    logging.basicConfig(handlers=[log_handler()], level=logging.INFO)
     state_dir = settings.manager.state_dir
     lock = _take_state_dir(state_dir)
     listening = _listen(settings.manager.addr)
