@@ -6,6 +6,7 @@ Needs root, and from Debian podman, runc and debootstrap. The base image is made
 import json
 import os
 import shutil
+import signal
 import subprocess
 import sys
 import tempfile
@@ -74,6 +75,7 @@ def main() -> int:
     if os.geteuid() != 0:
         print("image-check needs root: debootstrap and podman make file systems here", file=sys.stderr)
         return 1
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit("image-check: stopped"))  # and so cleans up
     with _engine() as root:
         base = _load_base(root)
         _build(base)
