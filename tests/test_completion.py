@@ -19,6 +19,11 @@ from conftest import BIN, OBEDIENT, PATIENCE, Clusterm
 def clusterm(module_clusterm: Clusterm) -> Clusterm:
     """A clusterm with two nodes, and a job on the first."""
     module_clusterm.use_program(OBEDIENT)
+    module_clusterm.config["ansible"]["host_groups"] = {
+        "service-master": "master",
+        "service-worker": "worker",
+        "gpu-worker": "worker",
+    }
     module_clusterm.start()
     module_clusterm.add_nodes("node1-a", "node2-b")
     module_clusterm.run("commission", ["node1-a"])
@@ -40,7 +45,7 @@ def completed(url: str, line: str) -> list[str]:
         ("nodes get ", ["node1-a", "node2-b"]),
         ("nodes commission node1-a ", ["node2-b"]),
         ("n u ", ["node1-a", "node2-b"]),
-        ("nodes commission node2-b --host-group ", ["service-master", "service-worker"]),
+        ("nodes commission node2-b --host-group ", ["service-master", "service-worker", "gpu-worker"]),
         ("nodes update node2-b -g service-w", ["service-worker"]),
         ("timeline --node=node1", ["node1-a"]),
         ("job list --node ", ["node1-a", "node2-b"]),
@@ -76,6 +81,7 @@ def test_no_service_no_word() -> None:
     assert completed("127.0.0.1:1", "clusterctl node get ") == [""]
     assert completed("%", "clusterctl node get ") == [""]
     assert completed("127.0.0.1:1", "clusterctl job get ") == ["active", "last"]
+    assert completed("127.0.0.1:1", "clusterctl node update -g ") == ["service-master", "service-worker"]
     with socket.create_server(("127.0.0.1", 0)) as silent:
         assert completed(f"127.0.0.1:{silent.getsockname()[1]}", "clusterctl job get ") == ["active", "last"]
 

@@ -10,7 +10,7 @@ from clusterctl.client import Client, read
 from clusterctl.errors import ClusterctlError
 from clusterctl.values import parse_url
 from clusterm.schemas import Job, Node, Page
-from clusterm.states import HOST_GROUPS
+from clusterm.states import DEFAULT_HOST_GROUPS
 
 Candidates = list[tuple[str, str]]
 """What may stand there, each with what zsh and fish say about it."""
@@ -46,9 +46,13 @@ def complete_job(ctx: typer.Context, incomplete: str) -> Candidates:
     return _beginning([*candidates, *((str(job.id), f"{job.status}: {job.desc}") for job in jobs)], incomplete)
 
 
-def complete_host_group(incomplete: str) -> Candidates:
-    """Complete a host group."""
-    return _beginning([(group, "") for group in HOST_GROUPS], incomplete)
+def complete_host_group(ctx: typer.Context, incomplete: str) -> Candidates:
+    """Complete a host group, with its role; without a service the groups that there are by default."""
+    try:
+        groups = dict(_service(ctx).config()["ansible"]["host_groups"])
+    except (ClusterctlError, KeyError, TypeError, ValueError):  # an older service has none to name
+        groups = dict(DEFAULT_HOST_GROUPS)
+    return _beginning(((group, str(role)) for group, role in groups.items()), incomplete)
 
 
 def _service(ctx: typer.Context) -> Client:

@@ -5,6 +5,7 @@ from typing import Annotated
 import typer
 
 from clusterctl.completion import complete_host_group, complete_job, complete_node
+from clusterctl.show import Format
 from clusterctl.values import parse_duration
 from clusterm.states import HOST_GROUPS
 
@@ -38,7 +39,7 @@ HostGroup = Annotated[
         "--host-group",
         "-g",
         metavar="GROUP",
-        help=f"The nodes' host group: {' or '.join(HOST_GROUPS)}.",
+        help=f"The nodes' host group: {' or '.join(HOST_GROUPS)}, or as `ansible.host_groups` names them.",
         autocompletion=complete_host_group,
     ),
 ]
@@ -82,6 +83,10 @@ Follow = Annotated[
     typer.Option("--follow", "-f", help="Print the job's log lines as they are written until it ends; exit as --wait."),
 ]
 AsJson = Annotated[bool, typer.Option("--json", "-j", help="Print the service's JSON, as --output json does.")]
+Output = Annotated[
+    Format | None,
+    typer.Option("--output", "-o", help="How to print, as the option of that name before the command; text is table."),
+]
 Cursor = Annotated[
     str | None,
     typer.Option(metavar="CURSOR", help="Go on where an earlier answer stopped: its `next`."),

@@ -32,7 +32,7 @@ def started(session: Session, answer: Json, *, wait: bool, follow: bool) -> Resu
     ended = following.end(session.client, job.id, note)
     if not follow:
         yield Document(ended, tables.job)
-    _conclude(ended)
+    conclude(ended)
 
 
 @app.command("get")
@@ -48,9 +48,9 @@ def get(ctx: typer.Context, job: JobName = None, *, follow: Follow = False, as_j
     if not follow:
         yield Document(client.job(parse_job(job or "last"), logs=True), tables.job)
         return
-    answer = _find(client, job)
+    answer = find(client, job)
     job_id = read(Job, answer).id
-    if session.output is Format.TABLE:
+    if session.output in {Format.TABLE, Format.TEXT}:
         yield Document(answer, tables.job_heading)
         yield _log(client, job_id)
         ended = following.end(client, job_id, note)
@@ -59,7 +59,7 @@ def get(ctx: typer.Context, job: JobName = None, *, follow: Follow = False, as_j
         following.end(client, job_id, note)
         ended = client.job(str(job_id), logs=True)
         yield Document(ended, tables.job)
-    _conclude(ended)
+    conclude(ended)
 
 
 @app.command("list")
@@ -94,41 +94,6 @@ def list_jobs(
         note(f"there are older ones; see them with --cursor {shown.next}")
 
 
-@app.command("logs")
-def logs(
-    ctx: typer.Context,
-    job: JobName = None,
-    *,
-    follow: Follow = False,
-    tail: Annotated[int | None, typer.Option(metavar="N", min=0, help="Begin with the last N lines.")] = None,
-    first: Annotated[
-        int | None, typer.Option("--from", metavar="N", min=1, help="Begin with line N; the first line is 1.")
-    ] = None,
-    timestamps: Annotated[
-        bool,
-        typer.Option("--timestamps", "-t", help="Begin each line with the time at which it was written."),
-    ] = False,
-    as_json: AsJson = False,
-) -> Result:
-    """Print a job's log lines, as ansible wrote them.
-
-    Without a job: those of the job that ended last; with --follow of the one that runs now, if there is one,
-    and the exit code is 1 if it does not end Complete. With --json each line comes with its number, time,
-    node and task; with --follow, too, as one JSON object on each line.
-    """
-    session = session_of(ctx, as_json=as_json)
-    client = session.client
-    text = tables.log_text(timestamps=timestamps)
-    if not follow:
-        job_id = read(Job, client.job(parse_job(job or "last"), logs=False)).id
-        yield Stream(client.log_lines(job_id, first=first, tail=tail), text, live=False)
-        return
-    found = read(Job, _find(client, job))
-    start = max(first or 1, 1 if tail is None else found.lines - tail + 1)
-    yield Stream(following.log_lines(client, found.id, note, first=start), text, live=True)
-    _conclude(following.end(client, found.id, note))
-
-
 @app.command("wait")
 def wait(
     ctx: typer.Context,
@@ -149,10 +114,10 @@ def wait(
     Without a job: the one that runs now, or if there is none the one that ended last.
     """
     session = session_of(ctx, as_json=as_json)
-    job_id = read(Job, _find(session.client, job)).id
+    job_id = read(Job, find(session.client, job)).id
     ended = following.end(session.client, job_id, note, timeout=timeout)
     yield Document(ended, tables.job)
-    _conclude(ended)
+    conclude(ended)
 
 
 @app.command("cancel")
@@ -212,7 +177,7 @@ def retry(
     yield from started(session, answer, wait=wait, follow=follow)
 
 
-def _find(client: Client, job: str | None) -> Json:
+def find(client: Client, job: str | None) -> Json:
     """Return the named job, or the one that somebody who waits has in mind; tell if it has not begun yet."""
     if job:
         found = client.job(parse_job(job), logs=False)
@@ -227,14 +192,19 @@ def _find(client: Client, job: str | None) -> Json:
     return found
 
 
-def _log(client: Client, job: int) -> Stream:
-    return Stream(following.log_lines(client, job, note), tables.log_text(timestamps=False), live=True)
+def conclude(answer: Json) -> None:
+    """Say how a job that was waited for has ended.
 
-
-def _conclude(answer: Json) -> None:
+    Raises:
+        NotComplete: not as it should.
+    """
     job = read(Job, answer)
     if job.status is JobStatus.COMPLETE:
         note(f"job {job.id} ended Complete")
     else:
         reason = f": {job.error}" if job.error else ""
         raise NotComplete(f"job {job.id} ended {job.status}{reason}; see it with: clusterctl job get {job.id}")
+
+
+def _log(client: Client, job: int) -> Stream:
+    return Stream(following.log_lines(client, job, note), tables.log_text(timestamps=False), live=True)

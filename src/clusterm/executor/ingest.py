@@ -45,6 +45,7 @@ class Ingest:
         self._clock = _Clock(step_directory / "times")
         self._reader = Reader(nonce, step.offset)
         self._offset = step.offset
+        self._nodes = set(jobs.node_names(session, step.job_id))
         self._seq = jobs.get(session, step.job_id).lines
         self._first_line = step.first_line
         self._unclaimed = step.unclaimed
@@ -54,6 +55,7 @@ class Ingest:
         self._task_numbers: dict[_TaskKey, int] = logs.task_numbers(session, step.job_id, step.number)
         self._claims: list[tuple[int, int, int | None, str | None]] = []
         self._recap: dict[str, dict[str, int]] | None = None
+        self._passed: list[str] | None = None
 
     @property
     def pending(self) -> bool:
@@ -87,6 +89,8 @@ class Ingest:
             job.failures = _confirmed(job.failures, self._name, self._recap)
             job.recap = _sum(job.recap, self._recap)
         step = jobs.step(session, self._job_id, self._number)
+        if self._recap:
+            step.passed = self._passed
         step.offset, step.unclaimed, step.first_line = self._offset, self._unclaimed, self._first_line
 
     def written(self) -> None:
@@ -142,9 +146,17 @@ class Ingest:
             )
         if data["event"] == "stats":
             self._recap = data["recap"]
+            self._passed = self._passed_nodes(data.get("passed"))
         if self._unclaimed is not None:
             self._claim(self._unclaimed, self._task_numbers.get(key), node)
             self._unclaimed = None
+
+    def _passed_nodes(self, passed: Any) -> list[str] | None:
+        """Return the nodes of the job that passed; none where something else failed, such as localhost."""
+        elsewhere = [counts for name, counts in (self._recap or {}).items() if name not in self._nodes]
+        if not isinstance(passed, list) or any(counts["failed"] or counts["unreachable"] for counts in elsewhere):
+            return None
+        return [node for node in passed if node in self._nodes]
 
     def _begin_task(self, key: _TaskKey) -> None:
         self._last_task += 1

@@ -101,27 +101,36 @@ def _is_watched(started: Path) -> bool:
 
 def _run_steps(store: Store, plan: Plan, directory: Path) -> str | None:
     """Run or go on with the steps that the lifecycle asks for, and return the first failed one's error."""
-    error: str | None = None
-    done: list[tuple[StepName, bool]] = []
-    while name := lifecycle.next_step(plan.action, done):
-        step = _Step(store, plan, directory, len(done) + 1, name)
+
+    def look() -> tuple[tuple[StepName, Sequence[str]] | None, list[str | None]]:
+        with store.read() as session:
+            job = jobs.get(session, plan.job_id)
+            done = [step.error for step in jobs.steps(session, job.id) if step.finished_at is not None]
+            return job_ends.next_step(session, job), done
+
+    while True:
+        following, errors = _insist(look)
+        error = next(filter(None, errors), None)
+        if following is None:
+            return error
+        step = _Step(store, plan, directory, len(errors) + 1, *following)
         try:
-            failure = step.run(cleans_up=error is not None)
+            step.run(cleans_up=len(errors) >= len(lifecycle.STEPS[plan.action]))
         except Interrupted as interrupted:
             return error or str(interrupted)
-        error = error or failure
-        done.append((name, failure is None))
-    return error
 
 
 class _Step:
     """One playbook run."""
 
-    def __init__(self, store: Store, plan: Plan, directory: Path, number: int, name: StepName) -> None:
+    def __init__(
+        self, store: Store, plan: Plan, directory: Path, number: int, name: StepName, nodes: Sequence[str]
+    ) -> None:
         self._store = store
         self._plan = plan
         self._number = number
         self._name = name
+        self._nodes = nodes
         self._directory = directory / f"{number}-{name}"
         self._process: subprocess.Popen[bytes] | None = None
         self._began = self._last_output = time.monotonic()
@@ -129,8 +138,8 @@ class _Step:
         self._stopping = False
         self._boot: str | None = None
 
-    def run(self, *, cleans_up: bool) -> str | None:
-        """Run the step, or go on with it, and return its error, None if it passed.
+    def run(self, *, cleans_up: bool) -> None:
+        """Run the step, or go on with it, until its end is in the store.
 
         Args:
             cleans_up: whether it cleans up after a failed one.
@@ -139,19 +148,18 @@ class _Step:
             Interrupted: it cannot go on.
         """
         row = _insist(lambda: self._begin(cleans_up=cleans_up))
-        if row.finished_at is not None:
-            return row.error
         try:
             self._start()
         except CannotRun as reason:
             unfit = str(reason)
-            return _insist(lambda: self._end(None, unfit, lost=0))
+            _insist(lambda: self._end(None, unfit, lost=0))
+            return
         how = self._follow(row)
         if how == _GONE:
             raise Interrupted(self._interruption())
         status = how.get("status")
         error = how["error"] if status is None else None if status == 0 else self._explain(status)
-        return _insist(lambda: self._end(status, error, lost=how["lost"]))
+        _insist(lambda: self._end(status, error, lost=how["lost"]))
 
     def _begin(self, *, cleans_up: bool) -> tables.JobStep:
         with self._store.write() as session:
@@ -180,8 +188,13 @@ class _Step:
             return
         if self._boot != job_ends.boot_id():  # it may have been, and the power cut took what told of it
             raise Interrupted(self._interruption())
-        command = self._plan.command(self._name)
+        with self._store.read() as session:
+            everybody = len(self._nodes) == len(jobs.node_names(session, self._plan.job_id))
+        limit = None if everybody else self._directory / "limit"
+        command = self._plan.command(self._name, limit)
         self._directory.mkdir(mode=0o700, exist_ok=True)
+        if limit:
+            limit.write_text("".join(f"{node}\n" for node in self._nodes))
         self._start_wrapper(command)
 
     def _start_wrapper(self, command: Sequence[str]) -> None:
@@ -292,13 +305,14 @@ class _Step:
         """Tell whether a wrapper is at work; one of our own may not have come to taking the lock yet."""
         return (self._process is not None and self._process.poll() is None) or _is_watched(self._directory / "started")
 
-    def _end(self, status: int | None, error: str | None, *, lost: int) -> str | None:
+    def _end(self, status: int | None, error: str | None, *, lost: int) -> None:
         with self._store.write() as session:
             row = jobs.step(session, self._plan.job_id, self._number)
             row.finished_at, row.exit_status, row.error = datetime.now(UTC), status, error
+            if error and row.passed and set(self._nodes).issubset(row.passed):
+                row.passed = None  # it failed for a reason that ansible does not count for any of them
             if lost:
                 jobs.get(session, self._plan.job_id).incomplete = True
-        return error
 
     def _explain(self, status: int) -> str:
         """Say why ansible ended as it did, in a line."""

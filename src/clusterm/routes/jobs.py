@@ -122,13 +122,7 @@ def retry_job(
 ) -> Response:
     """Begin a job that does what an ended one did, with the same vars, on its nodes or on those that failed."""
     body = body or schemas.RetryRequest()
-    begun = begin_and_end.retry(
-        service.store,
-        job,
-        sender,
-        failed_only=body.failed_only,
-        max_active=service.configuration.current.manager.max_active_jobs,
-        queue=body.queue,
-    )
+    settings = service.configuration.current
+    begun = begin_and_end.retry(service.store, settings, job, sender, failed_only=body.failed_only, queue=body.queue)
     service.supervisor.wake()
     return answer(begun)

@@ -117,7 +117,6 @@ def _begin(
         job_timeout=body.job_timeout,
         idle_timeout=body.idle_timeout,
     )
-    max_active = service.configuration.current.manager.max_active_jobs
-    job = jobs.begin(service.store, order, sender, max_active=max_active, queue=body.queue)
+    job = jobs.begin(service.store, service.configuration.current, order, sender, queue=body.queue)
     service.supervisor.wake()
     return answer(job)

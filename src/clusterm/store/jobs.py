@@ -1,6 +1,6 @@
 """Jobs, their nodes and their steps."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from datetime import datetime
 
 from sqlalchemy import func, update
@@ -9,7 +9,7 @@ from sqlmodel import Session, col, select
 from clusterm import schemas
 from clusterm.errors import BadRequest, NotFound, quote
 from clusterm.redaction import redact
-from clusterm.states import ENDED, Action, JobStatus
+from clusterm.states import ENDED, Action, JobStatus, Result
 from clusterm.store import tables
 
 
@@ -62,6 +62,12 @@ def queued(session: Session) -> Sequence[tables.Job]:
     ).all()
 
 
+def count_unended(session: Session) -> dict[JobStatus, int]:
+    """Return how many jobs there are of each status that is not an end."""
+    query = select(tables.Job.status, func.count()).where(col(tables.Job.status).not_in(ENDED))
+    return {JobStatus(status): number for status, number in session.exec(query.group_by(tables.Job.status))}
+
+
 def active(session: Session) -> tables.Job | None:
     """Return the running job that started first, if one runs."""
     return next(iter(running(session)), None)
@@ -112,6 +118,18 @@ def node_names(session: Session, job_id: int) -> list[str]:
     return list(session.exec(query.order_by(col(tables.JobNode.position))))
 
 
+def node_results(session: Session, job_id: int) -> dict[str, Result | None]:
+    """Return the nodes, or addresses, of a job, in the order of the request, and how each did by itself."""
+    query = select(tables.JobNode).where(tables.JobNode.job_id == job_id)
+    return {row.node: row.result for row in session.exec(query.order_by(col(tables.JobNode.position)))}
+
+
+def note_results(session: Session, job_id: int, passed: Collection[str]) -> None:
+    """Note which nodes passed by themselves, in a job that ends; the others did not."""
+    for node in session.exec(select(tables.JobNode).where(tables.JobNode.job_id == job_id)):
+        node.result = Result.PASS if node.node in passed else Result.FAIL
+
+
 def steps(session: Session, job_id: int) -> Sequence[tables.JobStep]:
     """Return the steps of a job that have begun, in order."""
     query = select(tables.JobStep).where(tables.JobStep.job_id == job_id)
@@ -159,9 +177,22 @@ def describe(job: tables.Job, names: Sequence[str]) -> str:
     return f"{job.action} {shown}{group}"
 
 
+def log_end(job: tables.Job) -> schemas.LogEnd:
+    """Say how a job and its log stand, to those who have all of its lines that they wanted."""
+    return schemas.LogEnd(
+        job=job.id,
+        status=job.status,
+        lines=job.lines,
+        log_incomplete=job.incomplete,
+        log_bytes=None if job.sha256 is None else job.bytes,
+        log_sha256=job.sha256,
+    )
+
+
 def to_wire(session: Session, job: tables.Job) -> schemas.Job:
     """Turn a job into what goes over the wire, without its log."""
-    names = node_names(session, job.id)
+    results = node_results(session, job.id)
+    names = list(results)
     begun = steps(session, job.id)
     return schemas.Job.model_construct(
         id=job.id,
@@ -182,6 +213,8 @@ def to_wire(session: Session, job: tables.Job) -> schemas.Job:
         cancel_requested_by=job.stop_requested_by,
         lines=job.lines,
         log_incomplete=job.incomplete,
+        log_bytes=None if job.sha256 is None else job.bytes,
+        log_sha256=job.sha256,
         steps=[
             schemas.Step.model_construct(
                 name=step.name,
@@ -194,6 +227,8 @@ def to_wire(session: Session, job: tables.Job) -> schemas.Job:
             )
             for step in begun
         ],
+        partial_success=job.partial_success,
+        results={node: result for node, result in results.items() if result},
         recap={node: schemas.Recap.model_validate(counts) for node, counts in job.recap.items()},
         failures=[schemas.Failure.model_validate(failure) for failure in job.failures],
     )

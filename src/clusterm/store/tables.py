@@ -7,7 +7,7 @@ from typing import Any, ClassVar
 from sqlalchemy import JSON, Column, Enum, ForeignKey, ForeignKeyConstraint, Index, Integer, text
 from sqlmodel import Field, SQLModel
 
-from clusterm.states import Action, EventName, JobStatus, Result, State, Status, StepName, TaskStatus
+from clusterm.states import Action, Cause, EventName, JobStatus, Result, State, Status, StepName, TaskStatus
 
 
 def _names(kind: type[StrEnum]) -> Enum:
@@ -16,6 +16,7 @@ def _names(kind: type[StrEnum]) -> Enum:
 
 
 _ACTION = _names(Action)
+_CAUSE = _names(Cause)
 _EVENT_NAME = _names(EventName)
 _JOB_STATUS = _names(JobStatus)
 _RESULT = _names(Result)
@@ -49,7 +50,11 @@ class Event(SQLModel, table=True):
     """
 
     __tablename__ = "events"
-    __table_args__ = (Index("events_by_node", "node", "id"), {"sqlite_autoincrement": True})
+    __table_args__ = (
+        Index("events_by_node", "node", "id"),
+        Index("events_by_news", "news", "id"),
+        {"sqlite_autoincrement": True},
+    )
 
     id: int = Field(default=None, primary_key=True)
     at: datetime
@@ -58,6 +63,12 @@ class Event(SQLModel, table=True):
     result: Result | None = Field(sa_type=_RESULT)
     job_id: int | None
     detail: str | None
+    cause: Cause | None = Field(default=None, sa_type=_CAUSE)
+    by: str | None = None  # who asked for it
+    changes: dict[str, Any] = Field(default_factory=dict, sa_column=Column(JSON, nullable=False, server_default="{}"))
+    news: bool = Field(default=False, sa_column_kwargs={"server_default": "0"})  # from monitoring
+    times: int = Field(default=1, sa_column_kwargs={"server_default": "1"})  # how often it happened in a row
+    since: datetime | None = None  # the first of these times
 
 
 class Job(SQLModel, table=True):
@@ -96,6 +107,8 @@ class Job(SQLModel, table=True):
     head_end: int | None = None  # where the log became too large, the line that says so; the oldest after it go
     omitted: int = 0  # how many lines were left out there
     incomplete: bool = False  # lines are missing
+    # whether nodes may pass though others of the job fail
+    partial_success: bool = Field(default=False, sa_column_kwargs={"server_default": "0"})
     sha256: str | None = None  # of an ended job's log, as it is served as text
     recap: dict[str, Any] = Field(default_factory=dict, sa_column=Column(JSON, nullable=False))
     failures: list[dict[str, Any]] = Field(default_factory=list, sa_column=Column(JSON, nullable=False))
@@ -114,7 +127,7 @@ class JobNode(SQLModel, table=True):
     position: int = Field(primary_key=True)
     node: str
     held: bool
-    result: Result | None = Field(default=None, sa_type=_RESULT)  # once the job has ended
+    result: Result | None = Field(default=None, sa_type=_RESULT)  # its own, whatever others did; once the job has ended
 
 
 class JobStep(SQLModel, table=True):
@@ -130,6 +143,7 @@ class JobStep(SQLModel, table=True):
     finished_at: datetime | None = None
     exit_status: int | None = None
     error: str | None = None
+    passed: list[str] | None = Field(default=None, sa_column=Column(JSON(none_as_null=True)))  # nodes, if ansible tells
     first_line: int | None = None
     after_stop: bool = False  # it cleans up after a stop, which so does not stop it
     offset: int = 0  # bytes of the output that are in the store

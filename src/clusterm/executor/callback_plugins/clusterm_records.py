@@ -16,8 +16,9 @@ the last record belong to the play, task and node of this one; one that does not
         rescued later is failed here; only the recap tells.
     {"event": "item" | "retry" | "async" | "diff" | "include", "play", "task", "node"}
         Something was printed on the way to a result. An include has a node only if it is for a single one.
-    {"event": "stats", "recap"}
-        The end. The recap has for each node: ok, changed, failed, unreachable, skipped, rescued, ignored.
+    {"event": "stats", "recap", "passed"}
+        The end. The recap has for each node: ok, changed, failed, unreachable, skipped, rescued, ignored. Those that
+        passed came to the end of every play that is for them; null if that cannot be told.
     {"event": "error", "message"}                 a callback of this plugin failed, which none should
 
 It needs ansible-core 2.17 or newer and nothing of clusterm, since ansible may run in another Python. Without
@@ -30,7 +31,7 @@ import json
 import os
 import re
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 from ansible.plugins.callback import CallbackBase  # type: ignore[import-untyped]
@@ -90,15 +91,18 @@ class CallbackModule(CallbackBase):  # type: ignore[misc]
         self._marker = f"\x1e{nonce} "
         self._play: str | None = None
         self._task_names: dict[str, str] = {}
+        self._progress = _Progress()
 
     @_writes
-    def v2_playbook_on_start(self, _playbook: Any) -> dict[str, Any]:
+    def v2_playbook_on_start(self, playbook: Any) -> dict[str, Any]:
+        self._progress.start(playbook)
         return {"event": "playbook"}
 
     @_writes
     def v2_playbook_on_play_start(self, play: Any) -> dict[str, Any]:
         self._play = play.get_name().strip()
         self._task_names = {}
+        self._progress.start_play(play)
         return {"event": "play", "play": self._play}
 
     @_writes
@@ -107,6 +111,7 @@ class CallbackModule(CallbackBase):  # type: ignore[misc]
 
     @_writes
     def v2_playbook_on_no_hosts_remaining(self) -> dict[str, Any]:
+        self._progress.break_off()
         return {"event": "no_hosts", "play": self._play}
 
     @_writes
@@ -136,11 +141,15 @@ class CallbackModule(CallbackBase):  # type: ignore[misc]
 
     @_writes
     def v2_runner_on_failed(self, result: Any, *, ignore_errors: bool = False) -> dict[str, Any]:
+        if not ignore_errors:
+            self._progress.fail(result._task)
         return self._result(result, "ignored" if ignore_errors else "failed", _reason(result._result))
 
     @_writes
     def v2_runner_on_unreachable(self, result: Any) -> dict[str, Any]:
         status = "ignored" if result._task.ignore_unreachable else "unreachable"
+        if status == "unreachable":
+            self._progress.fail(result._task)
         return self._result(result, status, _reason(result._result))
 
     @_writes
@@ -181,7 +190,7 @@ class CallbackModule(CallbackBase):  # type: ignore[misc]
         for node in stats.processed:
             counts = stats.summarize(node)
             recap[node] = {"failed": counts.pop("failures"), **counts}
-        return {"event": "stats", "recap": recap}
+        return {"event": "stats", "recap": recap, "passed": self._progress.passed(recap)}
 
     def _task_start(self, task: Any) -> dict[str, Any]:
         # Kept as it is now: up to 2.18, ansible puts the name's template back after this callback.
@@ -210,6 +219,62 @@ class CallbackModule(CallbackBase):  # type: ignore[misc]
         rest = text.encode(errors="replace")
         while rest:
             rest = rest[os.write(sys.stdout.fileno(), rest) :]
+
+
+class _Progress:
+    """Tells which nodes came to the end of every play that is for them.
+
+    The recap alone does not: a node has no failure, either, if ansible broke off because of another one's.
+    """
+
+    def __init__(self) -> None:
+        self._known = True
+        self._plays: set[str] = set()  # that have not begun
+        self._play: str | None = None
+        self._batch: set[str] = set()  # nodes that the play runs on now; without `serial`, all that it is for
+        self._later: set[str] = set()  # nodes that the play is for, and that its batches have not come to
+        self._left_behind: set[str] = set()
+
+    def start(self, playbook: Any) -> None:
+        with self._guarded():
+            self._plays = {play._uuid for play in playbook.get_plays()}
+
+    def start_play(self, play: Any) -> None:
+        """A play starts, or the next batch of one."""
+        with self._guarded():
+            inventory = play.get_variable_manager()._inventory
+            if play._uuid != self._play:
+                self._play = play._uuid
+                self._plays.discard(play._uuid)
+                self._later = {host.name for host in inventory.get_hosts(play.hosts, ignore_restrictions=True)}
+            self._batch = {host.name for host in inventory.get_hosts(play.hosts)}
+            self._later -= self._batch
+
+    def fail(self, task: Any) -> None:
+        """A task failed on one node, which may be the end for all."""
+        with self._guarded():
+            if task.any_errors_fatal or task.run_once:
+                self.break_off()
+
+    def break_off(self) -> None:
+        self._left_behind |= self._batch
+
+    def passed(self, recap: Mapping[str, Mapping[str, int]]) -> list[str] | None:
+        if not self._known:
+            return None
+        if self._plays:
+            return []
+        left_behind = self._left_behind | self._later
+        failed = {node for node, counts in recap.items() if counts["failed"] or counts["unreachable"]}
+        return [node for node in recap if node not in left_behind | failed]
+
+    @contextlib.contextmanager
+    def _guarded(self) -> Iterator[None]:
+        """Give up on what ansible does not tell in this version, rather than on the record."""
+        try:
+            yield
+        except Exception:  # noqa: BLE001
+            self._known = False
 
 
 def _reason(result: Mapping[str, Any]) -> str:
