@@ -8,12 +8,12 @@ import pytest
 from clusterm.errors import Conflict, NotFound
 from clusterm.monitor.report import News, report, report_each
 from clusterm.schemas import MonitoredNode, MonitorEvent
-from clusterm.settings import RetentionSettings
+from clusterm.settings import Settings
 from clusterm.store import events, nodes, tables
 from clusterm.store.engine import Store
 from clusterm.store.migrations import migrate
 
-KEEP = RetentionSettings(timeline=5000)
+KEEP = Settings.model_validate({"retention": {"timeline": 5000, "node_events": 5000}})
 
 
 @pytest.fixture

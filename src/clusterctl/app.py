@@ -34,8 +34,8 @@ app.add_typer(globals.app)
 app.add_typer(config.app)
 
 
-def _print_version(wanted: bool) -> None:  # noqa: FBT001 -- Typer calls it with the option's value
-    if wanted:
+def _print_version(ctx: typer.Context, wanted: bool) -> None:  # noqa: FBT001 -- Typer calls it with the option's value
+    if wanted and not ctx.resilient_parsing:  # a shell that completes the line wants none
         from importlib.metadata import version  # noqa: PLC0415 -- rarely asked for, and slow to load
 
         typer.echo(f"clusterctl {version('clusterm')}")

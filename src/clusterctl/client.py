@@ -83,14 +83,15 @@ class Client:
     Args:
         url: where it is, as `values.parse_url` makes it.
         note: tells the user why it takes long.
+        timeout: how long it may take to answer.
     """
 
-    def __init__(self, url: str, note: Note) -> None:
+    def __init__(self, url: str, note: Note, timeout: httpx.Timeout | float = _TIMEOUT) -> None:
         self._url = url
         self._note = note
         # Without TLS httpx needs no certificates, and loading them would cost more than the request.
         verify = ssl.create_default_context() if url.startswith("https:") else False
-        self._http = httpx.Client(base_url=url, timeout=_TIMEOUT, trust_env=False, verify=verify)
+        self._http = httpx.Client(base_url=url, timeout=timeout, trust_env=False, verify=verify)
 
     def close(self) -> None:
         """Close the connections."""

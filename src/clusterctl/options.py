@@ -4,23 +4,33 @@ from typing import Annotated
 
 import typer
 
+from clusterctl.completion import complete_host_group, complete_job, complete_node
 from clusterctl.show import Format
 from clusterctl.values import parse_duration
 from clusterm.states import HOST_GROUPS
 
 NodeName = Annotated[
     str,
-    typer.Argument(metavar="NAME", help="The node's name, `<label>-<serial>`, or its management address."),
+    typer.Argument(
+        metavar="NAME",
+        help="The node's name, `<label>-<serial>`, or its management address.",
+        autocompletion=complete_node,
+    ),
 ]
 NodeNames = Annotated[
     list[str],
-    typer.Argument(metavar="NAME", help="The nodes' names, `<label>-<serial>`, or their management addresses."),
+    typer.Argument(
+        metavar="NAME",
+        help="The nodes' names, `<label>-<serial>`, or their management addresses.",
+        autocompletion=complete_node,
+    ),
 ]
 JobName = Annotated[
     str | None,
     typer.Argument(
         metavar="active|last|ID",
         help="The job: `active` is the one that runs now, `last` the one that ended last, a number is an id.",
+        autocompletion=complete_job,
     ),
 ]
 HostGroup = Annotated[
@@ -30,6 +40,7 @@ HostGroup = Annotated[
         "-g",
         metavar="GROUP",
         help=f"The nodes' host group: {' or '.join(HOST_GROUPS)}, or as `ansible.host_groups` names them.",
+        autocompletion=complete_host_group,
     ),
 ]
 ExtraVars = Annotated[
@@ -84,4 +95,7 @@ Since = Annotated[
     str | None,
     typer.Option(metavar="TIME", help="Only what is newer: a time as 2026-11-22T07:31:02Z, or 30m, 2h, 1d ago."),
 ]
-OfNode = Annotated[str | None, typer.Option("--node", metavar="NAME", help="Only what concerns this node.")]
+OfNode = Annotated[
+    str | None,
+    typer.Option("--node", metavar="NAME", help="Only what concerns this node.", autocompletion=complete_node),
+]

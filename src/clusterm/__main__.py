@@ -20,11 +20,13 @@ if TYPE_CHECKING:
 
 cli = typer.Typer(
     name="clusterm",
-    help="The cluster manager service. Talk to it with clusterctl.",
+    help="The cluster manager service. Talk to it with clusterctl.\n\n"
+    "A first look: `clusterm demo`. For real: `clusterm serve`, with your playbooks in /etc/clusterm/playbooks.",
     no_args_is_help=True,
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
     add_completion=False,
+    context_settings={"help_option_names": ["--help", "-h"]},
 )
 
 Config = Annotated[
@@ -75,7 +77,11 @@ def serve_command(
         bool, typer.Option("--echo-job-logs", help="Write the lines of jobs to it, too, each with its job.")
     ] = False,
 ) -> None:
-    """Run the service. SIGHUP reads the configuration again; SIGTERM stops it, and leaves running playbooks alone."""
+    """Run the service. SIGHUP reads the configuration again; SIGTERM stops it, and leaves running playbooks alone.
+
+    Without a configuration it listens on 127.0.0.1:9007, and keeps its state in /var/lib/clusterm if root runs it, else
+    below the home directory.
+    """
     from clusterm.serve import serve  # noqa: PLC0415 -- the other commands do without the whole service
 
     serve(load(config), config, log_format=log_format, log_level=log_level, echo_job_logs=echo_job_logs)
@@ -158,7 +164,10 @@ def demo_command(
     *,
     keep: Annotated[bool, typer.Option("--keep", help="Leave it running at the end, and say how to reach it.")] = False,
 ) -> None:
-    """Show what clusterm does: a real service, real playbooks on three local nodes, one of them failing first."""
+    """Show what clusterm does: a real service, real playbooks on three local nodes, one of them failing first.
+
+    Takes a minute or two, and leaves nothing behind.
+    """
     from clusterm.demo import demo  # noqa: PLC0415
 
     demo(keep=keep)

@@ -14,6 +14,7 @@ from clusterctl.aliases import Verbs
 from clusterctl.client import Json, read
 from clusterctl.commands import jobs
 from clusterctl.commands.timeline import COLUMNS
+from clusterctl.completion import complete_node
 from clusterctl.errors import Usage
 from clusterctl.explanation import explanation
 from clusterctl.options import (
@@ -116,7 +117,11 @@ def get_all(
     ctx: typer.Context,
     names: Annotated[
         list[str] | None,
-        typer.Argument(metavar="NAME", help="Only these: names, `<label>-<serial>`, or management addresses."),
+        typer.Argument(
+            metavar="NAME",
+            help="Only these: names, `<label>-<serial>`, or management addresses.",
+            autocompletion=complete_node,
+        ),
     ] = None,
     *,
     as_json: AsJson = False,
