@@ -83,6 +83,7 @@ class Clusterm:
                 "playbook_location": str(self.playbooks),
                 "extra_variables": json.dumps({"ansible_python_interpreter": sys.executable}),
             },
+            "monitor": {"probe": False},  # nothing listens where most nodes here are said to be
         }
         self.process: subprocess.Popen[bytes] | None = None
         self.http = httpx.Client()

@@ -124,12 +124,14 @@ def test_the_history_of_a_node(service: Clusterm, history: list[dict[str, Any]])
     events = service.get("/info/node/node2-b/events")["items"]
     assert [(event["event"], event["result"], event["job"]) for event in events] == [
         ("discovered", None, None),
+        ("commissioning", None, history[1]["id"]),
         ("commissioned", "fail", history[1]["id"]),
+        ("decommissioning", None, history[2]["id"]),
         ("decommissioned", "pass", history[2]["id"]),
     ]
     assert events == service.get("/info/node/node2-b")["events"]
     assert events == service.get("/info/node/127.0.1.2/events")["items"]
-    assert "exit status 2" in events[1]["detail"]
+    assert "exit status 2" in events[2]["detail"]
     for event in events:
         Event.model_validate(event)
         assert TIME.fullmatch(event["at"])
@@ -137,8 +139,8 @@ def test_the_history_of_a_node(service: Clusterm, history: list[dict[str, Any]])
 
 def test_the_history_of_a_node_is_paged_from_its_end(service: Clusterm, history: list[dict[str, Any]]) -> None:
     whole = service.get("/info/node/node2-b/events")["items"]
-    assert pages(service, "/info/node/node2-b/events", limit=2) == [whole[1:], whole[:1]]
-    assert pages(service, "/info/node/node2-b/events", limit=3) == [whole]
+    assert pages(service, "/info/node/node2-b/events", limit=3) == [whole[2:], whole[:2]]
+    assert pages(service, "/info/node/node2-b/events", limit=5) == [whole]
     assert pages(service, "/info/node/node2-b/events", limit=1) == [[event] for event in reversed(whole)]
 
 
@@ -438,7 +440,7 @@ def test_twenty_followers_each_get_the_whole_log(service: Clusterm, history: lis
     texts = {follower.result() for follower in followers[::2]}
     ndjson = {follower.result() for follower in followers[1::2]}
     assert [text.split("\n")[:-1] for text in texts] == [logs]
-    assert [[json.loads(line)["text"] for line in text.split("\n")[:-1]] for text in ndjson] == [logs]
+    assert [[json.loads(line)["text"] for line in text.split("\n")[:-2]] for text in ndjson] == [logs]
 
 
 # Monitoring
@@ -501,7 +503,7 @@ def test_the_configuration_is_shown(service: Clusterm) -> None:
 
 
 def test_health(service: Clusterm) -> None:
-    assert service.get("/healthz") == service.get("/readyz") == {"status": "ok"}
+    assert service.get("/healthz") == service.get("/readyz") == {"status": "ok", "degraded": []}
 
 
 def test_a_service_that_cannot_run_jobs_is_not_ready(new_clusterm: Clusterm) -> None:
@@ -693,6 +695,7 @@ def test_the_design_s_routes_are_there(service: Clusterm) -> None:
         ("POST", "/monitor/event"),
         ("GET", "/healthz"),
         ("GET", "/readyz"),
+        ("GET", "/metrics"),
     }
 
 

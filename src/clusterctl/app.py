@@ -1,12 +1,11 @@
 """The commands put together, and the options that stand before them."""
 
-from importlib.metadata import version
 from typing import Annotated
 
 import typer
 
 from clusterctl.aliases import Nouns
-from clusterctl.commands import config, globals, jobs, nodes, timeline  # noqa: A004 -- named by its noun
+from clusterctl.commands import config, globals, jobs, logs, nodes, timeline  # noqa: A004 -- named by its noun
 from clusterctl.session import Session
 from clusterctl.show import Format
 from clusterctl.values import parse_url
@@ -26,6 +25,8 @@ app = typer.Typer(
 app.add_typer(nodes.node_app)
 app.add_typer(nodes.nodes_app)
 app.command("discover")(nodes.discover)
+jobs.app.command("logs")(logs.logs)
+jobs.app.command("verify")(logs.verify)
 app.add_typer(jobs.app)
 app.command("timeline")(timeline.timeline)
 app.add_typer(globals.app)
@@ -34,6 +35,8 @@ app.add_typer(config.app)
 
 def _print_version(wanted: bool) -> None:  # noqa: FBT001 -- Typer calls it with the option's value
     if wanted:
+        from importlib.metadata import version  # noqa: PLC0415 -- rarely asked for, and slow to load
+
         typer.echo(f"clusterctl {version('clusterm')}")
         raise typer.Exit
 
@@ -57,8 +60,8 @@ def clusterctl(
         typer.Option(
             "--output",
             "-o",
-            help="How to print results: as tables for people; as the service's JSON; as jsonl, which is one "
-            "JSON value on each line, the items of a list on a line each; or as YAML.",
+            help="How to print results: as table or text, which both are for people; as the service's JSON; as jsonl, "
+            "which is one JSON value on each line, the items of a list on a line each; or as YAML.",
         ),
     ] = Format.TABLE,
     _version: Annotated[

@@ -4,6 +4,7 @@ import json
 import ssl
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any, Final, TypeVar
 from urllib.parse import quote
@@ -46,6 +47,34 @@ def read(model: type[M], data: Json) -> M:
             f"the service's answer is not what this clusterctl knows ({where}: {first['msg']}); "
             "is the service newer? Upgrade clusterctl, or read the answer as it is with --json"
         ) from None
+
+
+@dataclass(frozen=True)
+class Lines:
+    """Which lines of a log: those that meet every condition, as `GET /info/logs/{job}` has them."""
+
+    first: int | None = None
+    last: int | None = None
+    since: datetime | None = None
+    tail: int | None = None
+    node: str | None = None
+    task: str | None = None
+    failed: bool = False
+    grep: str | None = None
+    ignore_case: bool = False
+
+    def after(self, line: int) -> "Lines":
+        """Return what is left of them when those up to a number have arrived."""
+        return replace(self, first=line + 1, since=None, tail=None)
+
+    def parameters(self) -> Json:
+        """Return them as the service knows them."""
+        conditions = {"node": self.node, "task": self.task, "failed": self.failed or None, "grep": self.grep}
+        numbers = {"from": self.first, "to": self.last, "since": _time(self.since), "tail": self.tail}
+        return numbers | conditions | {"ignore_case": self.ignore_case or None}
+
+
+ALL: Final = Lines()
 
 
 class Client:
@@ -160,11 +189,9 @@ class Client:
         """The timeline's last events."""
         return self._get("/info/jobs/timeline", limit=limit, node=node, since=_time(since))
 
-    def log_lines(
-        self, job: int, *, first: int | None = None, tail: int | None = None, follow: bool = False
-    ) -> Iterator[Json]:
-        """The lines of a job's log, as they arrive."""
-        params = _given({"from": first, "tail": tail, "follow": follow})
+    def log_lines(self, job: int, lines: Lines, *, follow: bool = False) -> Iterator[Json]:
+        """The lines of a job's log, as they arrive; for a follower that has all of them then a `LogEnd`."""
+        params = _given({**lines.parameters(), "follow": follow})
         headers = {"accept": "application/x-ndjson"}
         path = f"/info/logs/{job}"
         with self._faults(), self._http.stream("GET", path, params=params, headers=headers) as response:
@@ -173,8 +200,8 @@ class Client:
             self._check(response, "application/x-ndjson", see=_SEE_JOBS)
             rest = b""
             for data in response.iter_bytes():  # httpx's own lines end at more than newlines
-                *lines, rest = (rest + data).split(b"\n")
-                yield from map(self._parse, lines)
+                *records, rest = (rest + data).split(b"\n")
+                yield from map(self._parse, records)
 
     def globals(self) -> Json:
         """The global extra vars."""

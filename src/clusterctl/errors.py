@@ -5,6 +5,7 @@ ClusterctlError             1
 │   └── NotNow
 ├── NotComplete             1   the awaited job did not end Complete
 ├── NotUnderstood           1   the service is newer than this clusterctl
+├── Differs                 1   a log is not what was recorded of it
 ├── Usage                   2
 └── Unreachable             3
     ├── HungUp
@@ -33,6 +34,10 @@ class NotComplete(ClusterctlError):
 
 class NotUnderstood(ClusterctlError):
     """The service's answer has another shape than this version knows."""
+
+
+class Differs(ClusterctlError):
+    """A log is not what was recorded of it when its job ended, or nothing was recorded."""
 
 
 class Usage(ClusterctlError):

@@ -5,10 +5,10 @@ from collections.abc import Iterator
 from datetime import datetime
 from typing import Final
 
-from clusterctl.client import Client, Json, read
+from clusterctl.client import ALL, Client, Json, Lines, read
 from clusterctl.errors import NoAnswer, NotComplete, NotNow, Unreachable
 from clusterctl.outage import Note, Outage
-from clusterm.schemas import Event, Job, LogLine, Page
+from clusterm.schemas import Event, Job, LogEnd, LogLine, Page
 from clusterm.states import ENDED
 
 _PATIENCE: Final = 60.0
@@ -18,30 +18,28 @@ _SHORTEST_PAUSE: Final = 0.1
 _LONGEST_PAUSE: Final = 1.0
 
 
-def log_lines(client: Client, job: int, note: Note, *, first: int = 1) -> Iterator[Json]:
-    """Yield a job's log lines from number `first` on, each once and in order, until the job has ended."""
+def log_lines(client: Client, job: int, note: Note, lines: Lines = ALL) -> Iterator[Json]:
+    """Yield a job's log lines, each once and in order, until there will be no more of them.
+
+    That the service says so is the proof that none is missing: a stream that ends otherwise was cut off.
+    """
     outage = Outage(note, _PATIENCE)
-    ended = False
     while True:
-        resumed_at = first
+        arrived = False
         try:
-            for line in client.log_lines(job, first=first, follow=True):
-                first = read(LogLine, line).seq + 1
+            for record in client.log_lines(job, lines, follow=True):
                 outage.end()
-                yield line
+                if "type" in record:
+                    _check_end(read(LogEnd, record), lines, note)
+                    return
+                lines, arrived = lines.after(read(LogLine, record).seq), True
+                yield record
         except NoAnswer:
-            pass  # a task may be silent for long
+            continue  # a task may be silent for long
         except (Unreachable, NotNow) as error:
             outage.endure(error)
             continue
-        if ended and first == resumed_at:
-            note(f"the log of job {job} ends early: the service has no line {first}")
-            return
-        state = read(Job, _state(client, job, outage))
-        ended = state.status in ENDED
-        if ended and first > state.lines:
-            return
-        if first == resumed_at:
+        if not arrived:
             time.sleep(_LONGEST_PAUSE)
 
 
@@ -82,6 +80,12 @@ def events(client: Client, note: Note, *, limit: int, node: str | None, since: d
         seen = max(seen, *(event.id for event in newest))
         time.sleep(_LONGEST_PAUSE)
         page = _page_back_to(client, seen, node, outage)
+
+
+def _check_end(end: LogEnd, rest: Lines, note: Note) -> None:
+    """Tell the user if lines do not come although they were asked for."""
+    if rest == Lines(first=rest.first) and (first := rest.first or 1) <= end.lines:
+        note(f"the log of job {end.job} ends early: the service has no line {first}")
 
 
 def _state(client: Client, job: int, outage: Outage) -> Json:

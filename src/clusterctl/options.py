@@ -4,6 +4,7 @@ from typing import Annotated
 
 import typer
 
+from clusterctl.show import Format
 from clusterctl.values import parse_duration
 from clusterm.states import HOST_GROUPS
 
@@ -24,7 +25,12 @@ JobName = Annotated[
 ]
 HostGroup = Annotated[
     str | None,
-    typer.Option("--host-group", "-g", metavar="GROUP", help=f"The nodes' host group: {' or '.join(HOST_GROUPS)}."),
+    typer.Option(
+        "--host-group",
+        "-g",
+        metavar="GROUP",
+        help=f"The nodes' host group: {' or '.join(HOST_GROUPS)}, or as `ansible.host_groups` names them.",
+    ),
 ]
 ExtraVars = Annotated[
     list[str] | None,
@@ -66,6 +72,10 @@ Follow = Annotated[
     typer.Option("--follow", "-f", help="Print the job's log lines as they are written until it ends; exit as --wait."),
 ]
 AsJson = Annotated[bool, typer.Option("--json", "-j", help="Print the service's JSON, as --output json does.")]
+Output = Annotated[
+    Format | None,
+    typer.Option("--output", "-o", help="How to print, as the option of that name before the command; text is table."),
+]
 Cursor = Annotated[
     str | None,
     typer.Option(metavar="CURSOR", help="Go on where an earlier answer stopped: its `next`."),

@@ -27,9 +27,10 @@ class Session:
             self.client.close()
 
 
-def session_of(ctx: typer.Context, *, as_json: bool) -> Session:
+def session_of(ctx: typer.Context, *, as_json: bool, output: Format | None = None) -> Session:
     """Return the session that a command runs in."""
     session = ctx.ensure_object(Session)
+    session.output = output or session.output
     if as_json:
         session.output = Format.JSON
     return session

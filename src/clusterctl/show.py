@@ -1,6 +1,7 @@
 """Prints results: as tables for people, as the service's JSON for programs. Nothing else writes to stdout."""
 
 import json
+import re
 import sys
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
@@ -13,6 +14,9 @@ from rich.table import Table
 _PIPE_WIDTH: Final = 100_000
 """Columns of an output that is no terminal: so many that nothing is ever wrapped."""
 
+_CONTROLS: Final = re.compile(r"(\x1b\[[\d;:]*m)|[\x00-\x08\x0b-\x1f\x7f-\x9f]")
+"""Colours, and all else that a terminal may obey instead of showing it; tabs and newlines do no harm."""
+
 View = Iterator[Table | str]
 """What a person sees of an answer: tables, and text that is printed as it stands."""
 
@@ -21,9 +25,13 @@ class Format(StrEnum):
     """How to print results."""
 
     TABLE = "table"
+    TEXT = "text"
     JSON = "json"
     JSONL = "jsonl"
     YAML = "yaml"
+
+
+_FOR_PEOPLE: Final = {Format.TABLE, Format.TEXT}
 
 
 @dataclass(frozen=True)
@@ -81,8 +89,8 @@ def show(part: Document | Stream, output: Format, out: TextIO) -> None:
     """Print a part of a command's result."""
     if isinstance(part, Stream):
         _show_stream(part, output, out)
-    elif output is Format.TABLE:
-        out.writelines(x if isinstance(x, str) else _render(x, out) for x in part.view(part.data))
+    elif output in _FOR_PEOPLE:
+        out.writelines(_readable(x, out) if isinstance(x, str) else _render(x, out) for x in part.view(part.data))
     elif output is Format.JSONL:
         items = part.items(part.data) if part.items else [part.data]
         out.writelines(_json_line(item) for item in items)
@@ -93,8 +101,8 @@ def show(part: Document | Stream, output: Format, out: TextIO) -> None:
 
 def _show_stream(stream: Stream, output: Format, out: TextIO) -> None:
     match output:
-        case Format.TABLE:
-            texts = stream.text(stream.items)
+        case Format.TABLE | Format.TEXT:
+            texts: Iterator[str] = (_readable(text, out) for text in stream.text(stream.items))
         case Format.YAML:
             texts = (_dump([item], output) for item in stream.items)
         case Format.JSON if not stream.live:
@@ -105,6 +113,19 @@ def _show_stream(stream: Stream, output: Format, out: TextIO) -> None:
         out.write(text)
         if stream.live:
             out.flush()
+
+
+def _readable(text: str, out: TextIO) -> str:
+    """Keep what others have written from doing more to a terminal than colour it; what a file gets is left alone."""
+    return _CONTROLS.sub(lambda found: found[1] or _picture(found[0]), text) if out.isatty() else text
+
+
+def _picture(control: str) -> str:
+    """Return the character that shows a control character."""
+    code = ord(control)
+    return (
+        "\N{SYMBOL FOR DELETE}" if code == 0x7F else chr(0x2400 + code) if code < 0x20 else "\N{REPLACEMENT CHARACTER}"
+    )
 
 
 def _render(table: Table, out: TextIO) -> str:

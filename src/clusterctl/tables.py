@@ -76,12 +76,17 @@ def node(data: Json) -> View:
     )
     if shown.events:
         yield "\n"
-        yield _events(shown.events)
+        yield _node_events(shown.events)
 
 
 def events(data: Json) -> View:
-    """One row for each event of the timeline or of a node."""
+    """One row for each event of the timeline."""
     yield from _if_rows(_events(read(Page[Event], data).items))
+
+
+def node_events(data: Json) -> View:
+    """One row for each event of a node, with what it changed and who wanted it."""
+    yield from _if_rows(_node_events(read(Page[Event], data).items))
 
 
 def jobs(data: Json) -> View:
@@ -200,6 +205,17 @@ def job(data: Json) -> View:
         yield from (f"{line}\n" for line in logs)
 
 
+def verified(data: Json) -> View:
+    """That a log is what it was, if it is."""
+    if data["verified"]:
+        yield (
+            f"the log of job {data['job']} is what it was when the job ended: {data['lines']} lines, "
+            f"{data['bytes']} bytes, SHA-256 {data['sha256']}\n"
+        )
+    if data["verified"] and data["log_incomplete"]:
+        yield "some lines were left out of it before the job ended, because it was too large or the disk was full\n"
+
+
 def globals(data: Json) -> View:  # noqa: A001 -- named by its noun
     """One row for each global extra var."""
     yield from settings(read(Globals, data).extra_vars)
@@ -217,11 +233,15 @@ def log_text(*, timestamps: bool) -> Callable[[Iterator[Json]], Iterator[str]]:
     """Make a writer of log lines."""
 
     def write(lines: Iterator[Json]) -> Iterator[str]:
-        at_start = True
+        before: LogLine | None = None
         for line in (read(LogLine, item) for item in lines):
-            stamp = f"{_time(line.at)}  " if timestamps and at_start else ""
-            yield stamp + line.text + ("" if line.partial else "\n")
-            at_start = not line.partial
+            goes_on = before is not None and before.partial and before.seq + 1 == line.seq
+            end = "\n" if before is not None and before.partial and not goes_on else ""  # its next part is not wanted
+            stamp = f"{_time(line.at)}  " if timestamps and not goes_on else ""
+            yield end + stamp + line.text + ("" if line.partial else "\n")
+            before = line
+        if before is not None and before.partial:
+            yield "\n"
 
     return write
 
@@ -240,6 +260,21 @@ def _events(items: Iterable[Event]) -> Table:
             _cell(_time(event.at)),
             Text(_plain(event), _STYLES.get(event.result or "", "")),
             _cell(event.job),
+            _cell(event.detail),
+        )
+    return table
+
+
+def _node_events(items: Iterable[Event]) -> Table:
+    table = _table("TIME", "EVENT", "CHANGE", "JOB", "BY", "REASON")
+    for event in items:
+        changes = (f"{name} {_value(before)} → {_value(after)}" for name, (before, after) in event.changes.items())
+        table.add_row(
+            _cell(_time(event.at)),
+            Text(_plain(event), _STYLES.get(event.result or "", "")),
+            _cell(", ".join(changes)),
+            _cell(event.job),
+            _cell(event.by or event.cause),
             _cell(event.detail),
         )
     return table

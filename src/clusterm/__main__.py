@@ -133,7 +133,8 @@ def healthcheck_command(config: Config = None) -> None:
     url = f"http://[{host}]:{port}/readyz" if ":" in host else f"http://{host}:{port}/readyz"
     try:
         with urllib.request.urlopen(url, timeout=5) as response:  # noqa: S310 -- http, to ourselves
-            typer.echo(json.load(response)["status"])
+            health = json.load(response)
+            typer.echo("; ".join([health["status"], *health.get("degraded", ())]))
     except (OSError, ValueError) as error:
         raise ClustermError(f"the service at {url} is not well: {error}") from None
 

@@ -18,11 +18,14 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from clusterm.configuration import Configuration
 from clusterm.errors import Drained, RequestRefused
 from clusterm.executor.supervisor import Supervisor
+from clusterm.metrics import CountRequests, Metrics
+from clusterm.monitor.monitors import Monitors
 from clusterm.pruner import Pruner
 from clusterm.routes import health, jobs, logs, monitor, nodes, settings, tasks
+from clusterm.routes import metrics as prometheus
 from clusterm.routes.service import PROBLEM_TYPE, Service
 from clusterm.routes.tail import Tail
-from clusterm.schemas import LogLine, Problem
+from clusterm.schemas import LogEnd, LogLine, Problem
 from clusterm.settings import MIB
 from clusterm.store.engine import Store
 
@@ -54,13 +57,17 @@ def create_app(store: Store, configuration: Configuration) -> FastAPI:
     """
     supervisor = Supervisor(store, lambda: configuration.current)
     pruner = Pruner(store, lambda: configuration.current.retention)
+    monitors = Monitors(store, lambda: configuration.current)
     tail = Tail(store)
+    metrics = Metrics(store, configuration.current.manager.state_dir)
 
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
         supervisor.start()
         pruner.start()
+        monitors.start()
         yield
+        monitors.stop()
         pruner.stop()
         supervisor.stop()
 
@@ -72,15 +79,16 @@ def create_app(store: Store, configuration: Configuration) -> FastAPI:
         redoc_url=None,
         lifespan=lifespan,
     )
-    app.state.service = Service(store, configuration, supervisor, tail)
-    for noun in (nodes, jobs, tasks, logs, monitor, settings, health):
-        app.include_router(noun.routes)
+    app.state.service = Service(store, configuration, supervisor, monitors, tail, metrics)
+    for part in (nodes, jobs, tasks, logs, monitor, settings, health, prometheus):
+        app.include_router(part.routes)
     app.add_exception_handler(RequestRefused, _answer_refusal)
     app.add_exception_handler(HTTPException, _answer_http_error)
     app.add_exception_handler(RequestValidationError, _answer_invalid)
     app.add_exception_handler(DBAPIError, _answer_store_error)
     app.add_exception_handler(Exception, _answer_defect)
     app.add_middleware(_SizeLimits)
+    app.add_middleware(CountRequests, metrics=metrics)
     app.openapi = lambda: _openapi(app)  # type: ignore[method-assign]  # FastAPI documents this way
     return app
 
@@ -90,7 +98,7 @@ def _openapi(app: FastAPI) -> dict[str, Any]:
     if app.openapi_schema is None:
         document = FastAPI.openapi(app)
         schemas = document["components"]["schemas"]
-        for model in (Problem, LogLine):
+        for model in (Problem, LogLine, LogEnd):
             schemas[model.__name__] = model.model_json_schema(
                 mode="serialization", ref_template="#/components/schemas/{model}"
             )

@@ -1,7 +1,7 @@
 """Jobs begin and end here, each in one transaction, so that a job, its nodes and their events always agree."""
 
 import time
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
@@ -12,9 +12,9 @@ from sqlmodel import Session
 from clusterm import lifecycle, schemas
 from clusterm.errors import ActiveJob, BadRequest, Conflict, Drained, KeyReused, RequestRefused
 from clusterm.lifecycle import Member
-from clusterm.settings import RetentionSettings
-from clusterm.states import Action, EventName, JobStatus, Result, Status, StepName
-from clusterm.store import events, jobs, kept, keys, nodes, tables
+from clusterm.settings import RetentionSettings, Settings
+from clusterm.states import Action, Cause, EventName, HostGroups, JobStatus, Result, Status, StepName
+from clusterm.store import events, jobs, kept, keys, nodes, selection, tables, totals
 from clusterm.store.engine import Store
 
 _EVENT_OF: Final = {
@@ -23,6 +23,14 @@ _EVENT_OF: Final = {
     Action.UPDATE: EventName.UPDATED,
     Action.DISCOVER: EventName.DISCOVERED,
 }
+_BEGINNING_OF: Final = {
+    Action.COMMISSION: EventName.COMMISSIONING,
+    Action.DECOMMISSION: EventName.DECOMMISSIONING,
+    Action.UPDATE: EventName.UPDATING,
+}
+
+Changes = dict[str, list[Any]]
+"""What an event changed in its node, each member from and to."""
 
 
 @dataclass(frozen=True)
@@ -51,24 +59,15 @@ class Sender:
     """Of the whole request."""
 
 
-def begin(
-    store: Store,
-    order: Order,
-    sender: Sender,
-    *,
-    max_active: int,
-    queue: bool = False,
-    partial_success: bool = False,
-) -> schemas.Job:
+def begin(store: Store, settings: Settings, order: Order, sender: Sender, *, queue: bool = False) -> schemas.Job:
     """Accept a job: check every rule, then write the job and what it changes in its nodes.
 
     Args:
         store: the store.
+        settings: the configuration as it is now.
         order: what to do.
         sender: who asks.
-        max_active: how many jobs may run at once.
         queue: whether the job may wait for its turn.
-        partial_success: whether nodes may pass though others fail.
 
     Returns:
         The job, running or queued; the first one where the request has come before. If it is running, its executor is
@@ -80,18 +79,11 @@ def begin(
     with store.write() as session:
         if known := _known(session, sender):
             return known
-        return _begin(session, order, sender, max_active=max_active, queue=queue, partial_success=partial_success)
+        return _begin(session, settings, order, sender, queue=queue)
 
 
 def retry(
-    store: Store,
-    label: str,
-    sender: Sender,
-    *,
-    failed_only: bool,
-    max_active: int,
-    queue: bool = False,
-    partial_success: bool = False,
+    store: Store, settings: Settings, label: str, sender: Sender, *, failed_only: bool, queue: bool = False
 ) -> schemas.Job:
     """Begin a job that does the same as an ended one, on the same nodes or on those that failed.
 
@@ -119,10 +111,10 @@ def retry(
             idle_timeout=first.idle_timeout,
             retry_of=first.id,
         )
-        return _begin(session, order, sender, max_active=max_active, queue=queue, partial_success=partial_success)
+        return _begin(session, settings, order, sender, queue=queue)
 
 
-def begin_queued(store: Store, retention: RetentionSettings, *, max_active: int) -> None:
+def begin_queued(store: Store, settings: Settings) -> None:
     """Let queued jobs run for which there is room, the oldest first.
 
     One whose nodes are in another job goes on waiting, and so do younger ones that want the same nodes. One that a
@@ -134,19 +126,19 @@ def begin_queued(store: Store, retention: RetentionSettings, *, max_active: int)
     with store.write() as session:
         if kept.get(session, kept.DRAIN):
             return
-        room = max_active - len(jobs.running(session))
+        room = settings.manager.max_active_jobs - len(jobs.running(session))
         taken = jobs.held_nodes(session)
         for job in jobs.queued(session):
             names = jobs.node_names(session, job.id)
             if room > 0 and taken.isdisjoint(names):
                 try:
                     _check_targets(session, job.action, names)
-                    _enter(session, job.action, names, job.host_group)
+                    changes = _enter(session, job.action, names, job.host_group, settings.ansible.host_groups)
                 except RequestRefused as refusal:
                     reason = f"not started when its turn came: {refusal}"
-                    _end(session, retention, job, JobStatus.ERRORED, reason, passed=set())
+                    _end(session, settings.retention, job, JobStatus.ERRORED, reason, passed=set(), changes={})
                     continue
-                _start(session, job)
+                _start(session, job, changes)
                 room -= 1
             taken.update(names)
 
@@ -195,21 +187,24 @@ def finish(store: Store, retention: RetentionSettings, job_id: int, error: str |
         job_id: the job. If it has ended already, nothing changes.
         error: why it failed; None if it did what it should.
     """
+    digest = selection.digest(store, job_id)  # a large log takes a while, in which others may write
     with store.write() as session:
         job = jobs.get(session, job_id)
         if jobs.has_ended(job):
             return
+        job.bytes, job.sha256 = digest
         status = JobStatus.COMPLETE if error is None else job.stop_status or JobStatus.ERRORED
         if job.stop_reason is not None and error is not None:
             error = job.stop_reason
         names = jobs.node_names(session, job_id)
         passed = set(names) if error is None else lifecycle.passed(job.action, names, _done(session, job, names))
         passed.difference_update(failure["node"] for failure in job.failures if error is not None)
+        changes = {}
         if job.action is not Action.DISCOVER:
             for node in nodes.named(session, names):
                 node_passed = node.name in passed and (error is None or job.partial_success)
-                _set_status(node, lifecycle.status_after(job.action, passed=node_passed))
-        _end(session, retention, job, status, error, passed)
+                changes[node.name] = _set_status(node, lifecycle.status_after(job.action, passed=node_passed))
+        _end(session, retention, job, status, error, passed, changes)
 
 
 def next_step(session: Session, job: tables.Job) -> tuple[StepName, Sequence[str]] | None:
@@ -233,17 +228,16 @@ def boot_id() -> str:
     return Path("/proc/sys/kernel/random/boot_id").read_text().strip()
 
 
-def _begin(
-    session: Session, order: Order, sender: Sender, *, max_active: int, queue: bool, partial_success: bool
-) -> schemas.Job:
+def _begin(session: Session, settings: Settings, order: Order, sender: Sender, *, queue: bool) -> schemas.Job:
+    groups = settings.ansible.host_groups
     if kept.get(session, kept.DRAIN):
         raise Drained(
             "no new jobs are taken: the service is drained. Try again later, or end it with: clusterm undrain"
         )
     names = _check_targets(session, order.action, order.targets)
     host_group = "" if order.action in {Action.DECOMMISSION, Action.DISCOVER} else order.host_group
-    lifecycle.check_host_group(order.action, host_group)
-    blocking = _blocking_job(session, names, max_active)
+    lifecycle.check_host_group(order.action, host_group, groups)
+    blocking = _blocking_job(session, names, settings.manager.max_active_jobs)
     if blocking and not queue:
         raise ActiveJob(_reference(session, blocking))
     job = tables.Job(
@@ -256,10 +250,9 @@ def _begin(
         retry_of=order.retry_of,
         job_timeout=order.job_timeout,
         idle_timeout=order.idle_timeout,
-        partial_success=partial_success,
+        partial_success=settings.manager.partial_success,
     )
-    if not blocking:
-        _enter(session, order.action, names, host_group)
+    changes = {} if blocking else _enter(session, order.action, names, host_group, groups)
     session.add(job)
     session.flush()
     session.add_all(
@@ -268,7 +261,7 @@ def _begin(
     )
     session.flush()
     if not blocking:
-        _start(session, job)
+        _start(session, job, changes)
     if sender.key is not None:
         keys.remember(session, sender.key, sender.digest, job.id)
     session.flush()
@@ -307,25 +300,48 @@ def _blocking_job(session: Session, names: Sequence[str], max_active: int) -> ta
     return next((job for job in ahead if not set(names).isdisjoint(jobs.node_names(session, job.id))), None)
 
 
-def _enter(session: Session, action: Action, names: Sequence[str], host_group: str) -> None:
-    """Check the rules and take the nodes into the status that they have while the job runs."""
+def _enter(
+    session: Session, action: Action, names: Sequence[str], host_group: str, groups: HostGroups
+) -> dict[str, Changes]:
+    """Check the rules, take the nodes into the status that they have while the job runs, and return what changed."""
     if action is Action.DISCOVER:
-        return
+        return {}
     every = {node.name: node for node in nodes.every(session)}
     cluster = {node.name: _member(node) for node in every.values()}
-    lifecycle.check(action, names, host_group, cluster)
+    lifecycle.check(action, names, host_group, cluster, groups)
+    changes = {}
     for name in names:
-        _set_status(every[name], lifecycle.PASSAGES[action].running)
-        if host_group:
-            every[name].host_group = host_group
+        node = every[name]
+        changes[name] = _set_status(node, lifecycle.PASSAGES[action].running)
+        if host_group and node.host_group != host_group:
+            changes[name]["host_group"] = [node.host_group, host_group]
+            node.host_group = host_group
+    return changes
 
 
-def _start(session: Session, job: tables.Job) -> None:
+def _start(session: Session, job: tables.Job, changes: Mapping[str, Changes]) -> None:
     job.status = JobStatus.RUNNING
     job.started_at = datetime.now(UTC)
     job.started_clock = time.monotonic()
     job.boot_id = boot_id()
     jobs.hold_nodes(session, job.id)
+    events.append(
+        session,
+        (
+            tables.Event(
+                at=job.started_at,
+                node=name,
+                event=_BEGINNING_OF[job.action],
+                result=None,
+                job_id=job.id,
+                detail=None,
+                cause=Cause.JOB,
+                by=job.requested_by,
+                changes=changed,
+            )
+            for name, changed in changes.items()
+        ),
+    )
 
 
 def _done(session: Session, job: tables.Job, names: Sequence[str]) -> list[tuple[StepName, Sequence[str]]]:
@@ -341,6 +357,7 @@ def _end(
     status: JobStatus,
     error: str | None,
     passed: Collection[str],
+    changes: Mapping[str, Changes],
 ) -> None:
     """End a job and tell what became of each of its nodes.
 
@@ -351,6 +368,7 @@ def _end(
         status: what it ends as.
         error: why, unless it is complete.
         passed: the nodes that passed by themselves.
+        changes: what changed in each node.
     """
     names = jobs.node_names(session, job.id)
     counts_for_itself = error is None or job.partial_success
@@ -378,6 +396,9 @@ def _end(
                 result=Result.PASS if node_passed else Result.FAIL,
                 job_id=job.id,
                 detail=detail,
+                cause=Cause.JOB,
+                by=job.requested_by,
+                changes=changes.get(name, {}),
             )
         )
     events.add(session, happened, timeline=retention.timeline, node_events=retention.node_events)
@@ -388,18 +409,21 @@ def _close(session: Session, job: tables.Job, status: JobStatus, error: str | No
     job.error = error or ""
     job.finished_at = datetime.now(UTC)
     job.end_order = jobs.next_end_order(session)
+    job.sha256 = job.sha256 or selection.NOTHING.sha256  # a job that never ran has no log
     for step in jobs.steps(session, job.id):
         if step.finished_at is None:  # it was interrupted
             step.finished_at, step.error = job.finished_at, error
     jobs.release_nodes(session, job.id)
+    totals.count(session, job)
 
 
 def _member(node: tables.Node) -> Member:
     return Member(name=node.name, status=node.status, state=node.state, host_group=node.host_group)
 
 
-def _set_status(node: tables.Node, status: Status) -> None:
+def _set_status(node: tables.Node, status: Status) -> Changes:
     node.prev_status, node.status = node.status, status
+    return {"status": [node.prev_status, status]}
 
 
 def _reference(session: Session, job: tables.Job) -> str:

@@ -9,7 +9,7 @@ import ipaddress
 import json
 import re
 from datetime import UTC, datetime
-from typing import Annotated, Any, Final, Generic, Self, TypeVar
+from typing import Annotated, Any, Final, Generic, Literal, Self, TypeVar
 
 from pydantic import (
     AfterValidator,
@@ -24,7 +24,7 @@ from pydantic import (
 )
 from pydantic_core import PydanticCustomError
 
-from clusterm.states import Action, EventName, JobStatus, Result, State, Status, StepName, TaskStatus
+from clusterm.states import Action, Cause, EventName, JobStatus, Result, State, Status, StepName, TaskStatus
 
 T = TypeVar("T")
 
@@ -271,11 +271,22 @@ class Event(Answer):
     result: Result | None = Field(description="Null for what cannot fail.")
     job: int | None = Field(description="Id of the job that caused it.", examples=[7])
     detail: str | None = Field(description="The reason of a failure.", examples=["disk /dev/sdb is missing"])
+    cause: Cause | None = Field(default=None, description="What made it happen.")
+    by: str | None = Field(default=None, description="Who asked for it.", examples=["192.168.2.1"])
+    changes: dict[str, list[Any]] = Field(
+        default_factory=dict,
+        description="What it changed in the node, each from and to: `status`, `state`, `address`, `host_group`, "
+        "`name`, and host vars as `vars.NAME`.",
+        examples=[{"status": ["Provisioning", "Allocated"]}],
+    )
+    times: int = Field(default=1, description="How often it happened: one entry stands for a node that comes and goes.")
+    since: Timestamp | None = Field(default=None, description="When the first of these times was; null for only one.")
 
     def __str__(self) -> str:
         """Write it as the timeline does, without the time."""
         what = f"{self.node} {self.event}" if self.node else str(self.event)
-        return f"{what}; result: {self.result}" if self.result else what
+        often = f", {self.times} times since {self.since:%Y-%m-%dT%H:%M:%SZ}" if self.since else ""
+        return f"{what}; result: {self.result}" if self.result else what + often
 
 
 class MonitoringState(Answer):
@@ -424,6 +435,10 @@ class Job(Answer):
     log_incomplete: bool = Field(
         default=False, description="Lines are missing: the log was too large, the disk was full, or its time had come."
     )
+    log_bytes: int | None = Field(default=None, description="Of an ended job, how large its log is as `text/plain`.")
+    log_sha256: str | None = Field(
+        default=None, description="The SHA-256 of that. Null also while the log is being deleted, its time being over."
+    )
     steps: list[Step] = Field(default_factory=list)
     partial_success: bool = Field(default=False, description="Nodes may pass though others of the job fail.")
     results: dict[str, Result] = Field(
@@ -446,6 +461,18 @@ class LogLine(Answer):
     task: str | None = None
     text: str
     partial: bool = Field(default=False, description="The line was cut here for its length; the next one goes on.")
+
+
+class LogEnd(Answer):
+    """The last record of a log that was followed, or of events: no line that was asked for is missing before it."""
+
+    type: Literal["end"] = Field(default="end", description="Tells it from a line, which has no such member.")
+    job: int = Field(description="Id of the job.", examples=[7])
+    status: JobStatus = Field(description="Has the job not ended, then the lines asked for have.")
+    lines: int = Field(description="The number of the log's last line.", examples=[15000])
+    log_incomplete: bool
+    log_bytes: int | None
+    log_sha256: str | None
 
 
 class ResultChange(Answer):
@@ -523,3 +550,4 @@ class Health(Answer):
     """The service is well; if it is not, a problem is answered."""
 
     status: str = Field(default="ok", examples=["ok"])
+    degraded: list[str] = Field(default_factory=list, description="What is wrong, but keeps no job from running.")

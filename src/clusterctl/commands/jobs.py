@@ -34,7 +34,7 @@ def started(session: Session, answer: Json, *, wait: bool, follow: bool) -> Resu
     ended = following.end(session.client, job.id, note)
     if not follow:
         yield Document(ended, tables.job)
-    _conclude(ended)
+    conclude(ended)
 
 
 @app.command("get")
@@ -58,9 +58,9 @@ def get(
     if not follow:
         yield Document(client.job(parse_job(job or "last"), logs=not no_logs), tables.job)
         return
-    answer = _find(client, job)
+    answer = find(client, job)
     job_id = read(Job, answer).id
-    if session.output is Format.TABLE:
+    if session.output in {Format.TABLE, Format.TEXT}:
         yield Document(answer, tables.job_heading)
         yield _log(client, job_id, printed=not no_logs)
         ended = following.end(client, job_id, note)
@@ -69,7 +69,7 @@ def get(
         following.end(client, job_id, note)
         ended = client.job(str(job_id), logs=not no_logs)
         yield Document(ended, tables.job)
-    _conclude(ended)
+    conclude(ended)
 
 
 @app.command("tasks")
@@ -93,7 +93,7 @@ def tasks(
     one that runs now, or if there is none the one that ended last.
     """
     client = session_of(ctx, as_json=as_json).client
-    found = client.tasks(read(Job, _find(client, job)).id, node=node, status=status, task=task)
+    found = client.tasks(read(Job, find(client, job)).id, node=node, status=status, task=task)
     if slowest is not None:
         shown = zip(read(Page[Task], found).items, found["items"], strict=True)
         found = {**found, "items": [item for _, item in sorted(shown, key=_seconds, reverse=True)[:slowest]]}
@@ -155,41 +155,6 @@ def list_jobs(
         note(f"there are older ones; see them with --cursor {shown.next}")
 
 
-@app.command("logs")
-def logs(
-    ctx: typer.Context,
-    job: JobName = None,
-    *,
-    follow: Follow = False,
-    tail: Annotated[int | None, typer.Option(metavar="N", min=0, help="Begin with the last N lines.")] = None,
-    first: Annotated[
-        int | None, typer.Option("--from", metavar="N", min=1, help="Begin with line N; the first line is 1.")
-    ] = None,
-    timestamps: Annotated[
-        bool,
-        typer.Option("--timestamps", "-t", help="Begin each line with the time at which it was written."),
-    ] = False,
-    as_json: AsJson = False,
-) -> Result:
-    """Print a job's log lines, as ansible wrote them.
-
-    Without a job: those of the job that ended last; with --follow of the one that runs now, if there is one,
-    and the exit code is 1 if it does not end Complete. With --json each line comes with its number, time,
-    node and task; with --follow, too, as one JSON object on each line.
-    """
-    session = session_of(ctx, as_json=as_json)
-    client = session.client
-    text = tables.log_text(timestamps=timestamps)
-    if not follow:
-        job_id = read(Job, client.job(parse_job(job or "last"), logs=False)).id
-        yield Stream(client.log_lines(job_id, first=first, tail=tail), text, live=False)
-        return
-    found = read(Job, _find(client, job))
-    start = max(first or 1, 1 if tail is None else found.lines - tail + 1)
-    yield Stream(following.log_lines(client, found.id, note, first=start), text, live=True)
-    _conclude(following.end(client, found.id, note))
-
-
 @app.command("wait")
 def wait(
     ctx: typer.Context,
@@ -210,10 +175,10 @@ def wait(
     Without a job: the one that runs now, or if there is none the one that ended last.
     """
     session = session_of(ctx, as_json=as_json)
-    job_id = read(Job, _find(session.client, job)).id
+    job_id = read(Job, find(session.client, job)).id
     ended = following.end(session.client, job_id, note, timeout=timeout)
     yield Document(ended, tables.job)
-    _conclude(ended)
+    conclude(ended)
 
 
 @app.command("cancel")
@@ -273,7 +238,7 @@ def retry(
     yield from started(session, answer, wait=wait, follow=follow)
 
 
-def _find(client: Client, job: str | None) -> Json:
+def find(client: Client, job: str | None) -> Json:
     """Return the named job, or the one that somebody who waits has in mind; tell if it has not begun yet."""
     if job:
         found = client.job(parse_job(job), logs=False)
@@ -288,6 +253,20 @@ def _find(client: Client, job: str | None) -> Json:
     return found
 
 
+def conclude(answer: Json) -> None:
+    """Say how a job that was waited for has ended.
+
+    Raises:
+        NotComplete: not as it should.
+    """
+    job = read(Job, answer)
+    if job.status is JobStatus.COMPLETE:
+        note(f"job {job.id} ended Complete")
+    else:
+        reason = f": {job.error}" if job.error else ""
+        raise NotComplete(f"job {job.id} ended {job.status}{reason}; see it with: clusterctl job get {job.id}")
+
+
 def _log(client: Client, job: int, *, printed: bool = True) -> Stream:
     """Follow a log with the job's progress below it, or the progress alone."""
     lines = shown_below(following.log_lines(client, job, note), client, job, tables.job_progress)
@@ -300,12 +279,3 @@ def _seconds(shown: tuple[Task, Json]) -> float:
     """Tell how long a task has lasted, or lasts until now."""
     task, _ = shown
     return ((task.finished_at or datetime.now(UTC)) - task.started_at).total_seconds() if task.started_at else 0
-
-
-def _conclude(answer: Json) -> None:
-    job = read(Job, answer)
-    if job.status is JobStatus.COMPLETE:
-        note(f"job {job.id} ended Complete")
-    else:
-        reason = f": {job.error}" if job.error else ""
-        raise NotComplete(f"job {job.id} ended {job.status}{reason}; see it with: clusterctl job get {job.id}")

@@ -72,9 +72,9 @@ def events(
     cursor: Cursor = None,
     as_json: AsJson = False,
 ) -> Result:
-    """Show what happened to a node, newest last."""
+    """Show what happened to a node, newest last: what changed, from what to what, and who or what did it."""
     page = session_of(ctx, as_json=as_json).client.node_events(name, limit=limit, cursor=cursor)
-    yield Document(page, tables.events, items=page_items)
+    yield Document(page, tables.node_events, items=page_items)
     shown = read(Page[Event], page)
     if not shown.items:
         note(f"nothing has happened to {name}")
@@ -122,8 +122,7 @@ def commission(
     """Make nodes part of the cluster.
 
     Runs the configure playbook on them, and the cleanup playbook if that fails. They must be Unallocated or
-    Decommissioned, and need a --host-group; the first must be a service-master, for a service-worker needs
-    one.
+    Decommissioned, and need a --host-group; the first must be a master, for a worker needs one.
     """
     session = session_of(ctx, as_json=as_json)
     job = session.client.start(
@@ -155,7 +154,7 @@ def decommission(
     """Take nodes out of the cluster.
 
     Runs the cleanup playbook on them. They must be Allocated, or Unallocated to clean up after a commission
-    that failed. The last service-master can only go when no service-worker is left.
+    that failed. The last master can only go when no worker is left.
     """
     session = session_of(ctx, as_json=as_json)
     job = session.client.start(

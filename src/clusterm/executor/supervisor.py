@@ -102,7 +102,7 @@ class Supervisor:
 
     def _look_after_jobs(self) -> None:
         settings = self._settings()
-        job_ends.begin_queued(self._store, settings.retention, max_active=settings.manager.max_active_jobs)
+        job_ends.begin_queued(self._store, settings)
         with self._store.read() as session:
             running = [job.id for job in jobs.running(session)]
         for job_id in self._executors.keys() - running:

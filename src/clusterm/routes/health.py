@@ -27,7 +27,7 @@ def get_health() -> Response:
     summary="Can the service do its work?",
 )
 def get_readiness(service: ServiceDep) -> Response:
-    """Answer 200 if jobs can run and be kept."""
+    """Answer 200 if jobs can run and be kept, and say what else is wrong, as a Serf agent that cannot be reached."""
     settings = service.configuration.current
     found = []
     try:
@@ -41,4 +41,4 @@ def get_readiness(service: ServiceDep) -> Response:
         found.append(f"{settings.ansible.executable} was not found")
     if found:
         raise NotReady("; ".join(found))
-    return answer(Health())
+    return answer(Health(degraded=service.monitors.problems()))

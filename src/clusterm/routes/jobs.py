@@ -122,15 +122,7 @@ def retry_job(
 ) -> Response:
     """Begin a job that does what an ended one did, with the same vars, on its nodes or on those that failed."""
     body = body or schemas.RetryRequest()
-    manager = service.configuration.current.manager
-    begun = begin_and_end.retry(
-        service.store,
-        job,
-        sender,
-        failed_only=body.failed_only,
-        max_active=manager.max_active_jobs,
-        queue=body.queue,
-        partial_success=manager.partial_success,
-    )
+    settings = service.configuration.current
+    begun = begin_and_end.retry(service.store, settings, job, sender, failed_only=body.failed_only, queue=body.queue)
     service.supervisor.wake()
     return answer(begun)

@@ -117,14 +117,6 @@ def _begin(
         job_timeout=body.job_timeout,
         idle_timeout=body.idle_timeout,
     )
-    manager = service.configuration.current.manager
-    job = jobs.begin(
-        service.store,
-        order,
-        sender,
-        max_active=manager.max_active_jobs,
-        queue=body.queue,
-        partial_success=manager.partial_success,
-    )
+    job = jobs.begin(service.store, service.configuration.current, order, sender, queue=body.queue)
     service.supervisor.wake()
     return answer(job)

@@ -14,6 +14,8 @@ from clusterm.configuration import Configuration
 from clusterm.errors import BadRequest, quote
 from clusterm.executor.supervisor import Supervisor
 from clusterm.jobs import Sender
+from clusterm.metrics import Metrics
+from clusterm.monitor.monitors import Monitors
 from clusterm.routes.tail import Tail
 from clusterm.schemas import Problem
 from clusterm.store.engine import Store
@@ -26,7 +28,9 @@ class Service:
     store: Store
     configuration: Configuration
     supervisor: Supervisor
+    monitors: Monitors
     tail: Tail
+    metrics: Metrics
 
 
 def _service(request: Request) -> Service:

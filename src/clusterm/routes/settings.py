@@ -6,7 +6,14 @@ from pydantic import BaseModel
 from clusterm import jobs, schemas
 from clusterm.redaction import redact, restore
 from clusterm.routes.service import ServiceDep, answer, answer_value, problems, router
-from clusterm.settings import AnsibleSettings, ManagerSettings, RetentionSettings, StoreSettings
+from clusterm.settings import (
+    AnsibleSettings,
+    ManagerSettings,
+    MonitorSettings,
+    RetentionSettings,
+    SerfSettings,
+    StoreSettings,
+)
 from clusterm.store import kept
 
 routes = router("settings")
@@ -36,6 +43,8 @@ class Config(BaseModel):
     manager: ManagerSettings
     store: StoreSettings
     ansible: AnsibleSettings
+    serf: SerfSettings
+    monitor: MonitorSettings
     retention: RetentionSettings
 
 

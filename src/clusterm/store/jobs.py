@@ -63,6 +63,12 @@ def queued(session: Session) -> Sequence[tables.Job]:
     ).all()
 
 
+def count_unended(session: Session) -> dict[JobStatus, int]:
+    """Return how many jobs there are of each status that is not an end."""
+    query = select(tables.Job.status, func.count()).where(col(tables.Job.status).not_in(ENDED))
+    return {JobStatus(status): number for status, number in session.exec(query.group_by(tables.Job.status))}
+
+
 def active(session: Session) -> tables.Job | None:
     """Return the running job that started first, if one runs."""
     return next(iter(running(session)), None)
@@ -172,6 +178,18 @@ def describe(job: tables.Job, names: Sequence[str]) -> str:
     return f"{job.action} {shown}{group}"
 
 
+def log_end(job: tables.Job) -> schemas.LogEnd:
+    """Say how a job and its log stand, to those who have all of its lines that they wanted."""
+    return schemas.LogEnd(
+        job=job.id,
+        status=job.status,
+        lines=job.lines,
+        log_incomplete=job.incomplete,
+        log_bytes=None if job.sha256 is None else job.bytes,
+        log_sha256=job.sha256,
+    )
+
+
 def to_wire(session: Session, job: tables.Job) -> schemas.Job:
     """Turn a job into what goes over the wire, without its log."""
     results = node_results(session, job.id)
@@ -196,6 +214,8 @@ def to_wire(session: Session, job: tables.Job) -> schemas.Job:
         cancel_requested_by=job.stop_requested_by,
         lines=job.lines,
         log_incomplete=job.incomplete,
+        log_bytes=None if job.sha256 is None else job.bytes,
+        log_sha256=job.sha256,
         steps=[
             schemas.Step.model_construct(
                 name=step.name,

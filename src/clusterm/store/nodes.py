@@ -1,16 +1,26 @@
 """Nodes."""
 
 from collections.abc import Iterable, Sequence
-from typing import Final
+from typing import Any, Final, NamedTuple
 
+import sqlalchemy
 from sqlmodel import Session, col, select
 
 from clusterm import schemas
 from clusterm.errors import NotFound, quote
-from clusterm.states import State
+from clusterm.states import State, Status
 from clusterm.store import tables
 
 _MANY: Final = 1000
+
+
+class Whereabouts(NamedTuple):
+    """Where a node is, and how ansible gets there."""
+
+    name: str
+    address: str
+    state: State
+    inventory_vars: dict[str, Any]
 
 
 def every(session: Session) -> Sequence[tables.Node]:
@@ -43,6 +53,20 @@ def named(session: Session, names: Iterable[str | None]) -> list[tables.Node]:
 def at_addresses(session: Session, addresses: Iterable[str]) -> list[tables.Node]:
     """Return the nodes with these management addresses, by name."""
     return _where(session, "address", set(addresses))
+
+
+def count(session: Session) -> dict[tuple[Status, State], int]:
+    """Return how many nodes there are of each status and state."""
+    query = select(tables.Node.status, tables.Node.state, sqlalchemy.func.count())
+    rows = session.exec(query.group_by(tables.Node.status, tables.Node.state)).all()
+    return {(Status(status), State(state)): number for status, state, number in rows}
+
+
+def whereabouts(session: Session) -> list[Whereabouts]:
+    """Return where all nodes are."""
+    node = tables.Node
+    columns = (col(node.name), col(node.address), col(node.state), col(node.inventory_vars))
+    return [Whereabouts(*row) for row in session.connection().execute(sqlalchemy.select(*columns))]
 
 
 def to_wire(node: tables.Node, events: list[schemas.Event]) -> schemas.Node:

@@ -84,7 +84,7 @@ def _delete(store: Store, job_id: int) -> bool:
         job = session.get(tables.Job, job_id)
         if job is None:
             return False
-        job.incomplete = True
+        job.incomplete, job.sha256 = True, None
     deleted = True
     while deleted:
         with store.write() as session:
