@@ -1,6 +1,6 @@
 """Measure the speed of clusterm, beside that of the same work done without it.
 
-It takes about two minutes, and wants a machine that has nothing else to do.
+It takes about six minutes, and wants a machine that has nothing else to do.
 """
 
 import argparse
@@ -21,6 +21,7 @@ from measurements import (
     measure_history,
     measure_large_job,
     measure_long_log,
+    measure_records,
 )
 from monitoring import measure_probe, measure_storm
 from rich.console import Console
@@ -30,6 +31,7 @@ from service import Broken
 _MEASUREMENTS: Final = (
     measure_large_job,
     measure_ansible,
+    measure_records,
     measure_followers,
     measure_long_log,
     measure_history,

@@ -1,9 +1,11 @@
 """What is measured. Each function starts what it needs, and yields what it finds."""
 
 import json
+import resource
 import statistics
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -16,7 +18,7 @@ import history
 import long_log
 from service import LONGEST_HISTORY, NODES, Broken, Clusterm, clean_environment, clusterm
 
-from clusterm.executor.plan import find_executable, inventory
+from clusterm.executor.plan import PLUGINS, find_executable, inventory
 from clusterm.schemas import Job, Node, format_time
 from clusterm.settings import MIB, AnsibleSettings
 
@@ -102,6 +104,32 @@ def measure_ansible() -> Findings:
     )
 
 
+def measure_records() -> Findings:
+    """Measure a playbook of many results with the callback plugin and without, each in ten runs of 1,000."""
+    runs = 10
+    with tempfile.TemporaryDirectory(prefix="clusterm-bench-") as name:
+        root = Path(name)
+        hosts: dict[str, Any] = {node: {} for node in NODES}
+        (root / "inventory.json").write_text(json.dumps({"all": {"hosts": hosts}}))
+        command = [_ansible(), "--inventory", str(root / "inventory.json"), str(_HERE / "playbooks" / "results.yml")]
+        bare, recorded = _medians(
+            runs,
+            lambda: _run(command, root),
+            lambda: _run(command, root, {"ANSIBLE_CALLBACK_PLUGINS": str(PLUGINS), "CLUSTERM_NONCE": "nonce"}),
+            clock=_processor_time,
+        )
+        output = (root / "output").read_text()
+        if output.count('"event":"result"') < 1000:
+            raise Broken("the callback plugin did not write its records")
+    yield Finding(
+        f"{runs * 1000:,} results, processor time of 1,000 with the records",
+        _seconds(recorded),
+        f"without: {_seconds(bare)}",
+        "adds < 5 %",
+        recorded < 1.05 * bare,
+    )
+
+
 def measure_followers() -> Findings:
     """Measure how long a line takes from where it is printed to those who follow the log."""
     lines = 250
@@ -177,14 +205,16 @@ def measure_history() -> Findings:
     )
 
 
-def _medians(times: int, *actions: Callable[[], object]) -> Sequence[float]:
+def _medians(
+    times: int, *actions: Callable[[], object], clock: Callable[[], float] = time.perf_counter
+) -> Sequence[float]:
     """Do the actions in turn, once to warm up and then so many times, and return the median seconds of each."""
     taken: list[list[float]] = [[] for _ in actions]
     for _ in range(1 + times):
         for seconds, action in zip(taken, actions, strict=True):
-            began = time.perf_counter()
+            began = clock()
             action()
-            seconds.append(time.perf_counter() - began)
+            seconds.append(clock() - began)
     return [statistics.median(seconds[1:]) for seconds in taken]
 
 
@@ -209,11 +239,21 @@ def _ansible_alone(service: Clusterm, job: Any) -> list[str]:
     inventory_file, extra_vars_file = service.root / "inventory.json", service.root / "extra_vars.json"
     inventory_file.write_text(json.dumps(inventory(Job.model_validate(job), nodes, ansible)))
     extra_vars_file.write_text(ansible.extra_variables)
-    executable = find_executable(ansible.executable)
-    if executable is None:
-        raise Broken(f"{ansible.executable} was not found")
     playbook = str(ansible.playbook_location / ansible.configure_playbook)
-    return [executable, "--inventory", str(inventory_file), "--extra-vars", f"@{extra_vars_file}", playbook]
+    return [_ansible(), "--inventory", str(inventory_file), "--extra-vars", f"@{extra_vars_file}", playbook]
+
+
+def _ansible() -> str:
+    name = AnsibleSettings().executable
+    if (executable := find_executable(name)) is None:
+        raise Broken(f"{name} was not found")
+    return executable
+
+
+def _processor_time() -> float:
+    """Return the seconds that all processes which have ended took of the processors; what else runs hardly matters."""
+    used = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return used.ru_utime + used.ru_stime
 
 
 def _memory_of_executor(service: Clusterm) -> Iterator[int]:

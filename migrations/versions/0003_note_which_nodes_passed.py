@@ -19,3 +19,7 @@ def upgrade() -> None:
 
     with op.batch_alter_table("jobs", schema=None) as batch_op:
         batch_op.add_column(sa.Column("partial_success", sa.Boolean(), nullable=False, server_default="0"))
+
+    op.create_index(
+        "task_results_busy", "task_results", ["job_id"], unique=False, sqlite_where=sa.text("status IS NULL")
+    )

@@ -159,6 +159,23 @@ class Client:
         """A job, by id or as `active` or `last`."""
         return self._get(f"/info/job/{_segment(job)}", logs=logs, see=_SEE_JOBS)
 
+    def tasks(self, job: int, *, node: str | None, status: str | None, task: str | None) -> Json:
+        """All tasks of a job with their results, in the shape of a page."""
+        items: list[Json] = []
+        cursor = None
+        while True:
+            page = self._get(
+                f"/info/job/{job}/tasks", node=node, status=status, task=task, limit=1000, cursor=cursor, see=_SEE_JOBS
+            )
+            items += page.get("items", [])
+            cursor = page.get("next")
+            if cursor is None:
+                return {"items": items, "next": None}
+
+    def compare(self, before: str, after: str) -> Json:
+        """What is different in a job from an earlier one, each an id, `active` or `last`."""
+        return self._get(f"/info/job/{_segment(before)}/diff/{_segment(after)}", see=_SEE_JOBS)
+
     def jobs(
         self,
         *,

@@ -19,8 +19,10 @@ from clusterm.schemas import Job, Node
 from clusterm.settings import AnsibleSettings, RetentionSettings, Settings
 from clusterm.states import DISCOVER_GROUP, Action, StepName
 
+PLUGINS: Final = Path(__file__).parent / "callback_plugins"
+"""Where the callback plugin is that writes the records."""
+
 _PLAN: Final = "plan.json"
-_PLUGINS: Final = Path(__file__).parent / "callback_plugins"
 _ANSIBLE_DEFAULT_PLUGINS: Final = "~/.ansible/plugins/callback:/usr/share/ansible/plugins/callback"
 
 
@@ -187,7 +189,7 @@ def _environment(location: Path, nonce: str) -> dict[str, str]:
     config = location / "ansible.cfg"
     if "ANSIBLE_CONFIG" not in os.environ and config.is_file():
         environment["ANSIBLE_CONFIG"] = str(config)  # found also where the directory is writable by others
-    environment["ANSIBLE_CALLBACK_PLUGINS"] = f"{_callback_path(environment)}:{_PLUGINS}"
+    environment["ANSIBLE_CALLBACK_PLUGINS"] = f"{_callback_path(environment)}:{PLUGINS}"
     return environment
 
 

@@ -10,6 +10,7 @@ from clusterm import schemas
 from clusterm.errors import BadRequest, NotFound, quote
 from clusterm.redaction import redact
 from clusterm.states import ENDED, Action, JobStatus, Result
+from clusterm.store import results as task_results
 from clusterm.store import tables
 
 
@@ -230,5 +231,6 @@ def to_wire(session: Session, job: tables.Job) -> schemas.Job:
         partial_success=job.partial_success,
         results={node: result for node, result in results.items() if result},
         recap={node: schemas.Recap.model_validate(counts) for node, counts in job.recap.items()},
+        current=task_results.current(session, begun[-1]) if begun and begun[-1].finished_at is None else None,
         failures=[schemas.Failure.model_validate(failure) for failure in job.failures],
     )

@@ -172,6 +172,7 @@ class TaskResult(SQLModel, table=True):
     __tablename__ = "task_results"
     __table_args__: ClassVar[Any] = (
         ForeignKeyConstraint(["job_id"], ["jobs.id"], ondelete="CASCADE"),
+        Index("task_results_busy", "job_id", sqlite_where=text("status IS NULL")),
         {"sqlite_with_rowid": False},
     )
 
@@ -179,7 +180,9 @@ class TaskResult(SQLModel, table=True):
     number: int = Field(sa_column=Column(Integer, primary_key=True, autoincrement=False))
     task: int  # number of the JobTask
     node: str
-    status: TaskStatus | None = Field(default=None, sa_type=_TASK_STATUS)  # null while the node is busy with it
+    status: TaskStatus | None = Field(
+        default=None, sa_type=_TASK_STATUS
+    )  # null while the node is busy with it, or was cut off
     retries: int = 0
     message: str | None = None
     first_line: int | None = None
