@@ -3,6 +3,7 @@
 from fastapi import Response
 
 from clusterm import jobs, schemas
+from clusterm.errors import NotFound
 from clusterm.jobs import Order, Sender
 from clusterm.routes.service import (
     Cursor,
@@ -52,12 +53,19 @@ def get_node(service: ServiceDep, name: NodeName) -> Response:
     summary="Show what happened to a node",
 )
 def list_node_events(service: ServiceDep, name: NodeName, limit: Limit = 100, cursor: Cursor = None) -> Response:
-    """Return a node's events, newest last. The first page holds the latest ones; `next` leads to older ones."""
+    """Return a node's events, newest last. The first page holds the latest ones; `next` leads to older ones.
+
+    Those of a node that was removed are kept, too.
+    """
     bound = service.configuration.current.retention.node_events
     before = parse_cursor(cursor)
     with service.store.read() as session:
-        node = nodes.get(session, name)
-        found = events.of_node(session, node.name, bound, limit=limit + 1, before=before)
+        try:
+            name = nodes.get(session, name).name
+        except NotFound:
+            if not events.of_node(session, name, bound, limit=1):
+                raise
+        found = events.of_node(session, name, bound, limit=limit + 1, before=before)
     items = found[-limit:]
     return answer(schemas.Page(items=items, next=str(items[0].id) if len(found) > limit else None))
 
