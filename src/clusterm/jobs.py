@@ -5,11 +5,11 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 from sqlmodel import Session
 
-from clusterm import lifecycle, schemas
+from clusterm import lifecycle, node_changes, schemas
 from clusterm.errors import ActiveJob, BadRequest, Conflict, Drained, KeyReused, RequestRefused
 from clusterm.lifecycle import Member
 from clusterm.settings import RetentionSettings
@@ -195,7 +195,15 @@ def request_stop(
         return jobs.to_wire(session, job)
 
 
-def finish(store: Store, retention: RetentionSettings, job_id: int, error: str | None) -> None:
+def finish(
+    store: Store,
+    retention: RetentionSettings,
+    job_id: int,
+    error: str | None,
+    *,
+    discovered: Mapping[str, schemas.MonitoredNode | str] | None = None,
+    groups: HostGroups = DEFAULT_HOST_GROUPS,
+) -> None:
     """End a running job: write its status, the status of each of its nodes, and their events.
 
     Args:
@@ -203,18 +211,24 @@ def finish(store: Store, retention: RetentionSettings, job_id: int, error: str |
         retention: how many events to keep.
         job_id: the job. If it has ended already, nothing changes.
         error: why it failed; None if it did what it should.
+        discovered: by address, the nodes that are to be registered, or why one is not.
+        groups: the site's host groups.
     """
     with store.write() as session:
         job = jobs.get(session, job_id)
         if jobs.has_ended(job):
             return
         status = JobStatus.COMPLETE if error is None else job.stop_status or JobStatus.ERRORED
+        registered = _register(session, discovered or {}, groups)
+        failed = [f"{address}: {one.detail}" for address, one in registered.items() if not one.passed]
+        if error is None and failed:
+            status, error = JobStatus.ERRORED, failed[0] + (f" (and {len(failed) - 1} more)" if failed[1:] else "")
         changes = {}
         if job.action is not Action.DISCOVER:
             for node in nodes.named(session, jobs.node_names(session, job_id)):
                 changes[node.name] = _set_status(node, lifecycle.status_after(job.action, passed=error is None))
         error = error if job.stop_reason is None or error is None else job.stop_reason
-        _end(session, retention, job, status, error, changes)
+        _end(session, retention, job, status, error, changes, registered)
 
 
 def drain(store: Store, *, drained: bool) -> schemas.Drain:
@@ -352,6 +366,7 @@ def _end(
     status: JobStatus,
     error: str | None,
     changes: Mapping[str, Changes],
+    registered: Mapping[str, "_Registered"] | None = None,
 ) -> None:
     """End a job and tell what became of each of its nodes."""
     _close(session, job, status, error)
@@ -361,23 +376,54 @@ def _end(
     happened = []
     for name in jobs.node_names(session, job.id):
         node: str | None = name
+        changed, node_passed = changes.get(name, {}), passed
         detail = None if passed else reasons.get(name, error)
-        if job.action is Action.DISCOVER:  # there is no node yet, but an address
-            node, detail = None, f"{name}: {detail}" if detail else name
+        if registered and name in registered:
+            node, node_passed, detail, changed = registered[name]
+        elif job.action is Action.DISCOVER:
+            node = None
+        if node is None:  # there is none, but an address
+            detail = f"{name}: {detail}" if detail else name
         happened.append(
             tables.Event(
                 at=datetime.now(UTC),
                 node=node,
                 event=_EVENT_OF[job.action],
-                result=Result.PASS if passed else Result.FAIL,
+                result=Result.PASS if node_passed else Result.FAIL,
                 job_id=job.id,
                 detail=detail,
                 cause=Cause.JOB,
                 by=job.requested_by,
-                changes=changes.get(name, {}),
+                changes=changed,
             )
         )
     events.add(session, happened, timeline=retention.timeline, node_events=retention.node_events)
+
+
+class _Registered(NamedTuple):
+    """What became of an address that was to be registered as a node."""
+
+    node: str | None
+    passed: bool
+    detail: str
+    changes: Changes
+
+
+def _register(
+    session: Session, discovered: Mapping[str, schemas.MonitoredNode | str], groups: HostGroups
+) -> dict[str, _Registered]:
+    registered = {}
+    for address, node in discovered.items():
+        if isinstance(node, str):  # the playbook has passed there all the same
+            registered[address] = _Registered(None, passed=True, detail=f"not registered: {node}", changes={})
+            continue
+        try:
+            changes = node_changes.register(session, node, groups)
+            registered[address] = _Registered(node.name, passed=True, detail=f"at {address}", changes=changes)
+        except RequestRefused as refusal:
+            detail = f"not registered as {node.name}: {refusal}"
+            registered[address] = _Registered(None, passed=False, detail=detail, changes={})
+    return registered
 
 
 def _close(session: Session, job: tables.Job, status: JobStatus, error: str | None) -> None:

@@ -147,6 +147,33 @@ def import_nodes(
     return ImportAnswer(dry_run=request.dry_run, nodes=outcomes)
 
 
+def register(session: Session, monitored: schemas.MonitoredNode, groups: HostGroups) -> Changes:
+    """Make a machine known that a discover job has prepared, and return what that changes.
+
+    Raises:
+        RequestRefused: another one has its name or address.
+    """
+    others = [node for node in nodes.at_addresses(session, [monitored.addr]) if node.name != monitored.name]
+    _check_address(monitored.addr, [node.name for node in others if node.state is State.DISCOVERED])
+    node = session.get(tables.Node, monitored.name)
+    if node is None:
+        _check_free_name(monitored.name, (), groups)
+        node = _new_node(monitored, lifecycle.first_group(groups))
+        session.add(node)
+        session.flush()
+        return _beginning(node)
+    changes: Changes = {}
+    if node.address != monitored.addr:
+        if node.state is State.DISCOVERED:
+            raise Conflict(f"node {node.name} exists already, at {node.address}: two machines call themselves so")
+        changes["address"] = [node.address, monitored.addr]
+        node.address = monitored.addr
+    if node.state is not State.DISCOVERED:
+        changes["state"] = [node.state, State.DISCOVERED]
+        node.prev_state, node.state = node.state, State.DISCOVERED
+    return changes
+
+
 def _parse(label: str, serial: str, addr: str) -> schemas.MonitoredNode:
     try:
         return schemas.MonitoredNode(label=label, serial=serial, addr=addr)
@@ -197,10 +224,13 @@ def _check_group(node: tables.Node, host_group: str, groups: HostGroups) -> None
 def _check_free(node: tables.Node, names: Container[str], addresses: Mapping[str, str], groups: HostGroups) -> None:
     """Check that neither name nor address of a new node would mean two things."""
     _check_free_name(node.name, names, groups)
-    if other := addresses.get(node.address):
+    _check_address(node.address, [addresses[node.address]] if node.address in addresses else [])
+
+
+def _check_address(address: str, nodes_there: Iterable[str]) -> None:
+    if listed := " ".join(f"{name}:{address}" for name in nodes_there):
         raise Conflict(
-            "one or more nodes already exist with the specified management addresses. "
-            f"Existing nodes: [{other}:{node.address}]"
+            f"one or more nodes already exist with the specified management addresses. Existing nodes: [{listed}]"
         )
 
 

@@ -231,8 +231,9 @@ def discover(
 ) -> Result:
     """Prepare machines that are no nodes yet.
 
-    Runs the configure playbook on the addresses, in the inventory group cluster-node, so that it can install
-    what makes them known as nodes, such as Serf. To add a node by hand there is `clusterctl node add`.
+    Runs the configure playbook on the addresses, in the inventory group cluster-node. When the job is done, those that
+    passed are nodes, called by their host name and serial, unless monitoring is to announce them. To add a node by hand
+    there is `clusterctl node add`.
     """
     session = session_of(ctx, as_json=as_json)
     if not addrs and not file:

@@ -20,9 +20,10 @@ from sqlalchemy.exc import OperationalError
 from clusterm import jobs as job_ends
 from clusterm import lifecycle
 from clusterm.executor import wrapper
+from clusterm.executor.facts import identify
 from clusterm.executor.ingest import Ingest
 from clusterm.executor.plan import CannotRun, Plan, clean_environment
-from clusterm.schemas import Failure, format_time
+from clusterm.schemas import Failure, MonitoredNode, format_time
 from clusterm.states import JobStatus, StepName
 from clusterm.store import jobs, logs, tables
 from clusterm.store.engine import Store
@@ -60,7 +61,12 @@ def run(directory: Path) -> None:
             ended = jobs.has_ended(jobs.get(session, plan.job_id))
         if not ended:
             error = _run_steps(store, plan, directory)
-            _insist(lambda: job_ends.finish(store, plan.retention, plan.job_id, error))
+            found = _discovered(store, plan, directory, error)
+            _insist(
+                lambda: job_ends.finish(
+                    store, plan.retention, plan.job_id, error, discovered=found, groups=plan.host_groups
+                )
+            )
         shutil.rmtree(directory, ignore_errors=True)  # the supervisor may be at it, too
     finally:
         store.close()
@@ -112,6 +118,26 @@ def _run_steps(store: Store, plan: Plan, directory: Path) -> str | None:
         error = error or failure
         done.append((name, failure is None))
     return error
+
+
+def _discovered(store: Store, plan: Plan, directory: Path, error: str | None) -> dict[str, MonitoredNode | str]:
+    """Find out who the machines are that a discover job has prepared."""
+    if not plan.registers:
+        return {}
+
+    def is_stopped() -> bool:
+        with store.read() as session:
+            return jobs.get(session, plan.job_id).stop_reason is not None
+
+    with store.read() as session:
+        job = jobs.get(session, plan.job_id)
+        addresses = jobs.node_names(session, plan.job_id)
+        if job.stop_reason is not None:
+            return {}
+        if error is not None:
+            passed = {name for name, counts in job.recap.items() if not counts["failed"] + counts["unreachable"]}
+            addresses = [address for address in addresses if address in passed]
+    return identify(plan, directory, addresses, is_stopped)
 
 
 class _Step:

@@ -110,7 +110,10 @@ def update(service: ServiceDep, sender: SenderDep, body: schemas.NodesRequest) -
     summary="Discover nodes",
 )
 def discover(service: ServiceDep, sender: SenderDep, body: schemas.DiscoverRequest) -> Response:
-    """Run the configure playbook on addresses that are no node's, in the inventory group `cluster-node`."""
+    """Run the configure playbook on addresses that are no node's, in the inventory group `cluster-node`.
+
+    Those that pass become nodes, called by their host name and serial, unless `ansible.register_discovered` is off.
+    """
     return _begin(service, sender, Action.DISCOVER, body.addrs, body)
 
 
