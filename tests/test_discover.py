@@ -91,7 +91,8 @@ def test_what_cannot_be_registered_is_that_address_s_failure(store: Store) -> No
     )
     assert [(e.node, e.result) for e in told] == [("same-1", "pass"), (None, "fail"), (None, "pass"), (None, "fail")]
     assert told[1].detail == (
-        "b.example: not registered as same-1: node same-1 exists already, at a.example: two machines call themselves so"
+        "b.example: not registered as same-1: node same-1 exists already, at a.example: two machines call themselves "
+        "so. Add this one by another name: clusterctl node add LABEL --addr b.example"
     )
     assert told[2].detail == "c.example: not registered: no route"
     assert (job.status, job.error) == ("Errored", f"{told[1].detail} (and 1 more)")

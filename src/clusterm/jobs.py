@@ -12,6 +12,7 @@ from sqlmodel import Session
 from clusterm import lifecycle, node_changes, schemas
 from clusterm.errors import ActiveJob, BadRequest, Conflict, Drained, KeyReused, RequestRefused
 from clusterm.lifecycle import Member
+from clusterm.node_changes import Changes
 from clusterm.settings import RetentionSettings
 from clusterm.states import DEFAULT_HOST_GROUPS, Action, Cause, EventName, HostGroups, JobStatus, Result, Status
 from clusterm.store import events, jobs, kept, keys, nodes, tables
@@ -28,9 +29,6 @@ _BEGINNING_OF: Final = {
     Action.DECOMMISSION: EventName.DECOMMISSIONING,
     Action.UPDATE: EventName.UPDATING,
 }
-
-Changes = dict[str, list[Any]]
-"""What an event changed in its node, each member from and to."""
 
 
 @dataclass(frozen=True)

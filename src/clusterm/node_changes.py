@@ -28,6 +28,7 @@ _AT_REST: Final = frozenset({Status.UNALLOCATED, Status.DECOMMISSIONED})
 """Statuses of nodes that are no part of the cluster."""
 
 Changes = dict[str, list[Any]]
+"""What an event changed in its node, each member from and to."""
 
 
 def change(
@@ -165,7 +166,10 @@ def register(session: Session, monitored: schemas.MonitoredNode, groups: HostGro
     changes: Changes = {}
     if node.address != monitored.addr:
         if node.state is State.DISCOVERED:
-            raise Conflict(f"node {node.name} exists already, at {node.address}: two machines call themselves so")
+            raise Conflict(
+                f"node {node.name} exists already, at {node.address}: two machines call themselves so. "
+                f"Add this one by another name: clusterctl node add LABEL --addr {monitored.addr}"
+            )
         changes["address"] = [node.address, monitored.addr]
         node.address = monitored.addr
     if node.state is not State.DISCOVERED:

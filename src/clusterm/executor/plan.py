@@ -135,7 +135,8 @@ def prepare(
     shutil.rmtree(unfinished, ignore_errors=True)
     try:
         unfinished.mkdir(mode=0o700, parents=True)
-        (unfinished / FACTS).mkdir()
+        if registers:
+            (unfinished / FACTS).mkdir()
         _write(unfinished / "inventory.json", json.dumps(inventory(job, nodes, ansible), indent=2))
         _write(unfinished / "extra_vars.json", json.dumps(extra_vars))
         _write(unfinished / _PLAN, plan.model_dump_json())
