@@ -894,6 +894,8 @@ def test_it_loads_nothing_of_the_service() -> None:
     modules = set(run.stdout.split())
     assert modules.isdisjoint({"sqlmodel", "sqlalchemy", "fastapi", "starlette", "pydantic_settings", "yaml"})
     assert {name for name in modules if name.startswith("clusterm.")} == {
+        "clusterm.addresses",
+        "clusterm.node_requests",
         "clusterm.schemas",
         "clusterm.states",
     }

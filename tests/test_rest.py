@@ -762,6 +762,12 @@ WELL_FORMED: dict[int, dict[str, Any]] = {
 }
 """Bodies of which each request takes its own members and ignores the others."""
 
+OTHERWISE: dict[str, dict[str, Any]] = {
+    "/node/{name}/rename": {"name": "node2-b"},
+    "/import/nodes": {"nodes": [{"label": "new", "addr": "127.0.6.7"}]},
+}
+"""Well-formed bodies of the requests that contiv's members are not enough for."""
+
 
 def provoke(service: Clusterm, method: str, path: str, status: int) -> httpx.Response:
     """Send what should be answered with an error."""
@@ -779,7 +785,7 @@ def provoke(service: Clusterm, method: str, path: str, status: int) -> httpx.Res
             415: {"content": "nodes", "headers": {"Content-Type": "text/plain"}},
             422: {"json": {"no_such_member": 1}},
         }
-        options = bodies.get(status, {"json": WELL_FORMED.get(status)})
+        options = bodies.get(status, {"json": OTHERWISE.get(path, WELL_FORMED.get(status))})
     return service.http.request(method, path.format(**names), **options)
 
 
@@ -809,7 +815,7 @@ def test_a_store_that_cannot_be_used_is_503_everywhere(new_clusterm: Clusterm) -
     wrong = []
     for method, path, about in described:
         if "503" in about["responses"]:
-            body = {**WELL_FORMED[409], "config": {"ansible": {"user": "ann"}}}
+            body = OTHERWISE.get(path, {**WELL_FORMED[409], "config": {"ansible": {"user": "ann"}}})
             options: dict[str, Any] = {"json": body} if method == "post" else {}
             response = clusterm.http.request(method, path.format(name="node1-a", job="1"), **options)
             if not is_problem(response, 503):

@@ -5,7 +5,16 @@ from typing import Annotated
 import typer
 
 from clusterctl.aliases import Nouns
-from clusterctl.commands import config, globals, jobs, logs, nodes, support, timeline  # noqa: A004 -- named by its noun
+from clusterctl.commands import (
+    config,
+    globals,  # noqa: A004 -- named by its noun
+    jobs,
+    logs,
+    node_changes,
+    nodes,
+    support,
+    timeline,
+)
 from clusterctl.session import Session
 from clusterctl.show import Format
 from clusterctl.values import parse_url
@@ -22,6 +31,10 @@ app = typer.Typer(
     "g (global), j (job), d (discover), c (config), and below them g, s, c, d, u (get, set, commission, "
     "decommission, update).",
 )
+nodes.node_app.command("set")(node_changes.set_node)
+nodes.node_app.command("rename")(node_changes.rename)
+nodes.node_app.command("remove")(node_changes.remove)
+nodes.node_app.command("import")(node_changes.import_nodes)
 app.add_typer(nodes.node_app)
 app.add_typer(nodes.nodes_app)
 app.command("discover")(nodes.discover)

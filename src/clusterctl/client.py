@@ -29,6 +29,7 @@ _PATIENCE: Final = 10.0
 
 _SEE_NODES: Final = "; see which there are with: clusterctl nodes get"
 _MAY_BE_DONE: Final = "; it may have been done all the same, see: clusterctl job list"
+_MAY_BE_CHANGED: Final = "; it may have been done all the same, see: clusterctl nodes get"
 _SEE_JOBS: Final = "; see which there are with: clusterctl job list"
 
 
@@ -155,6 +156,23 @@ class Client:
         node = {"label": label, "serial": serial, "addr": addr}
         return self._post("/monitor/event", {"monitor_event": {"name": "discovered", "nodes": [node]}})
 
+    def set_node(self, name: str, *, host_group: str, host_vars: dict[str, Any]) -> Json:
+        """Set a node's host group and host vars; the answer is the node."""
+        body = {"host_group": host_group, "vars": host_vars}
+        return self._post(f"/node/{_segment(name)}/set", body, see=_SEE_NODES)
+
+    def rename_node(self, name: str, new: str) -> Json:
+        """Call a node something else; the answer is the node."""
+        return self._post(f"/node/{_segment(name)}/rename", {"name": new}, see=_SEE_NODES, repeatable=False)
+
+    def remove_node(self, name: str, *, force: bool) -> Json:
+        """Forget a node; the answer is what it was."""
+        return self._post(f"/node/{_segment(name)}/remove", {"force": force}, see=_SEE_NODES, repeatable=False)
+
+    def import_nodes(self, nodes: list[Json], groups: dict[str, str], *, dry_run: bool) -> Json:
+        """Make nodes known; the answer says what became of each."""
+        return self._post("/import/nodes", {"nodes": nodes, "map": groups, "dry_run": dry_run}, repeatable=False)
+
     def job(self, job: str, *, logs: bool) -> Json:
         """A job, by id or as `active` or `last`."""
         return self._get(f"/info/job/{_segment(job)}", logs=logs, see=_SEE_JOBS)
@@ -261,16 +279,26 @@ class Client:
         """Send a request about a job with a key, by which the service knows it when it comes again."""
         return self._post(path, body, see=see, headers={"Idempotency-Key": str(uuid4())})
 
-    def _post(self, path: str, body: Json, *, see: str = "", headers: dict[str, str] | None = None) -> Json:
-        """Send a request that does no more when it comes twice, and again if its connection breaks."""
+    def _post(
+        self,
+        path: str,
+        body: Json,
+        *,
+        see: str = "",
+        headers: dict[str, str] | None = None,
+        repeatable: bool = True,
+    ) -> Json:
+        """Send a request; one that does and answers the same when it comes twice again if its connection breaks."""
         outage = Outage(self._note, _PATIENCE)
         broken: HungUp | None = None
         while True:
             try:
-                with self._faults(_MAY_BE_DONE):
+                with self._faults(_MAY_BE_DONE if repeatable else _MAY_BE_CHANGED):
                     response = self._http.post(path, json=body, headers=headers)
                 break
             except HungUp as error:
+                if not repeatable:
+                    raise
                 broken = error
             except Unreachable:
                 if broken is None:

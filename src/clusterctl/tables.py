@@ -10,6 +10,7 @@ from rich.text import Text
 
 from clusterctl.client import Json, read
 from clusterctl.show import View
+from clusterm.node_requests import ImportAnswer
 from clusterm.schemas import (
     Event,
     Failure,
@@ -87,6 +88,22 @@ def events(data: Json) -> View:
 def node_events(data: Json) -> View:
     """One row for each event of a node, with what it changed and who wanted it."""
     yield from _if_rows(_node_events(read(Page[Event], data).items))
+
+
+def imported(data: Json) -> View:
+    """One row for each host of an inventory."""
+    answer = read(ImportAnswer, data)
+    done = "would be imported" if answer.dry_run else "imported"
+    table = _table("NODE", "ADDRESS", "HOST GROUP", "RESULT", "REASON")
+    for outcome in answer.nodes:
+        table.add_row(
+            _cell(outcome.node),
+            _cell(outcome.address),
+            _cell(outcome.host_group),
+            _cell(done if outcome.imported else "skipped"),
+            _cell(outcome.reason),
+        )
+    yield from _if_rows(table)
 
 
 def jobs(data: Json) -> View:

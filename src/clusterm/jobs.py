@@ -6,16 +6,27 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 from sqlmodel import Session
 
-from clusterm import lifecycle, schemas
+from clusterm import lifecycle, node_changes, schemas
 from clusterm.errors import ActiveJob, BadRequest, Conflict, Drained, KeyReused, RequestRefused
 from clusterm.journal import JobLog
 from clusterm.lifecycle import Member
+from clusterm.node_changes import Changes
 from clusterm.settings import RetentionSettings, Settings
-from clusterm.states import Action, Cause, EventName, HostGroups, JobStatus, Result, Status, StepName
+from clusterm.states import (
+    DEFAULT_HOST_GROUPS,
+    Action,
+    Cause,
+    EventName,
+    HostGroups,
+    JobStatus,
+    Result,
+    Status,
+    StepName,
+)
 from clusterm.store import events, jobs, kept, keys, nodes, selection, tables, totals
 from clusterm.store.engine import Store
 
@@ -32,9 +43,6 @@ _BEGINNING_OF: Final = {
     Action.DECOMMISSION: EventName.DECOMMISSIONING,
     Action.UPDATE: EventName.UPDATING,
 }
-
-Changes = dict[str, list[Any]]
-"""What an event changed in its node, each member from and to."""
 
 _DRAINED: Final = "no new jobs are taken: the service is drained. Try again later, or end it with: clusterm undrain"
 
@@ -200,7 +208,15 @@ def request_stop(
     return stopped
 
 
-def finish(store: Store, retention: RetentionSettings, job_id: int, error: str | None) -> None:
+def finish(
+    store: Store,
+    retention: RetentionSettings,
+    job_id: int,
+    error: str | None,
+    *,
+    discovered: Mapping[str, schemas.MonitoredNode | str] | None = None,
+    groups: HostGroups = DEFAULT_HOST_GROUPS,
+) -> None:
     """End a running job: write its status, the status of each of its nodes, and their events.
 
     Args:
@@ -208,6 +224,8 @@ def finish(store: Store, retention: RetentionSettings, job_id: int, error: str |
         retention: how many events to keep.
         job_id: the job. If it has ended already, nothing changes.
         error: why it failed; None if it did what it should.
+        discovered: by address, the nodes that are to be registered, or why one is not.
+        groups: the site's host groups.
     """
     digest = selection.digest(store, job_id)  # a large log takes a while, in which others may write
     with store.write() as session:
@@ -221,12 +239,19 @@ def finish(store: Store, retention: RetentionSettings, job_id: int, error: str |
         names = jobs.node_names(session, job_id)
         passed = set(names) if error is None else lifecycle.passed(job.action, names, _done(session, job, names))
         passed.difference_update(failure["node"] for failure in job.failures if error is not None)
+        registered = _register(session, discovered or {}, groups)
+        refused = {name: one.detail for name, one in registered.items() if not one.passed}
+        passed.difference_update(refused)
+        if error is None and refused:
+            name, detail = next(iter(refused.items()))
+            more = f" (and {len(refused) - 1} more)" if len(refused) > 1 else ""
+            status, error = JobStatus.ERRORED, f"{name}: {detail}{more}"
         changes = {}
         if job.action is not Action.DISCOVER:
             for node in nodes.named(session, names):
                 node_passed = node.name in passed and (error is None or job.partial_success)
                 changes[node.name] = _set_status(node, lifecycle.status_after(job.action, passed=node_passed))
-        _end(session, retention, job, status, error, passed, changes)
+        _end(session, retention, job, status, error, passed, changes, registered)
         ended = jobs.to_wire(session, job)
     _log_end(ended)
 
@@ -395,6 +420,7 @@ def _end(
     error: str | None,
     passed: Collection[str],
     changes: Mapping[str, Changes],
+    registered: Mapping[str, "_Registered"] | None = None,
 ) -> None:
     """End a job and tell what became of each of its nodes.
 
@@ -406,6 +432,7 @@ def _end(
         error: why, unless it is complete.
         passed: the nodes that passed by themselves.
         changes: what changed in each node.
+        registered: by address, what became of the machines that a discover job has prepared.
     """
     names = jobs.node_names(session, job.id)
     counts_for_itself = error is None or job.partial_success
@@ -419,12 +446,15 @@ def _end(
     happened = []
     for name in names:
         node: str | None = name
-        node_passed = name in passed and counts_for_itself
-        detail = None
+        changed, node_passed, detail = changes.get(name, {}), name in passed and counts_for_itself, None
         if not node_passed:
             detail = f"passed itself, but the job did not: {error}" if name in passed else reasons.get(name, error)
-        if job.action is Action.DISCOVER:  # there is no node yet, but an address
-            node, detail = None, f"{name}: {detail}" if detail else name
+        if registered and name in registered:
+            node, node_passed, detail, changed = registered[name]
+        elif job.action is Action.DISCOVER:
+            node = None
+        if node is None:  # there is none, but an address
+            detail = f"{name}: {detail}" if detail else name
         happened.append(
             tables.Event(
                 at=datetime.now(UTC),
@@ -435,10 +465,36 @@ def _end(
                 detail=detail,
                 cause=Cause.JOB,
                 by=job.requested_by,
-                changes=changes.get(name, {}),
+                changes=changed,
             )
         )
     events.add(session, happened, timeline=retention.timeline, node_events=retention.node_events)
+
+
+class _Registered(NamedTuple):
+    """What became of an address that was to be registered as a node."""
+
+    node: str | None
+    passed: bool
+    detail: str
+    changes: Changes
+
+
+def _register(
+    session: Session, discovered: Mapping[str, schemas.MonitoredNode | str], groups: HostGroups
+) -> dict[str, _Registered]:
+    registered = {}
+    for address, node in discovered.items():
+        if isinstance(node, str):  # the playbook has passed there all the same
+            registered[address] = _Registered(None, passed=True, detail=f"not registered: {node}", changes={})
+            continue
+        try:
+            changes = node_changes.register(session, node, groups)
+            registered[address] = _Registered(node.name, passed=True, detail=f"at {address}", changes=changes)
+        except RequestRefused as refusal:
+            detail = f"not registered as {node.name}: {refusal}"
+            registered[address] = _Registered(None, passed=False, detail=detail, changes={})
+    return registered
 
 
 def _close(session: Session, job: tables.Job, status: JobStatus, error: str | None) -> None:

@@ -24,6 +24,7 @@ from pydantic import (
 )
 from pydantic_core import PydanticCustomError
 
+from clusterm.addresses import expand
 from clusterm.states import Action, Cause, EventName, JobStatus, Result, State, Status, StepName, TaskStatus
 
 T = TypeVar("T")
@@ -114,6 +115,16 @@ def _unique(values: list[str]) -> list[str]:
     return list(dict.fromkeys(values))
 
 
+def _expand(value: Any) -> Any:
+    """Put the addresses in the place of ranges."""
+    if not isinstance(value, list) or not all(isinstance(item, str) for item in value):
+        return [] if value is None else value
+    try:
+        return expand(value)
+    except ValueError as error:
+        raise PydanticCustomError("addresses", "{message}", {"message": str(error)}) from None
+
+
 def _none_to_empty_list(value: Any) -> Any:
     return [] if value is None else value
 
@@ -193,8 +204,11 @@ class NodesRequest(JobRequest):
 class DiscoverRequest(JobRequest):
     """Run the configure playbook on addresses that are not nodes yet."""
 
-    addrs: Annotated[list[Address], BeforeValidator(_none_to_empty_list), AfterValidator(_unique)] = Field(
-        default_factory=list, description="IP addresses or host names.", examples=[["192.168.2.11"]]
+    addrs: Annotated[list[Address], BeforeValidator(_expand), AfterValidator(_unique)] = Field(
+        default_factory=list,
+        description="IP addresses, host names, ranges as `10.0.0.10-20` or `10.0.0.10-10.0.0.20`, "
+        "or networks as `10.0.0.0/24`.",
+        examples=[["192.168.2.11"]],
     )
 
 

@@ -119,6 +119,11 @@ class AnsibleSettings(Section):
         default="ansible-playbook",
         description="The program to run: a path, or a name looked up beside clusterm's own Python, then in PATH.",
     )
+    register_discovered: bool = Field(
+        default=True,
+        description="Whether a machine that a discover job has prepared becomes a node when the job is done, called as "
+        "its host name and serial. Not where `serf.addr` is set: Serf announces it. False where another monitor does.",
+    )
     host_groups: dict[str, Role] = Field(
         default=dict(DEFAULT_HOST_GROUPS),
         description="The site's host groups, the groups of ansible's inventory that nodes are in, and whether each "

@@ -84,6 +84,9 @@ class EventName(StrEnum):
     DECOMMISSIONED = "decommissioned"  # a decommission ended
     UPDATING = "updating"  # an update began
     UPDATED = "updated"  # an update ended
+    CHANGED = "changed"  # somebody set its host group or host vars
+    RENAMED = "renamed"  # somebody gave it another name
+    REMOVED = "removed"  # somebody had it forgotten
 
 
 BEGINNINGS: Final = frozenset({EventName.COMMISSIONING, EventName.DECOMMISSIONING, EventName.UPDATING})

@@ -33,7 +33,7 @@ from clusterctl.options import (
 )
 from clusterctl.session import session_of
 from clusterctl.show import Document, Result, Stream, note, page_items
-from clusterctl.values import parse_extra_vars, parse_since
+from clusterctl.values import parse_extra_vars, parse_since, read_lines
 from clusterm.schemas import Event, Node, Page
 from clusterm.states import Action
 
@@ -237,24 +237,42 @@ def update(
 
 def discover(
     ctx: typer.Context,
-    addrs: Annotated[list[str], typer.Argument(metavar="ADDRESS", help="IP addresses or host names.")],
+    addrs: Annotated[
+        list[str] | None,
+        typer.Argument(
+            metavar="ADDRESS",
+            help="IP addresses, host names, ranges as 10.0.0.10-20 or 10.0.0.10-10.0.0.20, or networks as 10.0.0.0/24.",
+        ),
+    ] = None,
     *,
+    file: Annotated[
+        str | None,
+        typer.Option(
+            "--file", "-f", metavar="FILE", help="Read addresses from a file, or - for standard input. # is a comment."
+        ),
+    ] = None,
     extra_vars: ExtraVars = None,
     queue: Queue = False,
     job_timeout: JobTimeout = None,
     idle_timeout: IdleTimeout = None,
     wait: Wait = False,
-    follow: Follow = False,
+    follow: Annotated[
+        bool,
+        typer.Option("--follow", help="Print the job's log lines as they are written until it ends; exit as --wait."),
+    ] = False,
     as_json: AsJson = False,
 ) -> Result:
     """Prepare machines that are no nodes yet.
 
-    Runs the configure playbook on the addresses, in the inventory group cluster-node, so that it can install
-    what makes them known as nodes, such as Serf. To add a node by hand there is `clusterctl node add`.
+    Runs the configure playbook on the addresses, in the inventory group cluster-node. When the job is done, those that
+    passed are nodes, called by their host name and serial, unless monitoring is to announce them. To add a node by hand
+    there is `clusterctl node add`.
     """
     session = session_of(ctx, as_json=as_json)
+    if not addrs and not file:
+        raise Usage("say which addresses, or give --file; see: clusterctl discover --help")
     job = session.client.discover(
-        addrs,
+        [*(addrs or []), *(read_lines(file) if file else [])],
         extra_vars=parse_extra_vars(extra_vars),
         queue=queue,
         job_timeout=job_timeout,

@@ -17,7 +17,10 @@ from pydantic import BaseModel
 
 from clusterm.schemas import Job, Node
 from clusterm.settings import AnsibleSettings, RetentionSettings, Settings
-from clusterm.states import DISCOVER_GROUP, Action, StepName
+from clusterm.states import DEFAULT_HOST_GROUPS, DISCOVER_GROUP, Action, Role, StepName
+
+FACTS: Final = "facts"
+"""Directory, in a job's, of what is known of the machines that it discovers."""
 
 PLUGINS: Final = Path(__file__).parent / "callback_plugins"
 """Where the callback plugin is that writes the records."""
@@ -43,6 +46,9 @@ class Plan(BaseModel):
     job_timeout: float
     idle_timeout: float
     stop_grace: float
+    registers: bool = False
+    """Whether the machines that a discover job has prepared become nodes."""
+    host_groups: dict[str, Role] = dict(DEFAULT_HOST_GROUPS)
 
     @classmethod
     def load(cls, directory: Path) -> "Plan":
@@ -109,6 +115,10 @@ def prepare(
     extra_vars = json.loads(ansible.extra_variables) | dict(global_vars) | dict(own)
     directory = settings.jobs_dir / str(job.id)
     nonce = secrets.token_hex(16)
+    registers = job.action is Action.DISCOVER and ansible.register_discovered and not settings.serf.addr
+    environment = _environment(ansible.playbook_location, nonce)
+    if registers:
+        environment["CLUSTERM_FACTS"] = str(directory / FACTS)
     plan = Plan(
         job_id=job.id,
         action=job.action,
@@ -118,17 +128,21 @@ def prepare(
         playbooks={StepName.CONFIGURE: ansible.configure_playbook, StepName.CLEANUP: ansible.cleanup_playbook},
         executable=ansible.executable,
         options=_options(ansible, directory),
-        environment=_environment(ansible.playbook_location, nonce),
+        environment=environment,
         nonce=nonce,
         key_file=ansible.priv_key_file,
         job_timeout=ansible.job_timeout,
         idle_timeout=ansible.idle_timeout,
         stop_grace=ansible.stop_grace,
+        registers=registers,
+        host_groups=ansible.host_groups,
     )
     unfinished = settings.jobs_dir / f"{job.id}.new"
     shutil.rmtree(unfinished, ignore_errors=True)
     try:
         unfinished.mkdir(mode=0o700, parents=True)
+        if registers:
+            (unfinished / FACTS).mkdir()
         _write(unfinished / "inventory.json", json.dumps(inventory(job, nodes, ansible), indent=2))
         _write(unfinished / "extra_vars.json", json.dumps(extra_vars))
         _write(unfinished / _PLAN, plan.model_dump_json())

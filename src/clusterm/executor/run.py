@@ -20,11 +20,12 @@ from sqlalchemy.exc import OperationalError
 from clusterm import jobs as job_ends
 from clusterm import lifecycle
 from clusterm.executor import wrapper
+from clusterm.executor.facts import identify
 from clusterm.executor.ingest import Ingest
 from clusterm.executor.plan import CannotRun, Plan, clean_environment
 from clusterm.executor.relay import LOG, PASSED_ON
 from clusterm.journal import JobLog
-from clusterm.schemas import Failure, format_time
+from clusterm.schemas import Failure, MonitoredNode, format_time
 from clusterm.states import JobStatus, StepName
 from clusterm.store import jobs, logs, tables
 from clusterm.store.engine import Store
@@ -62,7 +63,12 @@ def run(directory: Path) -> None:
             ended = jobs.has_ended(jobs.get(session, plan.job_id))
         if not ended:
             error = _run_steps(store, plan, directory)
-            _insist(lambda: job_ends.finish(store, plan.retention, plan.job_id, error))
+            found = _discovered(store, plan, directory, error)
+            _insist(
+                lambda: job_ends.finish(
+                    store, plan.retention, plan.job_id, error, discovered=found, groups=plan.host_groups
+                )
+            )
         _clear(directory)
     finally:
         store.close()
@@ -130,6 +136,26 @@ def _run_steps(store: Store, plan: Plan, directory: Path) -> str | None:
             step.run(cleans_up=len(errors) >= len(lifecycle.STEPS[plan.action]))
         except Interrupted as interrupted:
             return error or str(interrupted)
+
+
+def _discovered(store: Store, plan: Plan, directory: Path, error: str | None) -> dict[str, MonitoredNode | str]:
+    """Find out who the machines are that a discover job has prepared."""
+    if not plan.registers:
+        return {}
+
+    def is_stopped() -> bool:
+        with store.read() as session:
+            return jobs.get(session, plan.job_id).stop_reason is not None
+
+    with store.read() as session:
+        job = jobs.get(session, plan.job_id)
+        addresses = jobs.node_names(session, plan.job_id)
+        if job.stop_reason is not None:
+            return {}
+        if error is not None:
+            passed = {name for name, counts in job.recap.items() if not counts["failed"] + counts["unreachable"]}
+            addresses = [address for address in addresses if address in passed]
+    return identify(plan, directory, addresses, is_stopped)
 
 
 class _Step:

@@ -177,7 +177,7 @@ class Supervisor:
                 return False
             job = jobs.to_wire(session, row)
             of_job = [] if row.action is Action.DISCOVER else nodes.named(session, job.nodes)
-            wire = [nodes.to_wire(node, []) for node in of_job]
+            wire = [nodes.to_wire(node, [], redacted=False) for node in of_job]
             prepare(self._settings(), job, wire, kept.get(session, kept.GLOBALS), row.extra_vars)
         return True
 

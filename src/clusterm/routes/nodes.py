@@ -3,6 +3,7 @@
 from fastapi import Request, Response
 
 from clusterm import jobs, schemas
+from clusterm.errors import NotFound
 from clusterm.explain import Facts, explain, last_job_event
 from clusterm.jobs import Order, Sender
 from clusterm.routes import event_forms
@@ -69,13 +70,18 @@ def list_node_events(
 ) -> Response:
     """Return a node's events, newest last. The first page holds the latest ones; `next` leads to older ones.
 
-    To follow them, ask again and again for those `after` the last one that you have.
+    Those of a node that was removed are kept, too. To follow them, ask again and again for those `after` the last one
+    that you have.
     """
     bound = service.configuration.current.retention.node_events
     before = parse_cursor(cursor)
     with service.store.read() as session:
-        node = nodes.get(session, name)
-        found = events.of_node(session, node.name, bound, limit=limit + 1, before=before, since=since, after=after)
+        try:
+            name = nodes.get(session, name).name
+        except NotFound:
+            if not events.of_node(session, name, bound, limit=1):
+                raise
+        found = events.of_node(session, name, bound, limit=limit + 1, before=before, since=since, after=after)
     items = found[:limit] if after is not None else found[-limit:]
     older = len(found) > limit and after is None
     page = schemas.Page[schemas.Event](items=items, next=str(items[0].id) if older else None)
@@ -149,7 +155,10 @@ def update(service: ServiceDep, sender: SenderDep, body: schemas.NodesRequest) -
     summary="Discover nodes",
 )
 def discover(service: ServiceDep, sender: SenderDep, body: schemas.DiscoverRequest) -> Response:
-    """Run the configure playbook on addresses that are no node's, in the inventory group `cluster-node`."""
+    """Run the configure playbook on addresses that are no node's, in the inventory group `cluster-node`.
+
+    Those that pass become nodes, called by their host name and serial, unless `ansible.register_discovered` is off.
+    """
     return _begin(service, sender, Action.DISCOVER, body.addrs, body)
 
 

@@ -1,8 +1,8 @@
 """Events: the timeline of the cluster and the history of each node.
 
-Both are bounded views of one table. An event is deleted when it is outside both. News from monitoring come in any
-number where a node or a network flaps, so the views give them no more than the room that the others leave, or half of
-it, and news that repeat themselves become one event.
+Both are bounded views of one table. An event is deleted when it is outside both. News that nodes came or went are
+many where a node or a network flaps, so the views give them no more than the room that the others leave, or half of it,
+and news that repeat themselves become one event.
 """
 
 from collections.abc import Iterable, Sequence
@@ -14,7 +14,7 @@ from sqlmodel import Session, col, select
 from sqlmodel.sql.expression import SelectOfScalar
 
 from clusterm import schemas
-from clusterm.states import BEGINNINGS, Cause
+from clusterm.states import BEGINNINGS, EventName
 from clusterm.store import tables
 
 REPEATED_WITHIN: Final = timedelta(hours=1)
@@ -22,6 +22,8 @@ REPEATED_WITHIN: Final = timedelta(hours=1)
 
 _KINDS_OF_NEWS: Final = 8
 """How many different news of a node are looked through for the same ones."""
+
+_COMING_AND_GOING: Final = frozenset({EventName.DISCOVERED, EventName.DISAPPEARED})
 
 _IN_TIMELINE: Final = col(tables.Event.event).not_in(BEGINNINGS)
 
@@ -43,7 +45,7 @@ def append(session: Session, events: Iterable[tables.Event]) -> set[str | None]:
     waiting: list[tables.Event] = []
     nodes: set[str | None] = set()
     for event in events:
-        event.news = event.cause is Cause.MONITOR
+        event.news = event.event in _COMING_AND_GOING and event.result is None
         if event.news:
             if event.node in nodes:
                 _insert(session, waiting)

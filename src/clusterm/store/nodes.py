@@ -8,6 +8,7 @@ from sqlmodel import Session, col, select
 
 from clusterm import schemas
 from clusterm.errors import NotFound, quote
+from clusterm.redaction import redact
 from clusterm.states import State, Status
 from clusterm.store import tables
 
@@ -69,8 +70,9 @@ def whereabouts(session: Session) -> list[Whereabouts]:
     return [Whereabouts(*row) for row in session.connection().execute(sqlalchemy.select(*columns))]
 
 
-def to_wire(node: tables.Node, events: list[schemas.Event]) -> schemas.Node:
-    """Turn a row into what goes over the wire."""
+def to_wire(node: tables.Node, events: list[schemas.Event], *, redacted: bool = True) -> schemas.Node:
+    """Turn a row into what goes over the wire, with its secrets masked, or into what ansible is told."""
+    inventory_vars = redact(node.inventory_vars) if redacted else node.inventory_vars
     return schemas.Node.model_construct(
         monitoring_state=schemas.MonitoringState.model_construct(
             label=node.label, serial_number=node.serial, management_address=node.address
@@ -86,7 +88,7 @@ def to_wire(node: tables.Node, events: list[schemas.Event]) -> schemas.Node:
             inventory_name=node.name,
             host_group=node.host_group,
             ssh_address=node.address,
-            inventory_vars={"node_name": node.name, "node_addr": node.address, **node.inventory_vars},
+            inventory_vars={"node_name": node.name, "node_addr": node.address, **inventory_vars},
         ),
         events=events,
     )

@@ -66,7 +66,7 @@ class Event(SQLModel, table=True):
     cause: Cause | None = Field(default=None, sa_type=_CAUSE)
     by: str | None = None  # who asked for it
     changes: dict[str, Any] = Field(default_factory=dict, sa_column=Column(JSON, nullable=False, server_default="{}"))
-    news: bool = Field(default=False, sa_column_kwargs={"server_default": "0"})  # from monitoring
+    news: bool = Field(default=False, sa_column_kwargs={"server_default": "0"})  # that it came or went
     times: int = Field(default=1, sa_column_kwargs={"server_default": "1"})  # how often it happened in a row
     since: datetime | None = None  # the first of these times
 
