@@ -3,7 +3,6 @@
 import configparser
 import os
 import re
-import shutil
 import subprocess
 import sys
 import tomllib
@@ -15,16 +14,12 @@ import pytest
 import yaml
 from conftest import BIN, PATIENCE, wait_for
 from documents import DOCS, ROOT
+from requirements import requires
 
 from clusterm.settings import Settings
 
 PACKAGING = ROOT / "packaging"
 UNIT = PACKAGING / "clusterm.service"
-
-
-def if_there(*programs: str) -> pytest.MarkDecorator:
-    """Mark a test of something that is for machines with systemd."""
-    return pytest.mark.skipif(not all(map(shutil.which, programs)), reason=f"{' or '.join(programs)} not found")
 
 
 @pytest.fixture
@@ -42,7 +37,7 @@ def test_systemd_leaves_jobs_alone(unit: configparser.ConfigParser) -> None:
     assert service["ExecReload"] == "/bin/kill -HUP $MAINPID"
 
 
-@if_there("systemd-analyze")
+@requires("systemd-analyze")
 def test_systemd_accepts_the_unit(unit: configparser.ConfigParser, tmp_path: Path) -> None:
     installed = UNIT.read_text().replace("/usr/local/bin/clusterm", str(BIN / "clusterm"))
     assert installed != UNIT.read_text()
@@ -52,7 +47,7 @@ def test_systemd_accepts_the_unit(unit: configparser.ConfigParser, tmp_path: Pat
     assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
 
 
-@if_there("systemd-analyze")
+@requires("systemd-analyze")
 def test_the_unit_is_as_closed_as_its_documentation_says() -> None:
     command = ["systemd-analyze", "security", "--offline=true", "--no-pager", str(UNIT)]
     said = subprocess.run(command, capture_output=True, text=True, check=True).stdout
@@ -63,7 +58,7 @@ def test_the_unit_is_as_closed_as_its_documentation_says() -> None:
     assert abs(float(measured[1]) - float(documented[1])) < 0.5  # each systemd weighs a little differently
 
 
-@if_there("systemd-sysusers", "systemd-tmpfiles")
+@requires("systemd-sysusers", "systemd-tmpfiles")
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root can give files away")
 def test_user_and_directories_are_made(unit: configparser.ConfigParser, tmp_path: Path) -> None:
     (tmp_path / "etc").mkdir()
