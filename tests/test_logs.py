@@ -16,6 +16,7 @@ import httpx
 import pytest
 from conftest import OBEDIENT, PATIENCE, Clusterm, wait_for
 
+from clusterm.metrics import Metrics
 from clusterm.routes import forms, logs, tail
 from clusterm.routes.service import Service
 from clusterm.routes.tail import Place, Tail
@@ -315,7 +316,9 @@ def test_the_last_record_tells_a_follower_that_it_has_everything(service: Cluste
     assert get(service, job_id, follow=True).text == get(service, job_id).text
 
 
-def test_silent_followers_hear_that_the_connection_lives(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_silent_followers_hear_that_the_connection_lives(
+    store: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(tail, "_SILENCE", 0.0)
     job_id = add_job(store, 1, status=JobStatus.RUNNING)
 
@@ -323,7 +326,9 @@ def test_silent_followers_hear_that_the_connection_lives(store: Store, monkeypat
         reads = Tail(store)
         place = Place(job_id, 1, Selection(follow=True), form)
         found: list[bytes] = []
-        async for piece in logs._pieces(cast("Service", SimpleNamespace(tail=reads)), place):
+        async for piece in logs._pieces(
+            cast("Service", SimpleNamespace(tail=reads, metrics=Metrics(store, tmp_path))), place
+        ):
             found.append(piece)
             if len(found) == 3:
                 reads.stop()

@@ -135,9 +135,9 @@ def test_an_installed_clusterm_runs(wheel: Path, tmp_path: Path) -> None:
             },
         )
     try:
-        started = "<6>Application startup complete"
-        wait_for(lambda: started in log.read_text() or service.poll() is not None, "the service")
-        assert "<6>the database was brought to the newest form, from empty" in log.read_text().splitlines()
+        wait_for(lambda: "clusterm listens on" in log.read_text() or service.poll() is not None, "the service")
+        (migrated,) = (line for line in log.read_text().splitlines() if "the newest form, from empty" in line)
+        assert migrated.startswith("<6>")
     finally:
         service.terminate()
         assert service.wait(PATIENCE) == 0

@@ -91,7 +91,13 @@ def test_the_environment_wins_over_the_file_key_by_key(tmp_path: Path, monkeypat
 
 def test_every_key_can_be_set_in_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
     special: dict[str, Any] = {"addr": "0.0.0.0:1", "url": "sqlite:////tmp/other.db", "extra_variables": '{"a": 1}'}
-    special |= {"probe": True, "host_groups": {"control": "master"}}
+    special |= {
+        "probe": True,
+        "register_discovered": False,
+        "log_format": "json",
+        "log_level": "warning",
+        "host_groups": {"control": "master"},
+    }
     values = load().model_dump(mode="json")
     for section, keys in values.items():
         for key, value in keys.items():

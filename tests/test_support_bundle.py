@@ -15,10 +15,11 @@ from conftest import BIN, OBEDIENT, PATIENCE, Clusterm, wait_for
 
 from clusterctl import archive
 from clusterctl.bundle import Bundle
-from clusterctl.client import Client
+from clusterctl.client import Client, Lines
 from clusterctl.errors import CannotWrite, NotNow, Usage
 from clusterm.redaction import MASK, redact_text
 
+HEALTHY = {"status": "ok", "degraded": []}
 CANARY = "c4n4ry"
 TOP = "clusterm-support/"
 
@@ -97,7 +98,7 @@ def test_it_holds_everything_and_no_secret(troubled: Clusterm, tmp_path: Path) -
     assert versions["service"]["clusterm"] == versions["clusterctl"]
     assert versions["service"]["python"] == ".".join(map(str, sys.version_info[:3]))
     assert versions["service"]["ansible"] is None, "the program in its place has no version"
-    assert json.loads(found["health.json"]) == {"alive": {"status": "ok"}, "ready": {"status": "ok"}}
+    assert json.loads(found["health.json"]) == {"alive": HEALTHY, "ready": HEALTHY}
     assert json.loads(found["drain.json"]) == {"drained": False, "running": []}
     assert json.loads(found["nodes.json"])["node1-a"]["inventory_state"]["status"] == "Unallocated"
     events = [json.loads(line) for line in found["timeline.jsonl"].splitlines()]
@@ -191,7 +192,7 @@ class Failing:
     def node_events(self, *_: Any, **__: Any) -> Any:
         raise NotNow("the store cannot be used now")
 
-    def log_lines(self, job: int) -> Iterator[Any]:
+    def log_lines(self, job: int, _: Lines) -> Iterator[Any]:
         yield from []
         raise NotNow(f"job {job} doesn't exist")
 

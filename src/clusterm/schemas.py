@@ -515,8 +515,8 @@ class DurationChange(Answer):
 class JobDiff(Answer):
     """What is different in a job from an earlier one."""
 
-    before: int = Field(description="Id of the earlier job.")
-    after: int = Field(description="Id of the later one.")
+    before: int = Field(description="Id of the earlier job.", examples=[6])
+    after: int = Field(description="Id of the later one.", examples=[7])
     failing: list[ResultChange] = Field(description="Tasks that fail on a node, and did not.")
     changed: list[ResultChange] = Field(description="Tasks that change something on a node, and did not.")
     slower: list[DurationChange] = Field(

@@ -153,8 +153,8 @@ def _discovered(store: Store, plan: Plan, directory: Path, error: str | None) ->
         if job.stop_reason is not None:
             return {}
         if error is not None:
-            passed = {name for name, counts in job.recap.items() if not counts["failed"] + counts["unreachable"]}
-            addresses = [address for address in addresses if address in passed]
+            passed = [step.passed or () for step in jobs.steps(session, plan.job_id)]
+            addresses = [address for address in addresses if all(address in those for those in passed)]
     return identify(plan, directory, addresses, is_stopped)
 
 

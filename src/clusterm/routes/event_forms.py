@@ -19,7 +19,7 @@ EVENTS: Final[dict[int | str, dict[str, Any]]] = {
         'next page is in the header `Link`, too, with `rel="next"`.',
         "content": {
             _NDJSON: {"schema": {"$ref": f"#/components/schemas/{schemas.Event.__name__}"}},
-            _CSV: {"schema": {"type": "string"}},
+            _CSV: {"schema": {"type": "string"}, "example": f"{','.join(schemas.Event.model_fields)}\r\n"},
         },
     }
 }

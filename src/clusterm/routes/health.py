@@ -45,7 +45,7 @@ def get_readiness(service: ServiceDep) -> Response:
     return answer(Health(degraded=service.monitors.problems()))
 
 
-@routes.get("/info/version", response_model=Versions, responses=problems(), summary="Which versions are at work?")
+@routes.get("/info/version", response_model=Versions, summary="Which versions are at work?")
 def get_versions(service: ServiceDep) -> Response:
     """Return the versions of clusterm, of the ansible that it runs, and of what it runs on."""
     return answer(versions(service.configuration.current.ansible.executable))

@@ -28,7 +28,11 @@ routes = router("jobs")
 
 _NUMBER: Final = 2**62
 _TEXT_LENGTH: Final = 1000
-_LINE: Final = {"schema": {"$ref": f"#/components/schemas/{schemas.LogLine.__name__}"}}
+_LINE: Final = {
+    "schema": {
+        "anyOf": [{"$ref": f"#/components/schemas/{kind.__name__}"} for kind in (schemas.LogLine, schemas.LogEnd)]
+    }
+}
 _EVENT: Final = (
     'id: 1\ndata: {"seq":1,"at":"2026-11-22T07:31:02.000001Z","text":"PLAY [all] ****","partial":false,'
     '"play":null,"task":null,"node":null}\n\n'

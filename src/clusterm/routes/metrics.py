@@ -14,7 +14,9 @@ routes = router("health")
     responses={
         200: {
             "description": "Metrics in Prometheus' text format.",
-            "content": {"text/plain": {"schema": {"type": "string"}}},
+            "content": {
+                "text/plain": {"schema": {"type": "string"}, "example": 'clusterm_jobs{status="Running"} 1.0\n'}
+            },
         }
     },
     summary="Show metrics for Prometheus",
