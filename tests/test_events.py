@@ -148,9 +148,10 @@ def test_the_commands_print_every_form(busy: Clusterm) -> None:
         page = busy.get(path, **parameters)
         printed = {}
         for form in ("json", "jsonl", "yaml", "csv"):
-            run = busy.ctl("-o", form, *arguments.split())
+            run = busy.ctl(*arguments.split(), "--output", form)
             assert run.returncode == 0, run.stderr
             printed[form] = run.stdout
+        assert busy.ctl("-o", "csv", *arguments.split()).stdout == printed["csv"], "before the command, too"
         assert json.loads(printed["json"]) == page == yaml.safe_load(printed["yaml"])
         assert [json.loads(line) for line in printed["jsonl"].splitlines()] == page["items"]
         assert rows(printed["csv"]) == [as_row(item) for item in page["items"]]

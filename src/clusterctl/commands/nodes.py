@@ -27,6 +27,7 @@ from clusterctl.options import (
     JobTimeout,
     NodeName,
     NodeNames,
+    Output,
     Queue,
     Since,
     Wait,
@@ -83,12 +84,13 @@ def events(
         bool, typer.Option("--follow", "-f", help="Go on printing events as they happen, until Ctrl-C.")
     ] = False,
     cursor: Cursor = None,
+    output: Output = None,
     as_json: AsJson = False,
 ) -> Result:
     """Show what happened to a node, newest last. `-o csv` prints a row for each event."""
     if follow and cursor:
         raise Usage("--cursor leads to older events, --follow to those to come: use one of them")
-    ask = partial(session_of(ctx, as_json=as_json, csv=True).client.node_events, name)
+    ask = partial(session_of(ctx, as_json=as_json, csv=True, output=output).client.node_events, name)
     moment = parse_since(since) if since else None
     if follow:
         coming = following.events(ask, note, limit=limit, since=moment)

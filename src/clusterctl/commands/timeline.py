@@ -7,7 +7,7 @@ import typer
 
 from clusterctl import following, tables
 from clusterctl.client import read
-from clusterctl.options import AsJson, OfNode, Since
+from clusterctl.options import AsJson, OfNode, Output, Since
 from clusterctl.session import session_of
 from clusterctl.show import Document, Result, Stream, note, page_items
 from clusterctl.values import parse_since
@@ -26,6 +26,7 @@ def timeline(
     follow: Annotated[
         bool, typer.Option("--follow", "-f", help="Go on printing events as they happen, until Ctrl-C.")
     ] = False,
+    output: Output = None,
     as_json: AsJson = False,
 ) -> Result:
     """Show what happened in the cluster, oldest first.
@@ -34,7 +35,7 @@ def timeline(
     with the job that did it and the reason of a failure; `clusterctl job get ID` shows that job. With
     --follow and --json each event is one JSON object on a line of its own. `-o csv` prints a row for each.
     """
-    ask = partial(session_of(ctx, as_json=as_json, csv=True).client.timeline, node=node)
+    ask = partial(session_of(ctx, as_json=as_json, csv=True, output=output).client.timeline, node=node)
     moment = parse_since(since) if since else None
     if follow:
         coming = following.events(ask, note, limit=limit, since=moment)
