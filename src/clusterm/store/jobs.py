@@ -230,7 +230,11 @@ def to_wire(session: Session, job: tables.Job) -> schemas.Job:
         ],
         partial_success=job.partial_success,
         results={node: result for node, result in results.items() if result},
-        recap={node: schemas.Recap.model_validate(counts) for node, counts in job.recap.items()},
+        recap={
+            node: schemas.Recap.model_validate(job.recap[node])
+            for node in dict.fromkeys([*names, *job.recap])  # ansible's order is that of the first results
+            if node in job.recap
+        },
         current=task_results.current(session, begun[-1]) if begun and begun[-1].finished_at is None else None,
         failures=[schemas.Failure.model_validate(failure) for failure in job.failures],
     )
