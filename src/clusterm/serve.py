@@ -85,6 +85,8 @@ class _Server(uvicorn.Server):
         self._app = app
         self._configuration = configuration
         signal.signal(signal.SIGHUP, self._reload)
+        for number in (signal.SIGINT, signal.SIGTERM):  # uvicorn does so as well, but only when it runs
+            signal.signal(number, self.handle_exit)
 
     def handle_exit(self, sig: int, frame: Any) -> None:  # noqa: ARG002 -- uvicorn calls it
         """Stop, the second time at once. uvicorn's own way raises the signal again at the end, and so dies of it."""
