@@ -130,7 +130,7 @@ def import_nodes(
             outcomes.append(outcome)
             try:
                 outcome.host_group = _host_group(given.groups, request.map, groups)
-                node = _new_node(_parse(given.label, serial, given.addr), outcome.host_group)
+                node = new_node(_parse(given.label, serial, given.addr), outcome.host_group)
                 node.inventory_vars = check_host_vars(given.vars)
                 _check_free(node, names, addresses, groups)
             except (RequestRefused, ValueError) as reason:
@@ -159,7 +159,7 @@ def register(session: Session, monitored: schemas.MonitoredNode, groups: HostGro
     node = session.get(tables.Node, monitored.name)
     if node is None:
         _check_free_name(monitored.name, (), groups)
-        node = _new_node(monitored, lifecycle.first_group(groups))
+        node = new_node(monitored, lifecycle.first_group(groups))
         session.add(node)
         session.flush()
         return _beginning(node)
@@ -178,14 +178,8 @@ def register(session: Session, monitored: schemas.MonitoredNode, groups: HostGro
     return changes
 
 
-def _parse(label: str, serial: str, addr: str) -> schemas.MonitoredNode:
-    try:
-        return schemas.MonitoredNode(label=label, serial=serial, addr=addr)
-    except ValidationError as error:
-        raise BadRequest("; ".join(f"{e['loc'][0]}: {e['msg']}" for e in error.errors())) from None
-
-
-def _new_node(monitored: schemas.MonitoredNode, host_group: str) -> tables.Node:
+def new_node(monitored: schemas.MonitoredNode, host_group: str) -> tables.Node:
+    """Return the row of a node that is there for the first time."""
     return tables.Node(
         name=monitored.name,
         label=monitored.label,
@@ -197,6 +191,13 @@ def _new_node(monitored: schemas.MonitoredNode, host_group: str) -> tables.Node:
         prev_state=State.UNKNOWN,
         host_group=host_group,
     )
+
+
+def _parse(label: str, serial: str, addr: str) -> schemas.MonitoredNode:
+    try:
+        return schemas.MonitoredNode(label=label, serial=serial, addr=addr)
+    except ValidationError as error:
+        raise BadRequest("; ".join(f"{e['loc'][0]}: {e['msg']}" for e in error.errors())) from None
 
 
 def _beginning(node: tables.Node) -> Changes:

@@ -10,11 +10,11 @@ from typing import Any, Final
 
 from sqlmodel import Session
 
-from clusterm import journal, lifecycle
+from clusterm import journal, lifecycle, node_changes
 from clusterm.errors import BadRequest, Conflict, NotFound, RequestRefused, quote
 from clusterm.schemas import MonitoredNode, MonitorEvent
 from clusterm.settings import Settings
-from clusterm.states import Cause, EventName, State, Status
+from clusterm.states import Cause, EventName, State
 from clusterm.store import events, nodes, tables
 from clusterm.store.engine import Store
 
@@ -173,17 +173,7 @@ class _Intake:
         return [node for node in self._at[address] if node.state is State.DISCOVERED and node.name != name]
 
     def _add(self, monitored: MonitoredNode) -> None:
-        node = tables.Node(
-            name=monitored.name,
-            label=monitored.label,
-            serial=monitored.serial,
-            address=monitored.addr,
-            status=Status.UNALLOCATED,
-            prev_status=Status.UNALLOCATED,
-            state=State.DISCOVERED,
-            prev_state=State.UNKNOWN,
-            host_group=lifecycle.first_group(self._settings.ansible.host_groups),
-        )
+        node = node_changes.new_node(monitored, lifecycle.first_group(self._settings.ansible.host_groups))
         self._session.add(node)
         self._nodes[node.name] = node
         self._at[node.address].append(node)

@@ -5,6 +5,7 @@ from typing import Annotated, Any, Final
 from fastapi import Header, Request, Response
 
 from clusterm import schemas, sheet
+from clusterm.routes.accept import parse
 from clusterm.routes.service import answer
 
 Accept = Annotated[str, Header(include_in_schema=False)]
@@ -45,14 +46,7 @@ def answer_events(request: Request, page: schemas.Page[schemas.Event], accept: s
 
 def _preferred(accept: str, offered: tuple[str, ...]) -> str:
     """Return what `Accept` (RFC 9110, 12.5.1) ranks highest of what is offered; else the first."""
-    ranks = {}
-    for part in accept.split(","):
-        media_range, *parameters = (piece.strip().lower() for piece in part.split(";"))
-        quality = next((piece[2:] for piece in parameters if piece.startswith("q=")), "1")
-        try:
-            ranks[media_range] = float(quality)
-        except ValueError:
-            ranks[media_range] = 0.0
+    ranks = dict(parse(accept))
 
     def rank(kind: str) -> float:
         ranges = (kind, f"{kind.partition('/')[0]}/*", "*/*")

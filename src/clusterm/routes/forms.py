@@ -7,6 +7,7 @@ from typing import Any, Final
 import orjson
 
 from clusterm import schemas
+from clusterm.routes.accept import parse
 from clusterm.store.logs import Row
 from clusterm.store.selection import text_of
 
@@ -28,33 +29,14 @@ class Form:
 
 def choose(accept: str) -> Form:
     """Return the form that a client likes best (RFC 9110, section 12.5.1); text if it knows none of ours."""
-    liked: list[tuple[float, Form]] = []
-    for item in accept.split(","):
-        media_type, *parameters = (part.strip().lower() for part in item.split(";"))
-        if media_type in _FORMS:
-            liked.append((_quality(parameters), _FORMS[media_type]))
+    liked = [(quality, _FORMS[media_range]) for media_range, quality in parse(accept) if media_range in _FORMS]
     quality, form = max(liked, key=lambda each: each[0], default=(0.0, TEXT))
     return form if quality else TEXT
 
 
 def accepts_gzip(accept_encoding: str) -> bool:
     """Tell whether a client wants gzip (RFC 9110, section 12.5.3)."""
-    for item in accept_encoding.split(","):
-        coding, *parameters = (part.strip().lower() for part in item.split(";"))
-        if coding == "gzip":
-            return _quality(parameters) > 0
-    return False
-
-
-def _quality(parameters: Sequence[str]) -> float:
-    for parameter in parameters:
-        name, _, value = parameter.partition("=")
-        if name.strip() == "q":
-            try:
-                return float(value)
-            except ValueError:
-                return 0.0
-    return 1.0
+    return next((quality > 0 for coding, quality in parse(accept_encoding) if coding == "gzip"), False)
 
 
 def _ndjson(rows: Sequence[Row]) -> bytes:
