@@ -45,7 +45,10 @@ def argument(option):
 
 extra_vars = json.loads(pathlib.Path(argument("--extra-vars")[1:]).read_text())
 inventory = json.loads(pathlib.Path(argument("--inventory")).read_text())
-print(json.dumps({"arguments": sys.argv[1:], "extra_vars": extra_vars, "inventory": inventory}))
+given = json.dumps({"arguments": sys.argv[1:], "extra_vars": extra_vars, "inventory": inventory})
+job = pathlib.Path(argument("--extra-vars")[1:]).parent.name
+pathlib.Path(f"given-{job}.json").write_text(given)
+print(given)
 for number in range(1, extra_vars.get("lines", 0) + 1):
     print(f"line {number}", flush=number % 100 == 0)
 sys.stdout.flush()
@@ -53,8 +56,8 @@ while "until" in extra_vars and not pathlib.Path(extra_vars["until"]).exists():
     time.sleep(0.01)
 sys.exit(extra_vars.get("status", 0))
 """
-"""Stands in for ansible-playbook. Writes what it was given as its first line, then does what the extra vars say: write
-so many numbered `lines`, wait `until` a file exists, end with a `status`."""
+"""Stands in for ansible-playbook. Writes what it was given as its first line, and into a file beside the playbooks,
+then does what the extra vars say: write so many numbered `lines`, wait `until` a file exists, end with a `status`."""
 
 T = TypeVar("T")
 
@@ -224,6 +227,10 @@ class Clusterm:
     def run(self, action: str, nodes: Sequence[str], **members: Any) -> dict[str, Any]:
         """Run a job to its end and return it with its log."""
         return self.ended(self.begin(action, nodes, **members))
+
+    def given(self, job: dict[str, Any]) -> dict[str, Any]:
+        """Return what a job gave to the program that stands in for ansible-playbook, secrets and all."""
+        return dict(json.loads((self.playbooks / f"given-{job['id']}.json").read_bytes()))
 
     def status_of(self, name: str) -> str:
         """Return a node's lifecycle status."""

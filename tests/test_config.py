@@ -51,7 +51,7 @@ def given_to_a_job(clusterm: Clusterm, **extra_vars: Any) -> dict[str, Any]:
     """Run a job and return what ansible-playbook was given."""
     job = clusterm.run("discover", ["127.0.9.9"], extra_vars=extra_vars)
     assert job["status"] == "Complete", job["error"]
-    return dict(json.loads(job["logs"][0]))
+    return clusterm.given(job)
 
 
 def reload(clusterm: Clusterm, expected: str, **ansible: Any) -> None:

@@ -92,7 +92,7 @@ def test_host_vars_are_set_shown_and_given_to_ansible(service: Clusterm) -> None
     last = service.get("/info/jobs/timeline")["items"][-1]
     assert last["detail"] == "host_group service-master → service-worker, rack a1 → a2, gone x → none"
     job = service.run("commission", ["set-1"])
-    hosts = json.loads(job["logs"][0])["inventory"]["all"]["children"]["service-master"]["hosts"]
+    hosts = service.given(job)["inventory"]["all"]["children"]["service-master"]["hosts"]
     assert hosts["set-1"]["api_token"] == "canary"
     assert hosts["set-1"]["ports"] == [80, 443]
     assert "node update set-1 --host-group" in refused(

@@ -35,8 +35,9 @@ jobs/ID/log.txt     what ansible wrote, each line with its time
 missing.txt         what could not be had, and why
 
 Secrets: values whose names look secret (passwords, tokens, keys) are replaced by {mask}, and so are they in
-the text of logs and messages where name and value stand together, as in password=... . A secret that a playbook prints
-alone cannot be told from other text: look through the logs before you give this file away.
+the text of logs and messages where name and value stand together, as in password=... . A job's own secrets are masked
+in its log. What the service did not know to be one cannot be told from other text: look through the logs before you
+give this file away.
 """
 
 

@@ -6,15 +6,16 @@ they win, since whoever edits the file last expects it to count.
 
 import json
 import logging
+import sqlite3
 import threading
 from typing import Any, Final
 
 from pydantic import ValidationError
 
-from clusterm.errors import BadRequest
+from clusterm.errors import BadRequest, NotReady, SecretsLost
 from clusterm.redaction import redact, restore
 from clusterm.settings import AnsibleSettings, Settings, load
-from clusterm.store import kept
+from clusterm.store import kept, sealed
 from clusterm.store.engine import Store
 
 log = logging.getLogger(__name__)
@@ -41,12 +42,15 @@ class Configuration:
         self._base = settings
         self._changing = threading.Lock()
         self.current = self._with_change(settings)
+        if self._seal_all():
+            self._scrub()
 
     def shown(self) -> dict[str, Any]:
         """Return the configuration as it goes over the wire, secrets redacted."""
         shown = self.current.model_dump(mode="json")
         shown["serf"] = redact(shown["serf"])
-        shown[_SECTION]["extra_variables"] = json.dumps(redact(json.loads(self.current.ansible.extra_variables)))
+        extra_vars = json.loads(self.current.ansible.extra_variables)
+        shown[_SECTION]["extra_variables"] = json.dumps(redact(extra_vars, self.current.secret_names))
         return shown
 
     def change(self, config: dict[str, Any] | None) -> None:
@@ -73,9 +77,14 @@ class Configuration:
         with self._changing:
             ansible = _change_ansible(self.current.ansible, changes)
             change = {"base": self._base.ansible.model_dump(mode="json"), "ansible": ansible.model_dump(mode="json")}
+            try:
+                sealed_change = self.current.seal.encrypt(change)
+            except SecretsLost as lost:
+                raise NotReady(str(lost)) from None
             with self._store.write() as session:
-                kept.put(session, kept.CONFIG, change)
+                kept.put(session, kept.CONFIG, {}, sealed_change)
             self.current = self.current.model_copy(update={_SECTION: ansible})
+            self._seal_all()
         log.info("the configuration was changed over REST: %s", ", ".join(sorted(changes)) or "nothing")
 
     def reload(self) -> None:
@@ -92,12 +101,18 @@ class Configuration:
             log.warning("changes of the sections %s need a restart", ", ".join(_FIXED))
         self._base = self._base.model_copy(update={"ansible": settings.ansible, "retention": settings.retention})
         self.current = self._with_change(self._base)
+        self._seal_all()
         log.info("the configuration was read again")
 
     def _with_change(self, settings: Settings) -> Settings:
         """Apply what was set over REST, unless file or environment have changed since."""
         with self._store.read() as session:
-            change = kept.get(session, kept.CONFIG)
+            stored = kept.get_sealed(session, kept.CONFIG)
+        try:
+            change = settings.seal.open(stored, "the configuration that was set over REST")
+        except SecretsLost as lost:
+            log.error("%s. Until then the configuration file counts alone", lost)  # noqa: TRY400
+            return settings
         if not change:
             return settings
         if change["base"] != settings.ansible.model_dump(mode="json"):
@@ -105,7 +120,22 @@ class Configuration:
             with self._store.write() as session:
                 kept.put(session, kept.CONFIG, {})
             return settings
+        if stored.shown:  # an older version stored it in the clear
+            with self._store.write() as session:
+                kept.put(session, kept.CONFIG, {}, settings.seal.encrypt(change))
         return settings.model_copy(update={_SECTION: AnsibleSettings.model_validate(change["ansible"])})
+
+    def _seal_all(self) -> bool:
+        """Encrypt what is secret now and stands in the database in the clear, and tell whether there was any."""
+        with self._store.write() as session:
+            return sealed.seal_all(session, self.current.seal)
+
+    def _scrub(self) -> None:
+        """Have nothing in the database's file any more of what was encrypted now."""
+        try:
+            self._store.scrub()
+        except sqlite3.Error as error:
+            log.warning("secrets were encrypted, but their old copies may still be in the database's file: %s", error)
 
 
 def _change_ansible(ansible: AnsibleSettings, changes: dict[str, Any]) -> AnsibleSettings:

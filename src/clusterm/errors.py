@@ -5,7 +5,8 @@ ClustermError
 │   ├── BadRequest          400
 │   ├── NotFound            404
 │   ├── Conflict            409
-│   │   └── ActiveJob
+│   │   ├── ActiveJob
+│   │   └── SecretsLost
 │   ├── KeyReused           422
 │   ├── Drained             503
 │   └── NotReady            503
@@ -50,6 +51,10 @@ class ActiveJob(Conflict):
 
     def __init__(self, job: str) -> None:
         super().__init__(f"there is already an active job, please try in sometime. Job: {job}")
+
+
+class SecretsLost(Conflict):
+    """Secrets in the database cannot be decrypted, or new ones not be encrypted."""
 
 
 class KeyReused(RequestRefused):

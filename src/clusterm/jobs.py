@@ -27,7 +27,7 @@ from clusterm.states import (
     Status,
     StepName,
 )
-from clusterm.store import events, jobs, kept, keys, nodes, selection, tables, totals
+from clusterm.store import events, jobs, kept, keys, nodes, sealed, selection, tables, totals
 from clusterm.store.engine import Store
 
 log = logging.getLogger(__name__)
@@ -122,7 +122,7 @@ def retry(
             first.action,
             targets,
             host_group=first.host_group,
-            extra_vars=first.extra_vars,
+            extra_vars=jobs.open_vars(first, settings.seal),
             job_timeout=first.job_timeout,
             idle_timeout=first.idle_timeout,
             retry_of=first.id,
@@ -152,6 +152,8 @@ def begin_queued(store: Store, settings: Settings) -> None:
             if room > 0 and taken.isdisjoint(names):
                 try:
                     _check_targets(session, job.action, names)
+                    jobs.open_vars(job, settings.seal)
+                    sealed.check_readable(session, settings.seal, names)
                     changes = _enter(session, job.action, names, job.host_group, settings.ansible.host_groups)
                 except RequestRefused as refusal:
                     reason = f"not started when its turn came: {refusal}"
@@ -299,6 +301,8 @@ def _begin(session: Session, settings: Settings, order: Order, sender: Sender, *
     names = _check_targets(session, order.action, order.targets)
     host_group = "" if order.action in {Action.DECOMMISSION, Action.DISCOVER} else order.host_group
     lifecycle.check_host_group(order.action, host_group, groups)
+    sealed.check_readable(session, settings.seal, names)
+    own_vars = settings.seal.close(order.extra_vars)
     blocking = _blocking_job(session, names, settings.manager.max_active_jobs)
     if blocking and not queue:
         raise ActiveJob(_reference(session, blocking))
@@ -306,7 +310,8 @@ def _begin(session: Session, settings: Settings, order: Order, sender: Sender, *
         action=order.action,
         status=JobStatus.QUEUED,
         host_group=host_group,
-        extra_vars=order.extra_vars,
+        extra_vars=own_vars.shown,
+        sealed=own_vars.sealed,
         requested_by=sender.name,
         created_at=datetime.now(UTC),
         retry_of=order.retry_of,

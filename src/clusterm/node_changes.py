@@ -9,7 +9,7 @@ from sqlalchemy import update
 from sqlmodel import Session, col, select
 
 from clusterm import lifecycle, schemas
-from clusterm.errors import BadRequest, Conflict, RequestRefused
+from clusterm.errors import BadRequest, Conflict, RequestRefused, SecretsLost
 from clusterm.node_requests import (
     ImportAnswer,
     ImportOutcome,
@@ -18,7 +18,8 @@ from clusterm.node_requests import (
     SetRequest,
     check_host_vars,
 )
-from clusterm.redaction import redact, restore
+from clusterm.redaction import holds_mask
+from clusterm.sealing import Seal, Sealed
 from clusterm.settings import RetentionSettings
 from clusterm.states import ENDED, Action, Cause, EventName, HostGroups, State, Status
 from clusterm.store import events, nodes, tables
@@ -32,7 +33,7 @@ Changes = dict[str, list[Any]]
 
 
 def change(
-    store: Store, retention: RetentionSettings, name: str, request: SetRequest, by: str, groups: HostGroups
+    store: Store, retention: RetentionSettings, name: str, request: SetRequest, by: str, groups: HostGroups, seal: Seal
 ) -> str:
     """Set a node's host group and host vars, and return its name. What is as it was makes no event.
 
@@ -46,14 +47,16 @@ def change(
             _check_group(node, request.host_group, groups)
             changes["host_group"] = [node.host_group, request.host_group]
             node.host_group = request.host_group
-        present = dict(node.inventory_vars)
-        wanted = {**present, **restore(request.vars, present)}
+        before = node.inventory_vars
+        present = _open_vars(node, request.vars, seal)
+        wanted = {**present, **seal.restore(request.vars, Sealed(before, node.sealed), f"node {node.name}")}
         wanted = {key: value for key, value in wanted.items() if value is not None}
         try:
-            node.inventory_vars = check_host_vars(wanted)
+            after, sealed = seal.close(check_host_vars(wanted))
         except ValueError as error:
             raise BadRequest(str(error)) from None
-        before, after = redact(present), redact(wanted)
+        if wanted != present:
+            node.inventory_vars, node.sealed = after, sealed
         for key in {**present, **wanted}:
             if present.get(key) != wanted.get(key):
                 changes[f"vars.{key}"] = [before.get(key), after.get(key)]
@@ -109,7 +112,7 @@ def remove(store: Store, retention: RetentionSettings, name: str, by: str, *, fo
 
 
 def import_nodes(
-    store: Store, retention: RetentionSettings, request: ImportRequest, by: str, groups: HostGroups
+    store: Store, retention: RetentionSettings, request: ImportRequest, by: str, groups: HostGroups, seal: Seal
 ) -> ImportAnswer:
     """Make the nodes of an inventory known, each for itself: what cannot be is skipped, and said why.
 
@@ -131,7 +134,7 @@ def import_nodes(
             try:
                 outcome.host_group = _host_group(given.groups, request.map, groups)
                 node = new_node(_parse(given.label, serial, given.addr), outcome.host_group)
-                node.inventory_vars = check_host_vars(given.vars)
+                node.inventory_vars, node.sealed = seal.close(check_host_vars(given.vars))
                 _check_free(node, names, addresses, groups)
             except (RequestRefused, ValueError) as reason:
                 outcome.reason = str(reason)
@@ -193,6 +196,16 @@ def new_node(monitored: schemas.MonitoredNode, host_group: str) -> tables.Node:
     )
 
 
+def _open_vars(node: tables.Node, replaced: Container[str], seal: Seal) -> dict[str, Any]:
+    """Return a node's host vars as they were given; of one that is replaced it does not matter if it is lost."""
+    try:
+        return nodes.open_vars(node, seal)
+    except SecretsLost:
+        if holds_mask([value for name, value in node.inventory_vars.items() if name not in replaced]):
+            raise
+        return dict(node.inventory_vars)
+
+
 def _parse(label: str, serial: str, addr: str) -> schemas.MonitoredNode:
     try:
         return schemas.MonitoredNode(label=label, serial=serial, addr=addr)
@@ -207,7 +220,7 @@ def _beginning(node: tables.Node) -> Changes:
         "address": [None, node.address],
         "host_group": [None, node.host_group],
     }
-    return changes | {f"vars.{key}": [None, value] for key, value in redact(node.inventory_vars).items()}
+    return changes | {f"vars.{key}": [None, value] for key, value in node.inventory_vars.items()}
 
 
 def _host_group(of_node: Iterable[str], means: dict[str, str], groups: HostGroups) -> str:

@@ -1,14 +1,15 @@
 """Hiding secrets in what is shown."""
 
+import json
 import re
+from collections.abc import Collection, Iterator
 from typing import Any, Final
 
 MASK: Final = "********"
 """What stands in the place of a secret; sent back by a client, it means the value that it hides."""
 
-_SECRET: Final = re.compile(
-    r"pass(word|wd|phrase)?$|secret|token|credential|private_?key|api_?key|access_?key|auth_?key", re.IGNORECASE
-)
+SECRET_PATTERN: Final = r"pass(word|wd|phrase)?$|secret|token|credential|private_?key|api_?key|access_?key|auth_?key"  # noqa: S105
+"""What the names of secrets look like, unless the configuration says otherwise."""
 
 _IN_TEXT: Final = re.compile(
     r"""((?:pass(?:word|wd|phrase)?|(?:secret|token|credential|private_?key|api_?key|access_?key|auth_?key)[\w-]{0,40}"""
@@ -19,13 +20,61 @@ _IN_TEXT: Final = re.compile(
 _IN_URL: Final = re.compile(r"(://[^/\s:@]{1,100}:)[^/\s@]{1,200}@")
 
 
-def redact(value: Any) -> Any:
+class SecretNames:
+    """Tells by its name whether a value is secret.
+
+    Args:
+        pattern: a regular expression for parts of names, in upper or lower case; empty for none.
+        names: further names.
+
+    Raises:
+        re.error: it is no regular expression.
+    """
+
+    def __init__(self, pattern: str = SECRET_PATTERN, names: Collection[str] = ()) -> None:
+        self._pattern = re.compile(pattern or r"(?!)", re.IGNORECASE)
+        self._names = frozenset(names)
+
+    def hide(self, key: str, item: Any) -> bool:
+        """Tell whether an item is to be masked."""
+        return item not in (None, "", [], {}) and (key in self._names or bool(self._pattern.search(key)))
+
+
+_USUAL: Final = SecretNames()
+
+
+def redact(value: Any, names: SecretNames = _USUAL) -> Any:
     """Return a copy of a JSON value with the values masked whose keys look secret."""
     if isinstance(value, dict):
-        return {key: MASK if _hides(key, item) else redact(item) for key, item in value.items()}
+        return {key: MASK if names.hide(key, item) else redact(item, names) for key, item in value.items()}
     if isinstance(value, list):
-        return [redact(item) for item in value]
+        return [redact(item, names) for item in value]
     return value
+
+
+def secrets_in(value: Any, names: SecretNames = _USUAL, *, secret: bool = False) -> Iterator[str]:
+    """Yield the secrets in a JSON value, as they are written in text.
+
+    Args:
+        value: the value.
+        names: tells what is secret.
+        secret: whether all of it is.
+    """
+    if isinstance(value, dict):
+        for key, item in value.items():
+            yield from secrets_in(item, names, secret=secret or names.hide(key, item))
+    elif isinstance(value, list):
+        for item in value:
+            yield from secrets_in(item, names, secret=secret)
+    elif secret and value is not None and not isinstance(value, bool):
+        yield value if isinstance(value, str) else json.dumps(value)
+
+
+def holds_mask(value: Any) -> bool:
+    """Tell whether something in a JSON value is masked."""
+    if isinstance(value, dict):
+        return any(map(holds_mask, value.values()))
+    return any(map(holds_mask, value)) if isinstance(value, list) else bool(value == MASK)
 
 
 def restore(value: Any, original: Any) -> Any:
@@ -40,10 +89,6 @@ def restore(value: Any, original: Any) -> Any:
         known_items = original if isinstance(original, list) and len(original) == len(value) else [None] * len(value)
         return [restore(item, known) for item, known in zip(value, known_items, strict=True)]
     return value
-
-
-def _hides(key: str, item: Any) -> bool:
-    return bool(_SECRET.search(key)) and item not in (None, "", [], {})
 
 
 def redact_text(text: str) -> str:

@@ -16,6 +16,7 @@ from clusterm import journal
 from clusterm.app import create_app
 from clusterm.configuration import Configuration
 from clusterm.errors import CannotStart
+from clusterm.sealing import make_key
 from clusterm.settings import Settings, split_address
 from clusterm.states import LogFormat, LogLevel
 from clusterm.store.engine import Store
@@ -56,6 +57,8 @@ def serve(
     try:
         if came_from := migrate(store):
             log.info("the database was brought to the newest form, from %s", came_from)
+        if make_key(settings.key_file):
+            log.info("the key of the secrets in the database is %s: back it up, but not beside them", settings.key_file)
         configuration = Configuration(store, source, settings)
         app = create_app(store, configuration, echo_job_logs=echo_job_logs)
         server = _Server(app, configuration)

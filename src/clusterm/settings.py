@@ -14,7 +14,9 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, SecretStr, Va
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
 
 from clusterm.errors import CannotStart
+from clusterm.redaction import SECRET_PATTERN, SecretNames
 from clusterm.schemas import ExtraVars
+from clusterm.sealing import Seal
 from clusterm.states import DEFAULT_HOST_GROUPS, DISCOVER_GROUP, LogFormat, LogLevel, Role
 
 KIB = 1024
@@ -134,6 +136,23 @@ class AnsibleSettings(Section):
         default="-o ConnectTimeout=10 -o ServerAliveInterval=5 -o ServerAliveCountMax=3",
         description="Options for ssh. The default notices within about 15 seconds that a link was cut.",
     )
+    vault_password_file: str = Field(
+        default="",
+        description="File with the password of ansible vault, or a program that prints it. Empty: as ansible decides.",
+    )
+    allow_templates_in_vars: bool = Field(
+        default=False,
+        description="Whether ansible evaluates templates in globals, host vars and a request's extra vars. "
+        "If not, they stay text. Those in `extra_variables` are always evaluated.",
+    )
+    secret_pattern: str = Field(
+        default=SECRET_PATTERN,
+        description="Regular expression for the names of secrets, in upper or lower case, found anywhere in a name. "
+        "Their values are masked in answers and logs, and encrypted in the database. Empty: only `secret_vars` are.",
+    )
+    secret_vars: list[str] = Field(
+        default=[], description="Further names of secrets, in full.", examples=[["license", "snmp_community"]]
+    )
 
     job_timeout: float = Field(
         default=0, ge=0, description="Seconds after which a job is stopped. 0: never. A request may say otherwise."
@@ -152,6 +171,15 @@ class AnsibleSettings(Section):
     def _check_extra_variables(cls, value: Any) -> Any:
         holder = _ExtraVarsHolder.model_validate({"extra_vars": value})
         return json.dumps(holder.extra_vars)
+
+    @field_validator("secret_pattern")
+    @classmethod
+    def _check_secret_pattern(cls, value: str) -> str:
+        try:
+            SecretNames(value)
+        except (re.error, RecursionError, OverflowError) as error:
+            raise ValueError(f"{value[:80]!r} is not a regular expression: {error}") from None
+        return value
 
     @field_validator("host_groups")
     @classmethod
@@ -256,6 +284,21 @@ class Settings(BaseSettings):
     def probes(self) -> bool:
         """Whether clusterm itself looks if its nodes answer."""
         return not self.serf.addr if self.monitor.probe is None else self.monitor.probe
+
+    @property
+    def secret_names(self) -> SecretNames:
+        """What tells by its name whether a variable is secret."""
+        return SecretNames(self.ansible.secret_pattern, self.ansible.secret_vars)
+
+    @property
+    def key_file(self) -> Path:
+        """Where the key is that secrets in the database are encrypted with."""
+        return self.manager.state_dir / "secret.key"
+
+    @property
+    def seal(self) -> Seal:
+        """What encrypts secrets and decrypts them."""
+        return Seal(self.key_file, self.secret_names)
 
     @property
     def jobs_dir(self) -> Path:

@@ -16,10 +16,13 @@ from clusterm.executor.reader import Line, Reader, Record
 from clusterm.executor.records import Callback, parse
 from clusterm.executor.results import Results
 from clusterm.executor.wrapper import TIME
+from clusterm.masking import Masker
 from clusterm.states import StepName, TaskStatus
 from clusterm.store import jobs, logs, tables
 
 _READ_BYTES: Final = 1 << 20  # at the most in one transaction
+_TEXTS: Final = ("play", "task", "path", "message")
+"""Members of a record that a playbook has written."""
 _FAILED: Final = frozenset({TaskStatus.FAILED, TaskStatus.UNREACHABLE})
 
 
@@ -32,9 +35,12 @@ class Ingest:
         step_directory: where the wrapper writes.
         nonce: marks ansible's records.
         limit: bytes that are kept of the job's log; of a larger one, head and tail.
+        masker: masks secrets.
     """
 
-    def __init__(self, session: Session, step: tables.JobStep, step_directory: Path, nonce: str, limit: int) -> None:
+    def __init__(
+        self, session: Session, step: tables.JobStep, step_directory: Path, nonce: str, limit: int, masker: Masker
+    ) -> None:
         self.failures: list[dict[str, Any]] = []
         """Failed results that are not in the store yet."""
         self.last_line_at: datetime | None = None
@@ -43,7 +49,8 @@ class Ingest:
         self._output.seek(step.offset)
         self._limit = limit
         self._clock = _Clock(step_directory / "times")
-        self._reader = Reader(nonce, step.offset)
+        self._masker = masker
+        self._reader = Reader(nonce, step.offset, masker)
         self._offset = step.offset
         self._nodes = set(jobs.node_names(session, step.job_id))
         self._seq = jobs.get(session, step.job_id).lines
@@ -127,7 +134,7 @@ class Ingest:
         )
 
     def _take_record(self, record: Record) -> None:
-        callback = parse(record.data)
+        callback = parse(_masked(record, self._masker))
         if callback is None:
             return
         lines = None if self._unclaimed is None else (self._unclaimed, self._seq)
@@ -190,6 +197,13 @@ class _Clock:
 
     def close(self) -> None:
         self._file.close()
+
+
+def _masked(record: Record, masker: Masker) -> dict[str, Any]:
+    """Return what a record says without secrets. Where the plugin cut a text, its reader could not see them."""
+    texts = {name: text for name in _TEXTS if isinstance(text := record.data.get(name), str)}
+    hidden = {name: masker.mask(text) for name, text in texts.items() if record.secret or "…" in text}
+    return {**record.data, **hidden}
 
 
 def _confirmed(failures: Sequence[dict[str, Any]], step: StepName, recap: dict[str, Any]) -> list[dict[str, Any]]:

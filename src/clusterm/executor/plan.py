@@ -4,6 +4,7 @@ The plan is fixed when the job starts. A change of the configuration does not to
 """
 
 import configparser
+import contextlib
 import json
 import os
 import secrets
@@ -15,6 +16,8 @@ from typing import Any, Final
 
 from pydantic import BaseModel
 
+from clusterm.executor.data import as_data, dump
+from clusterm.redaction import secrets_in
 from clusterm.schemas import Job, Node
 from clusterm.settings import AnsibleSettings, RetentionSettings, Settings
 from clusterm.states import DEFAULT_HOST_GROUPS, DISCOVER_GROUP, Action, Role, StepName
@@ -43,6 +46,9 @@ class Plan(BaseModel):
     environment: dict[str, str]
     nonce: str
     key_file: str
+    vault_password_file: str = ""
+    secrets: list[str] = []
+    """What is not to be seen in the log."""
     job_timeout: float
     idle_timeout: float
     stop_grace: float
@@ -83,6 +89,9 @@ class Plan(BaseModel):
         if self.key_file and not os.access(self.key_file, os.R_OK):
             why = "can't be read: check its permissions" if Path(self.key_file).exists() else "doesn't exist"
             raise CannotRun(f"the ssh key {self.key_file} {why} (ansible.priv_key_file)")
+        if self.vault_password_file and not os.access(self.vault_password_file, os.R_OK):
+            why = "can't be read: check its permissions" if Path(self.vault_password_file).exists() else "doesn't exist"
+            raise CannotRun(f"the vault password {self.vault_password_file} {why} (ansible.vault_password_file)")
         executable = find_executable(self.executable)
         if executable is None:
             raise CannotRun(f"{self.executable} was not found: install ansible-core, or set ansible.executable")
@@ -112,7 +121,7 @@ def prepare(
         OSError: it cannot be written.
     """
     ansible = settings.ansible
-    extra_vars = json.loads(ansible.extra_variables) | dict(global_vars) | dict(own)
+    extra_vars = json.loads(ansible.extra_variables) | _from_users({**global_vars, **own}, ansible)
     directory = settings.jobs_dir / str(job.id)
     nonce = secrets.token_hex(16)
     registers = job.action is Action.DISCOVER and ansible.register_discovered and not settings.serf.addr
@@ -131,6 +140,8 @@ def prepare(
         environment=environment,
         nonce=nonce,
         key_file=ansible.priv_key_file,
+        vault_password_file=ansible.vault_password_file,
+        secrets=sorted(_secrets(settings, nodes, global_vars, own)),
         job_timeout=ansible.job_timeout,
         idle_timeout=ansible.idle_timeout,
         stop_grace=ansible.stop_grace,
@@ -143,8 +154,8 @@ def prepare(
         unfinished.mkdir(mode=0o700, parents=True)
         if registers:
             (unfinished / FACTS).mkdir()
-        _write(unfinished / "inventory.json", json.dumps(inventory(job, nodes, ansible), indent=2))
-        _write(unfinished / "extra_vars.json", json.dumps(extra_vars))
+        _write(unfinished / "inventory.json", dump(inventory(job, nodes, ansible)))
+        _write(unfinished / "extra_vars.json", dump(extra_vars))
         _write(unfinished / _PLAN, plan.model_dump_json())
         unfinished.rename(directory)
     except OSError:
@@ -164,7 +175,7 @@ def inventory(job: Job, nodes: Sequence[Node], ansible: AnsibleSettings) -> dict
         group = groups.setdefault(configuration.host_group, {"hosts": {}})
         group["hosts"][configuration.inventory_name] = {
             "ansible_host": configuration.ssh_address,
-            **configuration.inventory_vars,
+            **_from_users(configuration.inventory_vars, ansible),
         }
     # Host keys are not asked about: nobody is there to answer.
     connection = {"ansible_host_key_checking": False, "ansible_ssh_common_args": ansible.ssh_args}
@@ -188,7 +199,28 @@ def _options(ansible: AnsibleSettings, directory: Path) -> list[str]:
         options.append(f"--user={ansible.user}")
     if ansible.priv_key_file:
         options.append(f"--private-key={ansible.priv_key_file}")
+    if ansible.vault_password_file:
+        options.append(f"--vault-password-file={ansible.vault_password_file}")
     return options
+
+
+def _from_users(variables: Mapping[str, Any], ansible: AnsibleSettings) -> dict[str, Any]:
+    """Return variables as ansible is to get them that come from requests, and not from the configuration."""
+    return dict(variables) if ansible.allow_templates_in_vars else as_data(variables)
+
+
+def _secrets(
+    settings: Settings, nodes: Sequence[Node], global_vars: Mapping[str, Any], own: Mapping[str, Any]
+) -> set[str]:
+    """Return all that must not be seen in a job's log."""
+    of_nodes = [node.configuration_state.inventory_vars for node in nodes]
+    variables = [json.loads(settings.ansible.extra_variables), dict(global_vars), dict(own), *of_nodes]
+    found = set(secrets_in(variables, settings.secret_names)) | {settings.serf.auth_key.get_secret_value()}
+    vault_password = Path(settings.ansible.vault_password_file)
+    with contextlib.suppress(OSError, UnicodeDecodeError):
+        if settings.ansible.vault_password_file and not os.access(vault_password, os.X_OK):  # else it is a program
+            found.add(vault_password.read_text(encoding="utf-8"))
+    return found
 
 
 def _environment(location: Path, nonce: str) -> dict[str, str]:

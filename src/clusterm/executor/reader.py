@@ -10,11 +10,15 @@ from typing import Any, Final, NamedTuple
 
 import orjson
 
+from clusterm.masking import Masker, Span, merge, overlapping, replace
+
 MAX_LINE_BYTES: Final = 64 * 1024
 """A longer line comes in parts, so that neither memory nor the store has to hold it in one piece."""
 
 MAX_RECORD_BYTES: Final = 16 * 1024 * 1024
 """A longer record is taken for text. The longest ones are recaps, about 160 bytes for each node."""
+
+_NO_SECRETS: Final = Masker(())
 
 
 class Line(NamedTuple):
@@ -33,6 +37,8 @@ class Record(NamedTuple):
     end: int
     """Offset in the output of the first byte after it."""
     data: dict[str, Any]
+    secret: bool = False
+    """There are secrets in it."""
 
 
 class Reader:
@@ -41,10 +47,13 @@ class Reader:
     Args:
         nonce: what tells this job's records from anything else that its playbooks print.
         offset: where in the output the first bytes come from: 0, or the `end` of a line or record.
+        masker: masks secrets in lines, before anybody else sees them.
     """
 
-    def __init__(self, nonce: str, offset: int = 0) -> None:
+    def __init__(self, nonce: str, offset: int = 0, masker: Masker = _NO_SECRETS) -> None:
         self._marker = b"\x1e" + nonce.encode() + b" "
+        self._masker = masker
+        self._secrets: list[Span] = []  # where they are in the buffer
         self._buffer = bytearray()
         self._offset = offset  # of the buffer in the output
         self._start = 0  # of the next line or record in the buffer
@@ -53,8 +62,11 @@ class Reader:
         """Take the next bytes and return the lines and records that are complete with them."""
         del self._buffer[: self._start]
         self._offset += self._start
+        self._secrets = [(start - self._start, end - self._start) for start, end in self._secrets if end > self._start]
         self._start = 0
+        unseen = max(0, len(self._buffer) - self._masker.longest)
         self._buffer += data
+        self._secrets = merge([*self._secrets, *self._masker.find(self._buffer, unseen)])
         return self._read(final=False)
 
     def close(self) -> Iterator[Line | Record]:
@@ -77,7 +89,7 @@ class Reader:
             if newline >= 0:
                 data = _parse(buffer[start + len(marker) : newline])
                 if data is not None:
-                    return Record(self._offset + newline + 1, data)
+                    return Record(self._offset + newline + 1, data, bool(overlapping(self._secrets, start, newline)))
             elif not final and len(buffer) - start < MAX_RECORD_BYTES:
                 return None
 
@@ -89,13 +101,23 @@ class Reader:
         if newline >= 0:
             stop = newline - 1 if buffer.endswith(b"\r", start, newline) else newline
             return self._line(stop, newline + 1)
-        if len(buffer) >= limit or (final and len(buffer) - start > MAX_LINE_BYTES):
-            cut = _before_character(buffer, start + MAX_LINE_BYTES)
+        enough = limit + self._masker.longest  # to see whether the cut would tear a secret
+        if len(buffer) >= enough or (final and len(buffer) - start > MAX_LINE_BYTES):
+            cut = self._cut()
             return self._line(cut, cut, partial=True)
         return self._line(len(buffer), len(buffer)) if final else None
 
+    def _cut(self) -> int:
+        """Return where to cut a line that is too long: nowhere in a character, and in no secret."""
+        cut = _before_character(self._buffer, self._start + MAX_LINE_BYTES)
+        for start, end in overlapping(self._secrets, cut, cut + 1):
+            if start < cut:
+                cut = start if start > self._start else end
+        return cut
+
     def _line(self, stop: int, end: int, *, partial: bool = False) -> Line:
-        text = self._buffer[self._start : stop].decode(errors="backslashreplace")
+        data = replace(self._buffer, self._start, stop, self._secrets)
+        text = data.decode(errors="backslashreplace")
         return Line(self._offset + end, text.replace("\0", "\\x00"), partial)
 
 

@@ -25,6 +25,7 @@ from clusterm.executor.ingest import Ingest
 from clusterm.executor.plan import CannotRun, Plan, clean_environment
 from clusterm.executor.relay import LOG, PASSED_ON
 from clusterm.journal import JobLog
+from clusterm.masking import Masker
 from clusterm.schemas import Failure, MonitoredNode, format_time
 from clusterm.states import JobStatus, StepName
 from clusterm.store import jobs, logs, tables
@@ -155,7 +156,9 @@ def _discovered(store: Store, plan: Plan, directory: Path, error: str | None) ->
         if error is not None:
             passed = [step.passed or () for step in jobs.steps(session, plan.job_id)]
             addresses = [address for address in addresses if all(address in those for those in passed)]
-    return identify(plan, directory, addresses, is_stopped)
+    masker = Masker(plan.secrets)
+    found = identify(plan, directory, addresses, is_stopped)
+    return {address: masker.mask(node) if isinstance(node, str) else node for address, node in found.items()}
 
 
 class _Step:
@@ -254,7 +257,9 @@ class _Step:
         """Read the output into the store until the step has ended, and return how it did."""
         self._await_output()
         with self._store.read() as session:
-            ingest = Ingest(session, row, self._directory, self._plan.nonce, self._plan.retention.job_log_bytes)
+            limit = self._plan.retention.job_log_bytes
+            masker = Masker(self._plan.secrets)
+            ingest = Ingest(session, row, self._directory, self._plan.nonce, limit, masker)
         try:
             while True:
                 how = self._how_it_ended()  # before the output is read, so that all of it is read after the end

@@ -16,6 +16,7 @@ from typing import Final
 from sqlalchemy.exc import SQLAlchemyError
 
 from clusterm import jobs as job_ends
+from clusterm.errors import SecretsLost
 from clusterm.executor.plan import Plan, clean_environment, prepare
 from clusterm.executor.relay import LOG, Relay
 from clusterm.executor.run import hold, playbook_runs
@@ -160,6 +161,8 @@ class Supervisor:
                     env=clean_environment(),
                     start_new_session=True,
                 )
+        except SecretsLost as lost:
+            self._give_up(job_id, str(lost))
         except (OSError, ValueError) as error:
             executor.note_death(killed=False)
             if playbook_runs(directory):
@@ -176,9 +179,11 @@ class Supervisor:
             if jobs.steps(session, job_id):
                 return False
             job = jobs.to_wire(session, row)
+            settings = self._settings()
             of_job = [] if row.action is Action.DISCOVER else nodes.named(session, job.nodes)
-            wire = [nodes.to_wire(node, [], redacted=False) for node in of_job]
-            prepare(self._settings(), job, wire, kept.get(session, kept.GLOBALS), row.extra_vars)
+            wire = [nodes.to_wire(node, [], nodes.open_vars(node, settings.seal)) for node in of_job]
+            global_vars = kept.open_globals(session, settings.seal)
+            prepare(settings, job, wire, global_vars, jobs.open_vars(row, settings.seal))
         return True
 
     def _give_up(self, job_id: int, error: str) -> None:

@@ -23,8 +23,8 @@ def set_node(service: ServiceDep, sender: SenderDep, name: NodeName, body: SetRe
     shown, stays what it is.
     """
     settings = service.configuration.current
-    groups = settings.ansible.host_groups
-    return _show(service, node_changes.change(service.store, settings.retention, name, body, sender.name, groups))
+    groups, seal = settings.ansible.host_groups, settings.seal
+    return _show(service, node_changes.change(service.store, settings.retention, name, body, sender.name, groups, seal))
 
 
 @routes.post(
@@ -68,8 +68,8 @@ def remove_node(service: ServiceDep, sender: SenderDep, name: NodeName, body: Re
 def import_nodes(service: ServiceDep, sender: SenderDep, body: ImportRequest) -> Response:
     """Make nodes known. One that exists, or cannot be one, is skipped, and the answer says why."""
     settings = service.configuration.current
-    groups = settings.ansible.host_groups
-    return answer(node_changes.import_nodes(service.store, settings.retention, body, sender.name, groups))
+    groups, seal = settings.ansible.host_groups, settings.seal
+    return answer(node_changes.import_nodes(service.store, settings.retention, body, sender.name, groups, seal))
 
 
 def _show(service: Service, name: str) -> Response:

@@ -6,7 +6,7 @@ from fastapi import Response
 from pydantic import BaseModel
 
 from clusterm import jobs, schemas
-from clusterm.redaction import redact, restore
+from clusterm.errors import NotReady, SecretsLost
 from clusterm.routes.service import ServiceDep, answer, answer_value, problems, router
 from clusterm.settings import (
     AnsibleSettings,
@@ -28,7 +28,7 @@ routes = router("settings")
 def get_globals(service: ServiceDep) -> Response:
     """Return the extra vars that every job gets, secrets redacted."""
     with service.store.read() as session:
-        return answer(schemas.Globals(extra_vars=redact(kept.get(session, kept.GLOBALS))))
+        return answer(schemas.Globals(extra_vars=kept.get(session, kept.GLOBALS)))
 
 
 @routes.post(
@@ -36,11 +36,16 @@ def get_globals(service: ServiceDep) -> Response:
 )
 def set_globals(service: ServiceDep, body: schemas.GlobalsRequest) -> Response:
     """Replace the extra vars that every job gets. A value sent back masked, as it is shown, stays what it is."""
+    seal = service.configuration.current.seal
     with service.store.write() as session:
-        extra_vars = restore(body.extra_vars, kept.get(session, kept.GLOBALS))
-        kept.put(session, kept.GLOBALS, extra_vars)
-    log.info("the globals were set: %s", ", ".join(sorted(extra_vars)) or "none")
-    return answer(schemas.Globals(extra_vars=redact(extra_vars)))
+        stored = kept.get_sealed(session, kept.GLOBALS)
+        try:
+            shown, sealed = seal.close(seal.restore(body.extra_vars, stored, "the globals"))
+        except SecretsLost as lost:
+            raise NotReady(str(lost)) from None
+        kept.put(session, kept.GLOBALS, shown, sealed)
+    log.info("the globals were set: %s", ", ".join(sorted(shown)) or "none")
+    return answer(schemas.Globals(extra_vars=shown))
 
 
 class Config(BaseModel):

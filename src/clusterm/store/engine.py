@@ -22,7 +22,7 @@ class Store:
 
     def __init__(self, url: str) -> None:
         self.path = Path(make_url(url).database or "")
-        self._engine = create_engine(url, connect_args={"timeout": BUSY_TIMEOUT})
+        self._engine = create_engine(url, connect_args={"timeout": BUSY_TIMEOUT}, hide_parameters=True)
         event.listen(self._engine, "connect", _set_up_connection)
         event.listen(self._engine, "begin", _begin)
         self._writing = self._engine.execution_options(writes=True)
@@ -75,6 +75,20 @@ class Store:
         finally:
             connection.close()
 
+    def scrub(self) -> None:
+        """Write the database anew, without anything that was deleted or replaced.
+
+        Raises:
+            sqlite3.Error: there is no room for it, or another process writes all the time.
+        """
+        connection = self._engine.raw_connection()
+        try:
+            cursor = connection.cursor()
+            cursor.execute("VACUUM")
+            cursor.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
+        finally:
+            connection.close()
+
     def close(self) -> None:
         """Close all connections."""
         self._engine.dispose()
@@ -85,6 +99,7 @@ def _set_up_connection(connection: sqlite3.Connection, _record: object) -> None:
     connection.isolation_level = None  # sqlite3 would else begin transactions by itself, and without the lock
     connection.execute("PRAGMA synchronous = FULL")  # what was committed survives a power cut
     connection.execute("PRAGMA foreign_keys = ON")
+    connection.execute("PRAGMA secure_delete = ON")  # what is deleted or replaced is not left in the file
 
 
 def _begin(connection: Connection) -> None:

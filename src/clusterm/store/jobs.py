@@ -2,13 +2,14 @@
 
 from collections.abc import Collection, Sequence
 from datetime import datetime
+from typing import Any
 
 from sqlalchemy import func, update
 from sqlmodel import Session, col, select
 
 from clusterm import schemas
 from clusterm.errors import BadRequest, NotFound, quote
-from clusterm.redaction import redact
+from clusterm.sealing import Seal, Sealed
 from clusterm.states import ENDED, Action, JobStatus, Result
 from clusterm.store import results as task_results
 from clusterm.store import tables
@@ -171,6 +172,15 @@ def has_ended(job: tables.Job) -> bool:
     return job.status in ENDED
 
 
+def open_vars(job: tables.Job, seal: Seal) -> dict[str, Any]:
+    """Return a job's extra vars as they were given.
+
+    Raises:
+        SecretsLost: they cannot be decrypted.
+    """
+    return seal.open(Sealed(job.extra_vars, job.sealed), f"job {job.id}")
+
+
 def describe(job: tables.Job, names: Sequence[str]) -> str:
     """Say what a job does, in a few words."""
     shown = " ".join(names[:5]) + (f" and {len(names) - 5} more" if len(names) > 5 else "")
@@ -204,7 +214,7 @@ def to_wire(session: Session, job: tables.Job) -> schemas.Job:
         error=job.error,
         nodes=names,
         host_group=job.host_group,
-        extra_vars=redact(job.extra_vars),
+        extra_vars=job.extra_vars,
         created_at=job.created_at,
         started_at=job.started_at,
         finished_at=job.finished_at,

@@ -4,6 +4,7 @@ from typing import Any, Final
 
 from sqlmodel import Session
 
+from clusterm.sealing import Seal, Sealed
 from clusterm.store import tables
 
 GLOBALS: Final = "globals"
@@ -28,6 +29,28 @@ def get(session: Session, name: str) -> dict[str, Any]:
     return dict(setting.value) if setting else {}
 
 
-def put(session: Session, name: str, value: dict[str, Any]) -> None:
-    """Replace what is set under a name."""
-    session.merge(tables.Setting(name=name, value=value))
+def put(session: Session, name: str, value: dict[str, Any], sealed: str | None = None) -> None:
+    """Replace what is set under a name.
+
+    Args:
+        session: a writing transaction.
+        name: the name.
+        value: what is set, without secrets.
+        sealed: the same with its secrets, encrypted; None where it has none.
+    """
+    session.merge(tables.Setting(name=name, value=value, sealed=sealed))
+
+
+def get_sealed(session: Session, name: str) -> Sealed:
+    """Return what was set under a name, as it is stored."""
+    setting = session.get(tables.Setting, name)
+    return Sealed(dict(setting.value), setting.sealed) if setting else Sealed({}, None)
+
+
+def open_globals(session: Session, seal: Seal) -> dict[str, Any]:
+    """Return the globals as they were given.
+
+    Raises:
+        SecretsLost: they cannot be decrypted.
+    """
+    return seal.open(get_sealed(session, GLOBALS), "the globals")

@@ -8,7 +8,7 @@ from sqlmodel import Session, col, select
 
 from clusterm import schemas
 from clusterm.errors import NotFound, quote
-from clusterm.redaction import redact
+from clusterm.sealing import Seal, Sealed
 from clusterm.states import State, Status
 from clusterm.store import tables
 
@@ -70,9 +70,26 @@ def whereabouts(session: Session) -> list[Whereabouts]:
     return [Whereabouts(*row) for row in session.connection().execute(sqlalchemy.select(*columns))]
 
 
-def to_wire(node: tables.Node, events: list[schemas.Event], *, redacted: bool = True) -> schemas.Node:
-    """Turn a row into what goes over the wire, with its secrets masked, or into what ansible is told."""
-    inventory_vars = redact(node.inventory_vars) if redacted else node.inventory_vars
+def open_vars(node: tables.Node, seal: Seal) -> dict[str, Any]:
+    """Return a node's host vars as they were given.
+
+    Raises:
+        SecretsLost: they cannot be decrypted.
+    """
+    return seal.open(Sealed(node.inventory_vars, node.sealed), f"node {node.name}")
+
+
+def to_wire(
+    node: tables.Node, events: list[schemas.Event], inventory_vars: dict[str, Any] | None = None
+) -> schemas.Node:
+    """Turn a row into what goes over the wire.
+
+    Args:
+        node: the row.
+        events: the latest of the node.
+        inventory_vars: what to say of its host vars; as stored, with secrets masked, if not given.
+    """
+    inventory_vars = node.inventory_vars if inventory_vars is None else inventory_vars
     return schemas.Node.model_construct(
         monitoring_state=schemas.MonitoringState.model_construct(
             label=node.label, serial_number=node.serial, management_address=node.address

@@ -40,7 +40,8 @@ class Node(SQLModel, table=True):
     state: State = Field(sa_type=_STATE)
     prev_state: State = Field(sa_type=_STATE)
     host_group: str
-    inventory_vars: dict[str, Any] = Field(default_factory=dict, sa_column=Column(JSON, nullable=False))
+    inventory_vars: dict[str, Any] = Field(default_factory=dict, sa_column=Column(JSON, nullable=False))  # masked
+    sealed: str | None = None  # the same encrypted, where there are secrets among them
 
 
 class Event(SQLModel, table=True):
@@ -86,7 +87,8 @@ class Job(SQLModel, table=True):
     status: JobStatus = Field(sa_type=_JOB_STATUS)
     error: str = ""
     host_group: str
-    extra_vars: dict[str, Any] = Field(sa_column=Column(JSON, nullable=False))
+    extra_vars: dict[str, Any] = Field(sa_column=Column(JSON, nullable=False))  # masked
+    sealed: str | None = None  # the same encrypted, where there are secrets among them
     requested_by: str
     created_at: datetime
     started_at: datetime | None = None
@@ -227,7 +229,8 @@ class Setting(SQLModel, table=True):
     __tablename__ = "settings"
 
     name: str = Field(primary_key=True)
-    value: dict[str, Any] = Field(sa_column=Column(JSON, nullable=False))
+    value: dict[str, Any] = Field(sa_column=Column(JSON, nullable=False))  # masked
+    sealed: str | None = None  # the same encrypted, where there are secrets in it
 
 
 __all__ = [

@@ -1,0 +1,71 @@
+"""Variables as data: files for ansible in which a template stays the text that it is.
+
+ansible evaluates what looks like a template in every variable that it reads, and up to 2.18 also in names that a
+playbook takes out of an object. `!unsafe` keeps it from that in all versions, but only YAML has it. So what has no
+template goes as JSON, which is read much faster.
+"""
+
+import json
+from collections.abc import Mapping
+from typing import Any, Final
+
+import yaml
+
+_OPENING: Final = "{"
+"""Every template begins with it: {{, {% or {#."""
+
+_ENDLESS: Final = 2**31 - 1  # characters of a line
+
+_ANSIBLES: Final = "__ansible_"
+"""How names begin that mean something to ansible where it reads JSON, but nothing in YAML."""
+
+
+class _Data:
+    """A value that is no template, though it looks like one."""
+
+    def __init__(self, value: Any) -> None:
+        self.value = value
+
+
+class _Text(str):
+    """A text that ansible must not evaluate."""
+
+    __slots__ = ()
+
+
+def as_data(variables: Mapping[str, Any]) -> dict[str, Any]:
+    """Return variables with those marked that `dump` has to keep from being evaluated."""
+    return {name: _Data(value) if _looks_alive(value) else value for name, value in variables.items()}
+
+
+def dump(document: Any) -> str:
+    """Write a document that may have marked values in it, as JSON or YAML."""
+    try:
+        return json.dumps(document)
+    except TypeError:  # it has
+        return str(yaml.dump(document, Dumper=_Dumper, allow_unicode=True, width=_ENDLESS))
+
+
+def _looks_alive(value: Any) -> bool:
+    if isinstance(value, str):
+        return _OPENING in value
+    if isinstance(value, dict):
+        return any(_OPENING in key or key.startswith(_ANSIBLES) or _looks_alive(item) for key, item in value.items())
+    return isinstance(value, list) and any(map(_looks_alive, value))
+
+
+def _mark(value: Any) -> Any:
+    if isinstance(value, str):
+        return _Text(value) if _OPENING in value else value
+    if isinstance(value, dict):
+        return {_mark(key): _mark(item) for key, item in value.items()}
+    return [_mark(item) for item in value] if isinstance(value, list) else value
+
+
+class _Dumper(yaml.CSafeDumper):
+    def ignore_aliases(self, data: Any) -> bool:  # noqa: ARG002 -- PyYAML calls it
+        return True
+
+
+_Dumper.add_representer(_Data, lambda dumper, data: dumper.represent_data(_mark(data.value)))
+_Dumper.add_representer(_Text, lambda dumper, text: dumper.represent_scalar("!unsafe", str(text), style='"'))
