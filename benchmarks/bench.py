@@ -14,12 +14,19 @@ from contextlib import closing
 from importlib.metadata import version
 from typing import Final, NoReturn
 
-from measurements import Finding, measure_ansible, measure_followers, measure_history, measure_large_job
+from measurements import (
+    Finding,
+    measure_ansible,
+    measure_followers,
+    measure_history,
+    measure_large_cluster,
+    measure_large_job,
+)
 from rich.console import Console
 from rich.table import Table
 from service import Broken
 
-_MEASUREMENTS: Final = (measure_large_job, measure_ansible, measure_followers, measure_history)
+_MEASUREMENTS: Final = (measure_large_job, measure_ansible, measure_followers, measure_history, measure_large_cluster)
 _PACKAGES: Final = ("clusterm", "ansible-core", "fastapi", "uvicorn", "sqlalchemy", "pydantic", "orjson")
 _PIPE_WIDTH: Final = 1000  # columns, where nothing is to be wrapped
 

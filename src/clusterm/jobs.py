@@ -1,7 +1,7 @@
 """Jobs begin and end here, each in one transaction, so that a job, its nodes and their events always agree."""
 
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
@@ -10,8 +10,9 @@ from typing import Any, Final
 from sqlmodel import Session
 
 from clusterm import lifecycle, schemas
-from clusterm.errors import ActiveJob, BadRequest, Conflict, Drained, KeyReused, RequestRefused
-from clusterm.lifecycle import Member
+from clusterm.errors import ActiveJob, BadRequest, Conflict, Drained, KeyReused
+from clusterm.lifecycle import Member, Objection
+from clusterm.selection import Candidate, select
 from clusterm.settings import RetentionSettings
 from clusterm.states import Action, EventName, JobStatus, Result, Status
 from clusterm.store import events, jobs, kept, keys, nodes, tables
@@ -23,6 +24,7 @@ _EVENT_OF: Final = {
     Action.UPDATE: EventName.UPDATED,
     Action.DISCOVER: EventName.DISCOVERED,
 }
+_DRAINED: Final = "no new jobs are taken: the service is drained. Try again later, or end it with: clusterm undrain"
 
 
 @dataclass(frozen=True)
@@ -31,10 +33,16 @@ class Order:
 
     action: Action
     targets: Sequence[str]
-    """Names or management addresses of nodes; for discover, addresses that are no node's."""
+    """Names, management addresses or globs of nodes; for discover, addresses that are no node's."""
+    select: schemas.Selection = field(default_factory=schemas.Selection)
+    """Which of these nodes to take."""
     host_group: str = ""
     """The group to commission or update nodes into; empty where it stays as it is."""
     extra_vars: dict[str, Any] = field(default_factory=dict)
+    check: bool = False
+    """Whether ansible only says what it would change."""
+    limit_batch: int | None = None
+    """How many nodes to take at a time."""
     job_timeout: float | None = None
     idle_timeout: float | None = None
     retry_of: int | None = None
@@ -49,6 +57,20 @@ class Sender:
     """Idempotency key."""
     digest: str = ""
     """Of the whole request."""
+
+
+@dataclass(frozen=True)
+class Judgement:
+    """What would become of an order now."""
+
+    names: list[str]
+    """Of the nodes that it means; for discover, the addresses."""
+    host_group: str
+    """The group that it brings them into, empty for none."""
+    objections: list[Objection]
+    """What forbids it, the one that is answered first."""
+    waits_for: tables.Job | None
+    """Because of which job it would wait for its turn."""
 
 
 def begin(store: Store, order: Order, sender: Sender, *, max_active: int, queue: bool = False) -> schemas.Job:
@@ -99,11 +121,36 @@ def retry(
             targets,
             host_group=first.host_group,
             extra_vars=first.extra_vars,
+            check=first.check,
+            limit_batch=first.limit_batch,
             job_timeout=first.job_timeout,
             idle_timeout=first.idle_timeout,
             retry_of=first.id,
         )
         return _begin(session, order, sender, max_active=max_active, queue=queue)
+
+
+def judge(session: Session, order: Order, *, max_active: int, queue: bool) -> Judgement:
+    """Decide which nodes an order means, and find everything that forbids it. Nothing changes.
+
+    The rules of the lifecycle are left for the moment at which a job that waits gets its turn.
+    """
+    candidates = nodes.candidates(session)
+    names, found = _find_targets(session, order, candidates)
+    host_group = "" if order.action in {Action.DECOMMISSION, Action.DISCOVER} else order.host_group
+    blocking = _blocking_job(session, names, max_active)
+    objections = [Objection(Drained(_DRAINED))] if kept.get(session, kept.DRAIN) else []
+    objections += found
+    try:
+        lifecycle.check_host_group(order.action, host_group)
+    except BadRequest as refusal:
+        objections.append(Objection(refusal))
+    if blocking and not queue:
+        held = set(names).intersection(jobs.node_names(session, blocking.id))
+        objections.append(Objection(ActiveJob(jobs.refer(session, blocking)), sorted(held)))
+    if not (blocking and queue):
+        objections += _apply_rules(order.action, names, host_group, candidates)
+    return Judgement(names, host_group, objections, blocking if queue else None)
 
 
 def begin_queued(store: Store, retention: RetentionSettings, *, max_active: int) -> None:
@@ -123,13 +170,11 @@ def begin_queued(store: Store, retention: RetentionSettings, *, max_active: int)
         for job in jobs.queued(session):
             names = jobs.node_names(session, job.id)
             if room > 0 and taken.isdisjoint(names):
-                try:
-                    _check_targets(session, job.action, names)
-                    _enter(session, job.action, names, job.host_group)
-                except RequestRefused as refusal:
+                if objections := _judge_queued(session, job, names):
+                    refusal = objections[0].refusal
                     _end(session, retention, job, JobStatus.ERRORED, f"not started when its turn came: {refusal}")
                     continue
-                _start(session, job)
+                _start(session, job, names)
                 room -= 1
             taken.update(names)
 
@@ -183,7 +228,7 @@ def finish(store: Store, retention: RetentionSettings, job_id: int, error: str |
         if jobs.has_ended(job):
             return
         status = JobStatus.COMPLETE if error is None else job.stop_status or JobStatus.ERRORED
-        if job.action is not Action.DISCOVER:
+        if job.action is not Action.DISCOVER and not job.check:
             for node in nodes.named(session, jobs.node_names(session, job_id)):
                 _set_status(node, lifecycle.status_after(job.action, passed=error is None))
         _end(session, retention, job, status, error if job.stop_reason is None or error is None else job.stop_reason)
@@ -202,38 +247,27 @@ def boot_id() -> str:
 
 
 def _begin(session: Session, order: Order, sender: Sender, *, max_active: int, queue: bool) -> schemas.Job:
-    if kept.get(session, kept.DRAIN):
-        raise Drained(
-            "no new jobs are taken: the service is drained. Try again later, or end it with: clusterm undrain"
-        )
-    names = _check_targets(session, order.action, order.targets)
-    host_group = "" if order.action in {Action.DECOMMISSION, Action.DISCOVER} else order.host_group
-    lifecycle.check_host_group(order.action, host_group)
-    blocking = _blocking_job(session, names, max_active)
-    if blocking and not queue:
-        raise ActiveJob(_reference(session, blocking))
+    judgement = judge(session, order, max_active=max_active, queue=queue)
+    for objection in judgement.objections:
+        raise objection.refusal
     job = tables.Job(
         action=order.action,
         status=JobStatus.QUEUED,
-        host_group=host_group,
+        host_group=judgement.host_group,
         extra_vars=order.extra_vars,
         requested_by=sender.name,
         created_at=datetime.now(UTC),
         retry_of=order.retry_of,
+        check=order.check,
+        limit_batch=order.limit_batch,
         job_timeout=order.job_timeout,
         idle_timeout=order.idle_timeout,
     )
-    if not blocking:
-        _enter(session, order.action, names, host_group)
     session.add(job)
     session.flush()
-    session.add_all(
-        tables.JobNode(job_id=job.id, position=position, node=name, held=False)
-        for position, name in enumerate(names, start=1)
-    )
-    session.flush()
-    if not blocking:
-        _start(session, job)
+    jobs.add_nodes(session, job.id, judgement.names)
+    if judgement.waits_for is None:
+        _start(session, job, judgement.names)
     if sender.key is not None:
         keys.remember(session, sender.key, sender.digest, job.id)
     session.flush()
@@ -250,18 +284,36 @@ def _known(session: Session, sender: Sender) -> schemas.Job | None:
     return jobs.to_wire(session, jobs.get(session, found.job_id))
 
 
-def _check_targets(session: Session, action: Action, targets: Sequence[str]) -> list[str]:
-    """Return the names of the nodes, or for discover the addresses, each once."""
-    if not targets:
-        raise BadRequest("atleast one node should be specified")
-    if action is not Action.DISCOVER:
-        return list(dict.fromkeys(nodes.get(session, target).name for target in targets))
-    if existing := nodes.at_addresses(session, targets):
+def _judge_queued(session: Session, job: tables.Job, names: Sequence[str]) -> list[Objection]:
+    """Return what forbids a job whose turn has come."""
+    candidates = nodes.candidates(session)
+    found, objections = _find_targets(session, Order(job.action, names), candidates)
+    return objections or list(_apply_rules(job.action, found, job.host_group, candidates))
+
+
+def _find_targets(session: Session, order: Order, candidates: Sequence[Candidate]) -> tuple[list[str], list[Objection]]:
+    """Return the names of the nodes, or for discover the addresses, each once, and what is wrong with them."""
+    if order.action is not Action.DISCOVER:
+        selected = select(order.targets, order.select, candidates)
+        return selected.names, [Objection(refusal) for refusal in selected.refusals]
+    if not order.targets:
+        return [], [Objection(BadRequest("atleast one node should be specified"))]
+    if existing := nodes.at_addresses(session, order.targets):
         listed = " ".join(f"{node.name}:{node.address}" for node in existing)
-        raise Conflict(
+        refusal = Conflict(
             f"one or more nodes already exist with the specified management addresses. Existing nodes: [{listed}]"
         )
-    return list(targets)
+        return list(order.targets), [Objection(refusal, [node.name for node in existing])]
+    return list(order.targets), []
+
+
+def _apply_rules(
+    action: Action, names: Sequence[str], host_group: str, candidates: Sequence[Candidate]
+) -> Iterator[Objection]:
+    if action is Action.DISCOVER or not names:
+        return iter(())
+    cluster = {node.name: Member(node.name, node.status, node.state, node.host_group) for node in candidates}
+    return lifecycle.objections(action, [cluster[name] for name in names], host_group, cluster)
 
 
 def _blocking_job(session: Session, names: Sequence[str], max_active: int) -> tables.Job | None:
@@ -272,30 +324,26 @@ def _blocking_job(session: Session, names: Sequence[str], max_active: int) -> ta
     return next((job for job in ahead if not set(names).isdisjoint(jobs.node_names(session, job.id))), None)
 
 
-def _enter(session: Session, action: Action, names: Sequence[str], host_group: str) -> None:
-    """Check the rules and take the nodes into the status that they have while the job runs."""
-    if action is Action.DISCOVER:
-        return
-    every = {node.name: node for node in nodes.every(session)}
-    cluster = {node.name: _member(node) for node in every.values()}
-    lifecycle.check(action, names, host_group, cluster)
-    for name in names:
-        _set_status(every[name], lifecycle.PASSAGES[action].running)
-        if host_group:
-            every[name].host_group = host_group
-
-
-def _start(session: Session, job: tables.Job) -> None:
+def _start(session: Session, job: tables.Job, names: Sequence[str]) -> None:
+    """Let a job run that no rule forbids, and take its nodes into the status that they have meanwhile."""
     job.status = JobStatus.RUNNING
     job.started_at = datetime.now(UTC)
     job.started_clock = time.monotonic()
     job.boot_id = boot_id()
     jobs.hold_nodes(session, job.id)
+    if job.action is Action.DISCOVER or job.check:
+        return
+    for node in nodes.named(session, names):
+        _set_status(node, lifecycle.PASSAGES[job.action].running)
+        if job.host_group:
+            node.host_group = job.host_group
 
 
 def _end(session: Session, retention: RetentionSettings, job: tables.Job, status: JobStatus, error: str | None) -> None:
-    """End a job and tell what became of each of its nodes."""
+    """End a job and tell what became of each of its nodes; to those of a check nothing did."""
     _close(session, job, status, error)
+    if job.check:
+        return
     passed = status is JobStatus.COMPLETE
     failures = [schemas.Failure.model_validate(failure) for failure in job.failures]
     reasons = {failure.node: failure.reason for failure in failures}
@@ -329,13 +377,5 @@ def _close(session: Session, job: tables.Job, status: JobStatus, error: str | No
     jobs.release_nodes(session, job.id)
 
 
-def _member(node: tables.Node) -> Member:
-    return Member(name=node.name, status=node.status, state=node.state, host_group=node.host_group)
-
-
 def _set_status(node: tables.Node, status: Status) -> None:
     node.prev_status, node.status = node.status, status
-
-
-def _reference(session: Session, job: tables.Job) -> str:
-    return f"{jobs.describe(job, jobs.node_names(session, job.id))} (id {job.id})"

@@ -3,11 +3,11 @@
 A request is checked as a whole before anything changes. The phrases of the errors are contiv's.
 """
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
 
-from clusterm.errors import BadRequest, Conflict, NotFound, quote
+from clusterm.errors import BadRequest, Conflict, NotFound, RequestRefused, quote
 from clusterm.states import HOST_GROUPS, MASTER_GROUP, WORKER_GROUP, Action, State, Status, StepName
 
 
@@ -19,6 +19,15 @@ class Member:
     status: Status
     state: State
     host_group: str
+
+
+@dataclass(frozen=True)
+class Objection:
+    """A rule that forbids a request."""
+
+    refusal: RequestRefused
+    nodes: Sequence[str] = ()
+    """The nodes because of which it does; none where it is about the request as a whole."""
 
 
 @dataclass(frozen=True)
@@ -97,18 +106,42 @@ def check(action: Action, names: Iterable[str], host_group: str, cluster: Mappin
     """
     members = find(names, cluster)
     check_host_group(action, host_group)
+    for objection in objections(action, members, host_group, cluster):
+        raise objection.refusal
+
+
+def objections(
+    action: Action, members: Sequence[Member], host_group: str, cluster: Mapping[str, Member]
+) -> Iterator[Objection]:
+    """Yield every rule that the cluster as it is makes forbid an action.
+
+    Args:
+        action: commission, decommission or update.
+        members: its nodes.
+        host_group: the group asked for, if any.
+        cluster: every node there is, by name.
+    """
     if absent := [member.name for member in members if member.state is not State.DISCOVERED]:
-        raise Conflict(
-            "one or more nodes are not in discovered state, please check their network reachability. "
-            f"Non-discovered nodes: [{' '.join(absent)}]"
+        yield Objection(
+            Conflict(
+                "one or more nodes are not in discovered state, please check their network reachability. "
+                f"Non-discovered nodes: [{' '.join(absent)}]"
+            ),
+            absent,
         )
-    _check_masters(action, members, host_group, cluster)
+    try:
+        _check_masters(action, members, host_group, cluster)
+    except Conflict as refusal:
+        yield Objection(refusal)
+    passage = PASSAGES[action]
     for member in members:
-        passage = PASSAGES[action]
         if member.status not in passage.sources:
-            raise Conflict(
-                f"failed to update {member.name}'s state in inventory, "
-                f'Error: transition from "{member.status}" to "{passage.running}" is not allowed'
+            yield Objection(
+                Conflict(
+                    f"failed to update {member.name}'s state in inventory, "
+                    f'Error: transition from "{member.status}" to "{passage.running}" is not allowed'
+                ),
+                [member.name],
             )
 
 
@@ -125,16 +158,17 @@ def check_host_group(action: Action, host_group: str) -> None:
         )
 
 
-def next_step(action: Action, done: Sequence[tuple[StepName, bool]]) -> StepName | None:
+def next_step(action: Action, done: Sequence[tuple[StepName, bool]], *, check: bool = False) -> StepName | None:
     """Return the step to run after those that were run, or None when the job is at its end.
 
     Args:
         action: the job's action.
         done: the steps run so far, in order, and whether each passed.
+        check: whether ansible only says what it would change: then there is nothing to clean up.
     """
     for position, (step, passed) in enumerate(done, start=1):
         if not passed:
-            roll_back = step is StepName.CONFIGURE and action in _ROLLED_BACK and position == len(done)
+            roll_back = step is StepName.CONFIGURE and action in _ROLLED_BACK and position == len(done) and not check
             return StepName.CLEANUP if roll_back else None
     steps = STEPS[action]
     return steps[len(done)] if len(done) < len(steps) else None

@@ -103,7 +103,7 @@ def _run_steps(store: Store, plan: Plan, directory: Path) -> str | None:
     """Run or go on with the steps that the lifecycle asks for, and return the first failed one's error."""
     error: str | None = None
     done: list[tuple[StepName, bool]] = []
-    while name := lifecycle.next_step(plan.action, done):
+    while name := lifecycle.next_step(plan.action, done, check=plan.check):
         step = _Step(store, plan, directory, len(done) + 1, name)
         try:
             failure = step.run(cleans_up=error is not None)

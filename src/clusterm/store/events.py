@@ -6,7 +6,7 @@ Both are bounded views of one table. An event is deleted when it is outside both
 from collections.abc import Iterable
 from datetime import datetime
 
-from sqlalchemy import ColumnElement, delete, func
+from sqlalchemy import ColumnElement, delete
 from sqlmodel import Session, col, select
 
 from clusterm import schemas
@@ -80,18 +80,6 @@ def of_node(session: Session, node: str, bound: int, *, limit: int, before: int 
     if before is not None:
         query = query.where(col(tables.Event.id) < before)
     return [to_wire(event) for event in reversed(session.exec(query).all())]
-
-
-def latest_by_node(session: Session) -> dict[str, schemas.Event]:
-    """Return the latest event of every node that has one."""
-    latest = (
-        select(tables.Event.node, func.max(tables.Event.id).label("id"))
-        .where(col(tables.Event.node).is_not(None))
-        .group_by(col(tables.Event.node))
-        .subquery()
-    )
-    rows = session.exec(select(tables.Event).join(latest, col(tables.Event.id) == latest.c.id))
-    return {str(event.node): to_wire(event) for event in rows}
 
 
 def to_wire(event: tables.Event) -> schemas.Event:

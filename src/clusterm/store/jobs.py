@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from datetime import datetime
 
-from sqlalchemy import func, update
+from sqlalchemy import func, insert, update
 from sqlmodel import Session, col, select
 
 from clusterm import schemas
@@ -112,6 +112,17 @@ def node_names(session: Session, job_id: int) -> list[str]:
     return list(session.exec(query.order_by(col(tables.JobNode.position))))
 
 
+def add_nodes(session: Session, job_id: int, names: Sequence[str]) -> None:
+    """Give a new job its nodes, or addresses, in their order."""
+    session.execute(
+        insert(tables.JobNode),
+        [
+            {"job_id": job_id, "position": position, "node": name, "held": False}
+            for position, name in enumerate(names, start=1)
+        ],
+    )
+
+
 def steps(session: Session, job_id: int) -> Sequence[tables.JobStep]:
     """Return the steps of a job that have begun, in order."""
     query = select(tables.JobStep).where(tables.JobStep.job_id == job_id)
@@ -156,7 +167,12 @@ def describe(job: tables.Job, names: Sequence[str]) -> str:
     """Say what a job does, in a few words."""
     shown = " ".join(names[:5]) + (f" and {len(names) - 5} more" if len(names) > 5 else "")
     group = f" as {job.host_group}" if job.host_group else ""
-    return f"{job.action} {shown}{group}"
+    return f"{job.action} {shown}{group}{' (check)' if job.check else ''}"
+
+
+def refer(session: Session, job: tables.Job) -> str:
+    """Say which job is meant."""
+    return f"{describe(job, node_names(session, job.id))} (id {job.id})"
 
 
 def to_wire(session: Session, job: tables.Job) -> schemas.Job:
@@ -173,6 +189,8 @@ def to_wire(session: Session, job: tables.Job) -> schemas.Job:
         nodes=names,
         host_group=job.host_group,
         extra_vars=redact(job.extra_vars),
+        check=job.check,
+        limit_batch=job.limit_batch,
         created_at=job.created_at,
         started_at=job.started_at,
         finished_at=job.finished_at,
@@ -186,6 +204,7 @@ def to_wire(session: Session, job: tables.Job) -> schemas.Job:
             schemas.Step.model_construct(
                 name=step.name,
                 playbook=step.playbook,
+                batch=step.batch,
                 started_at=step.started_at,
                 finished_at=step.finished_at,
                 exit_status=step.exit_status,
