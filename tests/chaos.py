@@ -155,13 +155,14 @@ class Round:
         """
         as_planned = not lost and not cancelled
         steps = job["steps"]
-        done = [(StepName(step["name"]), step["exit_status"] == 0) for step in steps]
+        nodes = job["nodes"]
+        done = [(StepName(step["name"]), nodes if step["exit_status"] == 0 else []) for step in steps]
         for position, (name, _) in enumerate(done):
-            assert lifecycle.next_step(action, done[:position]) == name
+            assert lifecycle.next_step(action, nodes, done[:position]) == (name, nodes)
         if as_planned:
-            assert lifecycle.next_step(action, done) is None
+            assert lifecycle.next_step(action, nodes, done) is None
             assert [step["exit_status"] for step in steps] == [2 if step["name"] in fail else 0 for step in steps]
-        passed = bool(done) and all(passed for _, passed in done) and lifecycle.next_step(action, done) is None
+        passed = bool(done) and all(passed for _, passed in done) and lifecycle.next_step(action, nodes, done) is None
         assert (job["status"] == "Complete") == passed == (job["error"] == "")
         assert job["status"] in ({"Complete", "Cancelled"} if cancelled else {"Complete", "Errored"})
 

@@ -103,30 +103,54 @@ def test_a_node_passes_through_the_statuses_in_the_table(action: Action) -> None
 @pytest.mark.parametrize(
     ("action", "done", "following"),
     [
-        (Action.COMMISSION, [], CONFIGURE),
-        (Action.COMMISSION, [(CONFIGURE, True)], None),
-        (Action.COMMISSION, [(CONFIGURE, False)], CLEANUP),
-        (Action.COMMISSION, [(CONFIGURE, False), (CLEANUP, True)], None),
-        (Action.COMMISSION, [(CONFIGURE, False), (CLEANUP, False)], None),
-        (Action.DECOMMISSION, [], CLEANUP),
-        (Action.DECOMMISSION, [(CLEANUP, True)], None),
-        (Action.DECOMMISSION, [(CLEANUP, False)], None),
-        (Action.UPDATE, [], CLEANUP),
-        (Action.UPDATE, [(CLEANUP, True)], CONFIGURE),
-        (Action.UPDATE, [(CLEANUP, False)], None),
-        (Action.UPDATE, [(CLEANUP, True), (CONFIGURE, True)], None),
-        (Action.UPDATE, [(CLEANUP, True), (CONFIGURE, False)], CLEANUP),
-        (Action.UPDATE, [(CLEANUP, True), (CONFIGURE, False), (CLEANUP, True)], None),
-        (Action.UPDATE, [(CLEANUP, True), (CONFIGURE, False), (CLEANUP, False)], None),
-        (Action.DISCOVER, [], CONFIGURE),
-        (Action.DISCOVER, [(CONFIGURE, True)], None),
-        (Action.DISCOVER, [(CONFIGURE, False)], None),
+        (Action.COMMISSION, [], (CONFIGURE, "ABC")),
+        (Action.COMMISSION, [(CONFIGURE, "ABC")], None),
+        (Action.COMMISSION, [(CONFIGURE, "")], (CLEANUP, "ABC")),
+        (Action.COMMISSION, [(CONFIGURE, "AC")], (CLEANUP, "B")),
+        (Action.COMMISSION, [(CONFIGURE, ""), (CLEANUP, "ABC")], None),
+        (Action.COMMISSION, [(CONFIGURE, ""), (CLEANUP, "")], None),
+        (Action.COMMISSION, [(CONFIGURE, "AC"), (CLEANUP, "B")], None),
+        (Action.DECOMMISSION, [], (CLEANUP, "ABC")),
+        (Action.DECOMMISSION, [(CLEANUP, "ABC")], None),
+        (Action.DECOMMISSION, [(CLEANUP, "A")], None),
+        (Action.DECOMMISSION, [(CLEANUP, "")], None),
+        (Action.UPDATE, [], (CLEANUP, "ABC")),
+        (Action.UPDATE, [(CLEANUP, "ABC")], (CONFIGURE, "ABC")),
+        (Action.UPDATE, [(CLEANUP, "AB")], (CONFIGURE, "AB")),
+        (Action.UPDATE, [(CLEANUP, "")], None),
+        (Action.UPDATE, [(CLEANUP, "ABC"), (CONFIGURE, "ABC")], None),
+        (Action.UPDATE, [(CLEANUP, "AB"), (CONFIGURE, "AB")], None),
+        (Action.UPDATE, [(CLEANUP, "ABC"), (CONFIGURE, "")], (CLEANUP, "ABC")),
+        (Action.UPDATE, [(CLEANUP, "AB"), (CONFIGURE, "A")], (CLEANUP, "B")),
+        (Action.UPDATE, [(CLEANUP, "ABC"), (CONFIGURE, ""), (CLEANUP, "ABC")], None),
+        (Action.UPDATE, [(CLEANUP, "ABC"), (CONFIGURE, ""), (CLEANUP, "")], None),
+        (Action.DISCOVER, [], (CONFIGURE, "ABC")),
+        (Action.DISCOVER, [(CONFIGURE, "ABC")], None),
+        (Action.DISCOVER, [(CONFIGURE, "B")], None),
     ],
 )
 def test_each_outcome_leads_to_one_step(
-    action: Action, done: list[tuple[StepName, bool]], following: StepName | None
+    action: Action, done: list[tuple[StepName, str]], following: tuple[StepName, str] | None
 ) -> None:
-    assert lifecycle.next_step(action, done) is following
+    expected = following and (following[0], list(following[1]))
+    assert lifecycle.next_step(action, list("ABC"), done) == expected
+
+
+@pytest.mark.parametrize(
+    ("action", "done", "passed"),
+    [
+        (Action.COMMISSION, [], ""),
+        (Action.COMMISSION, [(CONFIGURE, "AC"), (CLEANUP, "B")], "AC"),
+        (Action.DECOMMISSION, [(CLEANUP, "AB")], "AB"),
+        (Action.UPDATE, [(CLEANUP, "ABC")], ""),
+        (Action.UPDATE, [(CLEANUP, "AB"), (CONFIGURE, "A"), (CLEANUP, "B")], "A"),
+        (Action.DISCOVER, [(CONFIGURE, "B")], "B"),
+    ],
+)
+def test_a_node_passes_that_passed_all_that_was_asked_for(
+    action: Action, done: list[tuple[StepName, str]], passed: str
+) -> None:
+    assert lifecycle.passed(action, "ABC", done) == set(passed)
 
 
 # The rules

@@ -165,7 +165,7 @@ def test_results(site: Site, callback: str, forks: int) -> None:
         "Say hello": {**on_all, "node4": "ok"},
         "Connect": {**on_all, "node4": "unreachable"},
         "Format disks": {**changed, "node2": "ignored"},
-        "Probe": {**changed, "node1": "failed"},
+        "Probe": {**changed, "node1": "rescued"},
         "Repair": {"node1": "ok"},
         "Tidy up": on_all,
         "Configure": changed,

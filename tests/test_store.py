@@ -253,7 +253,7 @@ def test_a_line_knows_the_task_and_node_that_wrote_it(store: Store) -> None:
     for each in (job_id, other):
         add_lines(store, each, *"abcd")
     with store.write() as session:
-        logs.add_tasks(session, [tables.JobTask(job_id=job_id, number=5, step=1, play="all", name="Say hello")])
+        session.add(tables.JobTask(job_id=job_id, number=5, step=1, play="all", name="Say hello"))
         session.flush()
         logs.attribute(session, job_id, 2, 3, task=5, node="node1-a")
     with store.read() as session:

@@ -19,7 +19,7 @@ from clusterm.configuration import Configuration
 from clusterm.errors import Drained, RequestRefused
 from clusterm.executor.supervisor import Supervisor
 from clusterm.pruner import Pruner
-from clusterm.routes import health, jobs, logs, monitor, nodes, settings
+from clusterm.routes import health, jobs, logs, monitor, nodes, settings, tasks
 from clusterm.routes.service import PROBLEM_TYPE, Service
 from clusterm.routes.tail import Tail
 from clusterm.schemas import LogLine, Problem
@@ -73,8 +73,8 @@ def create_app(store: Store, configuration: Configuration) -> FastAPI:
         lifespan=lifespan,
     )
     app.state.service = Service(store, configuration, supervisor, tail)
-    for routes in (nodes.routes, jobs.routes, logs.routes, monitor.routes, settings.routes, health.routes):
-        app.include_router(routes)
+    for noun in (nodes, jobs, tasks, logs, monitor, settings, health):
+        app.include_router(noun.routes)
     app.add_exception_handler(RequestRefused, _answer_refusal)
     app.add_exception_handler(HTTPException, _answer_http_error)
     app.add_exception_handler(RequestValidationError, _answer_invalid)

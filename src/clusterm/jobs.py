@@ -12,6 +12,7 @@ from sqlmodel import Session
 from clusterm import lifecycle, schemas
 from clusterm.errors import ActiveJob, BadRequest, Conflict, Drained, KeyReused
 from clusterm.lifecycle import Member, Objection
+from clusterm.progress import Outcomes, outcomes
 from clusterm.selection import Candidate, select
 from clusterm.settings import RetentionSettings
 from clusterm.states import Action, EventName, JobStatus, Result, Status
@@ -73,7 +74,15 @@ class Judgement:
     """Because of which job it would wait for its turn."""
 
 
-def begin(store: Store, order: Order, sender: Sender, *, max_active: int, queue: bool = False) -> schemas.Job:
+def begin(
+    store: Store,
+    order: Order,
+    sender: Sender,
+    *,
+    max_active: int,
+    queue: bool = False,
+    partial_success: bool = False,
+) -> schemas.Job:
     """Accept a job: check every rule, then write the job and what it changes in its nodes.
 
     Args:
@@ -82,6 +91,7 @@ def begin(store: Store, order: Order, sender: Sender, *, max_active: int, queue:
         sender: who asks.
         max_active: how many jobs may run at once.
         queue: whether the job may wait for its turn.
+        partial_success: whether nodes may pass though others fail.
 
     Returns:
         The job, running or queued; the first one where the request has come before. If it is running, its executor is
@@ -93,11 +103,18 @@ def begin(store: Store, order: Order, sender: Sender, *, max_active: int, queue:
     with store.write() as session:
         if known := _known(session, sender):
             return known
-        return _begin(session, order, sender, max_active=max_active, queue=queue)
+        return _begin(session, order, sender, max_active=max_active, queue=queue, partial_success=partial_success)
 
 
 def retry(
-    store: Store, label: str, sender: Sender, *, failed_only: bool, max_active: int, queue: bool = False
+    store: Store,
+    label: str,
+    sender: Sender,
+    *,
+    failed_only: bool,
+    max_active: int,
+    queue: bool = False,
+    partial_success: bool = False,
 ) -> schemas.Job:
     """Begin a job that does the same as an ended one, on the same nodes or on those that failed.
 
@@ -110,12 +127,12 @@ def retry(
         first = jobs.labelled(session, label)
         if not jobs.has_ended(first):
             raise Conflict(f"job {first.id} has not ended: wait for it, or cancel it, before it is tried again")
-        targets = jobs.node_names(session, first.id)
+        results = jobs.node_results(session, first.id)
+        targets = list(results)
         if failed_only:
             if first.status is JobStatus.COMPLETE:
                 raise Conflict(f"no node failed in job {first.id}")
-            failed = {failure["node"] for failure in first.failures}
-            targets = [name for name in targets if name in failed] or targets
+            targets = [name for name, result in results.items() if result is not Result.PASS]
         order = Order(
             first.action,
             targets,
@@ -127,7 +144,7 @@ def retry(
             idle_timeout=first.idle_timeout,
             retry_of=first.id,
         )
-        return _begin(session, order, sender, max_active=max_active, queue=queue)
+        return _begin(session, order, sender, max_active=max_active, queue=queue, partial_success=partial_success)
 
 
 def judge(session: Session, order: Order, *, max_active: int, queue: bool) -> Judgement:
@@ -171,8 +188,8 @@ def begin_queued(store: Store, retention: RetentionSettings, *, max_active: int)
             names = jobs.node_names(session, job.id)
             if room > 0 and taken.isdisjoint(names):
                 if objections := _judge_queued(session, job, names):
-                    refusal = objections[0].refusal
-                    _end(session, retention, job, JobStatus.ERRORED, f"not started when its turn came: {refusal}")
+                    reason = f"not started when its turn came: {objections[0].refusal}"
+                    _end(session, retention, job, JobStatus.ERRORED, reason, Outcomes(reached=set(names)))
                     continue
                 _start(session, job, names)
                 room -= 1
@@ -228,10 +245,14 @@ def finish(store: Store, retention: RetentionSettings, job_id: int, error: str |
         if jobs.has_ended(job):
             return
         status = JobStatus.COMPLETE if error is None else job.stop_status or JobStatus.ERRORED
+        if job.stop_reason is not None and error is not None:
+            error = job.stop_reason
+        found = outcomes(session, job, error)
         if job.action is not Action.DISCOVER and not job.check:
-            for node in nodes.named(session, jobs.node_names(session, job_id)):
-                _set_status(node, lifecycle.status_after(job.action, passed=error is None))
-        _end(session, retention, job, status, error if job.stop_reason is None or error is None else job.stop_reason)
+            _leave(session, job, found)
+        if error is not None and found.batch is not None:
+            error = f"in batch {found.batch}: {error}"
+        _end(session, retention, job, status, error, found)
 
 
 def drain(store: Store, *, drained: bool) -> schemas.Drain:
@@ -246,7 +267,9 @@ def boot_id() -> str:
     return Path("/proc/sys/kernel/random/boot_id").read_text().strip()
 
 
-def _begin(session: Session, order: Order, sender: Sender, *, max_active: int, queue: bool) -> schemas.Job:
+def _begin(
+    session: Session, order: Order, sender: Sender, *, max_active: int, queue: bool, partial_success: bool
+) -> schemas.Job:
     judgement = judge(session, order, max_active=max_active, queue=queue)
     for objection in judgement.objections:
         raise objection.refusal
@@ -262,6 +285,7 @@ def _begin(session: Session, order: Order, sender: Sender, *, max_active: int, q
         limit_batch=order.limit_batch,
         job_timeout=order.job_timeout,
         idle_timeout=order.idle_timeout,
+        partial_success=partial_success,
     )
     session.add(job)
     session.flush()
@@ -333,35 +357,71 @@ def _start(session: Session, job: tables.Job, names: Sequence[str]) -> None:
     jobs.hold_nodes(session, job.id)
     if job.action is Action.DISCOVER or job.check:
         return
+    former = {}
     for node in nodes.named(session, names):
         _set_status(node, lifecycle.PASSAGES[job.action].running)
         if job.host_group:
-            node.host_group = job.host_group
+            former[node.name], node.host_group = node.host_group, job.host_group
+    if job.limit_batch is not None:
+        jobs.note_former_host_groups(session, job.id, former)
 
 
-def _end(session: Session, retention: RetentionSettings, job: tables.Job, status: JobStatus, error: str | None) -> None:
-    """End a job and tell what became of each of its nodes; to those of a check nothing did."""
+def _leave(session: Session, job: tables.Job, found: Outcomes) -> None:
+    """Take the nodes of a job that ends out of the status that they had meanwhile; those not reached, back."""
+    former = jobs.former_host_groups(session, job.id)
+    for node in nodes.named(session, jobs.node_names(session, job.id)):
+        if node.name in found.reached:
+            _set_status(node, lifecycle.status_after(job.action, passed=node.name in found.counted))
+        else:
+            _set_status(node, node.prev_status)
+            node.host_group = former.get(node.name, node.host_group)
+
+
+def _end(
+    session: Session,
+    retention: RetentionSettings,
+    job: tables.Job,
+    status: JobStatus,
+    error: str | None,
+    found: Outcomes,
+) -> None:
+    """End a job and tell what became of each of its nodes; to those of a check nothing did.
+
+    Args:
+        session: a writing transaction.
+        retention: how many events to keep.
+        job: the job.
+        status: what it ends as.
+        error: why, unless it is complete.
+        found: how its nodes did.
+    """
+    names = jobs.node_names(session, job.id)
+    failed = len(found.reached) - len(found.passed)
+    if job.partial_success and found.passed and failed:
+        error = f"{failed} of {len(names)} nodes failed: {error}"
     _close(session, job, status, error)
+    jobs.note_results(session, job.id, found.passed, found.reached)
     if job.check:
         return
-    passed = status is JobStatus.COMPLETE
-    failures = [schemas.Failure.model_validate(failure) for failure in job.failures]
-    reasons = {failure.node: failure.reason for failure in failures}
+    failures = [schemas.Failure.model_validate(failure) for failure in reversed(job.failures)]
+    reasons = {failure.node: failure.reason for failure in failures}  # the first of each, which is to be mended
     happened = []
-    for name in jobs.node_names(session, job.id):
+    for name in names:
         node: str | None = name
-        detail = None if passed else reasons.get(name, error)
+        event, detail = _EVENT_OF[job.action], None
+        result: Result | None = Result.PASS
+        if name not in found.reached:
+            event, result = EventName.SKIPPED, None
+            detail = f"the {job.action} ended before it came to this node, which is as it was: {error}"
+        elif name not in found.counted:
+            result = Result.FAIL
+            detail = reasons.get(name, error)
+            if name in found.passed:
+                detail = f"passed itself, but the job did not: {error}"
         if job.action is Action.DISCOVER:  # there is no node yet, but an address
             node, detail = None, f"{name}: {detail}" if detail else name
         happened.append(
-            tables.Event(
-                at=datetime.now(UTC),
-                node=node,
-                event=_EVENT_OF[job.action],
-                result=Result.PASS if passed else Result.FAIL,
-                job_id=job.id,
-                detail=detail,
-            )
+            tables.Event(at=datetime.now(UTC), node=node, event=event, result=result, job_id=job.id, detail=detail)
         )
     events.add(session, happened, timeline=retention.timeline, node_events=retention.node_events)
 

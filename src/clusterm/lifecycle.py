@@ -3,7 +3,7 @@
 A request is checked as a whole before anything changes. The phrases of the errors are contiv's.
 """
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
 
@@ -158,20 +158,37 @@ def check_host_group(action: Action, host_group: str) -> None:
         )
 
 
-def next_step(action: Action, done: Sequence[tuple[StepName, bool]], *, check: bool = False) -> StepName | None:
-    """Return the step to run after those that were run, or None when the job is at its end.
+def next_step(
+    action: Action,
+    nodes: Sequence[str],
+    done: Sequence[tuple[StepName, Collection[str]]],
+    *,
+    check: bool = False,
+) -> tuple[StepName, Sequence[str]] | None:
+    """Return the step to run after those that were run, and on which nodes; None when the job is at its end.
 
     Args:
         action: the job's action.
-        done: the steps run so far, in order, and whether each passed.
+        nodes: the job's nodes.
+        done: the steps run so far, in order, and the nodes that passed each.
         check: whether ansible only says what it would change: then there is nothing to clean up.
     """
+    left = nodes
     for position, (step, passed) in enumerate(done, start=1):
-        if not passed:
-            roll_back = step is StepName.CONFIGURE and action in _ROLLED_BACK and position == len(done) and not check
-            return StepName.CLEANUP if roll_back else None
+        failed = [node for node in left if node not in passed]
+        left = [node for node in left if node in passed]
+        if failed and step is StepName.CONFIGURE and action in _ROLLED_BACK and not check:
+            return (StepName.CLEANUP, failed) if position == len(done) else None
+        if not left:
+            return None
     steps = STEPS[action]
-    return steps[len(done)] if len(done) < len(steps) else None
+    return (steps[len(done)], left) if len(done) < len(steps) else None
+
+
+def passed(action: Action, nodes: Iterable[str], done: Sequence[tuple[StepName, Collection[str]]]) -> set[str]:
+    """Return the nodes that passed every step that an action asks for; for the arguments see `next_step`."""
+    asked_for = len(STEPS[action])
+    return set(nodes).intersection(*(those for _, those in done[:asked_for])) if len(done) >= asked_for else set()
 
 
 def status_after(action: Action, *, passed: bool) -> Status:

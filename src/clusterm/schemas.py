@@ -24,7 +24,7 @@ from pydantic import (
 )
 from pydantic_core import PydanticCustomError
 
-from clusterm.states import Action, EventName, JobStatus, Result, State, Status, StepName
+from clusterm.states import Action, EventName, JobStatus, Result, State, Status, StepName, TaskStatus
 
 T = TypeVar("T")
 
@@ -398,6 +398,52 @@ class Failure(Answer):
         return f"{self.task}: {message}" if self.task else message
 
 
+class Busy(Answer):
+    """A node that is at a task."""
+
+    node: str
+    task: str
+    since: Timestamp | None
+
+
+class Current(Answer):
+    """What a running job is at."""
+
+    step: StepName
+    play: str | None
+    task: str | None = Field(description="The task that began last; null before the first one.")
+    started_at: Timestamp | None
+    busy: list[Busy] = Field(description="Nodes that have begun with a task and not ended it, the longest first.")
+
+
+class TaskResult(Answer):
+    """How a task ended on a node."""
+
+    node: str
+    status: TaskStatus | None = Field(
+        description="Null while the node is busy with the task; stays null if the job was cut off there."
+    )
+    retries: int = Field(description="How often it was tried again.")
+    message: str | None = Field(description="Why it failed.")
+    first_line: int | None = Field(description="Number of its first log line.")
+    last_line: int | None = Field(description="Number of its last one; other nodes' lines may lie between.")
+    started_at: Timestamp | None
+    finished_at: Timestamp | None
+
+
+class Task(Answer):
+    """A task, as a job ran it."""
+
+    number: int = Field(description="Gives the order.")
+    step: StepName
+    play: str | None
+    task: str
+    path: str | None = Field(description="File and line of the playbook or role.", examples=["/etc/site.yml:7"])
+    started_at: Timestamp | None
+    finished_at: Timestamp | None = Field(description="When it ended on the last node so far.")
+    results: list[TaskResult]
+
+
 class Job(Answer):
     """A job."""
 
@@ -424,7 +470,13 @@ class Job(Answer):
         default=False, description="Lines are missing: the log was too large, the disk was full, or its time had come."
     )
     steps: list[Step] = Field(default_factory=list)
+    partial_success: bool = Field(default=False, description="Nodes may pass though others of the job fail.")
+    results: dict[str, Result] = Field(
+        default_factory=dict,
+        description="Once the job has ended, how each node did by itself, whatever became of the others.",
+    )
     recap: dict[str, Recap] = Field(default_factory=dict)
+    current: Current | None = Field(default=None, description="What it is at, while it runs.")
     failures: list[Failure] = Field(default_factory=list)
     logs: list[str] | None = Field(default=None, description="Its log lines, where asked for.")
 
@@ -472,6 +524,41 @@ class LogLine(Answer):
     task: str | None = None
     text: str
     partial: bool = Field(default=False, description="The line was cut here for its length; the next one goes on.")
+
+
+class ResultChange(Answer):
+    """A result that is not what it was in an earlier job."""
+
+    node: str
+    step: StepName
+    play: str | None
+    task: str
+    before: TaskStatus | None = Field(description="Null if the node did not come to that task.")
+    after: TaskStatus | None = Field(description="Null while the node is busy with it.")
+    message: str | None
+    line: int | None = Field(description="Number of the log line that tells of it.")
+
+
+class DurationChange(Answer):
+    """A task that takes longer than in an earlier job."""
+
+    step: StepName
+    play: str | None
+    task: str
+    before: float = Field(description="Seconds.")
+    after: float = Field(description="Seconds.")
+
+
+class JobDiff(Answer):
+    """What is different in a job from an earlier one."""
+
+    before: int = Field(description="Id of the earlier job.")
+    after: int = Field(description="Id of the later one.")
+    failing: list[ResultChange] = Field(description="Tasks that fail on a node, and did not.")
+    changed: list[ResultChange] = Field(description="Tasks that change something on a node, and did not.")
+    slower: list[DurationChange] = Field(
+        description="Tasks that take more than twice as long, and a second at least, in all their runs together."
+    )
 
 
 class Globals(Answer):

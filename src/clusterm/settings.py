@@ -58,6 +58,10 @@ class ManagerSettings(Section):
     max_active_jobs: int = Field(
         default=1, ge=1, le=100, description="How many jobs may run at once, each on nodes of its own."
     )
+    partial_success: bool = Field(
+        default=False,
+        description="Whether nodes may pass in a job in which others fail. If not, the job fails all of its nodes.",
+    )
 
     @field_validator("addr")
     @classmethod

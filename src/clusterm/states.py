@@ -66,6 +66,7 @@ class EventName(StrEnum):
     COMMISSIONED = "commissioned"  # a commission ended
     DECOMMISSIONED = "decommissioned"  # a decommission ended
     UPDATED = "updated"  # an update ended
+    SKIPPED = "skipped"  # a job in batches ended before it came to the node, which is as it was
 
 
 class Result(StrEnum):

@@ -13,14 +13,14 @@ from sqlmodel import Session
 
 from clusterm import schemas
 from clusterm.executor.reader import Line, Reader, Record
+from clusterm.executor.records import Callback, parse
+from clusterm.executor.results import Results
 from clusterm.executor.wrapper import TIME
-from clusterm.states import StepName
+from clusterm.states import StepName, TaskStatus
 from clusterm.store import jobs, logs, tables
 
 _READ_BYTES: Final = 1 << 20  # at the most in one transaction
-_FAILED: Final = frozenset({"failed", "unreachable"})
-
-_TaskKey = tuple[str | None, str | None]
+_FAILED: Final = frozenset({TaskStatus.FAILED, TaskStatus.UNREACHABLE})
 
 
 class Ingest:
@@ -45,20 +45,20 @@ class Ingest:
         self._clock = _Clock(step_directory / "times")
         self._reader = Reader(nonce, step.offset)
         self._offset = step.offset
+        self._nodes = set(jobs.node_names(session, step.job_id))
         self._seq = jobs.get(session, step.job_id).lines
         self._first_line = step.first_line
         self._unclaimed = step.unclaimed
         self._lines: list[dict[str, Any]] = []
-        self._tasks: list[tables.JobTask] = []
-        self._last_task = logs.last_task(session, step.job_id)
-        self._task_numbers: dict[_TaskKey, int] = logs.task_numbers(session, step.job_id, step.number)
+        self._results = Results(session, step)
         self._claims: list[tuple[int, int, int | None, str | None]] = []
         self._recap: dict[str, dict[str, int]] | None = None
+        self._passed: list[str] | None = None
 
     @property
     def pending(self) -> bool:
         """Whether there is something to write."""
-        return bool(self._lines or self._claims or self._tasks or self.failures or self._recap)
+        return bool(self._lines or self._claims or self._results.pending or self.failures or self._recap)
 
     def read(self) -> bool:
         """Take more of the output, and tell whether there was more."""
@@ -73,7 +73,7 @@ class Ingest:
     def write(self, session: Session) -> None:
         """Write what is pending; after the transaction was committed, call `written`."""
         logs.append(session, self._lines)
-        logs.add_tasks(session, self._tasks)
+        self._results.write(session, self._recap)
         for first, last, task, node in self._claims:
             logs.attribute(session, self._job_id, first, last, task=task, node=node)
         job = jobs.get(session, self._job_id)
@@ -87,11 +87,14 @@ class Ingest:
             job.failures = _confirmed(job.failures, self._name, self._recap)
             job.recap = _sum(job.recap, self._recap)
         step = jobs.step(session, self._job_id, self._number)
+        if self._recap:
+            step.passed = self._passed
         step.offset, step.unclaimed, step.first_line = self._offset, self._unclaimed, self._first_line
 
     def written(self) -> None:
         """Forget what is in the store now."""
-        self._lines, self._tasks, self._claims, self.failures, self._recap = [], [], [], [], None
+        self._results.written()
+        self._lines, self._claims, self.failures, self._recap = [], [], [], None
 
     def close(self) -> None:
         """Close the files."""
@@ -124,34 +127,36 @@ class Ingest:
         )
 
     def _take_record(self, record: Record) -> None:
-        data = record.data
-        key = (data.get("play"), data.get("task"))
-        node = data.get("node")
-        if data["event"] in {"play", "task"} or (key not in self._task_numbers and key != (None, None)):
-            self._begin_task(key)
-        if data["event"] == "result" and data["status"] in _FAILED:
+        callback = parse(record.data)
+        if callback is None:
+            return
+        lines = None if self._unclaimed is None else (self._unclaimed, self._seq)
+        at = self._clock.at(record.end)
+        task = self._results.take(callback, at, lines)
+        if callback.status in _FAILED and callback.node is not None:
             self.failures.append(
                 schemas.Failure(
-                    node=str(node),
+                    node=callback.node,
                     step=self._name,
-                    play=key[0],
-                    task=key[1],
-                    message=data.get("message") or data["status"],
+                    play=callback.play,
+                    task=callback.task,
+                    message=callback.message or callback.status,
                     line=self._unclaimed,
                 ).model_dump(mode="json")
             )
-        if data["event"] == "stats":
-            self._recap = data["recap"]
-        if self._unclaimed is not None:
-            self._claim(self._unclaimed, self._task_numbers.get(key), node)
+        if callback.recap is not None:
+            self._recap = callback.recap
+            self._passed = self._passed_nodes(callback)
+        if lines:
+            self._claim(lines[0], task, callback.node)
             self._unclaimed = None
 
-    def _begin_task(self, key: _TaskKey) -> None:
-        self._last_task += 1
-        self._task_numbers[key] = self._last_task
-        self._tasks.append(
-            tables.JobTask(job_id=self._job_id, number=self._last_task, step=self._number, play=key[0], name=key[1])
-        )
+    def _passed_nodes(self, callback: Callback) -> list[str] | None:
+        """Return the nodes of the job that passed; none where something else failed, such as localhost."""
+        elsewhere = [counts for name, counts in (callback.recap or {}).items() if name not in self._nodes]
+        if callback.passed is None or any(counts.get("failed") or counts.get("unreachable") for counts in elsewhere):
+            return None
+        return [node for node in callback.passed if node in self._nodes]
 
     def _claim(self, first: int, task: int | None, node: str | None) -> None:
         """Say what wrote the lines from `first` on, be they stored already or not."""

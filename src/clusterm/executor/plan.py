@@ -53,8 +53,12 @@ class Plan(BaseModel):
         """
         return cls.model_validate_json((directory / _PLAN).read_bytes())
 
-    def command(self, step: StepName) -> list[str]:
+    def command(self, step: StepName, limit: Path | None) -> list[str]:
         """Return the command line of a step.
+
+        Args:
+            step: the step.
+            limit: file with the nodes to run it on; None for all.
 
         Raises:
             CannotRun: it would not work.
@@ -75,7 +79,7 @@ class Plan(BaseModel):
         executable = find_executable(self.executable)
         if executable is None:
             raise CannotRun(f"{self.executable} was not found: install ansible-core, or set ansible.executable")
-        return [executable, *self.options, str(playbook)]
+        return [executable, *self.options, *([f"--limit=@{limit}"] if limit else []), str(playbook)]
 
 
 class CannotRun(Exception):

@@ -1,6 +1,6 @@
 """Showing what a request would do: its nodes, playbooks, inventory and vars, and what forbids it. Changes nothing."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Final
 
 from sqlmodel import Session
@@ -15,6 +15,7 @@ from clusterm.store import jobs as stored_jobs
 from clusterm.store import kept, nodes
 
 _NO_ID: Final = 0
+_ANY: Final = ["a node"]
 
 
 def preview(session: Session, settings: Settings, order: Order, *, queue: bool) -> schemas.Plan:
@@ -53,18 +54,18 @@ def preview(session: Session, settings: Settings, order: Order, *, queue: bool) 
 
 def _steps(order: Order, plan: Plan) -> Iterator[schemas.PlannedStep]:
     """Yield the steps of a job that passes, and what follows on the last one if that fails."""
-    done: list[tuple[StepName, bool]] = []
-    while step := lifecycle.next_step(order.action, done, check=order.check):
-        yield _step(plan, step, None)
-        done.append((step, True))
-    last = done.pop()[0]
-    if step := lifecycle.next_step(order.action, [*done, (last, False)], check=order.check):
-        yield _step(plan, step, f"if {last} fails")
+    done: list[tuple[StepName, Sequence[str]]] = []
+    while following := lifecycle.next_step(order.action, _ANY, done, check=order.check):
+        yield _step(plan, following[0], None)
+        done.append((following[0], _ANY))
+    last, _ = done.pop()
+    if following := lifecycle.next_step(order.action, _ANY, [*done, (last, [])], check=order.check):
+        yield _step(plan, following[0], f"if {last} fails")
 
 
 def _step(plan: Plan, name: StepName, condition: str | None) -> schemas.PlannedStep:
     try:
-        plan.command(name)
+        plan.command(name, None)
         error = None
     except CannotRun as reason:
         error = str(reason)

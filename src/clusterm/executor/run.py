@@ -18,12 +18,12 @@ from typing import Any, Final, TypeVar
 from sqlalchemy.exc import OperationalError
 
 from clusterm import jobs as job_ends
-from clusterm import lifecycle
 from clusterm.executor import wrapper
 from clusterm.executor.ingest import Ingest
 from clusterm.executor.plan import CannotRun, Plan, clean_environment
+from clusterm.progress import Following, next_step
 from clusterm.schemas import Failure, format_time
-from clusterm.states import JobStatus, StepName
+from clusterm.states import JobStatus
 from clusterm.store import jobs, logs, tables
 from clusterm.store.engine import Store
 
@@ -101,70 +101,73 @@ def _is_watched(started: Path) -> bool:
 
 def _run_steps(store: Store, plan: Plan, directory: Path) -> str | None:
     """Run or go on with the steps that the lifecycle asks for, and return the first failed one's error."""
-    error: str | None = None
-    done: list[tuple[StepName, bool]] = []
-    while name := lifecycle.next_step(plan.action, done, check=plan.check):
-        step = _Step(store, plan, directory, len(done) + 1, name)
+
+    def look() -> tuple[Following | None, list[str | None]]:
+        with store.read() as session:
+            job = jobs.get(session, plan.job_id)
+            done = [step.error for step in jobs.steps(session, job.id) if step.finished_at is not None]
+            return next_step(session, job), done
+
+    while True:
+        following, errors = _insist(look)
+        error = next(filter(None, errors), None)
+        if following is None:
+            return error
+        step = _Step(store, plan, directory, len(errors) + 1, following)
         try:
-            failure = step.run(cleans_up=error is not None)
+            step.run()
         except Interrupted as interrupted:
             return error or str(interrupted)
-        error = error or failure
-        done.append((name, failure is None))
-    return error
 
 
 class _Step:
     """One playbook run."""
 
-    def __init__(self, store: Store, plan: Plan, directory: Path, number: int, name: StepName) -> None:
+    def __init__(self, store: Store, plan: Plan, directory: Path, number: int, following: Following) -> None:
         self._store = store
         self._plan = plan
         self._number = number
-        self._name = name
-        self._directory = directory / f"{number}-{name}"
+        self._name, self._nodes, self._batch, self._cleans_up = following
+        self._directory = directory / f"{number}-{self._name}"
         self._process: subprocess.Popen[bytes] | None = None
         self._began = self._last_output = time.monotonic()
         self._next_look = 0.0
         self._stopping = False
         self._boot: str | None = None
 
-    def run(self, *, cleans_up: bool) -> str | None:
-        """Run the step, or go on with it, and return its error, None if it passed.
-
-        Args:
-            cleans_up: whether it cleans up after a failed one.
+    def run(self) -> None:
+        """Run the step, or go on with it, until its end is in the store.
 
         Raises:
             Interrupted: it cannot go on.
         """
-        row = _insist(lambda: self._begin(cleans_up=cleans_up))
-        if row.finished_at is not None:
-            return row.error
+        row = _insist(self._begin)
         try:
             self._start()
         except CannotRun as reason:
             unfit = str(reason)
-            return _insist(lambda: self._end(None, unfit, lost=0))
+            _insist(lambda: self._end(None, unfit, lost=0))
+            return
         how = self._follow(row)
         if how == _GONE:
             raise Interrupted(self._interruption())
         status = how.get("status")
         error = how["error"] if status is None else None if status == 0 else self._explain(status)
-        return _insist(lambda: self._end(status, error, lost=how["lost"]))
+        _insist(lambda: self._end(status, error, lost=how["lost"]))
 
-    def _begin(self, *, cleans_up: bool) -> tables.JobStep:
+    def _begin(self) -> tables.JobStep:
         with self._store.write() as session:
             job = jobs.get(session, self._plan.job_id)
             row = session.get(tables.JobStep, (job.id, self._number))
             if row is None:
-                if job.stop_reason is not None and not (cleans_up and job.stop_cleanup):
+                if job.stop_reason is not None and not (self._cleans_up and job.stop_cleanup):
                     raise Interrupted(job.stop_reason)
                 row = tables.JobStep(
                     job_id=job.id,
                     number=self._number,
                     name=self._name,
                     playbook=self._plan.playbooks[self._name],
+                    batch=self._batch,
                     started_at=datetime.now(UTC),
                     after_stop=job.stop_reason is not None,
                 )
@@ -180,8 +183,14 @@ class _Step:
             return
         if self._boot != job_ends.boot_id():  # it may have been, and the power cut took what told of it
             raise Interrupted(self._interruption())
-        command = self._plan.command(self._name)
+        with self._store.read() as session:
+            everybody = len(self._nodes) == len(jobs.node_names(session, self._plan.job_id))
+        limit = None if everybody else self._directory / "limit"
+        command = self._plan.command(self._name, limit)
         self._directory.mkdir(mode=0o700, exist_ok=True)
+        if limit:
+            # Without localhost ansible would leave out the plays on the machine that it runs on.
+            limit.write_text("".join(f"{host}\n" for host in (*self._nodes, "localhost")))
         self._start_wrapper(command)
 
     def _start_wrapper(self, command: Sequence[str]) -> None:
@@ -292,13 +301,14 @@ class _Step:
         """Tell whether a wrapper is at work; one of our own may not have come to taking the lock yet."""
         return (self._process is not None and self._process.poll() is None) or _is_watched(self._directory / "started")
 
-    def _end(self, status: int | None, error: str | None, *, lost: int) -> str | None:
+    def _end(self, status: int | None, error: str | None, *, lost: int) -> None:
         with self._store.write() as session:
             row = jobs.step(session, self._plan.job_id, self._number)
             row.finished_at, row.exit_status, row.error = datetime.now(UTC), status, error
+            if error and row.passed and set(self._nodes).issubset(row.passed):
+                row.passed = None  # it failed for a reason that ansible does not count for any of them
             if lost:
                 jobs.get(session, self._plan.job_id).incomplete = True
-        return error
 
     def _explain(self, status: int) -> str:
         """Say why ansible ended as it did, in a line."""

@@ -122,13 +122,15 @@ def retry_job(
 ) -> Response:
     """Begin a job that does what an ended one did, with the same vars, on its nodes or on those that failed."""
     body = body or schemas.RetryRequest()
+    manager = service.configuration.current.manager
     begun = begin_and_end.retry(
         service.store,
         job,
         sender,
         failed_only=body.failed_only,
-        max_active=service.configuration.current.manager.max_active_jobs,
+        max_active=manager.max_active_jobs,
         queue=body.queue,
+        partial_success=manager.partial_success,
     )
     service.supervisor.wake()
     return answer(begun)

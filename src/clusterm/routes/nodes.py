@@ -186,7 +186,14 @@ def _order(action: Action, body: schemas.NodesRequest) -> Order:
 
 
 def _begin(service: Service, sender: Sender, order: Order, *, queue: bool) -> Response:
-    max_active = service.configuration.current.manager.max_active_jobs
-    job = jobs.begin(service.store, order, sender, max_active=max_active, queue=queue)
+    manager = service.configuration.current.manager
+    job = jobs.begin(
+        service.store,
+        order,
+        sender,
+        max_active=manager.max_active_jobs,
+        queue=queue,
+        partial_success=manager.partial_success,
+    )
     service.supervisor.wake()
     return answer(job)

@@ -1,6 +1,6 @@
 """Jobs, their nodes and their steps."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Mapping, Sequence
 from datetime import datetime
 
 from sqlalchemy import func, insert, update
@@ -9,7 +9,8 @@ from sqlmodel import Session, col, select
 from clusterm import schemas
 from clusterm.errors import BadRequest, NotFound, quote
 from clusterm.redaction import redact
-from clusterm.states import ENDED, Action, JobStatus
+from clusterm.states import ENDED, Action, JobStatus, Result
+from clusterm.store import results as task_results
 from clusterm.store import tables
 
 
@@ -123,6 +124,33 @@ def add_nodes(session: Session, job_id: int, names: Sequence[str]) -> None:
     )
 
 
+def node_results(session: Session, job_id: int) -> dict[str, Result | None]:
+    """Return the nodes, or addresses, of a job, in the order of the request, and how each did by itself."""
+    query = select(tables.JobNode).where(tables.JobNode.job_id == job_id)
+    return {row.node: row.result for row in session.exec(query.order_by(col(tables.JobNode.position)))}
+
+
+def note_results(session: Session, job_id: int, passed: Collection[str], reached: Collection[str]) -> None:
+    """Note which nodes passed by themselves, in a job that ends; the others that it has reached did not."""
+    for node in session.exec(select(tables.JobNode).where(tables.JobNode.job_id == job_id)):
+        if node.node in reached:
+            node.result = Result.PASS if node.node in passed else Result.FAIL
+
+
+def note_former_host_groups(session: Session, job_id: int, former: Mapping[str, str]) -> None:
+    """Note the host groups that nodes of a job had before it."""
+    for node in session.exec(select(tables.JobNode).where(tables.JobNode.job_id == job_id)):
+        node.former_host_group = former.get(node.node)
+
+
+def former_host_groups(session: Session, job_id: int) -> dict[str, str]:
+    """Return the host groups that nodes of a job had before it, as far as they were noted."""
+    query = select(tables.JobNode).where(
+        tables.JobNode.job_id == job_id, col(tables.JobNode.former_host_group).is_not(None)
+    )
+    return {row.node: row.former_host_group or "" for row in session.exec(query)}
+
+
 def steps(session: Session, job_id: int) -> Sequence[tables.JobStep]:
     """Return the steps of a job that have begun, in order."""
     query = select(tables.JobStep).where(tables.JobStep.job_id == job_id)
@@ -177,7 +205,8 @@ def refer(session: Session, job: tables.Job) -> str:
 
 def to_wire(session: Session, job: tables.Job) -> schemas.Job:
     """Turn a job into what goes over the wire, without its log."""
-    names = node_names(session, job.id)
+    results = node_results(session, job.id)
+    names = list(results)
     begun = steps(session, job.id)
     return schemas.Job.model_construct(
         id=job.id,
@@ -213,6 +242,9 @@ def to_wire(session: Session, job: tables.Job) -> schemas.Job:
             )
             for step in begun
         ],
+        partial_success=job.partial_success,
+        results={node: result for node, result in results.items() if result},
         recap={node: schemas.Recap.model_validate(counts) for node, counts in job.recap.items()},
+        current=task_results.current(session, begun[-1]) if begun and begun[-1].finished_at is None else None,
         failures=[schemas.Failure.model_validate(failure) for failure in job.failures],
     )

@@ -1,9 +1,9 @@
-"""Log lines, and the tasks that wrote them.
+"""Log lines.
 
 A job of ten nodes has about 15,000 lines, so they go in and come out as plain rows, not as objects.
 """
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from datetime import datetime
 from typing import Any, NamedTuple
 
@@ -154,25 +154,3 @@ def last(session: Session, job_id: int) -> tables.LogLine | None:
     return session.scalars(
         select(line).where(col(line.job_id) == job_id).order_by(col(line.seq).desc()).limit(1)
     ).first()
-
-
-def add_tasks(session: Session, tasks: Iterable[tables.JobTask]) -> None:
-    """Add the tasks that ansible has begun."""
-    session.add_all(tasks)
-
-
-def last_task(session: Session, job_id: int) -> int:
-    """Return the number of the task that began last, 0 if none did."""
-    query = select(func.max(tables.JobTask.number)).where(col(tables.JobTask.job_id) == job_id)
-    return session.scalar(query) or 0
-
-
-def task_numbers(session: Session, job_id: int, step: int) -> dict[tuple[str | None, str | None], int]:
-    """Return the number of the latest task of a step for each pair of play and task names."""
-    task = tables.JobTask
-    rows = session.connection().execute(
-        select(col(task.play), col(task.name), col(task.number))
-        .where(col(task.job_id) == job_id, col(task.step) == step)
-        .order_by(col(task.number))
-    )
-    return {(play, name): number for play, name, number in rows}

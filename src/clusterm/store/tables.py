@@ -99,6 +99,8 @@ class Job(SQLModel, table=True):
     head_end: int | None = None  # where the log became too large, the line that says so; the oldest after it go
     omitted: int = 0  # how many lines were left out there
     incomplete: bool = False  # lines are missing
+    # whether nodes may pass though others of the job fail
+    partial_success: bool = Field(default=False, sa_column_kwargs={"server_default": "0"})
     sha256: str | None = None  # of an ended job's log, as it is served as text
     recap: dict[str, Any] = Field(default_factory=dict, sa_column=Column(JSON, nullable=False))
     failures: list[dict[str, Any]] = Field(default_factory=list, sa_column=Column(JSON, nullable=False))
@@ -117,8 +119,8 @@ class JobNode(SQLModel, table=True):
     position: int = Field(primary_key=True)
     node: str
     held: bool
-    former_host_group: str | None = None  # what the job has changed; null where it stays
-    result: Result | None = Field(default=None, sa_type=_RESULT)  # once the job has ended
+    former_host_group: str | None = None  # where the job has changed it and may have to take that back
+    result: Result | None = Field(default=None, sa_type=_RESULT)  # its own, whatever others did; once the job has ended
 
 
 class JobStep(SQLModel, table=True):
@@ -135,6 +137,7 @@ class JobStep(SQLModel, table=True):
     finished_at: datetime | None = None
     exit_status: int | None = None
     error: str | None = None
+    passed: list[str] | None = Field(default=None, sa_column=Column(JSON(none_as_null=True)))  # nodes, if ansible tells
     first_line: int | None = None
     after_stop: bool = False  # it cleans up after a stop, which so does not stop it
     offset: int = 0  # bytes of the output that are in the store
@@ -163,6 +166,7 @@ class TaskResult(SQLModel, table=True):
     __tablename__ = "task_results"
     __table_args__: ClassVar[Any] = (
         ForeignKeyConstraint(["job_id"], ["jobs.id"], ondelete="CASCADE"),
+        Index("task_results_busy", "job_id", sqlite_where=text("status IS NULL")),
         {"sqlite_with_rowid": False},
     )
 
@@ -170,7 +174,9 @@ class TaskResult(SQLModel, table=True):
     number: int = Field(sa_column=Column(Integer, primary_key=True, autoincrement=False))
     task: int  # number of the JobTask
     node: str
-    status: TaskStatus | None = Field(default=None, sa_type=_TASK_STATUS)  # null while the node is busy with it
+    status: TaskStatus | None = Field(
+        default=None, sa_type=_TASK_STATUS
+    )  # null while the node is busy with it, or was cut off
     retries: int = 0
     message: str | None = None
     first_line: int | None = None

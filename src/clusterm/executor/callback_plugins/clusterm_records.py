@@ -4,20 +4,26 @@
 After each callback it writes a record into that output: 0x1E, the nonce from the environment variable
 CLUSTERM_NONCE, a space, a JSON object, newline. ansible calls the stdout callback first, so the lines since
 the last record belong to the play, task and node of this one; one that does not apply is null or absent.
+Plays and tasks are numbered in the order in which they start; a task has the same number in all of its records.
 
     {"event": "playbook"}                         a playbook starts; the lines before belong to no play
-    {"event": "play", "play"}                     a play starts
-    {"event": "no_hosts", "play"}                 a play has no nodes, or none that are left
-    {"event": "task", "play", "task"}             a task or handler starts
-    {"event": "start", "play", "task", "node"}    a node starts with a task
-    {"event": "result", "play", "task", "node", "status", "message"}
-        A task ended on a node. The status is ok, changed, skipped, failed, unreachable or ignored: it failed
-        or was unreachable, and the playbook says to go on. The last three have a message. A failure that is
-        rescued later is failed here; only the recap tells.
-    {"event": "item" | "retry" | "async" | "diff" | "include", "play", "task", "node"}
+    {"event": "play", "number", "play", "path"}
+        A play starts. The path is that of its file, with the line.
+    {"event": "no_hosts", "number", "play"}
+        A play has no nodes, or none that are left.
+    {"event": "task", "number", "play", "task", "path"}
+        A task or handler starts.
+    {"event": "start", "number", "play", "task", "node"}
+        A node starts with a task.
+    {"event": "result", "number", "play", "task", "node", "status", "message"}
+        A task ended on a node. The status is ok, changed, skipped, failed, unreachable, ignored (it failed or was
+        unreachable, and the playbook says to go on) or rescued (it failed, and the rescue section of a block comes
+        next). The last four have a message.
+    {"event": "item" | "retry" | "async" | "diff" | "include", "number", "play", "task", "node"}
         Something was printed on the way to a result. An include has a node only if it is for a single one.
-    {"event": "stats", "recap"}
-        The end. The recap has for each node: ok, changed, failed, unreachable, skipped, rescued, ignored.
+    {"event": "stats", "recap", "passed"}
+        The end. The recap has for each node: ok, changed, failed, unreachable, skipped, rescued, ignored. Those that
+        passed came to the end of every play that is for them; null if that cannot be told.
     {"event": "error", "message"}                 a callback of this plugin failed, which none should
 
 It needs ansible-core 2.17 or newer and nothing of clusterm, since ansible may run in another Python. Without
@@ -30,7 +36,7 @@ import json
 import os
 import re
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 from ansible.plugins.callback import CallbackBase  # type: ignore[import-untyped]
@@ -89,25 +95,31 @@ class CallbackModule(CallbackBase):  # type: ignore[misc]
         self.disabled = not nonce
         self._marker = f"\x1e{nonce} "
         self._play: str | None = None
-        self._task_names: dict[str, str] = {}
+        self._play_number = self._numbers = 0
+        self._tasks: dict[str, tuple[int, str]] = {}
+        self._progress = _Progress()
 
     @_writes
-    def v2_playbook_on_start(self, _playbook: Any) -> dict[str, Any]:
+    def v2_playbook_on_start(self, playbook: Any) -> dict[str, Any]:
+        self._progress.start(playbook)
         return {"event": "playbook"}
 
     @_writes
     def v2_playbook_on_play_start(self, play: Any) -> dict[str, Any]:
         self._play = play.get_name().strip()
-        self._task_names = {}
-        return {"event": "play", "play": self._play}
+        self._tasks = {}
+        self._progress.start_play(play)
+        self._play_number = self._numbers = self._numbers + 1
+        return {"event": "play", "number": self._play_number, "play": self._play, "path": _path(play)}
 
     @_writes
     def v2_playbook_on_no_hosts_matched(self) -> dict[str, Any]:
-        return {"event": "no_hosts", "play": self._play}
+        return {"event": "no_hosts", "number": self._play_number, "play": self._play}
 
     @_writes
     def v2_playbook_on_no_hosts_remaining(self) -> dict[str, Any]:
-        return {"event": "no_hosts", "play": self._play}
+        self._progress.break_off()
+        return {"event": "no_hosts", "number": self._play_number, "play": self._play}
 
     @_writes
     def v2_playbook_on_task_start(self, task: Any, **_: Any) -> dict[str, Any]:
@@ -136,11 +148,16 @@ class CallbackModule(CallbackBase):  # type: ignore[misc]
 
     @_writes
     def v2_runner_on_failed(self, result: Any, *, ignore_errors: bool = False) -> dict[str, Any]:
-        return self._result(result, "ignored" if ignore_errors else "failed", _reason(result._result))
+        if not ignore_errors:
+            self._progress.fail(result._task)
+        status = "ignored" if ignore_errors else "rescued" if _is_rescued(result._task) else "failed"
+        return self._result(result, status, _reason(result._result))
 
     @_writes
     def v2_runner_on_unreachable(self, result: Any) -> dict[str, Any]:
         status = "ignored" if result._task.ignore_unreachable else "unreachable"
+        if status == "unreachable":
+            self._progress.fail(result._task)
         return self._result(result, status, _reason(result._result))
 
     @_writes
@@ -181,24 +198,31 @@ class CallbackModule(CallbackBase):  # type: ignore[misc]
         for node in stats.processed:
             counts = stats.summarize(node)
             recap[node] = {"failed": counts.pop("failures"), **counts}
-        return {"event": "stats", "recap": recap}
+        return {"event": "stats", "recap": recap, "passed": self._progress.passed(recap)}
 
     def _task_start(self, task: Any) -> dict[str, Any]:
-        # Kept as it is now: up to 2.18, ansible puts the name's template back after this callback.
-        self._task_names[task._uuid] = task.get_name().strip()
-        return self._record("task", task, None)
+        self._number(task)
+        return {**self._record("task", task, None), "path": _path(task)}
 
     def _result(self, result: Any, status: str, message: str | None = None) -> dict[str, Any]:
         record = self._record("result", result._task, result._host)
         return {**record, "status": status, "message": message}
 
     def _record(self, event: str, task: Any, host: Any) -> dict[str, Any]:
+        number, name = self._tasks.get(task._uuid) or self._number(task)
         return {
             "event": event,
+            "number": number,
             "play": self._play,
-            "task": self._task_names.get(task._uuid) or task.get_name().strip(),
+            "task": name,
             "node": host.get_name() if host else None,
         }
+
+    def _number(self, task: Any) -> tuple[int, str]:
+        self._numbers += 1
+        # Kept as it is now: up to 2.18, ansible puts the name's template back after the task's start.
+        self._tasks[task._uuid] = found = (self._numbers, task.get_name().strip())
+        return found
 
     def _write(self, record: dict[str, Any]) -> None:
         clean = {name: _clip(value) if isinstance(value, str) else value for name, value in record.items()}
@@ -210,6 +234,79 @@ class CallbackModule(CallbackBase):  # type: ignore[misc]
         rest = text.encode(errors="replace")
         while rest:
             rest = rest[os.write(sys.stdout.fileno(), rest) :]
+
+
+class _Progress:
+    """Tells which nodes came to the end of every play that is for them.
+
+    The recap alone does not: a node has no failure, either, if ansible broke off because of another one's.
+    """
+
+    def __init__(self) -> None:
+        self._known = True
+        self._plays: set[str] = set()  # that have not begun
+        self._play: str | None = None
+        self._batch: set[str] = set()  # nodes that the play runs on now; without `serial`, all that it is for
+        self._later: set[str] = set()  # nodes that the play is for, and that its batches have not come to
+        self._left_behind: set[str] = set()
+
+    def start(self, playbook: Any) -> None:
+        with self._guarded():
+            self._plays = {play._uuid for play in playbook.get_plays()}
+
+    def start_play(self, play: Any) -> None:
+        """A play starts, or the next batch of one."""
+        with self._guarded():
+            inventory = play.get_variable_manager()._inventory
+            if play._uuid != self._play:
+                self._play = play._uuid
+                self._plays.discard(play._uuid)
+                self._later = {host.name for host in inventory.get_hosts(play.hosts, ignore_restrictions=True)}
+            self._batch = {host.name for host in inventory.get_hosts(play.hosts)}
+            self._later -= self._batch
+
+    def fail(self, task: Any) -> None:
+        """A task failed on one node, which may be the end for all."""
+        with self._guarded():
+            if task.any_errors_fatal or task.run_once:
+                self.break_off()
+
+    def break_off(self) -> None:
+        self._left_behind |= self._batch
+
+    def passed(self, recap: Mapping[str, Mapping[str, int]]) -> list[str] | None:
+        if not self._known:
+            return None
+        if self._plays:
+            return []
+        left_behind = self._left_behind | self._later
+        failed = {node for node, counts in recap.items() if counts["failed"] or counts["unreachable"]}
+        return [node for node in recap if node not in left_behind | failed]
+
+    @contextlib.contextmanager
+    def _guarded(self) -> Iterator[None]:
+        """Give up on what ansible does not tell in this version, rather than on the record."""
+        try:
+            yield
+        except Exception:  # noqa: BLE001
+            self._known = False
+
+
+def _path(play_or_task: Any) -> str | None:
+    """Return the file and line where a play or task stands."""
+    with contextlib.suppress(Exception):
+        return play_or_task.get_path() or None
+    return None
+
+
+def _is_rescued(task: Any) -> bool:
+    """Tell whether a task stands in a block whose rescue section runs if it fails, as ansible itself looks for it."""
+    with contextlib.suppress(Exception):
+        while (outer := task._parent) is not None:
+            if getattr(outer, "rescue", None) and any(task._uuid == inner._uuid for inner in outer.block):
+                return True
+            task = outer
+    return False
 
 
 def _reason(result: Mapping[str, Any]) -> str:
