@@ -1,8 +1,6 @@
 # clusterm, with ansible and an ssh client, as a user who is not root.
 #
-#   docker build --tag clusterm .
-#   docker run --publish 127.0.0.1:9007:9007 --volume clusterm:/var/lib/clusterm \
-#       --volume /path/to/playbooks:/etc/clusterm/playbooks:ro clusterm
+# docs/how-to/run-in-a-container.md says how to build and run it; `make image-check` does so.
 #
 # BASE_IMAGE may be any Debian whose python3 is 3.11 or newer and has venv. Both stages need the same one: a virtual
 # environment works only with the Python that made it.
@@ -26,7 +24,7 @@ FROM ${BASE_IMAGE}
 # tini is process 1: it passes signals on, and reaps the jobs' processes, which outlive their parents.
 RUN apt-get update \
     && DEBIAN_FRONTEND=noninteractive apt-get install --yes --no-install-recommends openssh-client tini \
-    && rm -rf /var/lib/apt/lists/*
+    && rm -rf /var/lib/apt/lists/* /var/cache/apt/*
 
 # A fixed uid, so that the owner of a volume stays the same from image to image. It needs an entry in /etc/passwd:
 # ssh refuses to work for a user without a name. The state directory must belong to it before VOLUME, which copies it.

@@ -7,10 +7,10 @@ BIN := .venv/bin
 READY := .venv/.ready
 
 .DEFAULT_GOAL := help
-.PHONY: help demo serve test check format docs chaos bench migration constraints clean
+.PHONY: help demo serve test check format docs chaos bench image-check migration constraints clean
 
 help: ## List the targets
-	@sed -n 's/^\([a-z]*\):.*## \(.*\)/\1\t\2/p' Makefile | while IFS='	' read -r target what; do \
+	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/\1\t\2/p' Makefile | while IFS='	' read -r target what; do \
 		printf '  make %-12s %s\n' "$$target" "$$what"; done
 
 demo: $(READY) ## Show clusterm at work, on this machine alone
@@ -42,6 +42,9 @@ chaos: $(READY) ## Kill processes at random in 50 rounds of real jobs, and check
 
 bench: $(READY) ## Measure the speed, side by side with the same work done without clusterm
 	@$(BIN)/python benchmarks/bench.py $(ARGS)
+
+image-check: $(READY) ## Build the container image and run it, as root and without a registry
+	@$(BIN)/python tests/image_check.py
 
 migration: $(READY) ## Write a migration for the tables as they are now: make migration m="add ..."
 	@$(BIN)/python scripts/new_migration.py "$(m)"

@@ -1,6 +1,6 @@
 """Measure the speed of clusterm, beside that of the same work done without it.
 
-It takes about two minutes, and wants a machine that has nothing else to do.
+It takes about six minutes, and wants a machine that has nothing else to do.
 """
 
 import argparse
@@ -21,12 +21,25 @@ from measurements import (
     measure_history,
     measure_large_cluster,
     measure_large_job,
+    measure_long_log,
+    measure_records,
 )
+from monitoring import measure_probe, measure_storm
 from rich.console import Console
 from rich.table import Table
 from service import Broken
 
-_MEASUREMENTS: Final = (measure_large_job, measure_ansible, measure_followers, measure_history, measure_large_cluster)
+_MEASUREMENTS: Final = (
+    measure_large_job,
+    measure_ansible,
+    measure_records,
+    measure_followers,
+    measure_long_log,
+    measure_history,
+    measure_large_cluster,
+    measure_storm,
+    measure_probe,
+)
 _PACKAGES: Final = ("clusterm", "ansible-core", "fastapi", "uvicorn", "sqlalchemy", "pydantic", "orjson")
 _PIPE_WIDTH: Final = 1000  # columns, where nothing is to be wrapped
 

@@ -1,5 +1,6 @@
 """clusterm with one more route, `/memory`, that answers from memory what was PUT there."""
 
+from typing import Any
 from unittest.mock import patch
 
 from fastapi import FastAPI, Request, Response
@@ -10,9 +11,9 @@ from clusterm.configuration import Configuration
 from clusterm.store.engine import Store
 
 
-def create_app_with_memory(store: Store, configuration: Configuration) -> FastAPI:
+def create_app_with_memory(store: Store, configuration: Configuration, **options: Any) -> FastAPI:
     """Put the service together, and add the route."""
-    app = create_app(store, configuration)
+    app = create_app(store, configuration, **options)
     kept = b""
 
     @app.put("/memory")

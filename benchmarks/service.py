@@ -46,12 +46,13 @@ class Clusterm:
             "extra_variables": json.dumps({"ansible_python_interpreter": sys.executable}),
             "cleanup_playbook": "site.yml",  # so every action is one step, and the same
         }
+        self.sections: dict[str, Any] = {"monitor": {"probe": False}}
         self._program = program
         self._process: subprocess.Popen[bytes] | None = None
         self._http = httpx.Client(timeout=_PATIENCE)
         self._actions = cycle(("commission", "decommission"))
 
-    def use_printer(self, **playbook: int) -> list[str]:
+    def use_printer(self, **playbook: int | str) -> list[str]:
         """Run `printer.py` in the place of ansible-playbook, and return the command that runs it alone.
 
         Args:
@@ -68,7 +69,8 @@ class Clusterm:
         """Start the service, and announce the nodes."""
         manager = {"addr": "127.0.0.1:0", "state_dir": str(self.state_dir)}
         config, log = self.root / "clusterm.json", self.root / "service.log"
-        sections = {"manager": manager, "ansible": self.ansible, "retention": {"jobs": LONGEST_HISTORY}}
+        retention = {"jobs": LONGEST_HISTORY}
+        sections = {"manager": manager, "ansible": self.ansible, "retention": retention, **self.sections}
         config.write_text(json.dumps(sections))
         with log.open("wb") as file:
             self._process = subprocess.Popen(
@@ -105,6 +107,13 @@ class Clusterm:
     def read(self, path: str) -> bytes:
         """GET the bytes of what must be there."""
         return self._ask("GET", path)
+
+    def size(self, path: str) -> int:
+        """GET what must be there, without keeping it, and return how many bytes it has."""
+        with self._http.stream("GET", path, headers={"Accept-Encoding": "identity"}) as response:
+            if response.is_error:
+                raise Broken(f"GET {path}: {response.status_code}")
+            return sum(map(len, response.iter_raw()))
 
     def get(self, path: str) -> Any:
         """GET what must be there."""
@@ -190,5 +199,5 @@ def clusterm(program: Sequence[str] = ("-m", "clusterm")) -> Iterator[Clusterm]:
 
 
 def clean_environment() -> dict[str, str]:
-    """Return the environment without what is meant for another clusterm."""
-    return {name: value for name, value in os.environ.items() if not name.startswith("CLUSTERM_")}
+    """Return the environment without what is meant for another clusterm, or changes how Python runs."""
+    return {name: value for name, value in os.environ.items() if not name.startswith(("CLUSTERM_", "PYTHON"))}

@@ -81,9 +81,7 @@ def names() -> Iterator[str]:
     """Describe the names in answers, with the comments beside them."""
     for kind in vars(states).values():
         if isinstance(kind, type) and issubclass(kind, StrEnum) and kind is not StrEnum:
-            # EventName becomes Event name.
-            title = re.sub(r"(?<=[a-z])(?=[A-Z])", " ", kind.__name__).capitalize()
-            yield from ("", f"## {title}", "", one_line(kind.__doc__ or ""), "")
+            yield from ("", f"## {_words(kind.__name__)}", "", one_line(kind.__doc__ or ""), "")
             comments = re.findall(r'^ {4}\w+ = "([^"]+)"(?:  # (.+))?$', inspect.getsource(kind), re.MULTILINE)
             yield from table(("name", "meaning"), ((f"`{name}`", comment) for name, comment in comments))
 
@@ -116,7 +114,14 @@ def _setting(section: str, key: str, schema: dict[str, Any]) -> Sequence[str]:
     meaning, _, described = schema["description"].partition(" Default: ")
     default = default_of(schema) or described.removesuffix(".")
     variable = f"CLUSTERM_{section}__{key}".upper()
-    return f"`{section}.{key}`<br>`{variable}`", type_of(schema), default, meaning
+    _, is_name, name = schema.get("$ref", "").partition("#/$defs/")
+    kind = f"[{name}](names.md#{_words(name).lower().replace(' ', '-')})" if is_name else type_of(schema)
+    return f"`{section}.{key}`<br>`{variable}`", kind, default, meaning
+
+
+def _words(name: str) -> str:
+    """Turn EventName into Event name."""
+    return re.sub(r"(?<=[a-z])(?=[A-Z])", " ", name).capitalize()
 
 
 def _command(command: Any, path: str, *, level: int) -> Iterator[str]:

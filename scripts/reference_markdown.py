@@ -24,6 +24,9 @@ def table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> Iterator[str]:
 
 def type_of(schema: Schema) -> str:
     """Say what a value is, with links to the objects."""
+    if schema.get("$ref", "").startswith("#/$defs/"):  # a setting's, which can only be one of some names
+        name = re.sub(r"\B(?=[A-Z])", " ", schema["$ref"].removeprefix("#/$defs/")).lower()
+        return f"[{name}](names.md#{name.replace(' ', '-')})"
     if "$ref" in schema:
         name = title_of(schema["$ref"].removeprefix(REF))
         return f"[{name}](#{name.lower().replace(' ', '-')})"

@@ -83,7 +83,10 @@ class Clusterm:
                 "playbook_location": str(self.playbooks),
                 "extra_variables": json.dumps({"ansible_python_interpreter": sys.executable}),
             },
+            "monitor": {"probe": False},  # nothing listens where most nodes here are said to be
         }
+        self.options: list[str] = []
+        """Of `clusterm serve`, beside its configuration."""
         self.process: subprocess.Popen[bytes] | None = None
         self.http = httpx.Client()
         self.playbooks.mkdir(parents=True)
@@ -118,7 +121,7 @@ class Clusterm:
         self.log.write_bytes(b"")
         with self.log.open("wb") as log:
             self.process = subprocess.Popen(
-                [BIN / "clusterm", "serve", "--config", config], stdout=log, stderr=log, env=environment
+                [BIN / "clusterm", "serve", "--config", config, *self.options], stdout=log, stderr=log, env=environment
             )
         if fails:
             self.process.wait(PATIENCE)

@@ -232,7 +232,7 @@ def test_job_whose_service_died_before_it_did_anything_for_it(counting: Clusterm
     (half_written / "extra_vars.json").write_text("{")
     with offline(clusterm) as store:
         order = Order(Action.COMMISSION, ["a-1"], host_group="service-master")
-        begun = jobs.begin(store, order, Sender("127.0.0.1"), max_active=1)
+        begun = jobs.begin(store, load(str(clusterm.root / "clusterm.json")), order, Sender("127.0.0.1"))
     enough(clusterm)
     clusterm.start()
     job = clusterm.ended({"id": begun.id})
@@ -325,7 +325,7 @@ def test_wrapper_that_is_slow_to_begin_is_waited_for(counting: Clusterm) -> None
     clusterm.kill()
     with offline(clusterm) as store:
         order = Order(Action.DECOMMISSION, ["a-1"])
-        job = jobs.begin(store, order, Sender("127.0.0.1"), max_active=1)
+        job = jobs.begin(store, load(str(clusterm.root / "clusterm.json")), order, Sender("127.0.0.1"))
         with store.read() as session:
             nodes = [to_wire(node, []) for node in named(session, ["a-1"])]
     directory = prepare(load(str(clusterm.root / "clusterm.json")), job, nodes, {}, {}) / "1-cleanup"

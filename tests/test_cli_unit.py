@@ -12,6 +12,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
@@ -24,11 +25,11 @@ import yaml
 from clusterctl import following, outage, tables
 from clusterctl.aliases import Nouns, Verbs
 from clusterctl.app import app
-from clusterctl.client import Client, read
+from clusterctl.client import ALL, Client, Lines, read
 from clusterctl.errors import HungUp, NoAnswer, NotNow, NotUnderstood, Unreachable, Usage
 from clusterctl.show import Document, Format, Stream, note, page_items, show
 from clusterctl.values import parse_duration, parse_extra_vars, parse_job, parse_since, parse_url, read_mapping
-from clusterm.schemas import Event, Failure, Job, LogLine, Node, Page, Recap
+from clusterm.schemas import Event, Failure, Job, LogEnd, LogLine, Node, Page, Recap
 from clusterm.states import Action, JobStatus
 
 NOW = datetime(2026, 11, 22, 7, 31, 2, 5, UTC)
@@ -253,6 +254,7 @@ JOB = Job.model_validate(
         "finished_at": NOW + timedelta(minutes=62, seconds=5),
         "requested_by": "127.0.0.1",
         "lines": 2,
+        "results": {"node1-a": "pass", "node2-b": "fail", "node3-c": "fail"},
         "recap": {"node1-a": Recap(ok=3, changed=2), "node2-b": Recap(ok=2, failed=1)},
         "failures": [Failure(node="node2-b", step="configure", play="all", task="format", message="no\ndisk", line=2)],
         "logs": ["PLAY [all] [bold]***[/bold]", "\x1b[0;31mfatal\x1b[0m: [node2-b]  "],
@@ -334,6 +336,24 @@ def test_terminals_get_colours_unless_they_want_none(monkeypatch: pytest.MonkeyP
     assert "\x1b[32m" not in in_terminal(part)
 
 
+WILD = "\x1b[1;31mred\x1b[0m\tand \x1b]0;title\x07\x1b[2Jgone\r\x7f\x9b5D é\n"
+TAMED = "\x1b[1;31mred\x1b[0m\tand ␛]0;title␇␛[2Jgone␍␡\N{REPLACEMENT CHARACTER}5D é\n"
+
+
+@pytest.mark.parametrize(("is_terminal", "shown"), [(True, TAMED), (False, WILD)])
+def test_log_lines_colour_a_terminal_and_do_nothing_else_to_it(is_terminal: bool, shown: str) -> None:
+    out = io.StringIO()
+    out.isatty = lambda: is_terminal  # type: ignore[method-assign]
+    line = wire(LogLine(seq=1, at=NOW, text=WILD.removesuffix("\n")))
+
+    show(Stream(iter([line]), tables.log_text(timestamps=False), live=True), Format.TEXT, out)
+    assert out.getvalue() == shown
+
+    job = wire(JOB.model_copy(update={"logs": [WILD.removesuffix("\n")]}))
+    show(Document(job, tables.job), Format.TABLE, out)
+    assert out.getvalue().endswith(f"\n{shown}")
+
+
 def test_a_job_opens_with_what_a_person_needs() -> None:
     lines = printed(Document(wire(JOB), tables.job)).splitlines()
 
@@ -349,12 +369,13 @@ def test_a_job_opens_with_what_a_person_needs() -> None:
         "Requested by  127.0.0.1",
         "Error         configure failed on node2-b",
         "",
-        "NODE     TASK    MESSAGE  LINE",
-        "node2-b  format  no disk  2",
+        "NODE     TASK    MESSAGE  LINE  STEP",
+        "node2-b  format  no disk  2     configure",
         "",
-        "NODE     OK  CHANGED  FAILED  UNREACHABLE  SKIPPED  RESCUED  IGNORED",
-        "node1-a  3   2        0       0            0        0        0",
-        "node2-b  2   0        1       0            0        0        0",
+        "NODE     OK  CHANGED  FAILED  UNREACHABLE  SKIPPED  RESCUED  IGNORED  RESULT",
+        "node1-a  3   2        0       0            0        0        0        pass",
+        "node2-b  2   0        1       0            0        0        0        fail",
+        "node3-c                                                               fail",
         "",
         "PLAY [all] [bold]***[/bold]",
         "\x1b[0;31mfatal\x1b[0m: [node2-b]",
@@ -435,9 +456,9 @@ def test_nodes_are_a_row_each_with_their_last_event() -> None:
         "State       Discovered",
         "Host vars   node_name=node1-a",
         "",
-        "TIME                  EVENT                          JOB  REASON",
+        "TIME                  EVENT                          CHANGE  JOB  BY  REASON",
         "2026-11-22T07:31:02Z  node1-a discovered",
-        "2026-11-22T07:31:02Z  node1-a updated; result: pass  1",
+        "2026-11-22T07:31:02Z  node1-a updated; result: pass          1",
     ]
 
 
@@ -535,64 +556,81 @@ def test_an_answer_of_an_unknown_shape_is_an_error_that_says_what_to_do() -> Non
 class ScriptedClient:
     """A service that answers as a test says: to each request for log lines with the next of the scripts."""
 
-    def __init__(self, *scripts: list[Any], job: Job) -> None:
+    def __init__(self, *scripts: list[Any]) -> None:
         self.scripts = list(scripts)
-        self.requested: list[int] = []
-        self.state = wire(job)
+        self.requested: list[Lines] = []
 
-    def log_lines(self, job: int, *, first: int, follow: bool) -> Iterator[Any]:
-        assert (job, follow) == (self.state["id"], True)
-        self.requested.append(first)
+    def log_lines(self, job: int, lines: Lines, *, follow: bool) -> Iterator[Any]:
+        assert (job, follow) == (7, True)
+        self.requested.append(lines)
         for step in self.scripts.pop(0):
             if isinstance(step, Exception):
                 raise step
             yield step
 
-    def job(self, job: str, *, logs: bool) -> Any:
-        assert (job, logs) == (str(self.state["id"]), False)
-        return self.state
+
+def log_end(lines: int) -> Any:
+    end = LogEnd(job=7, status=JobStatus.COMPLETE, lines=lines, log_incomplete=False, log_bytes=0, log_sha256="")
+    return wire(end)
 
 
-def followed(client: ScriptedClient, monkeypatch: pytest.MonkeyPatch) -> tuple[list[int], list[str]]:
+def followed(
+    client: ScriptedClient, monkeypatch: pytest.MonkeyPatch, lines: Lines = ALL
+) -> tuple[list[int], list[str]]:
     monkeypatch.setattr(time, "sleep", lambda _: None)
     notes: list[str] = []
-    lines = following.log_lines(cast("Client", client), client.state["id"], notes.append)
-    return [line["seq"] for line in lines], notes
+    found = following.log_lines(cast("Client", client), 7, notes.append, lines)
+    return [line["seq"] for line in found], notes
 
 
 def test_a_broken_connection_loses_no_line_and_repeats_none(monkeypatch: pytest.MonkeyPatch) -> None:
-    client = ScriptedClient([log_line(1, "a"), HungUp()], [Unreachable()], [NotNow()], [log_line(2, "b")], job=JOB)
+    scripts = [[log_line(1, "a"), HungUp()], [Unreachable()], [NotNow()], [log_line(2, "b"), log_end(2)]]
+    client = ScriptedClient(*scripts)
 
     assert followed(client, monkeypatch) == ([1, 2], ["clusterm does not answer; trying again"])
-    assert client.requested == [1, 2, 2, 2]
+    assert [lines.first for lines in client.requested] == [None, 2, 2, 2]
+
+
+def test_a_broken_connection_leaves_the_other_conditions_as_they_are(monkeypatch: pytest.MonkeyPatch) -> None:
+    client = ScriptedClient([HungUp()], [log_line(8, "a"), HungUp()], [log_line(11, "b"), log_end(12)])
+    lines = Lines(first=2, last=11, since=NOW, tail=3, node="a", task="b", failed=True, grep="c", ignore_case=True)
+
+    assert followed(client, monkeypatch, lines)[0] == [8, 11]
+    assert client.requested == [lines, lines, replace(lines, first=9, tail=None, since=None)]
 
 
 def test_a_silent_job_is_no_lost_connection(monkeypatch: pytest.MonkeyPatch) -> None:
-    client = ScriptedClient([NoAnswer()], [log_line(1, "a"), NoAnswer()], [log_line(2, "b")], job=JOB)
+    client = ScriptedClient([NoAnswer()], [log_line(1, "a"), NoAnswer()], [log_line(2, "b"), log_end(2)])
 
     assert followed(client, monkeypatch) == ([1, 2], [])
 
 
-def test_a_stream_that_closes_is_no_proof_that_the_job_has_ended(monkeypatch: pytest.MonkeyPatch) -> None:
-    client = ScriptedClient([log_line(1, "a")], [], [log_line(2, "b")], job=JOB.model_copy(update={"lines": 2}))
-    running = client.state | {"status": "Running"}
-    ended = client.state
-    states = iter([running, running, ended])
-    monkeypatch.setattr(client, "job", lambda *_, **__: next(states))
+def test_a_stream_that_closes_is_no_proof_that_the_log_has_ended(monkeypatch: pytest.MonkeyPatch) -> None:
+    client = ScriptedClient([log_line(1, "a")], [], [log_line(2, "b")], [log_end(2)])
 
     assert followed(client, monkeypatch) == ([1, 2], [])
 
 
-def test_a_log_that_lacks_lines_does_not_keep_anybody_waiting(monkeypatch: pytest.MonkeyPatch) -> None:
-    client = ScriptedClient([log_line(1, "a")], [], job=JOB)
+@pytest.mark.parametrize(
+    ("lines", "notes"),
+    [
+        (ALL, ["the log of job 7 ends early: the service has no line 2"]),
+        (Lines(node="a"), []),
+        (Lines(last=1), []),
+    ],
+)
+def test_a_log_that_lacks_lines_does_not_keep_anybody_waiting(
+    monkeypatch: pytest.MonkeyPatch, lines: Lines, notes: list[str]
+) -> None:
+    client = ScriptedClient([log_line(1, "a"), log_end(2)])
 
-    assert followed(client, monkeypatch) == ([1], ["the log of job 7 ends early: the service has no line 2"])
+    assert followed(client, monkeypatch, lines) == ([1], notes)
 
 
 def test_a_service_that_stays_away_ends_the_following(monkeypatch: pytest.MonkeyPatch) -> None:
     clock = iter(range(0, 1000, 25))
     monkeypatch.setattr(time, "monotonic", lambda: next(clock))
-    client = ScriptedClient(*[[Unreachable("gone")]] * 10, job=JOB)
+    client = ScriptedClient(*[[Unreachable("gone")]] * 10)
 
     with pytest.raises(Unreachable, match="gone"):
         followed(client, monkeypatch)
@@ -856,6 +894,8 @@ def test_it_loads_nothing_of_the_service() -> None:
     modules = set(run.stdout.split())
     assert modules.isdisjoint({"sqlmodel", "sqlalchemy", "fastapi", "starlette", "pydantic_settings", "yaml"})
     assert {name for name in modules if name.startswith("clusterm.")} == {
+        "clusterm.addresses",
+        "clusterm.node_requests",
         "clusterm.schemas",
         "clusterm.states",
     }

@@ -273,10 +273,12 @@ def test_nodes_as_tables(clusterm: Clusterm) -> None:
         ["State", "Discovered"],
     ]
     events = rows(done(clusterm.ctl("node", "events", "node2-b")))
-    assert one[-4:] == events
+    assert one[-6:] == events
     assert [row[1] for row in events[1:]] == [
         "node2-b discovered",
+        "node2-b commissioning",
         "node2-b commissioned; result: fail",
+        "node2-b commissioning",
         "node2-b commissioned; result: pass",
     ]
 
@@ -536,7 +538,7 @@ def test_the_timeline_is_followed(clusterm: Clusterm, node: str, beside: Callabl
     timeline.process.send_signal(signal.SIGINT)
 
     run = timeline.ended()
-    assert [json.loads(line) for line in timeline.lines] == clusterm.get(f"/info/node/{node}/events")["items"]
+    assert [json.loads(line) for line in timeline.lines] == clusterm.get("/info/jobs/timeline", node=node)["items"]
     assert run.stderr == ""
     assert run.returncode == 128 + signal.SIGINT
 

@@ -40,7 +40,7 @@ def test_commission_runs_ansible_and_keeps_its_output(clusterm: Clusterm) -> Non
     assert clusterm.status_of("node1-a") == "Allocated"
     assert clusterm.timeline() == ["node1-a commissioned pass"]
     wait_for(lambda: not clusterm.processes(), "the job's processes to end")
-    assert list((clusterm.state_dir / "jobs").iterdir()) == []
+    wait_for(lambda: not list((clusterm.state_dir / "jobs").iterdir()), "the job's directory to go")
 
 
 def test_failed_commission_is_cleaned_up_and_says_why(clusterm: Clusterm) -> None:

@@ -69,6 +69,7 @@ RESCUED = """
 def partial(module_clusterm: Clusterm) -> Clusterm:
     """A clusterm where nodes pass by themselves."""
     module_clusterm.config["manager"]["partial_success"] = True
+    module_clusterm.config["ansible"]["register_discovered"] = False
     module_clusterm.start()
     module_clusterm.add_nodes(*NODES)
     return module_clusterm

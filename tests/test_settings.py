@@ -90,13 +90,21 @@ def test_the_environment_wins_over_the_file_key_by_key(tmp_path: Path, monkeypat
 
 
 def test_every_key_can_be_set_in_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
-    special = {"addr": "0.0.0.0:1", "url": "sqlite:////tmp/other.db", "extra_variables": '{"a": 1}'}
+    special: dict[str, Any] = {"addr": "0.0.0.0:1", "url": "sqlite:////tmp/other.db", "extra_variables": '{"a": 1}'}
+    special |= {
+        "probe": True,
+        "register_discovered": False,
+        "log_format": "json",
+        "log_level": "warning",
+        "host_groups": {"control": "master"},
+    }
     values = load().model_dump(mode="json")
     for section, keys in values.items():
         for key, value in keys.items():
-            other = special.get(key, f"{value}-other" if isinstance(value, str) else value + 1)
-            monkeypatch.setenv(f"CLUSTERM_{section}__{key}".upper(), str(other))
-            keys[key] = other
+            other = special[key] if key in special else f"{value}-other" if isinstance(value, str) else value + 1
+            text = other if isinstance(other, str) else json.dumps(other)
+            monkeypatch.setenv(f"CLUSTERM_{section}__{key}".upper(), text)
+            keys[key] = "**********" if key == "auth_key" else other  # as pydantic shows a secret
     assert load().model_dump(mode="json") == values
 
 

@@ -13,6 +13,7 @@ import pytest
 from conftest import BIN, PATIENCE, wait_for
 from documents import DOCS, Command, blocks, commands
 from requirements import path_of, requires
+from ssh_nodes import make_keys, write_sshd_config
 
 TUTORIAL = DOCS / "tutorial" / "two-machines.md"
 MACHINES = ("192.168.1.11", "192.168.1.12")
@@ -33,6 +34,7 @@ class Reader:
             "HOME": str(home),
             "PATH": os.pathsep.join([str(programs), str(BIN), os.environ["PATH"]]),
             "CLUSTERM_MANAGER__ADDR": "127.0.0.1:0",
+            "CLUSTERM_MONITOR__PROBE": "false",  # only ssh finds the machines
             "ANSIBLE_PYTHON_INTERPRETER": sys.executable,
             "ANSIBLE_PIPELINING": "1",  # without it ansible wants a terminal, which only root's sshd can give
             # Nothing goes to the real home directory, and no connection outlives the test.
@@ -110,12 +112,7 @@ def programs(tmp_path: Path) -> Path:
     """
     directory = tmp_path / "machines"
     directory.mkdir()
-    for key in ("host", "user"):
-        subprocess.run(
-            [path_of("ssh-keygen"), "-q", "-t", "ed25519", "-N", "", "-f", directory / key],
-            check=True,
-            timeout=PATIENCE,
-        )
+    make_keys(directory)
     ssh_config = f"""
         Host *
         IdentityFile {directory}/user
@@ -127,26 +124,14 @@ def programs(tmp_path: Path) -> Path:
     for machine in MACHINES:
         home = directory / machine
         home.mkdir()
-        (directory / f"{machine}.conf").write_text(
-            f"""
-            HostKey {directory}/host
-            AuthorizedKeysFile {directory}/user.pub
-            StrictModes no
-            UsePAM no
-            PidFile none
-            SetEnv HOME={home}
-            ForceCommand cd; eval "$SSH_ORIGINAL_COMMAND"
-            """
-        )
-        sshd = f"{path_of('sshd')} -i -f {directory}/{machine}.conf -E {directory}/{machine}.log"
+        config = write_sshd_config(directory, machine, {"HOME": home})
+        sshd = f"{path_of('sshd')} -i -f {config} -E {directory}/{machine}.log"
         ssh_config += f"\nHost {machine}\nProxyCommand {sshd}\n"
     (directory / "ssh_config").write_text(ssh_config)
     programs = directory / "bin"
     programs.mkdir()
     (programs / "ssh").write_text(f'#!/bin/sh\nexec {path_of("ssh")} -F {directory}/ssh_config "$@"\n')
     (programs / "ssh").chmod(0o755)
-    if os.geteuid() == 0:
-        Path("/run/sshd").mkdir(mode=0o755, exist_ok=True)  # root's sshd refuses to work without
     return programs
 
 

@@ -1,12 +1,20 @@
 """The commands put together, and the options that stand before them."""
 
-from importlib.metadata import version
 from typing import Annotated
 
 import typer
 
 from clusterctl.aliases import Nouns
-from clusterctl.commands import config, globals, jobs, nodes, timeline  # noqa: A004 -- named by its noun
+from clusterctl.commands import (
+    config,
+    globals,  # noqa: A004 -- named by its noun
+    jobs,
+    logs,
+    node_changes,
+    nodes,
+    support,
+    timeline,
+)
 from clusterctl.session import Session
 from clusterctl.show import Format
 from clusterctl.values import parse_url
@@ -23,17 +31,26 @@ app = typer.Typer(
     "g (global), j (job), d (discover), c (config), and below them g, s, c, d, u (get, set, commission, "
     "decommission, update).",
 )
+nodes.node_app.command("set")(node_changes.set_node)
+nodes.node_app.command("rename")(node_changes.rename)
+nodes.node_app.command("remove")(node_changes.remove)
+nodes.node_app.command("import")(node_changes.import_nodes)
 app.add_typer(nodes.node_app)
 app.add_typer(nodes.nodes_app)
 app.command("discover")(nodes.discover)
+jobs.app.command("logs")(logs.logs)
+jobs.app.command("verify")(logs.verify)
 app.add_typer(jobs.app)
 app.command("timeline")(timeline.timeline)
+app.command("support-bundle")(support.support_bundle)
 app.add_typer(globals.app)
 app.add_typer(config.app)
 
 
-def _print_version(wanted: bool) -> None:  # noqa: FBT001 -- Typer calls it with the option's value
-    if wanted:
+def _print_version(ctx: typer.Context, wanted: bool) -> None:  # noqa: FBT001 -- Typer calls it with the option's value
+    if wanted and not ctx.resilient_parsing:  # a shell that completes the line wants none
+        from importlib.metadata import version  # noqa: PLC0415 -- rarely asked for, and slow to load
+
         typer.echo(f"clusterctl {version('clusterm')}")
         raise typer.Exit
 
@@ -57,8 +74,9 @@ def clusterctl(
         typer.Option(
             "--output",
             "-o",
-            help="How to print results: as tables for people; as the service's JSON; as jsonl, which is one "
-            "JSON value on each line, the items of a list on a line each; or as YAML.",
+            help="How to print results: as table or text, both for people; as the service's JSON; as jsonl, "
+            "which is one JSON value on each line, the items of a list on a line each; as YAML; or, events only, "
+            "as CSV.",
         ),
     ] = Format.TABLE,
     _version: Annotated[
@@ -68,7 +86,8 @@ def clusterctl(
 ) -> None:
     """Take nodes of a cluster through their lifecycle, and see what happened. The command line of clusterm.
 
-    A first look: `clusterctl nodes get`, `clusterctl timeline`, `clusterctl job get last`.
+    A first look: `clusterctl nodes get`, `clusterctl timeline`, `clusterctl job get last`. If a node is not as it
+    should be: `clusterctl node explain NAME`.
     """
     if ctx.invoked_subcommand is None:
         typer.echo(ctx.get_help())

@@ -4,6 +4,7 @@ import json
 import ssl
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any, Final, TypeVar
 from urllib.parse import quote
@@ -28,6 +29,7 @@ _PATIENCE: Final = 10.0
 
 _SEE_NODES: Final = "; see which there are with: clusterctl nodes get"
 _MAY_BE_DONE: Final = "; it may have been done all the same, see: clusterctl job list"
+_MAY_BE_CHANGED: Final = "; it may have been done all the same, see: clusterctl nodes get"
 _SEE_JOBS: Final = "; see which there are with: clusterctl job list"
 
 
@@ -48,26 +50,55 @@ def read(model: type[M], data: Json) -> M:
         ) from None
 
 
+@dataclass(frozen=True)
+class Lines:
+    """Which lines of a log: those that meet every condition, as `GET /info/logs/{job}` has them."""
+
+    first: int | None = None
+    last: int | None = None
+    since: datetime | None = None
+    tail: int | None = None
+    node: str | None = None
+    task: str | None = None
+    failed: bool = False
+    grep: str | None = None
+    ignore_case: bool = False
+
+    def after(self, line: int) -> "Lines":
+        """Return what is left of them when those up to a number have arrived."""
+        return replace(self, first=line + 1, since=None, tail=None)
+
+    def parameters(self) -> Json:
+        """Return them as the service knows them."""
+        conditions = {"node": self.node, "task": self.task, "failed": self.failed or None, "grep": self.grep}
+        numbers = {"from": self.first, "to": self.last, "since": _time(self.since), "tail": self.tail}
+        return numbers | conditions | {"ignore_case": self.ignore_case or None}
+
+
+ALL: Final = Lines()
+
+
 class Client:
     """A clusterm service.
 
     Args:
         url: where it is, as `values.parse_url` makes it.
         note: tells the user why it takes long.
+        timeout: how long it may take to answer.
     """
 
-    def __init__(self, url: str, note: Note) -> None:
+    def __init__(self, url: str, note: Note, timeout: httpx.Timeout | float = _TIMEOUT) -> None:
         self._url = url
         self._note = note
         # Without TLS httpx needs no certificates, and loading them would cost more than the request.
         verify = ssl.create_default_context() if url.startswith("https:") else False
-        self._http = httpx.Client(base_url=url, timeout=_TIMEOUT, trust_env=False, verify=verify)
+        self._http = httpx.Client(base_url=url, timeout=timeout, trust_env=False, verify=verify)
 
     def close(self) -> None:
         """Close the connections."""
         self._http.close()
 
-    def nodes(self, names: Sequence[str], **filters: Sequence[str] | None) -> Json:
+    def nodes(self, names: Sequence[str] = (), **filters: Sequence[str] | None) -> Json:
         """Nodes by name: those named, or all, as far as they pass the filters of the route."""
         return self._get("/info/nodes", name=names, **filters, see=_SEE_NODES)
 
@@ -75,9 +106,22 @@ class Client:
         """One node."""
         return self._get(f"/info/node/{_segment(name)}", see=_SEE_NODES)
 
-    def node_events(self, name: str, *, limit: int, cursor: str | None) -> Json:
-        """A page of a node's events."""
-        return self._get(f"/info/node/{_segment(name)}/events", limit=limit, cursor=cursor, see=_SEE_NODES)
+    def node_events(
+        self,
+        name: str,
+        *,
+        limit: int,
+        cursor: str | None = None,
+        since: datetime | None = None,
+        after: int | None = None,
+    ) -> Json:
+        """A page of a node's events: the latest ones, or the first ones after some event."""
+        path = f"/info/node/{_segment(name)}/events"
+        return self._get(path, limit=limit, cursor=cursor, since=_time(since), after=after, see=_SEE_NODES)
+
+    def explanation(self, name: str) -> Json:
+        """What a node's status and state mean, how it came to them, and what may be done next."""
+        return self._get(f"/info/node/{_segment(name)}/explain", see=_SEE_NODES)
 
     def start(self, action: Action, nodes: list[str], **terms: Any) -> Json:
         """Commission, decommission or update nodes; the answer is the job.
@@ -116,9 +160,43 @@ class Client:
         node = {"label": label, "serial": serial, "addr": addr}
         return self._post("/monitor/event", {"monitor_event": {"name": "discovered", "nodes": [node]}})
 
+    def set_node(self, name: str, *, host_group: str, host_vars: dict[str, Any]) -> Json:
+        """Set a node's host group and host vars; the answer is the node."""
+        body = {"host_group": host_group, "vars": host_vars}
+        return self._post(f"/node/{_segment(name)}/set", body, see=_SEE_NODES)
+
+    def rename_node(self, name: str, new: str) -> Json:
+        """Call a node something else; the answer is the node."""
+        return self._post(f"/node/{_segment(name)}/rename", {"name": new}, see=_SEE_NODES, repeatable=False)
+
+    def remove_node(self, name: str, *, force: bool) -> Json:
+        """Forget a node; the answer is what it was."""
+        return self._post(f"/node/{_segment(name)}/remove", {"force": force}, see=_SEE_NODES, repeatable=False)
+
+    def import_nodes(self, nodes: list[Json], groups: dict[str, str], *, dry_run: bool) -> Json:
+        """Make nodes known; the answer says what became of each."""
+        return self._post("/import/nodes", {"nodes": nodes, "map": groups, "dry_run": dry_run}, repeatable=False)
+
     def job(self, job: str, *, logs: bool) -> Json:
         """A job, by id or as `active` or `last`."""
         return self._get(f"/info/job/{_segment(job)}", logs=logs, see=_SEE_JOBS)
+
+    def tasks(self, job: int, *, node: str | None, status: str | None, task: str | None) -> Json:
+        """All tasks of a job with their results, in the shape of a page."""
+        items: list[Json] = []
+        cursor = None
+        while True:
+            page = self._get(
+                f"/info/job/{job}/tasks", node=node, status=status, task=task, limit=1000, cursor=cursor, see=_SEE_JOBS
+            )
+            items += page.get("items", [])
+            cursor = page.get("next")
+            if cursor is None:
+                return {"items": items, "next": None}
+
+    def compare(self, before: str, after: str) -> Json:
+        """What is different in a job from an earlier one, each an id, `active` or `last`."""
+        return self._get(f"/info/job/{_segment(before)}/diff/{_segment(after)}", see=_SEE_JOBS)
 
     def jobs(
         self,
@@ -143,15 +221,15 @@ class Client:
             cursor=cursor,
         )
 
-    def timeline(self, *, limit: int, node: str | None, since: datetime | None = None) -> Json:
-        """The timeline's last events."""
-        return self._get("/info/jobs/timeline", limit=limit, node=node, since=_time(since))
+    def timeline(
+        self, *, limit: int, node: str | None, since: datetime | None = None, after: int | None = None
+    ) -> Json:
+        """The timeline's last events, or the first ones after some event."""
+        return self._get("/info/jobs/timeline", limit=limit, node=node, since=_time(since), after=after)
 
-    def log_lines(
-        self, job: int, *, first: int | None = None, tail: int | None = None, follow: bool = False
-    ) -> Iterator[Json]:
-        """The lines of a job's log, as they arrive."""
-        params = _given({"from": first, "tail": tail, "follow": follow})
+    def log_lines(self, job: int, lines: Lines, *, follow: bool = False) -> Iterator[Json]:
+        """The lines of a job's log, as they arrive; for a follower that has all of them then a `LogEnd`."""
+        params = _given({**lines.parameters(), "follow": follow})
         headers = {"accept": "application/x-ndjson"}
         path = f"/info/logs/{job}"
         with self._faults(), self._http.stream("GET", path, params=params, headers=headers) as response:
@@ -160,8 +238,24 @@ class Client:
             self._check(response, "application/x-ndjson", see=_SEE_JOBS)
             rest = b""
             for data in response.iter_bytes():  # httpx's own lines end at more than newlines
-                *lines, rest = (rest + data).split(b"\n")
-                yield from map(self._parse, lines)
+                *records, rest = (rest + data).split(b"\n")
+                yield from map(self._parse, records)
+
+    def versions(self) -> Json:
+        """Which versions are at work."""
+        return self._get("/info/version")
+
+    def alive(self) -> Json:
+        """Whether the service answers at all."""
+        return self._get("/healthz")
+
+    def ready(self) -> Json:
+        """Whether the service can do its work; refused if not."""
+        return self._get("/readyz")
+
+    def drain_state(self) -> Json:
+        """Whether new jobs are refused, and what still runs."""
+        return self._get("/info/drain")
 
     def globals(self) -> Json:
         """The global extra vars."""
@@ -189,16 +283,26 @@ class Client:
         """Send a request about a job with a key, by which the service knows it when it comes again."""
         return self._post(path, body, see=see, headers={"Idempotency-Key": str(uuid4())})
 
-    def _post(self, path: str, body: Json, *, see: str = "", headers: dict[str, str] | None = None) -> Json:
-        """Send a request that does no more when it comes twice, and again if its connection breaks."""
+    def _post(
+        self,
+        path: str,
+        body: Json,
+        *,
+        see: str = "",
+        headers: dict[str, str] | None = None,
+        repeatable: bool = True,
+    ) -> Json:
+        """Send a request; one that does and answers the same when it comes twice again if its connection breaks."""
         outage = Outage(self._note, _PATIENCE)
         broken: HungUp | None = None
         while True:
             try:
-                with self._faults(_MAY_BE_DONE):
+                with self._faults(_MAY_BE_DONE if repeatable else _MAY_BE_CHANGED):
                     response = self._http.post(path, json=body, headers=headers)
                 break
             except HungUp as error:
+                if not repeatable:
+                    raise
                 broken = error
             except Unreachable:
                 if broken is None:

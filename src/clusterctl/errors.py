@@ -4,7 +4,9 @@ ClusterctlError             1
 ├── Refused                 1   the service said no
 │   └── NotNow
 ├── NotComplete             1   the awaited job did not end Complete
+├── CannotWrite             1   a file cannot be written
 ├── NotUnderstood           1   the service is newer than this clusterctl
+├── Differs                 1   a log is not what was recorded of it
 ├── Usage                   2
 └── Unreachable             3
     ├── HungUp
@@ -31,8 +33,16 @@ class NotComplete(ClusterctlError):
     """The job that was waited for did not end Complete, or not in time."""
 
 
+class CannotWrite(ClusterctlError):
+    """There is no room for a file, or no permission to write it."""
+
+
 class NotUnderstood(ClusterctlError):
     """The service's answer has another shape than this version knows."""
+
+
+class Differs(ClusterctlError):
+    """A log is not what was recorded of it when its job ended, or nothing was recorded."""
 
 
 class Usage(ClusterctlError):

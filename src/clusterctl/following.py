@@ -1,47 +1,48 @@
 """Stays with a job or the timeline while things go on, also over broken connections."""
 
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from datetime import datetime
 from typing import Final
 
-from clusterctl.client import Client, Json, read
+from clusterctl.client import ALL, Client, Json, Lines, read
 from clusterctl.errors import NoAnswer, NotComplete, NotNow, Unreachable
 from clusterctl.outage import Note, Outage
-from clusterm.schemas import Event, Job, LogLine, Page
+from clusterm.schemas import Event, Job, LogEnd, LogLine, Page
 from clusterm.states import ENDED
 
 _PATIENCE: Final = 60.0
 """Seconds without the service after which to give up: more than a restart or an upgrade of it takes."""
 
+_PAGE: Final = 1000
+"""Events that are asked for at once."""
+
 _SHORTEST_PAUSE: Final = 0.1
 _LONGEST_PAUSE: Final = 1.0
 
 
-def log_lines(client: Client, job: int, note: Note, *, first: int = 1) -> Iterator[Json]:
-    """Yield a job's log lines from number `first` on, each once and in order, until the job has ended."""
+def log_lines(client: Client, job: int, note: Note, lines: Lines = ALL) -> Iterator[Json]:
+    """Yield a job's log lines, each once and in order, until there will be no more of them.
+
+    That the service says so is the proof that none is missing: a stream that ends otherwise was cut off.
+    """
     outage = Outage(note, _PATIENCE)
-    ended = False
     while True:
-        resumed_at = first
+        arrived = False
         try:
-            for line in client.log_lines(job, first=first, follow=True):
-                first = read(LogLine, line).seq + 1
+            for record in client.log_lines(job, lines, follow=True):
                 outage.end()
-                yield line
+                if "type" in record:
+                    _check_end(read(LogEnd, record), lines, note)
+                    return
+                lines, arrived = lines.after(read(LogLine, record).seq), True
+                yield record
         except NoAnswer:
-            pass  # a task may be silent for long
+            continue  # a task may be silent for long
         except (Unreachable, NotNow) as error:
             outage.endure(error)
             continue
-        if ended and first == resumed_at:
-            note(f"the log of job {job} ends early: the service has no line {first}")
-            return
-        state = read(Job, _state(client, job, outage))
-        ended = state.status in ENDED
-        if ended and first > state.lines:
-            return
-        if first == resumed_at:
+        if not arrived:
             time.sleep(_LONGEST_PAUSE)
 
 
@@ -67,48 +68,49 @@ def end(client: Client, job: int, note: Note, *, timeout: float | None = None) -
         pause = min(pause * 1.5, _LONGEST_PAUSE)
 
 
-def events(client: Client, note: Note, *, limit: int, node: str | None, since: datetime | None) -> Iterator[Json]:
-    """Yield the last events of the timeline, then those to come, without end."""
+def events(ask: Callable[..., Json], note: Note, *, limit: int, since: datetime | None) -> Iterator[Json]:
+    """Yield the last events of the timeline or of a node, then those to come, without end.
+
+    Args:
+        ask: asks the service for a page of them; takes `limit`, `since` and `after`.
+        note: tells the user of an outage.
+        limit: how many of the last ones at the most.
+        since: only those at or after this time.
+    """
     outage = Outage(note, _PATIENCE)
     # Asked first, so that nothing that happens between the two questions is missed.
-    newest = read(Page[Event], client.timeline(limit=1, node=node)).items
-    page = client.timeline(limit=limit, node=node, since=since)
-    seen = 0
+    seen = max((event.id for event in _events(ask(limit=1))), default=0)
+    page = ask(limit=limit, since=since)
     while True:
-        for item, event in zip(page["items"], read(Page[Event], page).items, strict=True):
-            if event.id > seen:
-                seen = event.id
-                yield item
-        seen = max(seen, *(event.id for event in newest))
-        time.sleep(_LONGEST_PAUSE)
-        page = _page_back_to(client, seen, node, outage)
+        found = _events(page)
+        yield from page["items"]
+        seen = max([seen, *(event.id for event in found)])
+        if len(found) < _PAGE:
+            time.sleep(_LONGEST_PAUSE)
+        page = _answer(lambda: ask(limit=_PAGE, after=seen), outage)  # noqa: B023 -- called at once
+
+
+def _events(page: Json) -> list[Event]:
+    return read(Page[Event], page).items
+
+
+def _check_end(end: LogEnd, rest: Lines, note: Note) -> None:
+    """Tell the user if lines do not come although they were asked for."""
+    if rest == Lines(first=rest.first) and (first := rest.first or 1) <= end.lines:
+        note(f"the log of job {end.job} ends early: the service has no line {first}")
 
 
 def _state(client: Client, job: int, outage: Outage) -> Json:
+    return _answer(lambda: client.job(str(job), logs=False), outage)
+
+
+def _answer(ask: Callable[[], Json], outage: Outage) -> Json:
+    """Return what the service answers, as soon as it does."""
     while True:
         try:
-            answer = client.job(str(job), logs=False)
+            answer = ask()
         except (Unreachable, NotNow) as error:
             outage.endure(error)
         else:
             outage.end()
             return answer
-
-
-def _page_back_to(client: Client, event: int, node: str | None, outage: Outage) -> Json:
-    """Return a page of the timeline that begins no later than after that event.
-
-    Asking by id and not by time, because clocks jump.
-    """
-    limit = 100
-    while True:
-        try:
-            page = client.timeline(limit=limit, node=node)
-        except (Unreachable, NotNow) as error:
-            outage.endure(error)
-            continue
-        outage.end()
-        found = read(Page[Event], page).items
-        if len(found) < limit or found[0].id <= event:
-            return page
-        limit *= 2

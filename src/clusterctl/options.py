@@ -4,12 +4,18 @@ from typing import Annotated
 
 import typer
 
+from clusterctl.completion import complete_host_group, complete_job, complete_node
+from clusterctl.show import Format
 from clusterctl.values import parse_duration
 from clusterm.states import HOST_GROUPS, State, Status
 
 NodeName = Annotated[
     str,
-    typer.Argument(metavar="NAME", help="The node's name, `<label>-<serial>`, or its management address."),
+    typer.Argument(
+        metavar="NAME",
+        help="The node's name, `<label>-<serial>`, or its management address.",
+        autocompletion=complete_node,
+    ),
 ]
 NodeNames = Annotated[
     list[str] | None,
@@ -17,6 +23,7 @@ NodeNames = Annotated[
         metavar="NAME",
         help="The nodes: names, `<label>-<serial>`, management addresses, or globs of names as 'rack1-*'. With the "
         "options that select, only those of them that fit; without a name, all that fit.",
+        autocompletion=complete_node,
     ),
 ]
 OfStatus = Annotated[
@@ -29,11 +36,23 @@ OfState = Annotated[
 ]
 InGroup = Annotated[
     list[str] | None,
-    typer.Option("--in-group", metavar="GROUP", help="Only nodes in this host group. Can be repeated."),
+    typer.Option(
+        "--in-group",
+        metavar="GROUP",
+        help="Only nodes in this host group. Can be repeated.",
+        autocompletion=complete_host_group,
+    ),
 ]
 OfHostGroup = Annotated[
     list[str] | None,
-    typer.Option("--host-group", "--in-group", "-g", metavar="GROUP", help="Only nodes in this group. Repeatable."),
+    typer.Option(
+        "--host-group",
+        "--in-group",
+        "-g",
+        metavar="GROUP",
+        help="Only nodes in this group. Repeatable.",
+        autocompletion=complete_host_group,
+    ),
 ]
 All = Annotated[bool, typer.Option("--all", help="All nodes.")]
 DryRun = Annotated[
@@ -61,11 +80,18 @@ JobName = Annotated[
     typer.Argument(
         metavar="active|last|ID",
         help="The job: `active` is the one that runs now, `last` the one that ended last, a number is an id.",
+        autocompletion=complete_job,
     ),
 ]
 HostGroup = Annotated[
     str | None,
-    typer.Option("--host-group", "-g", metavar="GROUP", help=f"The nodes' host group: {' or '.join(HOST_GROUPS)}."),
+    typer.Option(
+        "--host-group",
+        "-g",
+        metavar="GROUP",
+        help=f"The nodes' host group: {' or '.join(HOST_GROUPS)}, or as `ansible.host_groups` names them.",
+        autocompletion=complete_host_group,
+    ),
 ]
 ExtraVars = Annotated[
     list[str] | None,
@@ -107,6 +133,10 @@ Follow = Annotated[
     typer.Option("--follow", "-f", help="Print the job's log lines as they are written until it ends; exit as --wait."),
 ]
 AsJson = Annotated[bool, typer.Option("--json", "-j", help="Print the service's JSON, as --output json does.")]
+Output = Annotated[
+    Format | None,
+    typer.Option("--output", "-o", help="How to print, as the option of that name before the command; text is table."),
+]
 Cursor = Annotated[
     str | None,
     typer.Option(metavar="CURSOR", help="Go on where an earlier answer stopped: its `next`."),
@@ -115,4 +145,7 @@ Since = Annotated[
     str | None,
     typer.Option(metavar="TIME", help="Only what is newer: a time as 2026-11-22T07:31:02Z, or 30m, 2h, 1d ago."),
 ]
-OfNode = Annotated[str | None, typer.Option("--node", metavar="NAME", help="Only what concerns this node.")]
+OfNode = Annotated[
+    str | None,
+    typer.Option("--node", metavar="NAME", help="Only what concerns this node.", autocompletion=complete_node),
+]

@@ -6,6 +6,7 @@ from functools import cached_property
 import typer
 
 from clusterctl.client import Client
+from clusterctl.errors import Usage
 from clusterctl.show import Format, note
 
 
@@ -27,9 +28,25 @@ class Session:
             self.client.close()
 
 
-def session_of(ctx: typer.Context, *, as_json: bool) -> Session:
-    """Return the session that a command runs in."""
+def session_of(ctx: typer.Context, *, as_json: bool, csv: bool = False, output: Format | None = None) -> Session:
+    """Return the session that a command runs in.
+
+    Args:
+        ctx: what Typer knows of the command.
+        as_json: whether `--json` stands after it.
+        csv: whether it can print CSV.
+        output: how to print, where the command has an option of its own for that.
+
+    Raises:
+        Usage: CSV is wanted, and it cannot.
+    """
     session = ctx.ensure_object(Session)
+    session.output = output or session.output
     if as_json:
         session.output = Format.JSON
+    if session.output is Format.CSV and not csv:
+        raise Usage(
+            f"{ctx.command_path} prints no CSV, which is for events: clusterctl timeline, clusterctl node events; "
+            "use -o json, jsonl or yaml here"
+        )
     return session

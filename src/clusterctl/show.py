@@ -1,8 +1,9 @@
 """Prints results: as tables for people, as the service's JSON for programs. Nothing else writes to stdout."""
 
 import json
+import re
 import sys
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any, Final, TextIO
@@ -16,6 +17,9 @@ from clusterctl.rows import Rows, lines
 _PIPE_WIDTH: Final = 100_000
 """Columns of an output that is no terminal: so many that nothing is ever wrapped."""
 
+_CONTROLS: Final = re.compile(r"(\x1b\[[\d;:]*m)|[\x00-\x08\x0b-\x1f\x7f-\x9f]")
+"""Colours, and all else that a terminal may obey instead of showing it; tabs and newlines do no harm."""
+
 View = Iterator[Table | Rows | str]
 """What a person sees of an answer: tables, and text that is printed as it stands."""
 
@@ -24,9 +28,14 @@ class Format(StrEnum):
     """How to print results."""
 
     TABLE = "table"
+    TEXT = "text"
     JSON = "json"
     JSONL = "jsonl"
     YAML = "yaml"
+    CSV = "csv"
+
+
+_FOR_PEOPLE: Final = {Format.TABLE, Format.TEXT}
 
 
 @dataclass(frozen=True)
@@ -37,11 +46,13 @@ class Document:
         data: the JSON that it sent.
         view: makes a person's view of it.
         items: takes the items out of an answer that is a list of them.
+        columns: the members of an item that are the columns of CSV, where the command can print that.
     """
 
     data: Any
     view: Callable[[Any], View]
     items: Callable[[Any], Iterable[Any]] | None = None
+    columns: Sequence[str] = ()
 
 
 @dataclass(frozen=True)
@@ -52,11 +63,13 @@ class Stream:
         items: the JSON of each.
         text: makes the text of them that a person sees.
         live: whether each is wanted at once, because the next may be long in coming.
+        columns: as in a document.
     """
 
     items: Iterator[Any]
     text: Callable[[Iterator[Any]], Iterator[str]]
     live: bool
+    columns: Sequence[str] = ()
 
 
 Result = Iterator[Document | Stream]
@@ -84,11 +97,11 @@ def show(part: Document | Stream, output: Format, out: TextIO) -> None:
     """Print a part of a command's result."""
     if isinstance(part, Stream):
         _show_stream(part, output, out)
-    elif output is Format.TABLE:
-        out.writelines(x if isinstance(x, str) else _render(x, out) for x in part.view(part.data))
-    elif output is Format.JSONL:
+    elif output in _FOR_PEOPLE:
+        out.writelines(_readable(x, out) if isinstance(x, str) else _render(x, out) for x in part.view(part.data))
+    elif output in {Format.JSONL, Format.CSV}:
         items = part.items(part.data) if part.items else [part.data]
-        out.writelines(_json_line(item) for item in items)
+        out.writelines(_rows(part.columns, items) if output is Format.CSV else map(_json_line, items))
     else:
         out.write(_dump(part.data, output))
     out.flush()
@@ -96,10 +109,12 @@ def show(part: Document | Stream, output: Format, out: TextIO) -> None:
 
 def _show_stream(stream: Stream, output: Format, out: TextIO) -> None:
     match output:
-        case Format.TABLE:
-            texts = stream.text(stream.items)
+        case Format.TABLE | Format.TEXT:
+            texts: Iterator[str] = (_readable(text, out) for text in stream.text(stream.items))
         case Format.YAML:
             texts = (_dump([item], output) for item in stream.items)
+        case Format.CSV:
+            texts = _rows(stream.columns, stream.items)
         case Format.JSON if not stream.live:
             texts = iter([_dump(list(stream.items), output)])
         case _:
@@ -108,6 +123,19 @@ def _show_stream(stream: Stream, output: Format, out: TextIO) -> None:
         out.write(text)
         if stream.live:
             out.flush()
+
+
+def _readable(text: str, out: TextIO) -> str:
+    """Keep what others have written from doing more to a terminal than colour it; what a file gets is left alone."""
+    return _CONTROLS.sub(lambda found: found[1] or _picture(found[0]), text) if out.isatty() else text
+
+
+def _picture(control: str) -> str:
+    """Return the character that shows a control character."""
+    code = ord(control)
+    return (
+        "\N{SYMBOL FOR DELETE}" if code == 0x7F else chr(0x2400 + code) if code < 0x20 else "\N{REPLACEMENT CHARACTER}"
+    )
 
 
 def _render(table: Table | Rows, out: TextIO) -> str:
@@ -139,6 +167,12 @@ def _dump(data: Any, output: Format) -> str:
         dumper = getattr(yaml, "CSafeDumper", yaml.SafeDumper)
         return str(yaml.dump(data, Dumper=dumper, sort_keys=False, allow_unicode=True))
     return json.dumps(data, indent=2, ensure_ascii=False) + "\n"
+
+
+def _rows(columns: Sequence[str], items: Iterable[Any]) -> Iterator[str]:
+    from clusterm.sheet import rows  # noqa: PLC0415 -- rarely asked for
+
+    return rows(columns, items)
 
 
 def _json_line(data: Any) -> str:

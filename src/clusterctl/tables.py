@@ -11,11 +11,26 @@ from rich.text import Text
 from clusterctl.client import Json, read
 from clusterctl.rows import Rows
 from clusterctl.show import View
-from clusterm.schemas import Event, Failure, Globals, Job, LogLine, Node, Page, Recap
-from clusterm.states import JobStatus, Result, State, Status
+from clusterm.node_requests import ImportAnswer
+from clusterm.schemas import (
+    Event,
+    Failure,
+    Globals,
+    Job,
+    JobDiff,
+    LogLine,
+    Node,
+    Page,
+    Recap,
+    Task,
+    TaskResult,
+)
+from clusterm.states import JobStatus, Result, State, Status, TaskStatus
 
-_NARROW: Final = {"TIME", "CREATED", "JOB", "ID", "STATUS", "LINE"}
+_NARROW: Final = {"TIME", "CREATED", "JOB", "ID", "STATUS", "LINE", "STEP", "DURATION", "FOR", "WHAT"}
 """Columns that are never wrapped, for what is in them is short."""
+
+_BAD: Final = frozenset({TaskStatus.FAILED, TaskStatus.UNREACHABLE})
 
 _STYLES: Final[dict[str, str]] = {
     JobStatus.COMPLETE: "green",
@@ -59,12 +74,33 @@ def node(data: Json) -> View:
     )
     if shown.events:
         yield "\n"
-        yield _events(shown.events)
+        yield _node_events(shown.events)
 
 
 def events(data: Json) -> View:
-    """One row for each event of the timeline or of a node."""
+    """One row for each event of the timeline."""
     yield from _if_rows(_events(read(Page[Event], data).items))
+
+
+def node_events(data: Json) -> View:
+    """One row for each event of a node, with what it changed and who wanted it."""
+    yield from _if_rows(_node_events(read(Page[Event], data).items))
+
+
+def imported(data: Json) -> View:
+    """One row for each host of an inventory."""
+    answer = read(ImportAnswer, data)
+    done = "would be imported" if answer.dry_run else "imported"
+    table = _table("NODE", "ADDRESS", "HOST GROUP", "RESULT", "REASON")
+    for outcome in answer.nodes:
+        table.add_row(
+            _cell(outcome.node),
+            _cell(outcome.address),
+            _cell(outcome.host_group),
+            _cell(done if outcome.imported else "skipped"),
+            _cell(outcome.reason),
+        )
+    yield from _if_rows(table)
 
 
 def jobs(data: Json) -> View:
@@ -102,6 +138,7 @@ def job_heading(data: Json) -> View:
             "Host group": job.host_group,
             "Extra vars": json.dumps(job.extra_vars, ensure_ascii=False) if job.extra_vars else "",
             "Status": job.status,
+            "Task": job_progress(data),
             "Created": _time(job.created_at),
             "Duration": _duration(job),
             "Requested by": job.requested_by,
@@ -113,15 +150,63 @@ def job_heading(data: Json) -> View:
     )
 
 
+def job_progress(data: Json) -> str:
+    """What a job is at, in a line; empty if it does not run."""
+    current = read(Job, data).current
+    if current is None:
+        return ""
+    task = f"{current.step}: {current.task or 'starting ansible'}"
+    since = min((busy.since for busy in current.busy if busy.since), default=current.started_at)
+    names = [busy.node for busy in current.busy]
+    others = f" and {len(names) - 3} more" if len(names) > 3 else ""
+    waiting = f", waiting for {', '.join(names[:3])}{others}" if names else ""
+    return _plain(f"{task}{waiting}{f', for {_span(since, None)}' if since else ''}")
+
+
 def job_outcome(data: Json) -> View:
-    """Where a job failed, and its recap."""
+    """Where a job failed, and its recap; which nodes are at work while it runs."""
     job = read(Job, data)
+    if job.current and job.current.busy:
+        yield "\n"
+        table = _table("BUSY NODE", "TASK", "FOR")
+        for busy in job.current.busy:
+            table.add_row(_cell(busy.node), _cell(busy.task), _cell(_span(busy.since, None)))
+        yield table
     if job.failures:
         yield "\n"
         yield _failures(job.failures)
     if job.recap:
         yield "\n"
-        yield _recap(job.recap)
+        yield _recap(job)
+
+
+def tasks(data: Json) -> View:
+    """One row for each task of a job."""
+    table = _table("STEP", "PLAY", "TASK", "DURATION", "RESULTS", "LINE")
+    for task in read(Page[Task], data).items:
+        table.add_row(
+            _cell(task.step),
+            _cell(task.play),
+            _cell(task.task),
+            _cell(_span(task.started_at, task.finished_at) if task.finished_at else ""),
+            _results(task.results),
+            _cell(_first_line(task.results)),
+        )
+    yield from _if_rows(table)
+
+
+def diff(data: Json) -> View:
+    """One row for each difference between two jobs."""
+    found = read(JobDiff, data)
+    table = _table("WHAT", "NODE", "STEP", "TASK", "BEFORE", "AFTER", "MESSAGE", "LINE")
+    for what, changes in (("fails", found.failing), ("changes", found.changed)):
+        for change in changes:
+            cells = (what, change.node, change.step, change.task, change.before or "not reached", change.after)
+            table.add_row(*map(_cell, (*cells, change.message, change.line)))
+    for slower in found.slower:
+        before, after = (_lasted(timedelta(seconds=seconds)) for seconds in (slower.before, slower.after))
+        table.add_row(*map(_cell, ("slower", "", slower.step, slower.task, before, after, "", "")))
+    yield from _if_rows(table)
 
 
 def job(data: Json) -> View:
@@ -132,6 +217,17 @@ def job(data: Json) -> View:
     if logs:
         yield "\n" if logs[0] else ""
         yield from (f"{line}\n" for line in logs)
+
+
+def verified(data: Json) -> View:
+    """That a log is what it was, if it is."""
+    if data["verified"]:
+        yield (
+            f"the log of job {data['job']} is what it was when the job ended: {data['lines']} lines, "
+            f"{data['bytes']} bytes, SHA-256 {data['sha256']}\n"
+        )
+    if data["verified"] and data["log_incomplete"]:
+        yield "some lines were left out of it before the job ended, because it was too large or the disk was full\n"
 
 
 def globals(data: Json) -> View:  # noqa: A001 -- named by its noun
@@ -151,11 +247,15 @@ def log_text(*, timestamps: bool) -> Callable[[Iterator[Json]], Iterator[str]]:
     """Make a writer of log lines."""
 
     def write(lines: Iterator[Json]) -> Iterator[str]:
-        at_start = True
+        before: LogLine | None = None
         for line in (read(LogLine, item) for item in lines):
-            stamp = f"{_time(line.at)}  " if timestamps and at_start else ""
-            yield stamp + line.text + ("" if line.partial else "\n")
-            at_start = not line.partial
+            goes_on = before is not None and before.partial and before.seq + 1 == line.seq
+            end = "\n" if before is not None and before.partial and not goes_on else ""  # its next part is not wanted
+            stamp = f"{_time(line.at)}  " if timestamps and not goes_on else ""
+            yield end + stamp + line.text + ("" if line.partial else "\n")
+            before = line
+        if before is not None and before.partial:
+            yield "\n"
 
     return write
 
@@ -179,18 +279,56 @@ def _events(items: Iterable[Event]) -> Table:
     return table
 
 
+def _node_events(items: Iterable[Event]) -> Table:
+    table = _table("TIME", "EVENT", "CHANGE", "JOB", "BY", "REASON")
+    for event in items:
+        changes = (f"{name} {_value(before)} → {_value(after)}" for name, (before, after) in event.changes.items())
+        table.add_row(
+            _cell(_time(event.at)),
+            Text(_plain(event), _STYLES.get(event.result or "", "")),
+            _cell(", ".join(changes)),
+            _cell(event.job),
+            _cell(event.by or event.cause),
+            _cell(event.detail),
+        )
+    return table
+
+
 def _failures(failures: Iterable[Failure]) -> Table:
-    table = _table("NODE", "TASK", "MESSAGE", "LINE")
+    table = _table("NODE", "TASK", "MESSAGE", "LINE", "STEP")
     for failure in failures:
-        table.add_row(_cell(failure.node), _cell(failure.task), _cell(failure.message), _cell(failure.line))
+        cells = (failure.node, failure.task, failure.message, failure.line, failure.step)
+        table.add_row(*map(_cell, cells))
     return table
 
 
-def _recap(recap: dict[str, Recap]) -> Table:
-    table = _table("NODE", *(name.upper() for name in Recap.model_fields))
-    for name, counts in recap.items():
-        table.add_row(_cell(name), *(_cell(count) for count in counts.model_dump().values()))
+def _recap(job: Job) -> Table:
+    """Lay out what ansible counted, and for each node of the job whether it passed."""
+    table = _table("NODE", *(name.upper() for name in Recap.model_fields), "RESULT")
+    for name in {**job.recap, **job.results}:
+        counts = job.recap[name].model_dump().values() if name in job.recap else [""] * len(Recap.model_fields)
+        table.add_row(_cell(name), *map(_cell, counts), _cell(job.results.get(name)))
     return table
+
+
+def _first_line(results: Sequence[TaskResult]) -> int | None:
+    """Return where in the log the results of a task begin, those that failed if there are some."""
+    failed = [result for result in results if result.status in _BAD]
+    return min((result.first_line for result in failed or results if result.first_line), default=None)
+
+
+def _results(results: Sequence[TaskResult]) -> Text:
+    """Say how a task ended: how often well, and on which nodes not."""
+    nodes: dict[str, list[str]] = {}
+    for result in results:
+        nodes.setdefault(result.status or "busy or cut off", []).append(result.node)
+    well = {TaskStatus.OK, TaskStatus.CHANGED, TaskStatus.SKIPPED}
+    parts = [
+        f"{len(names)} {status}" if status in well else f"{status}: {' '.join(names)}"
+        for status, names in nodes.items()
+    ]
+    bad = not nodes.keys().isdisjoint(_BAD)
+    return Text(_plain(", ".join(parts)), "red" if bad else "")
 
 
 def _table(*columns: str) -> Table:
@@ -248,10 +386,16 @@ def _time(at: datetime) -> str:
 
 
 def _duration(job: Job) -> str:
-    if job.started_at is None:
-        return ""
-    # A running job's time is told by two clocks, which may differ.
-    lasted = max((job.finished_at or datetime.now(UTC)) - job.started_at, timedelta())
+    return _span(job.started_at, job.finished_at)
+
+
+def _span(start: datetime | None, end: datetime | None) -> str:
+    """Say how long something took, or takes until now."""
+    # What goes on is told by two clocks, which may differ.
+    return "" if start is None else _lasted(max((end or datetime.now(UTC)) - start, timedelta()))
+
+
+def _lasted(lasted: timedelta) -> str:
     seconds = lasted.total_seconds()
     if seconds < 60:
         return f"{seconds:.1f} s"

@@ -77,19 +77,44 @@ def parse_extra_vars(texts: list[str] | None) -> dict[str, Any]:
     return merged
 
 
+def parse_host_vars(texts: list[str]) -> dict[str, Any]:
+    """Merge host vars: `name=value`, `name=` for one to take away, JSON objects, or `@FILE`."""
+    merged: dict[str, Any] = {}
+    for text in texts:
+        if text.startswith(("@", "{")):
+            merged |= _extra_vars(text)
+            continue
+        name, equals, value = text.partition("=")
+        if not name or not equals:
+            raise Usage(f"{text!r} is no host var: give name=value, name= to take it away, or a JSON object")
+        merged[name] = value or None
+    return merged
+
+
+def read_lines(source: str) -> list[str]:
+    """Read the words in a file or, for `-`, from standard input; what follows a # is a comment."""
+    return [word for line in _read(source).splitlines() for word in line.partition("#")[0].split()]
+
+
 def read_mapping(source: str) -> dict[str, Any]:
     """Read the JSON, YAML or (from a file called so) TOML in a file or, for `-`, from standard input."""
-    name = "standard input" if source == "-" else source
     try:
-        text = (sys.stdin.buffer.read() if source == "-" else Path(source).read_bytes()).decode()
-    except OSError as error:
-        raise Usage(f"cannot read {name}: {error.strerror}") from None
-    except ValueError:
-        raise Usage(f"cannot read {name}: it is not UTF-8 text") from None
-    try:
-        return _mapping(text, toml=source.endswith(".toml"))
+        return _mapping(_read(source), toml=source.endswith(".toml"))
     except (ValueError, TypeError, RecursionError) as error:
-        raise Usage(f"{name} holds no JSON or YAML object: {error}") from None
+        raise Usage(f"{_name(source)} holds no JSON or YAML object: {error}") from None
+
+
+def _read(source: str) -> str:
+    try:
+        return (sys.stdin.buffer.read() if source == "-" else Path(source).read_bytes()).decode()
+    except OSError as error:
+        raise Usage(f"cannot read {_name(source)}: {error.strerror}") from None
+    except ValueError:
+        raise Usage(f"cannot read {_name(source)}: it is not UTF-8 text") from None
+
+
+def _name(source: str) -> str:
+    return "standard input" if source == "-" else source
 
 
 def _no_url(text: str, reason: str) -> Usage:

@@ -13,17 +13,20 @@ import typer
 
 from clusterm.errors import ClustermError
 from clusterm.settings import Settings, load, split_address
+from clusterm.states import LogFormat, LogLevel
 
 if TYPE_CHECKING:
     from clusterm.store.engine import Store
 
 cli = typer.Typer(
     name="clusterm",
-    help="The cluster manager service. Talk to it with clusterctl.",
+    help="The cluster manager service. Talk to it with clusterctl.\n\n"
+    "A first look: `clusterm demo`. For real: `clusterm serve`, with your playbooks in /etc/clusterm/playbooks.",
     no_args_is_help=True,
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
     add_completion=False,
+    context_settings={"help_option_names": ["--help", "-h"]},
 )
 
 Config = Annotated[
@@ -60,11 +63,28 @@ def options(
 
 
 @cli.command("serve")
-def serve_command(config: Config = None) -> None:
-    """Run the service. SIGHUP reads the configuration again; SIGTERM stops it, and leaves running playbooks alone."""
+def serve_command(
+    config: Config = None,
+    *,
+    log_format: Annotated[
+        LogFormat | None, typer.Option(help="How to write the service's own log. Default: as manager.log_format says.")
+    ] = None,
+    log_level: Annotated[
+        LogLevel | None,
+        typer.Option(help="The least that is worth a line of it. Default: as manager.log_level says."),
+    ] = None,
+    echo_job_logs: Annotated[
+        bool, typer.Option("--echo-job-logs", help="Write the lines of jobs to it, too, each with its job.")
+    ] = False,
+) -> None:
+    """Run the service. SIGHUP reads the configuration again; SIGTERM stops it, and leaves running playbooks alone.
+
+    Without a configuration it listens on 127.0.0.1:9007, and keeps its state in /var/lib/clusterm if root runs it, else
+    below the home directory.
+    """
     from clusterm.serve import serve  # noqa: PLC0415 -- the other commands do without the whole service
 
-    serve(load(config), config)
+    serve(load(config), config, log_format=log_format, log_level=log_level, echo_job_logs=echo_job_logs)
 
 
 @cli.command("migrate")
@@ -133,7 +153,8 @@ def healthcheck_command(config: Config = None) -> None:
     url = f"http://[{host}]:{port}/readyz" if ":" in host else f"http://{host}:{port}/readyz"
     try:
         with urllib.request.urlopen(url, timeout=5) as response:  # noqa: S310 -- http, to ourselves
-            typer.echo(json.load(response)["status"])
+            health = json.load(response)
+            typer.echo("; ".join([health["status"], *health.get("degraded", ())]))
     except (OSError, ValueError) as error:
         raise ClustermError(f"the service at {url} is not well: {error}") from None
 
@@ -143,7 +164,10 @@ def demo_command(
     *,
     keep: Annotated[bool, typer.Option("--keep", help="Leave it running at the end, and say how to reach it.")] = False,
 ) -> None:
-    """Show what clusterm does: a real service, real playbooks on three local nodes, one of them failing first."""
+    """Show what clusterm does: a real service, real playbooks on three local nodes, one of them failing first.
+
+    Takes a minute or two, and leaves nothing behind.
+    """
     from clusterm.demo import demo  # noqa: PLC0415
 
     demo(keep=keep)

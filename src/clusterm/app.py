@@ -15,14 +15,18 @@ from sqlalchemy.exc import DBAPIError
 from starlette.exceptions import HTTPException
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from clusterm import journal
 from clusterm.configuration import Configuration
 from clusterm.errors import Drained, RequestRefused
 from clusterm.executor.supervisor import Supervisor
+from clusterm.metrics import CountRequests, Metrics
+from clusterm.monitor.monitors import Monitors
 from clusterm.pruner import Pruner
-from clusterm.routes import health, jobs, logs, monitor, nodes, settings, tasks
+from clusterm.routes import health, jobs, logs, monitor, node_changes, nodes, settings, tasks
+from clusterm.routes import metrics as prometheus
 from clusterm.routes.service import PROBLEM_TYPE, Service
 from clusterm.routes.tail import Tail
-from clusterm.schemas import LogLine, Problem
+from clusterm.schemas import LogEnd, LogLine, Problem
 from clusterm.settings import MIB
 from clusterm.store.engine import Store
 
@@ -45,22 +49,27 @@ _TAGS: Final = [
 ]
 
 
-def create_app(store: Store, configuration: Configuration) -> FastAPI:
+def create_app(store: Store, configuration: Configuration, *, echo_job_logs: bool = False) -> FastAPI:
     """Put the service together.
 
     Args:
         store: a migrated store.
         configuration: the configuration.
+        echo_job_logs: whether what ansible writes goes to the service's log, too.
     """
-    supervisor = Supervisor(store, lambda: configuration.current)
+    supervisor = Supervisor(store, lambda: configuration.current, echo_job_logs=echo_job_logs)
     pruner = Pruner(store, lambda: configuration.current.retention)
+    monitors = Monitors(store, lambda: configuration.current)
     tail = Tail(store)
+    metrics = Metrics(store, configuration.current.manager.state_dir)
 
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
         supervisor.start()
         pruner.start()
+        monitors.start()
         yield
+        monitors.stop()
         pruner.stop()
         supervisor.stop()
 
@@ -72,15 +81,16 @@ def create_app(store: Store, configuration: Configuration) -> FastAPI:
         redoc_url=None,
         lifespan=lifespan,
     )
-    app.state.service = Service(store, configuration, supervisor, tail)
-    for noun in (nodes, jobs, tasks, logs, monitor, settings, health):
-        app.include_router(noun.routes)
+    app.state.service = Service(store, configuration, supervisor, monitors, tail, metrics)
+    for part in (nodes, node_changes, jobs, tasks, logs, monitor, settings, health, prometheus):
+        app.include_router(part.routes)
     app.add_exception_handler(RequestRefused, _answer_refusal)
     app.add_exception_handler(HTTPException, _answer_http_error)
     app.add_exception_handler(RequestValidationError, _answer_invalid)
     app.add_exception_handler(DBAPIError, _answer_store_error)
     app.add_exception_handler(Exception, _answer_defect)
     app.add_middleware(_SizeLimits)
+    app.add_middleware(CountRequests, metrics=metrics)
     app.openapi = lambda: _openapi(app)  # type: ignore[method-assign]  # FastAPI documents this way
     return app
 
@@ -90,7 +100,7 @@ def _openapi(app: FastAPI) -> dict[str, Any]:
     if app.openapi_schema is None:
         document = FastAPI.openapi(app)
         schemas = document["components"]["schemas"]
-        for model in (Problem, LogLine):
+        for model in (Problem, LogLine, LogEnd):
             schemas[model.__name__] = model.model_json_schema(
                 mode="serialization", ref_template="#/components/schemas/{model}"
             )
@@ -107,28 +117,37 @@ def _problem(status: int, detail: str, headers: dict[str, str] | None = None) ->
     return Response(problem.model_dump_json(), status_code=status, media_type=PROBLEM_TYPE, headers=headers)
 
 
-def _answer_refusal(_: Request, error: Exception) -> Response:
+def _refuse(request: Request, status: int, detail: str, headers: dict[str, str] | None = None) -> Response:
+    """Answer that a request is refused, and say so in the log: of one that only reads, where details are wanted."""
+    level = logging.DEBUG if request.method in {"GET", "HEAD"} else logging.INFO
+    sender = request.client.host if request.client else "local"
+    about = {"method": request.method, "path": request.url.path, "status": int(status), "sender": sender}
+    said = (request.method, request.url.path, sender, status, detail)
+    log.log(level, "%s %s from %s refused with %d: %s", *said, extra=journal.members(**about))
+    return _problem(status, detail, headers)
+
+
+def _answer_refusal(request: Request, error: Exception) -> Response:
     assert isinstance(error, RequestRefused)  # noqa: S101 -- for the type checker
     headers = {"Retry-After": str(error.retry_after)} if isinstance(error, Drained) else None
-    return _problem(error.status, str(error), headers)
+    return _refuse(request, error.status, str(error), headers)
 
 
-def _answer_http_error(_: Request, error: Exception) -> Response:
+def _answer_http_error(request: Request, error: Exception) -> Response:
     assert isinstance(error, HTTPException)  # noqa: S101
-    return _problem(error.status_code, str(error.detail), dict(error.headers or {}))
+    return _refuse(request, error.status_code, str(error.detail), dict(error.headers or {}))
 
 
 def _answer_invalid(request: Request, error: Exception) -> Response:
     assert isinstance(error, RequestValidationError)  # noqa: S101
     errors = error.errors()
     if any(item["type"] == "json_invalid" for item in errors):
-        return _problem(HTTPStatus.BAD_REQUEST, f"the body is not valid JSON: {_reasons(errors)}")
+        return _refuse(request, HTTPStatus.BAD_REQUEST, f"the body is not valid JSON: {_reasons(errors)}")
     content_type = request.headers.get("content-type", "")
     if request.method == "POST" and errors[0]["loc"] == ("body",) and "json" not in content_type:
-        return _problem(
-            HTTPStatus.UNSUPPORTED_MEDIA_TYPE, "send a JSON object as body, with Content-Type: application/json"
-        )
-    return _problem(HTTPStatus.UNPROCESSABLE_ENTITY, _reasons(errors))
+        advice = "send a JSON object as body, with Content-Type: application/json"
+        return _refuse(request, HTTPStatus.UNSUPPORTED_MEDIA_TYPE, advice)
+    return _refuse(request, HTTPStatus.UNPROCESSABLE_ENTITY, _reasons(errors))
 
 
 def _reasons(errors: Iterable[Any]) -> str:
@@ -167,12 +186,12 @@ class _SizeLimits:
             return
         if sum(map(len, (scope["raw_path"], scope["query_string"], *chain(*scope["headers"])))) > MAX_HEAD:
             refusal = f"the address and the headers are larger than {MAX_HEAD // 1024} KiB"
-            await _problem(HTTPStatus.REQUEST_HEADER_FIELDS_TOO_LARGE, refusal)(scope, receive, send)
+            await _refuse(Request(scope), HTTPStatus.REQUEST_HEADER_FIELDS_TOO_LARGE, refusal)(scope, receive, send)
             return
         too_large = f"the body is larger than {MAX_BODY // MIB} MiB"
         announced = dict(scope["headers"]).get(b"content-length", b"0")
         if announced.isdigit() and int(announced[:20]) > MAX_BODY:
-            await _problem(HTTPStatus.REQUEST_ENTITY_TOO_LARGE, too_large)(scope, receive, send)
+            await _refuse(Request(scope), HTTPStatus.REQUEST_ENTITY_TOO_LARGE, too_large)(scope, receive, send)
             return
         received = 0
 

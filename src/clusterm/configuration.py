@@ -22,6 +22,9 @@ log = logging.getLogger(__name__)
 _SECTION: Final = "ansible"
 """The section that may be changed."""
 
+_FIXED: Final = ("manager", "store", "serf", "monitor")
+"""The sections that stay as they were when the service started."""
+
 
 class Configuration:
     """The configuration as it is now.
@@ -42,6 +45,7 @@ class Configuration:
     def shown(self) -> dict[str, Any]:
         """Return the configuration as it goes over the wire, secrets redacted."""
         shown = self.current.model_dump(mode="json")
+        shown["serf"] = redact(shown["serf"])
         shown[_SECTION]["extra_variables"] = json.dumps(redact(json.loads(self.current.ansible.extra_variables)))
         return shown
 
@@ -56,7 +60,7 @@ class Configuration:
         """
         if config is None:
             raise BadRequest("nil value specified for clusterm configuration")
-        present = self.current.model_dump(mode="json")
+        present = self.shown()
         for section, values in config.items():
             if section != _SECTION and not _is_as_present(values, present.get(section, {})):
                 raise BadRequest(
@@ -72,6 +76,7 @@ class Configuration:
             with self._store.write() as session:
                 kept.put(session, kept.CONFIG, change)
             self.current = self.current.model_copy(update={_SECTION: ansible})
+        log.info("the configuration was changed over REST: %s", ", ".join(sorted(changes)) or "nothing")
 
     def reload(self) -> None:
         """Read the file again. What cannot change while the service runs stays, and is logged.
@@ -83,8 +88,8 @@ class Configuration:
             log.warning("the configuration came from standard input and cannot be read again")
             return
         settings = load(self._source)
-        if settings.manager != self._base.manager or settings.store != self._base.store:
-            log.warning("changes of the manager and store sections need a restart")
+        if any(getattr(settings, section) != getattr(self._base, section) for section in _FIXED):
+            log.warning("changes of the sections %s need a restart", ", ".join(_FIXED))
         self._base = self._base.model_copy(update={"ansible": settings.ansible, "retention": settings.retention})
         self.current = self._with_change(self._base)
         log.info("the configuration was read again")
@@ -125,6 +130,7 @@ def _is_as_present(values: Any, present: dict[str, Any]) -> bool:
         return values is None
     lowered = {key.lower(): value for key, value in present.items()}
     return all(
-        not value or lowered.get(key.lower(), lowered.get(key.lower().replace("_", ""))) == value
+        (not value and value is not False)
+        or lowered.get(key.lower(), lowered.get(key.lower().replace("_", ""))) == value
         for key, value in values.items()
     )

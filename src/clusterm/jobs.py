@@ -1,23 +1,37 @@
 """Jobs begin and end here, each in one transaction, so that a job, its nodes and their events always agree."""
 
+import logging
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 from sqlmodel import Session
 
-from clusterm import lifecycle, schemas
-from clusterm.errors import ActiveJob, BadRequest, Conflict, Drained, KeyReused
+from clusterm import lifecycle, node_changes, schemas
+from clusterm.errors import ActiveJob, BadRequest, Conflict, Drained, KeyReused, RequestRefused
+from clusterm.journal import JobLog
 from clusterm.lifecycle import Member, Objection
+from clusterm.node_changes import Changes
 from clusterm.progress import Outcomes, outcomes
 from clusterm.selection import Candidate, select
-from clusterm.settings import RetentionSettings
-from clusterm.states import Action, EventName, JobStatus, Result, Status
-from clusterm.store import events, jobs, kept, keys, nodes, tables
+from clusterm.settings import RetentionSettings, Settings
+from clusterm.states import (
+    DEFAULT_HOST_GROUPS,
+    Action,
+    Cause,
+    EventName,
+    HostGroups,
+    JobStatus,
+    Result,
+    Status,
+)
+from clusterm.store import events, jobs, kept, keys, nodes, selection, tables, totals
 from clusterm.store.engine import Store
+
+log = logging.getLogger(__name__)
 
 _EVENT_OF: Final = {
     Action.COMMISSION: EventName.COMMISSIONED,
@@ -25,6 +39,12 @@ _EVENT_OF: Final = {
     Action.UPDATE: EventName.UPDATED,
     Action.DISCOVER: EventName.DISCOVERED,
 }
+_BEGINNING_OF: Final = {
+    Action.COMMISSION: EventName.COMMISSIONING,
+    Action.DECOMMISSION: EventName.DECOMMISSIONING,
+    Action.UPDATE: EventName.UPDATING,
+}
+
 _DRAINED: Final = "no new jobs are taken: the service is drained. Try again later, or end it with: clusterm undrain"
 
 
@@ -74,24 +94,15 @@ class Judgement:
     """Because of which job it would wait for its turn."""
 
 
-def begin(
-    store: Store,
-    order: Order,
-    sender: Sender,
-    *,
-    max_active: int,
-    queue: bool = False,
-    partial_success: bool = False,
-) -> schemas.Job:
+def begin(store: Store, settings: Settings, order: Order, sender: Sender, *, queue: bool = False) -> schemas.Job:
     """Accept a job: check every rule, then write the job and what it changes in its nodes.
 
     Args:
         store: the store.
+        settings: the configuration as it is now.
         order: what to do.
         sender: who asks.
-        max_active: how many jobs may run at once.
         queue: whether the job may wait for its turn.
-        partial_success: whether nodes may pass though others fail.
 
     Returns:
         The job, running or queued; the first one where the request has come before. If it is running, its executor is
@@ -103,18 +114,13 @@ def begin(
     with store.write() as session:
         if known := _known(session, sender):
             return known
-        return _begin(session, order, sender, max_active=max_active, queue=queue, partial_success=partial_success)
+        begun = _begin(session, settings, order, sender, queue=queue)
+    _log_begun(begun)
+    return begun
 
 
 def retry(
-    store: Store,
-    label: str,
-    sender: Sender,
-    *,
-    failed_only: bool,
-    max_active: int,
-    queue: bool = False,
-    partial_success: bool = False,
+    store: Store, settings: Settings, label: str, sender: Sender, *, failed_only: bool, queue: bool = False
 ) -> schemas.Job:
     """Begin a job that does the same as an ended one, on the same nodes or on those that failed.
 
@@ -144,33 +150,33 @@ def retry(
             idle_timeout=first.idle_timeout,
             retry_of=first.id,
         )
-        return _begin(session, order, sender, max_active=max_active, queue=queue, partial_success=partial_success)
+        begun = _begin(session, settings, order, sender, queue=queue)
+    _log_begun(begun)
+    return begun
 
 
-def judge(session: Session, order: Order, *, max_active: int, queue: bool) -> Judgement:
+def judge(session: Session, settings: Settings, order: Order, *, queue: bool) -> Judgement:
     """Decide which nodes an order means, and find everything that forbids it. Nothing changes.
 
     The rules of the lifecycle are left for the moment at which a job that waits gets its turn.
     """
+    groups = settings.ansible.host_groups
     candidates = nodes.candidates(session)
     names, found = _find_targets(session, order, candidates)
     host_group = "" if order.action in {Action.DECOMMISSION, Action.DISCOVER} else order.host_group
-    blocking = _blocking_job(session, names, max_active)
+    blocking = _blocking_job(session, names, settings.manager.max_active_jobs)
     objections = [Objection(Drained(_DRAINED))] if kept.get(session, kept.DRAIN) else []
     objections += found
-    try:
-        lifecycle.check_host_group(order.action, host_group)
-    except BadRequest as refusal:
-        objections.append(Objection(refusal))
+    objections += _check_group(order.action, host_group, groups)
     if blocking and not queue:
         held = set(names).intersection(jobs.node_names(session, blocking.id))
         objections.append(Objection(ActiveJob(jobs.refer(session, blocking)), sorted(held)))
     if not (blocking and queue):
-        objections += _apply_rules(order.action, names, host_group, candidates)
+        objections += _apply_rules(order.action, names, host_group, candidates, groups)
     return Judgement(names, host_group, objections, blocking if queue else None)
 
 
-def begin_queued(store: Store, retention: RetentionSettings, *, max_active: int) -> None:
+def begin_queued(store: Store, settings: Settings) -> None:
     """Let queued jobs run for which there is room, the oldest first.
 
     One whose nodes are in another job goes on waiting, and so do younger ones that want the same nodes. One that a
@@ -179,21 +185,29 @@ def begin_queued(store: Store, retention: RetentionSettings, *, max_active: int)
     with store.read() as session:
         if not jobs.queued(session):
             return
+    changed = []
     with store.write() as session:
         if kept.get(session, kept.DRAIN):
             return
-        room = max_active - len(jobs.running(session))
+        room = settings.manager.max_active_jobs - len(jobs.running(session))
         taken = jobs.held_nodes(session)
         for job in jobs.queued(session):
             names = jobs.node_names(session, job.id)
             if room > 0 and taken.isdisjoint(names):
-                if objections := _judge_queued(session, job, names):
+                if objections := _judge_queued(session, job, names, settings.ansible.host_groups):
                     reason = f"not started when its turn came: {objections[0].refusal}"
-                    _end(session, retention, job, JobStatus.ERRORED, reason, Outcomes(reached=set(names)))
+                    _end(session, settings.retention, job, JobStatus.ERRORED, reason, Outcomes(reached=set(names)))
+                    changed.append(jobs.to_wire(session, job))
                     continue
                 _start(session, job, names)
+                changed.append(jobs.to_wire(session, job))
                 room -= 1
             taken.update(names)
+    for each in changed:
+        if each.status is JobStatus.RUNNING:
+            _about(each).info("its turn has come: started", extra={"status": each.status})
+        else:
+            _log_end(each)
 
 
 def request_stop(
@@ -228,10 +242,22 @@ def request_stop(
         if sender and sender.key is not None:
             keys.remember(session, sender.key, sender.digest, job.id)
         session.flush()
-        return jobs.to_wire(session, job)
+        stopped = jobs.to_wire(session, job)
+    _about(stopped).info("to be stopped: %s", reason, extra={"reason": reason})
+    if stopped.status is JobStatus.CANCELLED:
+        _log_end(stopped)
+    return stopped
 
 
-def finish(store: Store, retention: RetentionSettings, job_id: int, error: str | None) -> None:
+def finish(
+    store: Store,
+    retention: RetentionSettings,
+    job_id: int,
+    error: str | None,
+    *,
+    discovered: Mapping[str, schemas.MonitoredNode | str] | None = None,
+    groups: HostGroups = DEFAULT_HOST_GROUPS,
+) -> None:
     """End a running job: write its status, the status of each of its nodes, and their events.
 
     Args:
@@ -239,27 +265,55 @@ def finish(store: Store, retention: RetentionSettings, job_id: int, error: str |
         retention: how many events to keep.
         job_id: the job. If it has ended already, nothing changes.
         error: why it failed; None if it did what it should.
+        discovered: by address, the nodes that are to be registered, or why one is not.
+        groups: the site's host groups.
     """
+    digest = selection.digest(store, job_id)  # a large log takes a while, in which others may write
     with store.write() as session:
         job = jobs.get(session, job_id)
         if jobs.has_ended(job):
             return
+        job.bytes, job.sha256 = digest
         status = JobStatus.COMPLETE if error is None else job.stop_status or JobStatus.ERRORED
         if job.stop_reason is not None and error is not None:
             error = job.stop_reason
         found = outcomes(session, job, error)
-        if job.action is not Action.DISCOVER and not job.check:
-            _leave(session, job, found)
+        registered = _register(session, discovered or {}, groups)
+        if refused := {name: one.detail for name, one in registered.items() if not one.passed}:
+            found.passed.difference_update(refused)
+            found.counted.difference_update(refused)
+            if error is None:
+                name, detail = next(iter(refused.items()))
+                more = f" (and {len(refused) - 1} more)" if len(refused) > 1 else ""
+                status, error = JobStatus.ERRORED, f"{name}: {detail}{more}"
+        changes = {} if job.action is Action.DISCOVER or job.check else _leave(session, job, found)
         if error is not None and found.batch is not None:
             error = f"in batch {found.batch}: {error}"
-        _end(session, retention, job, status, error, found)
+        _end(session, retention, job, status, error, found, changes, registered)
+        ended = jobs.to_wire(session, job)
+    _log_end(ended)
 
 
 def drain(store: Store, *, drained: bool) -> schemas.Drain:
     """Refuse new jobs, and hold queued ones back, until told otherwise; also after a restart."""
     with store.write() as session:
         kept.put(session, kept.DRAIN, {"since": schemas.format_time(datetime.now(UTC))} if drained else {})
-        return schemas.Drain(drained=drained, running=[job.id for job in jobs.running(session)])
+        answer = schemas.Drain(drained=drained, running=[job.id for job in jobs.running(session)])
+    log.info("no new jobs are taken" if drained else "new jobs are taken again")
+    return answer
+
+
+def obstacle(session: Session, names: Sequence[str], *, max_active: int) -> str | None:
+    """Say why no job at all on some nodes would be begun now; None if one would."""
+    if kept.get(session, kept.DRAIN):
+        return _DRAINED
+    blocking = _blocking_job(session, names, max_active)
+    return f"{ActiveJob(jobs.refer(session, blocking))}; with --queue it waits for its turn" if blocking else None
+
+
+def member(node: tables.Node) -> Member:
+    """Return what the rules need to know of a node."""
+    return Member(name=node.name, status=node.status, state=node.state, host_group=node.host_group)
 
 
 def boot_id() -> str:
@@ -267,10 +321,8 @@ def boot_id() -> str:
     return Path("/proc/sys/kernel/random/boot_id").read_text().strip()
 
 
-def _begin(
-    session: Session, order: Order, sender: Sender, *, max_active: int, queue: bool, partial_success: bool
-) -> schemas.Job:
-    judgement = judge(session, order, max_active=max_active, queue=queue)
+def _begin(session: Session, settings: Settings, order: Order, sender: Sender, *, queue: bool) -> schemas.Job:
+    judgement = judge(session, settings, order, queue=queue)
     for objection in judgement.objections:
         raise objection.refusal
     job = tables.Job(
@@ -285,7 +337,7 @@ def _begin(
         limit_batch=order.limit_batch,
         job_timeout=order.job_timeout,
         idle_timeout=order.idle_timeout,
-        partial_success=partial_success,
+        partial_success=settings.manager.partial_success,
     )
     session.add(job)
     session.flush()
@@ -308,11 +360,15 @@ def _known(session: Session, sender: Sender) -> schemas.Job | None:
     return jobs.to_wire(session, jobs.get(session, found.job_id))
 
 
-def _judge_queued(session: Session, job: tables.Job, names: Sequence[str]) -> list[Objection]:
+def _judge_queued(session: Session, job: tables.Job, names: Sequence[str], groups: HostGroups) -> list[Objection]:
     """Return what forbids a job whose turn has come."""
     candidates = nodes.candidates(session)
     found, objections = _find_targets(session, Order(job.action, names), candidates)
-    return objections or list(_apply_rules(job.action, found, job.host_group, candidates))
+    return [
+        *objections,
+        *_check_group(job.action, job.host_group, groups),
+        *_apply_rules(job.action, found, job.host_group, candidates, groups),
+    ]
 
 
 def _find_targets(session: Session, order: Order, candidates: Sequence[Candidate]) -> tuple[list[str], list[Objection]]:
@@ -331,13 +387,20 @@ def _find_targets(session: Session, order: Order, candidates: Sequence[Candidate
     return list(order.targets), []
 
 
+def _check_group(action: Action, host_group: str, groups: HostGroups) -> Iterator[Objection]:
+    try:
+        lifecycle.check_host_group(action, host_group, groups)
+    except BadRequest as refusal:
+        yield Objection(refusal)
+
+
 def _apply_rules(
-    action: Action, names: Sequence[str], host_group: str, candidates: Sequence[Candidate]
+    action: Action, names: Sequence[str], host_group: str, candidates: Sequence[Candidate], groups: HostGroups
 ) -> Iterator[Objection]:
     if action is Action.DISCOVER or not names:
         return iter(())
     cluster = {node.name: Member(node.name, node.status, node.state, node.host_group) for node in candidates}
-    return lifecycle.objections(action, [cluster[name] for name in names], host_group, cluster)
+    return lifecycle.objections(action, [cluster[name] for name in names], host_group, cluster, groups)
 
 
 def _blocking_job(session: Session, names: Sequence[str], max_active: int) -> tables.Job | None:
@@ -357,24 +420,37 @@ def _start(session: Session, job: tables.Job, names: Sequence[str]) -> None:
     jobs.hold_nodes(session, job.id)
     if job.action is Action.DISCOVER or job.check:
         return
-    former = {}
+    former: dict[str, str] = {}
+    happened = []
     for node in nodes.named(session, names):
-        _set_status(node, lifecycle.PASSAGES[job.action].running)
-        if job.host_group:
+        changes = _set_status(node, lifecycle.PASSAGES[job.action].running)
+        if job.host_group and node.host_group != job.host_group:
+            changes["host_group"] = [node.host_group, job.host_group]
             former[node.name], node.host_group = node.host_group, job.host_group
+        happened.append(_event(job, node.name, _BEGINNING_OF[job.action], changes=changes))
     if job.limit_batch is not None:
         jobs.note_former_host_groups(session, job.id, former)
+    events.append(session, happened)
 
 
-def _leave(session: Session, job: tables.Job, found: Outcomes) -> None:
-    """Take the nodes of a job that ends out of the status that they had meanwhile; those not reached, back."""
+def _leave(session: Session, job: tables.Job, found: Outcomes) -> dict[str, Changes]:
+    """Take the nodes of a job that ends out of the status that they had meanwhile; those not reached, back.
+
+    Returns:
+        What changed in each.
+    """
     former = jobs.former_host_groups(session, job.id)
+    changes = {}
     for node in nodes.named(session, jobs.node_names(session, job.id)):
         if node.name in found.reached:
-            _set_status(node, lifecycle.status_after(job.action, passed=node.name in found.counted))
-        else:
-            _set_status(node, node.prev_status)
-            node.host_group = former.get(node.name, node.host_group)
+            status = lifecycle.status_after(job.action, passed=node.name in found.counted)
+            changes[node.name] = _set_status(node, status)
+            continue
+        changes[node.name] = _set_status(node, node.prev_status)
+        if node.name in former:
+            changes[node.name]["host_group"] = [node.host_group, former[node.name]]
+            node.host_group = former[node.name]
+    return changes
 
 
 def _end(
@@ -384,6 +460,8 @@ def _end(
     status: JobStatus,
     error: str | None,
     found: Outcomes,
+    changes: Mapping[str, Changes] | None = None,
+    registered: Mapping[str, "_Registered"] | None = None,
 ) -> None:
     """End a job and tell what became of each of its nodes; to those of a check nothing did.
 
@@ -394,6 +472,8 @@ def _end(
         status: what it ends as.
         error: why, unless it is complete.
         found: how its nodes did.
+        changes: what changed in each node.
+        registered: by address, what became of the machines that a discover job has prepared.
     """
     names = jobs.node_names(session, job.id)
     failed = len(found.reached) - len(found.passed)
@@ -403,27 +483,102 @@ def _end(
     jobs.note_results(session, job.id, found.passed, found.reached)
     if job.check:
         return
+    fates = _fates(job, names, found, error, changes or {})
+    for address, (node, passed, said, changed) in (registered or {}).items():
+        result = Result.PASS if passed else Result.FAIL
+        fates[address] = fates[address]._replace(node=node, result=result, detail=said, changes=changed)
+    happened = []
+    for name, fate in fates.items():
+        detail = fate.detail
+        if fate.node is None:  # there is none, but an address
+            detail = f"{name}: {detail}" if detail else name
+        happened.append(_event(job, fate.node, fate.event, result=fate.result, detail=detail, changes=fate.changes))
+    events.add(session, happened, timeline=retention.timeline, node_events=retention.node_events)
+
+
+class _Fate(NamedTuple):
+    """What a job's end means for one of its nodes."""
+
+    node: str | None
+    """Its name; None for an address that is no node's."""
+    event: EventName
+    result: Result | None
+    detail: str | None
+    changes: Changes
+
+
+def _fates(
+    job: tables.Job,
+    names: Sequence[str],
+    found: Outcomes,
+    error: str | None,
+    changes: Mapping[str, Changes],
+) -> dict[str, _Fate]:
+    """Return for each node of a job that has ended what its event says."""
     failures = [schemas.Failure.model_validate(failure) for failure in reversed(job.failures)]
     reasons = {failure.node: failure.reason for failure in failures}  # the first of each, which is to be mended
-    happened = []
+    fates: dict[str, _Fate] = {}
     for name in names:
-        node: str | None = name
-        event, detail = _EVENT_OF[job.action], None
-        result: Result | None = Result.PASS
+        node = None if job.action is Action.DISCOVER else name
+        event, detail = _EVENT_OF[job.action], reasons.get(name, error)
+        result: Result | None = Result.FAIL
         if name not in found.reached:
             event, result = EventName.SKIPPED, None
             detail = f"the {job.action} ended before it came to this node, which is as it was: {error}"
-        elif name not in found.counted:
-            result = Result.FAIL
-            detail = reasons.get(name, error)
-            if name in found.passed:
-                detail = f"passed itself, but the job did not: {error}"
-        if job.action is Action.DISCOVER:  # there is no node yet, but an address
-            node, detail = None, f"{name}: {detail}" if detail else name
-        happened.append(
-            tables.Event(at=datetime.now(UTC), node=node, event=event, result=result, job_id=job.id, detail=detail)
-        )
-    events.add(session, happened, timeline=retention.timeline, node_events=retention.node_events)
+        elif name in found.counted:
+            result, detail = Result.PASS, None
+        elif name in found.passed:
+            detail = f"passed itself, but the job did not: {error}"
+        fates[name] = _Fate(node, event, result, detail, changes.get(name, {}))
+    return fates
+
+
+def _event(
+    job: tables.Job,
+    node: str | None,
+    event: EventName,
+    *,
+    changes: Changes,
+    result: Result | None = None,
+    detail: str | None = None,
+) -> tables.Event:
+    return tables.Event(
+        at=datetime.now(UTC),
+        node=node,
+        event=event,
+        result=result,
+        job_id=job.id,
+        detail=detail,
+        cause=Cause.JOB,
+        by=job.requested_by,
+        changes=changes,
+    )
+
+
+class _Registered(NamedTuple):
+    """What became of an address that was to be registered as a node."""
+
+    node: str | None
+    passed: bool
+    detail: str
+    changes: Changes
+
+
+def _register(
+    session: Session, discovered: Mapping[str, schemas.MonitoredNode | str], groups: HostGroups
+) -> dict[str, _Registered]:
+    registered = {}
+    for address, node in discovered.items():
+        if isinstance(node, str):  # the playbook has passed there all the same
+            registered[address] = _Registered(None, passed=True, detail=f"not registered: {node}", changes={})
+            continue
+        try:
+            changes = node_changes.register(session, node, groups)
+            registered[address] = _Registered(node.name, passed=True, detail=f"at {address}", changes=changes)
+        except RequestRefused as refusal:
+            detail = f"not registered as {node.name}: {refusal}"
+            registered[address] = _Registered(None, passed=False, detail=detail, changes={})
+    return registered
 
 
 def _close(session: Session, job: tables.Job, status: JobStatus, error: str | None) -> None:
@@ -431,11 +586,33 @@ def _close(session: Session, job: tables.Job, status: JobStatus, error: str | No
     job.error = error or ""
     job.finished_at = datetime.now(UTC)
     job.end_order = jobs.next_end_order(session)
+    job.sha256 = job.sha256 or selection.NOTHING.sha256  # a job that never ran has no log
     for step in jobs.steps(session, job.id):
         if step.finished_at is None:  # it was interrupted
             step.finished_at, step.error = job.finished_at, error
     jobs.release_nodes(session, job.id)
+    totals.count(session, job)
 
 
-def _set_status(node: tables.Node, status: Status) -> None:
+def _set_status(node: tables.Node, status: Status) -> Changes:
     node.prev_status, node.status = node.status, status
+    return {"status": [node.prev_status, status]}
+
+
+def _about(job: schemas.Job) -> JobLog:
+    return JobLog(log, job.id, job.action, job.nodes)
+
+
+def _log_begun(job: schemas.Job) -> None:
+    what = "queued" if job.status is JobStatus.QUEUED else "started"
+    again = f", as job {job.retry_of} once more" if job.retry_of else ""
+    about = {"status": job.status, "requested_by": job.requested_by}
+    _about(job).info("accepted from %s and %s%s", job.requested_by, what, again, extra=about)
+
+
+def _log_end(job: schemas.Job) -> None:
+    seconds = (job.finished_at - job.started_at).total_seconds() if job.finished_at and job.started_at else 0.0
+    level = logging.INFO if job.status is JobStatus.COMPLETE else logging.WARNING
+    how = f"{job.status}: {job.error}" if job.error else job.status
+    about = {"status": job.status, "seconds": seconds, "error": job.error or None}
+    _about(job).log(level, "ended after %.1f s, %s", seconds, how, extra=about)

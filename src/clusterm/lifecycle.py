@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from clusterm.errors import BadRequest, Conflict, NotFound, RequestRefused, quote
-from clusterm.states import HOST_GROUPS, MASTER_GROUP, WORKER_GROUP, Action, State, Status, StepName
+from clusterm.states import DEFAULT_HOST_GROUPS, Action, HostGroups, Role, State, Status, StepName
 
 
 @dataclass(frozen=True)
@@ -90,7 +90,13 @@ def find(names: Iterable[str], cluster: Mapping[str, Member]) -> list[Member]:
     return [cluster[name] for name in names]
 
 
-def check(action: Action, names: Iterable[str], host_group: str, cluster: Mapping[str, Member]) -> None:
+def check(
+    action: Action,
+    names: Iterable[str],
+    host_group: str,
+    cluster: Mapping[str, Member],
+    groups: HostGroups = DEFAULT_HOST_GROUPS,
+) -> None:
     """Check that an action may be done to nodes.
 
     Args:
@@ -98,6 +104,7 @@ def check(action: Action, names: Iterable[str], host_group: str, cluster: Mappin
         names: the nodes' names.
         host_group: the group asked for; empty in an update means that it stays as it is.
         cluster: every node there is, by name.
+        groups: the site's host groups. A node in one that is no longer among them counts as a worker.
 
     Raises:
         BadRequest: no node is given, or no valid host group.
@@ -105,13 +112,17 @@ def check(action: Action, names: Iterable[str], host_group: str, cluster: Mappin
         Conflict: the cluster is not in a state to do it.
     """
     members = find(names, cluster)
-    check_host_group(action, host_group)
-    for objection in objections(action, members, host_group, cluster):
+    check_host_group(action, host_group, groups)
+    for objection in objections(action, members, host_group, cluster, groups):
         raise objection.refusal
 
 
 def objections(
-    action: Action, members: Sequence[Member], host_group: str, cluster: Mapping[str, Member]
+    action: Action,
+    members: Sequence[Member],
+    host_group: str,
+    cluster: Mapping[str, Member],
+    groups: HostGroups = DEFAULT_HOST_GROUPS,
 ) -> Iterator[Objection]:
     """Yield every rule that the cluster as it is makes forbid an action.
 
@@ -120,6 +131,7 @@ def objections(
         members: its nodes.
         host_group: the group asked for, if any.
         cluster: every node there is, by name.
+        groups: the site's host groups.
     """
     if absent := [member.name for member in members if member.state is not State.DISCOVERED]:
         yield Objection(
@@ -129,8 +141,10 @@ def objections(
             ),
             absent,
         )
+    if action is Action.UPDATE and not host_group:
+        yield from _strangers(members, groups)
     try:
-        _check_masters(action, members, host_group, cluster)
+        _check_masters(action, members, host_group, cluster, groups)
     except Conflict as refusal:
         yield Objection(refusal)
     passage = PASSAGES[action]
@@ -145,17 +159,22 @@ def objections(
             )
 
 
-def check_host_group(action: Action, host_group: str) -> None:
+def check_host_group(action: Action, host_group: str, groups: HostGroups = DEFAULT_HOST_GROUPS) -> None:
     """Check that a host group is one, and given where it is needed.
 
     Raises:
         BadRequest: it is not.
     """
     optional = action is not Action.COMMISSION
-    if host_group not in HOST_GROUPS and not (optional and not host_group):
+    if host_group not in groups and not (optional and not host_group):
         raise BadRequest(
-            f"invalid or empty host-group specified: {quote(host_group)}. Host groups: {', '.join(HOST_GROUPS)}"
+            f"invalid or empty host-group specified: {quote(host_group)}. Host groups: {', '.join(groups)}"
         )
+
+
+def first_group(groups: HostGroups) -> str:
+    """Return the host group of a node that nobody has put into one: the first that acts as master."""
+    return next(name for name, role in groups.items() if role is Role.MASTER)
 
 
 def next_step(
@@ -197,35 +216,51 @@ def status_after(action: Action, *, passed: bool) -> Status:
     return passage.success if passed else passage.failure
 
 
-def _check_masters(action: Action, members: Sequence[Member], host_group: str, cluster: Mapping[str, Member]) -> None:
+def _strangers(members: Sequence[Member], groups: HostGroups) -> Iterator[Objection]:
+    """Object to nodes in a group of which playbooks do not know any more."""
+    if strangers := [member for member in members if member.host_group not in groups]:
+        listed = " ".join(f"{member.name}:{member.host_group}" for member in strangers)
+        yield Objection(
+            Conflict(
+                "one or more nodes are in a host group that ansible.host_groups does not name any more: "
+                f"[{listed}]. Update them with a host group: {', '.join(groups)}"
+            ),
+            [member.name for member in strangers],
+        )
+
+
+def _check_masters(
+    action: Action, members: Sequence[Member], host_group: str, cluster: Mapping[str, Member], groups: HostGroups
+) -> None:
     """Check that no worker will be without a master that can be reached."""
+    becomes_worker = groups.get(host_group) is Role.WORKER
     named = {member.name for member in members}
     others = [member for member in cluster.values() if member.name not in named]
-    if any(_is_master(member) and member.state is State.DISCOVERED for member in others):
+    if any(_is_master(member, groups) and member.state is State.DISCOVERED for member in others):
         return
-    if action is Action.COMMISSION and host_group == WORKER_GROUP:
+    if action is Action.COMMISSION and becomes_worker:
         raise Conflict(
             "Cannot commission a worker node without existence of a master node in the cluster, "
             "make sure atleast one master node is commissioned."
         )
-    if action is Action.UPDATE and host_group == WORKER_GROUP:
+    if action is Action.UPDATE and becomes_worker:
         raise Conflict(
             "Updating these nodes as worker will result in no master node in the cluster, "
             "make sure atleast one node is commissioned as master."
         )
-    takes_a_master = any(_is_master(member) for member in members)
-    if action is Action.DECOMMISSION and takes_a_master and any(_is_worker(member) for member in others):
+    takes_a_master = any(_is_master(member, groups) for member in members)
+    if action is Action.DECOMMISSION and takes_a_master and any(_is_worker(member, groups) for member in others):
         raise Conflict(
             "decommissioning the specified node(s) will leave only worker nodes in the cluster, "
             "make sure all worker nodes are decommissioned before last master node."
         )
 
 
-def _is_master(member: Member) -> bool:
-    return member.status is Status.ALLOCATED and member.host_group == MASTER_GROUP
+def _is_master(member: Member, groups: HostGroups) -> bool:
+    return member.status is Status.ALLOCATED and groups.get(member.host_group) is Role.MASTER
 
 
-def _is_worker(member: Member) -> bool:
+def _is_worker(member: Member, groups: HostGroups) -> bool:
     """Tell whether it is a worker or, with a job on it, may end as one."""
     present = {Status.ALLOCATED, Status.PROVISIONING, Status.MAINTENANCE}
-    return member.status in present and member.host_group == WORKER_GROUP
+    return member.status in present and groups.get(member.host_group) is not Role.MASTER

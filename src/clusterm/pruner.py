@@ -7,6 +7,7 @@ from typing import Final
 
 from sqlalchemy.exc import SQLAlchemyError
 
+from clusterm.journal import JobLog
 from clusterm.settings import RetentionSettings
 from clusterm.store import retention
 from clusterm.store.engine import Store
@@ -43,7 +44,7 @@ class Pruner:
         while not self._stopping.wait(_INTERVAL):
             try:
                 for job in retention.prune(self._store, self._settings()):
-                    log.info("job %d is no longer kept: %s", job.job_id, job.reason)
+                    JobLog(log, job.job_id, job.action, job.nodes).info("no longer kept: %s", job.reason)
                     if self._stopping.is_set():
                         return
             except SQLAlchemyError as error:

@@ -10,6 +10,14 @@ _SECRET: Final = re.compile(
     r"pass(word|wd|phrase)?$|secret|token|credential|private_?key|api_?key|access_?key|auth_?key", re.IGNORECASE
 )
 
+_IN_TEXT: Final = re.compile(
+    r"""((?:pass(?:word|wd|phrase)?|(?:secret|token|credential|private_?key|api_?key|access_?key|auth_?key)[\w-]{0,40}"""
+    r"""|authorization)\\?["']?\s{0,3}[:=]\s{0,3}(?:(?:bearer|basic)\s{1,3})?)"""
+    r"""(?:\\?"[^"]*"?|\\?'[^']*'?|[^\s,;&"'}\]]+)""",
+    re.IGNORECASE,
+)
+_IN_URL: Final = re.compile(r"(://[^/\s:@]{1,100}:)[^/\s@]{1,200}@")
+
 
 def redact(value: Any) -> Any:
     """Return a copy of a JSON value with the values masked whose keys look secret."""
@@ -36,3 +44,11 @@ def restore(value: Any, original: Any) -> Any:
 
 def _hides(key: str, item: Any) -> bool:
     return bool(_SECRET.search(key)) and item not in (None, "", [], {})
+
+
+def redact_text(text: str) -> str:
+    """Return a text with the values masked that stand after a name that looks secret, and passwords in URLs.
+
+    Where a value stands alone nothing tells that it is one.
+    """
+    return _IN_URL.sub(rf"\g<1>{MASK}@", _IN_TEXT.sub(rf"\g<1>{MASK}", text))

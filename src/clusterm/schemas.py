@@ -9,7 +9,7 @@ import ipaddress
 import json
 import re
 from datetime import UTC, datetime
-from typing import Annotated, Any, Final, Generic, Self, TypeVar
+from typing import Annotated, Any, Final, Generic, Literal, Self, TypeVar
 
 from pydantic import (
     AfterValidator,
@@ -24,7 +24,8 @@ from pydantic import (
 )
 from pydantic_core import PydanticCustomError
 
-from clusterm.states import Action, EventName, JobStatus, Result, State, Status, StepName, TaskStatus
+from clusterm.addresses import expand
+from clusterm.states import Action, Cause, EventName, JobStatus, Result, State, Status, StepName, TaskStatus
 
 T = TypeVar("T")
 
@@ -112,6 +113,16 @@ def _refuse_constant(name: str) -> None:
 
 def _unique(values: list[str]) -> list[str]:
     return list(dict.fromkeys(values))
+
+
+def _expand(value: Any) -> Any:
+    """Put the addresses in the place of ranges."""
+    if not isinstance(value, list) or not all(isinstance(item, str) for item in value):
+        return [] if value is None else value
+    try:
+        return expand(value)
+    except ValueError as error:
+        raise PydanticCustomError("addresses", "{message}", {"message": str(error)}) from None
 
 
 def _none_to_empty_list(value: Any) -> Any:
@@ -235,8 +246,11 @@ class NodesRequest(JobRequest):
 class DiscoverRequest(JobRequest):
     """Run the configure playbook on addresses that are not nodes yet."""
 
-    addrs: Annotated[list[Address], BeforeValidator(_none_to_empty_list), AfterValidator(_unique)] = Field(
-        default_factory=list, description="IP addresses or host names.", examples=[["192.168.2.11"]]
+    addrs: Annotated[list[Address], BeforeValidator(_expand), AfterValidator(_unique)] = Field(
+        default_factory=list,
+        description="IP addresses, host names, ranges as `10.0.0.10-20` or `10.0.0.10-10.0.0.20`, "
+        "or networks as `10.0.0.0/24`.",
+        examples=[["192.168.2.11"]],
     )
 
 
@@ -313,11 +327,22 @@ class Event(Answer):
     result: Result | None = Field(description="Null for what cannot fail.")
     job: int | None = Field(description="Id of the job that caused it.", examples=[7])
     detail: str | None = Field(description="The reason of a failure.", examples=["disk /dev/sdb is missing"])
+    cause: Cause | None = Field(default=None, description="What made it happen.")
+    by: str | None = Field(default=None, description="Who asked for it.", examples=["192.168.2.1"])
+    changes: dict[str, list[Any]] = Field(
+        default_factory=dict,
+        description="What it changed in the node, each from and to: `status`, `state`, `address`, `host_group`, "
+        "`name`, and host vars as `vars.NAME`.",
+        examples=[{"status": ["Provisioning", "Allocated"]}],
+    )
+    times: int = Field(default=1, description="How often it happened: one entry stands for a node that comes and goes.")
+    since: Timestamp | None = Field(default=None, description="When the first of these times was; null for only one.")
 
     def __str__(self) -> str:
         """Write it as the timeline does, without the time."""
         what = f"{self.node} {self.event}" if self.node else str(self.event)
-        return f"{what}; result: {self.result}" if self.result else what
+        often = f", {self.times} times since {self.since:%Y-%m-%dT%H:%M:%SZ}" if self.since else ""
+        return f"{what}; result: {self.result}" if self.result else what + often
 
 
 class MonitoringState(Answer):
@@ -469,6 +494,10 @@ class Job(Answer):
     log_incomplete: bool = Field(
         default=False, description="Lines are missing: the log was too large, the disk was full, or its time had come."
     )
+    log_bytes: int | None = Field(default=None, description="Of an ended job, how large its log is as `text/plain`.")
+    log_sha256: str | None = Field(
+        default=None, description="The SHA-256 of that. Null also while the log is being deleted, its time being over."
+    )
     steps: list[Step] = Field(default_factory=list)
     partial_success: bool = Field(default=False, description="Nodes may pass though others of the job fail.")
     results: dict[str, Result] = Field(
@@ -526,6 +555,18 @@ class LogLine(Answer):
     partial: bool = Field(default=False, description="The line was cut here for its length; the next one goes on.")
 
 
+class LogEnd(Answer):
+    """The last record of a log that was followed, or of events: no line that was asked for is missing before it."""
+
+    type: Literal["end"] = Field(default="end", description="Tells it from a line, which has no such member.")
+    job: int = Field(description="Id of the job.", examples=[7])
+    status: JobStatus = Field(description="Has the job not ended, then the lines asked for have.")
+    lines: int = Field(description="The number of the log's last line.", examples=[15000])
+    log_incomplete: bool
+    log_bytes: int | None
+    log_sha256: str | None
+
+
 class ResultChange(Answer):
     """A result that is not what it was in an earlier job."""
 
@@ -552,8 +593,8 @@ class DurationChange(Answer):
 class JobDiff(Answer):
     """What is different in a job from an earlier one."""
 
-    before: int = Field(description="Id of the earlier job.")
-    after: int = Field(description="Id of the later one.")
+    before: int = Field(description="Id of the earlier job.", examples=[6])
+    after: int = Field(description="Id of the later one.", examples=[7])
     failing: list[ResultChange] = Field(description="Tasks that fail on a node, and did not.")
     changed: list[ResultChange] = Field(description="Tasks that change something on a node, and did not.")
     slower: list[DurationChange] = Field(
@@ -601,3 +642,47 @@ class Health(Answer):
     """The service is well; if it is not, a problem is answered."""
 
     status: str = Field(default="ok", examples=["ok"])
+    degraded: list[str] = Field(default_factory=list, description="What is wrong, but keeps no job from running.")
+
+
+class NextStep(Answer):
+    """Something that could be done about a node."""
+
+    command: str = Field(description="What to type.", examples=["clusterctl node update node1-4c4c4544"])
+    what: str = Field(description="What it does.", examples=["configure it anew"])
+    allowed: bool = Field(description="Whether it would be taken as things are.")
+    reason: str | None = Field(default=None, description="Why it would be refused.")
+
+
+class Explanation(Answer):
+    """A node in words: what it is, how it came to that, and what may be done next."""
+
+    node: str = Field(examples=["node1-4c4c4544"])
+    status: Status
+    status_means: str = Field(examples=["part of the cluster"])
+    since: Timestamp | None = Field(description="Since when it has this status; null if that is no longer known.")
+    state: State
+    state_means: str
+    state_since: Timestamp | None = Field(description="When monitoring last had news of it.")
+    host_group: str
+    event: Event | None = Field(description="The last event by which a job ended for it.")
+    job: Job | None = Field(
+        description="The job that runs on it, else the one that brought it to its status; null if there was none, or "
+        "if it is no longer kept."
+    )
+    failures: list[Failure] = Field(description="Where it failed in that job.")
+    look_at: list[str] = Field(description="Commands that show more.", examples=[["clusterctl job get 7"]])
+    waiting: list[int] = Field(description="Ids of the jobs on it that wait for their turn.", examples=[[9]])
+    next_steps: list[NextStep]
+
+
+class Versions(Answer):
+    """Which versions are at work."""
+
+    clusterm: str
+    ansible: str | None = Field(description="Of ansible-core; null if it cannot be told.", examples=["2.19.14"])
+    ansible_playbook: str | None = Field(description="The program that is run; null if it was not found.")
+    python: str
+    sqlite: str
+    os: str | None = Field(examples=["Debian GNU/Linux 12 (bookworm)"])
+    kernel: str = Field(examples=["Linux 6.1.0-13-amd64 x86_64"])

@@ -1,39 +1,54 @@
 """Running the service: the state directory, the database, the socket, and signals."""
 
 import fcntl
+import gc
 import logging
 import os
 import signal
 import socket
+import sys
 from pathlib import Path
 from typing import Any
 
 import uvicorn
 
+from clusterm import journal
 from clusterm.app import create_app
 from clusterm.configuration import Configuration
 from clusterm.errors import CannotStart
 from clusterm.settings import Settings, split_address
+from clusterm.states import LogFormat, LogLevel
 from clusterm.store.engine import Store
 from clusterm.store.migrations import migrate
 
 log = logging.getLogger(__name__)
-logging.getLogger("alembic").setLevel(logging.WARNING)
+_SWITCH_INTERVAL = 0.0005
+"""Seconds that a busy thread may keep others from Python. sqlite3 lets go of it at each row, so that a read of thirty
+rows, as of the timeline, waits up to thirty times so long where another thread takes in a storm of news."""
 
-_LOG_FORMAT = "%(asctime)s %(levelname)s %(message)s"
 
-
-def serve(settings: Settings, source: str | None) -> None:
+def serve(
+    settings: Settings,
+    source: str | None,
+    *,
+    log_format: LogFormat | None = None,
+    log_level: LogLevel | None = None,
+    echo_job_logs: bool = False,
+) -> None:
     """Run the service until it is told to stop.
 
     Args:
         settings: the configuration.
         source: where it came from, to read it again on SIGHUP.
+        log_format: how to write the log, if not as configured.
+        log_level: the least that is worth a line of it, if not as configured.
+        echo_job_logs: whether what ansible writes goes to the log, too.
 
     Raises:
         CannotStart: something is in the way.
     """
-    logging.basicConfig(format=_LOG_FORMAT, level=logging.INFO)
+    sys.setswitchinterval(_SWITCH_INTERVAL)
+    journal.set_up(log_format or settings.manager.log_format, log_level or settings.manager.log_level)
     state_dir = settings.manager.state_dir
     lock = _take_state_dir(state_dir)
     listening = _listen(settings.manager.addr)
@@ -42,8 +57,10 @@ def serve(settings: Settings, source: str | None) -> None:
         if came_from := migrate(store):
             log.info("the database was brought to the newest form, from %s", came_from)
         configuration = Configuration(store, source, settings)
-        app = create_app(store, configuration)
+        app = create_app(store, configuration, echo_job_logs=echo_job_logs)
         server = _Server(app, configuration)
+        gc.collect()
+        gc.freeze()  # what is there now stays: a collection need not go through all the modules each time, for 0.1 s
         log.info("clusterm listens on %s and keeps its state in %s", _url(listening), state_dir)
         server.run([listening])
     finally:
@@ -68,6 +85,8 @@ class _Server(uvicorn.Server):
         self._app = app
         self._configuration = configuration
         signal.signal(signal.SIGHUP, self._reload)
+        for number in (signal.SIGINT, signal.SIGTERM):  # uvicorn does so as well, but only when it runs
+            signal.signal(number, self.handle_exit)
 
     def handle_exit(self, sig: int, frame: Any) -> None:  # noqa: ARG002 -- uvicorn calls it
         """Stop, the second time at once. uvicorn's own way raises the signal again at the end, and so dies of it."""

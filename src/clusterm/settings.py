@@ -3,17 +3,19 @@
 import ipaddress
 import json
 import os
+import re
 import sys
 import tomllib
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Final
 
 import platformdirs
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, field_validator
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, SecretStr, ValidationError, field_validator
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
 
 from clusterm.errors import CannotStart
 from clusterm.schemas import ExtraVars
+from clusterm.states import DEFAULT_HOST_GROUPS, DISCOVER_GROUP, LogFormat, LogLevel, Role
 
 KIB = 1024
 MIB = 1024 * KIB
@@ -28,6 +30,9 @@ def _default_state_dir() -> Path:
 def _absolute(path: Path) -> Path:
     return path.expanduser().absolute()
 
+
+_TAKEN_GROUPS: Final = frozenset({"all", "ungrouped", DISCOVER_GROUP})
+"""Inventory groups with a meaning of their own."""
 
 AbsolutePath = Annotated[Path, AfterValidator(_absolute)]
 
@@ -62,6 +67,10 @@ class ManagerSettings(Section):
         default=False,
         description="Whether nodes may pass in a job in which others fail. If not, the job fails all of its nodes.",
     )
+    log_format: LogFormat = Field(
+        default=LogFormat.TEXT, description="How the service writes its own log: as text, or an object on each line."
+    )
+    log_level: LogLevel = Field(default=LogLevel.INFO, description="The least that is worth a line of it.")
 
     @field_validator("addr")
     @classmethod
@@ -110,6 +119,17 @@ class AnsibleSettings(Section):
         default="ansible-playbook",
         description="The program to run: a path, or a name looked up beside clusterm's own Python, then in PATH.",
     )
+    register_discovered: bool = Field(
+        default=True,
+        description="Whether a machine that a discover job has prepared becomes a node when the job is done, called as "
+        "its host name and serial. Not where `serf.addr` is set: Serf announces it. False where another monitor does.",
+    )
+    host_groups: dict[str, Role] = Field(
+        default=dict(DEFAULT_HOST_GROUPS),
+        description="The site's host groups, the groups of ansible's inventory that nodes are in, and whether each "
+        "is of masters or of workers for the rules. New nodes are in the first group of masters.",
+        examples=[{"control": "master", "compute": "worker", "storage": "worker"}],
+    )
     ssh_args: str = Field(
         default="-o ConnectTimeout=10 -o ServerAliveInterval=5 -o ServerAliveCountMax=3",
         description="Options for ssh. The default notices within about 15 seconds that a link was cut.",
@@ -133,6 +153,16 @@ class AnsibleSettings(Section):
         holder = _ExtraVarsHolder.model_validate({"extra_vars": value})
         return json.dumps(holder.extra_vars)
 
+    @field_validator("host_groups")
+    @classmethod
+    def _check_host_groups(cls, value: dict[str, Role]) -> dict[str, Role]:
+        for name in value:
+            if not re.fullmatch(r"[A-Za-z_][A-Za-z0-9_-]{0,63}", name) or name in _TAKEN_GROUPS:
+                raise ValueError(f"{name[:80]!r} cannot be the name of a host group")
+        if Role.MASTER not in value.values():
+            raise ValueError("at least one host group has to be of masters")
+        return value
+
     @field_validator("ssh_args")
     @classmethod
     def _check_ssh_args(cls, value: str) -> str:
@@ -143,6 +173,39 @@ class AnsibleSettings(Section):
 
 class _ExtraVarsHolder(BaseModel):
     extra_vars: ExtraVars
+
+
+class SerfSettings(Section):
+    """The Serf agent that tells which nodes there are."""
+
+    addr: str = Field(
+        default="",
+        description="RPC address of a Serf agent, `host:port`. Empty: Serf is not used.",
+        examples=["127.0.0.1:7373"],
+    )
+    auth_key: SecretStr = Field(default=SecretStr(""), description="The agent's `rpc_auth`. Empty: it has none.")
+    # An integer, for contiv's client reads no other number.
+    timeout: int = Field(default=10, ge=1, le=3600, description="Seconds that the agent has to answer.")
+
+    @field_validator("addr")
+    @classmethod
+    def _check_addr(cls, value: str) -> str:
+        if value and split_address(value)[1] == 0:
+            raise ValueError("port 0 is nobody's")
+        return value
+
+
+class MonitorSettings(Section):
+    """How clusterm itself watches the nodes."""
+
+    probe: bool | None = Field(
+        default=None,
+        description="Whether to look if each node answers at its ssh port. Default: where `serf.addr` is empty.",
+    )
+    interval: float = Field(default=30, gt=0, description="Seconds between two looks at a node.", allow_inf_nan=False)
+    timeout: float = Field(default=3, gt=0, le=60, description="Seconds that a node has to answer.")
+    misses: int = Field(default=3, ge=1, description="A node has disappeared when it did not answer so often in a row.")
+    concurrency: int = Field(default=200, ge=1, le=500, description="How many nodes are looked at at once.")
 
 
 class RetentionSettings(Section):
@@ -168,6 +231,8 @@ class Settings(BaseSettings):
     manager: ManagerSettings = Field(default_factory=ManagerSettings)
     store: StoreSettings = Field(default_factory=StoreSettings)
     ansible: AnsibleSettings = Field(default_factory=AnsibleSettings)
+    serf: SerfSettings = Field(default_factory=SerfSettings)
+    monitor: MonitorSettings = Field(default_factory=MonitorSettings)
     retention: RetentionSettings = Field(default_factory=RetentionSettings)
 
     @classmethod
@@ -186,6 +251,11 @@ class Settings(BaseSettings):
     def store_url(self) -> str:
         """The database's URL."""
         return self.store.url or f"sqlite:///{self.manager.state_dir / 'clusterm.db'}"
+
+    @property
+    def probes(self) -> bool:
+        """Whether clusterm itself looks if its nodes answer."""
+        return not self.serf.addr if self.monitor.probe is None else self.monitor.probe
 
     @property
     def jobs_dir(self) -> Path:

@@ -1,13 +1,28 @@
 """The names of statuses, states, actions and events; standard library only."""
 
+from collections.abc import Mapping
 from enum import StrEnum
 from typing import Final
 
 MASTER_GROUP: Final = "service-master"
 WORKER_GROUP: Final = "service-worker"
 HOST_GROUPS: Final = (MASTER_GROUP, WORKER_GROUP)
+"""The host groups of a site that names no others."""
 DISCOVER_GROUP: Final = "cluster-node"
 """The inventory group of addresses that are being discovered and so have no host group yet."""
+
+
+class Role(StrEnum):
+    """What the rules of the lifecycle take a host group for."""
+
+    MASTER = "master"  # its nodes are what workers need
+    WORKER = "worker"  # its nodes need a master
+
+
+HostGroups = Mapping[str, Role]
+"""A site's host groups."""
+
+DEFAULT_HOST_GROUPS: Final[HostGroups] = {MASTER_GROUP: Role.MASTER, WORKER_GROUP: Role.WORKER}
 
 
 class Status(StrEnum):
@@ -63,10 +78,28 @@ class EventName(StrEnum):
 
     DISCOVERED = "discovered"  # a node was announced, came back or changed its address
     DISAPPEARED = "disappeared"  # a node cannot be reached any more
+    COMMISSIONING = "commissioning"  # a commission began
     COMMISSIONED = "commissioned"  # a commission ended
+    DECOMMISSIONING = "decommissioning"  # a decommission began
     DECOMMISSIONED = "decommissioned"  # a decommission ended
+    UPDATING = "updating"  # an update began
     UPDATED = "updated"  # an update ended
     SKIPPED = "skipped"  # a job in batches ended before it came to the node, which is as it was
+    CHANGED = "changed"  # somebody set its host group or host vars
+    RENAMED = "renamed"  # somebody gave it another name
+    REMOVED = "removed"  # somebody had it forgotten
+
+
+BEGINNINGS: Final = frozenset({EventName.COMMISSIONING, EventName.DECOMMISSIONING, EventName.UPDATING})
+"""Events that a node's history has and the timeline leaves out: there, what a job ended with says enough."""
+
+
+class Cause(StrEnum):
+    """What made an event happen."""
+
+    JOB = "job"  # a job began or ended
+    MONITOR = "monitor"  # monitoring had news
+    USER = "user"  # somebody asked for it
 
 
 class Result(StrEnum):
@@ -86,3 +119,19 @@ class TaskStatus(StrEnum):
     UNREACHABLE = "unreachable"
     IGNORED = "ignored"  # it failed or was unreachable, and the playbook says to go on
     RESCUED = "rescued"  # it failed, and the playbook's rescue section took care of it
+
+
+class LogFormat(StrEnum):
+    """How the service writes its own log."""
+
+    TEXT = "text"  # for people
+    JSON = "json"  # an object on each line
+
+
+class LogLevel(StrEnum):
+    """The least that is worth a line of the service's own log."""
+
+    DEBUG = "debug"  # also reading requests that are refused
+    INFO = "info"  # what happens to jobs and nodes, and who asked for it
+    WARNING = "warning"  # jobs that failed, and what an operator should look at
+    ERROR = "error"  # what the service could not do

@@ -1,5 +1,6 @@
 """`clusterctl job`, and what every command does that starts a job."""
 
+from datetime import UTC, datetime
 from typing import Annotated, Any
 
 import typer
@@ -9,11 +10,12 @@ from clusterctl.aliases import Verbs
 from clusterctl.client import Client, Json, read
 from clusterctl.errors import NotComplete, Refused
 from clusterctl.options import AsJson, Cursor, Follow, JobName, OfNode, Queue, Since, Wait
+from clusterctl.progress import shown_below
 from clusterctl.session import Session, session_of
 from clusterctl.show import Document, Format, Result, Stream, note, page_items
 from clusterctl.values import parse_duration, parse_job, parse_since
-from clusterm.schemas import Job, Page
-from clusterm.states import ENDED, Action, JobStatus
+from clusterm.schemas import Job, JobDiff, Page, Task
+from clusterm.states import ENDED, Action, JobStatus, TaskStatus
 
 app = typer.Typer(name="job", cls=Verbs, help="See what jobs do and did, stop them, or do them once more.")
 
@@ -32,34 +34,93 @@ def started(session: Session, answer: Json, *, wait: bool, follow: bool) -> Resu
     ended = following.end(session.client, job.id, note)
     if not follow:
         yield Document(ended, tables.job)
-    _conclude(ended)
+    conclude(ended)
 
 
 @app.command("get")
-def get(ctx: typer.Context, job: JobName = None, *, follow: Follow = False, as_json: AsJson = False) -> Result:
+def get(
+    ctx: typer.Context,
+    job: JobName = None,
+    *,
+    no_logs: Annotated[bool, typer.Option("--no-logs", help="Leave out the log.")] = False,
+    follow: Follow = False,
+    as_json: AsJson = False,
+) -> Result:
     """Show a job: what it does to which nodes, how it stands, where it failed, and its log.
 
-    Without a job: the one that ended last; with --follow the one that runs now, if there is one. With
-    --follow the exit code is 1 if the job does not end Complete; as JSON or YAML it is printed once it has
-    ended.
+    While it runs, also the task that it is at, and which nodes are busy for how long; with --follow on a
+    terminal this stands below the log. Without a job: the one that ended last; with --follow the one that
+    runs now, if there is one. With --follow the exit code is 1 if the job does not end Complete; as JSON or
+    YAML it is printed once it has ended.
     """
     session = session_of(ctx, as_json=as_json)
     client = session.client
     if not follow:
-        yield Document(client.job(parse_job(job or "last"), logs=True), tables.job)
+        yield Document(client.job(parse_job(job or "last"), logs=not no_logs), tables.job)
         return
-    answer = _find(client, job)
+    answer = find(client, job)
     job_id = read(Job, answer).id
-    if session.output is Format.TABLE:
+    if session.output in {Format.TABLE, Format.TEXT}:
         yield Document(answer, tables.job_heading)
-        yield _log(client, job_id)
+        yield _log(client, job_id, printed=not no_logs)
         ended = following.end(client, job_id, note)
         yield Document(ended, tables.job_outcome)
     else:
         following.end(client, job_id, note)
-        ended = client.job(str(job_id), logs=True)
+        ended = client.job(str(job_id), logs=not no_logs)
         yield Document(ended, tables.job)
-    _conclude(ended)
+    conclude(ended)
+
+
+@app.command("tasks")
+def tasks(
+    ctx: typer.Context,
+    job: JobName = None,
+    *,
+    node: OfNode = None,
+    status: Annotated[
+        TaskStatus | None, typer.Option(case_sensitive=False, help="Only tasks that ended so, and on which nodes.")
+    ] = None,
+    task: Annotated[str | None, typer.Option(metavar="TEXT", help="Only tasks with this text in their names.")] = None,
+    slowest: Annotated[
+        int | None, typer.Option(metavar="N", min=1, help="Only the N tasks that took longest, the longest first.")
+    ] = None,
+    as_json: AsJson = False,
+) -> Result:
+    """Show the tasks that a job ran: how long each took, and how it ended on which nodes.
+
+    LINE is the number of the first log line of a task's results, or of those that failed. Without a job: the
+    one that runs now, or if there is none the one that ended last.
+    """
+    client = session_of(ctx, as_json=as_json).client
+    found = client.tasks(read(Job, find(client, job)).id, node=node, status=status, task=task)
+    if slowest is not None:
+        shown = zip(read(Page[Task], found).items, found["items"], strict=True)
+        found = {**found, "items": [item for _, item in sorted(shown, key=_seconds, reverse=True)[:slowest]]}
+    yield Document(found, tables.tasks, items=page_items)
+    if not found["items"]:
+        note("no such tasks" if node or status or task else "ansible has run no tasks, or could not tell of them")
+
+
+@app.command("diff")
+def diff(
+    ctx: typer.Context,
+    before: Annotated[str, typer.Argument(metavar="BEFORE", help="A job: its id, `last` or `active`.")],
+    after: Annotated[str, typer.Argument(metavar="AFTER", help="The job to compare with it, named in the same way.")],
+    *,
+    as_json: AsJson = False,
+) -> Result:
+    """Show what is different in the second of two jobs.
+
+    Tasks that fail or change something on a node and did not before, and tasks that take more than twice as
+    long, by a second at least.
+    """
+    client = session_of(ctx, as_json=as_json).client
+    answer = client.compare(parse_job(before), parse_job(after))
+    yield Document(answer, tables.diff)
+    shown = read(JobDiff, answer)
+    if not (shown.failing or shown.changed or shown.slower):
+        note(f"no task fails, changes or is much slower in job {shown.after} that was not so in job {shown.before}")
 
 
 @app.command("list")
@@ -94,41 +155,6 @@ def list_jobs(
         note(f"there are older ones; see them with --cursor {shown.next}")
 
 
-@app.command("logs")
-def logs(
-    ctx: typer.Context,
-    job: JobName = None,
-    *,
-    follow: Follow = False,
-    tail: Annotated[int | None, typer.Option(metavar="N", min=0, help="Begin with the last N lines.")] = None,
-    first: Annotated[
-        int | None, typer.Option("--from", metavar="N", min=1, help="Begin with line N; the first line is 1.")
-    ] = None,
-    timestamps: Annotated[
-        bool,
-        typer.Option("--timestamps", "-t", help="Begin each line with the time at which it was written."),
-    ] = False,
-    as_json: AsJson = False,
-) -> Result:
-    """Print a job's log lines, as ansible wrote them.
-
-    Without a job: those of the job that ended last; with --follow of the one that runs now, if there is one,
-    and the exit code is 1 if it does not end Complete. With --json each line comes with its number, time,
-    node and task; with --follow, too, as one JSON object on each line.
-    """
-    session = session_of(ctx, as_json=as_json)
-    client = session.client
-    text = tables.log_text(timestamps=timestamps)
-    if not follow:
-        job_id = read(Job, client.job(parse_job(job or "last"), logs=False)).id
-        yield Stream(client.log_lines(job_id, first=first, tail=tail), text, live=False)
-        return
-    found = read(Job, _find(client, job))
-    start = max(first or 1, 1 if tail is None else found.lines - tail + 1)
-    yield Stream(following.log_lines(client, found.id, note, first=start), text, live=True)
-    _conclude(following.end(client, found.id, note))
-
-
 @app.command("wait")
 def wait(
     ctx: typer.Context,
@@ -149,10 +175,10 @@ def wait(
     Without a job: the one that runs now, or if there is none the one that ended last.
     """
     session = session_of(ctx, as_json=as_json)
-    job_id = read(Job, _find(session.client, job)).id
+    job_id = read(Job, find(session.client, job)).id
     ended = following.end(session.client, job_id, note, timeout=timeout)
     yield Document(ended, tables.job)
-    _conclude(ended)
+    conclude(ended)
 
 
 @app.command("cancel")
@@ -212,7 +238,7 @@ def retry(
     yield from started(session, answer, wait=wait, follow=follow)
 
 
-def _find(client: Client, job: str | None) -> Json:
+def find(client: Client, job: str | None) -> Json:
     """Return the named job, or the one that somebody who waits has in mind; tell if it has not begun yet."""
     if job:
         found = client.job(parse_job(job), logs=False)
@@ -227,14 +253,29 @@ def _find(client: Client, job: str | None) -> Json:
     return found
 
 
-def _log(client: Client, job: int) -> Stream:
-    return Stream(following.log_lines(client, job, note), tables.log_text(timestamps=False), live=True)
+def conclude(answer: Json) -> None:
+    """Say how a job that was waited for has ended.
 
-
-def _conclude(answer: Json) -> None:
+    Raises:
+        NotComplete: not as it should.
+    """
     job = read(Job, answer)
     if job.status is JobStatus.COMPLETE:
         note(f"job {job.id} ended Complete")
     else:
         reason = f": {job.error}" if job.error else ""
         raise NotComplete(f"job {job.id} ended {job.status}{reason}; see it with: clusterctl job get {job.id}")
+
+
+def _log(client: Client, job: int, *, printed: bool = True) -> Stream:
+    """Follow a log with the job's progress below it, or the progress alone."""
+    lines = shown_below(following.log_lines(client, job, note), client, job, tables.job_progress)
+    return Stream(
+        lines if printed else (line for line in lines if not line), tables.log_text(timestamps=False), live=True
+    )
+
+
+def _seconds(shown: tuple[Task, Json]) -> float:
+    """Tell how long a task has lasted, or lasts until now."""
+    task, _ = shown
+    return ((task.finished_at or datetime.now(UTC)) - task.started_at).total_seconds() if task.started_at else 0

@@ -3,16 +3,20 @@
 What starts a job is the same command under `node` and `nodes`.
 """
 
-from typing import Annotated
+from collections.abc import Callable
+from functools import partial
+from typing import Annotated, Any, Final
 
 import typer
 
-from clusterctl import tables
+from clusterctl import following, tables
 from clusterctl.aliases import Verbs
-from clusterctl.client import read
+from clusterctl.client import Json, read
 from clusterctl.commands import jobs
 from clusterctl.commands.starting import Start, selection
+from clusterctl.commands.timeline import COLUMNS
 from clusterctl.errors import Usage
+from clusterctl.explanation import explanation
 from clusterctl.options import (
     All,
     AsJson,
@@ -31,14 +35,18 @@ from clusterctl.options import (
     OfHostGroup,
     OfState,
     OfStatus,
+    Output,
     Queue,
+    Since,
     Wait,
 )
 from clusterctl.session import session_of
-from clusterctl.show import Document, Result, note, page_items
-from clusterctl.values import parse_extra_vars
+from clusterctl.show import Document, Result, Stream, note, page_items
+from clusterctl.values import parse_extra_vars, parse_since, read_lines
 from clusterm.schemas import Event, Page
 from clusterm.states import Action
+
+_LARGEST_PAGE: Final = 1000
 
 node_app = typer.Typer(name="node", cls=Verbs, help="See one node, add one, or take it through its lifecycle.")
 nodes_app = typer.Typer(name="nodes", cls=Verbs, help="See all nodes, or take several through their lifecycle at once.")
@@ -78,18 +86,40 @@ def events(
     ctx: typer.Context,
     name: NodeName,
     *,
-    limit: Annotated[int, typer.Option("--limit", "-n", min=1, max=1000, metavar="N", help="How many at most.")] = 30,
+    limit: Annotated[int, typer.Option("--limit", "-n", min=1, metavar="N", help="How many at most.")] = 30,
+    since: Since = None,
+    follow: Annotated[
+        bool, typer.Option("--follow", "-f", help="Go on printing events as they happen, until Ctrl-C.")
+    ] = False,
     cursor: Cursor = None,
+    output: Output = None,
     as_json: AsJson = False,
 ) -> Result:
-    """Show what happened to a node, newest last."""
-    page = session_of(ctx, as_json=as_json).client.node_events(name, limit=limit, cursor=cursor)
-    yield Document(page, tables.events, items=page_items)
+    """Show what happened to a node, newest last. `-o csv` prints a row for each event."""
+    if follow and cursor:
+        raise Usage("--cursor leads to older events, --follow to those to come: use one of them")
+    ask = partial(session_of(ctx, as_json=as_json, csv=True, output=output).client.node_events, name)
+    moment = parse_since(since) if since else None
+    if follow:
+        coming = following.events(ask, note, limit=limit, since=moment)
+        yield Stream(coming, tables.event_text, live=True, columns=COLUMNS)
+        return
+    page = _newest(ask, limit, since=moment, cursor=cursor)
+    yield Document(page, tables.node_events, items=page_items, columns=COLUMNS)
     shown = read(Page[Event], page)
     if not shown.items:
-        note(f"nothing has happened to {name}")
+        note("no such events" if since or cursor else f"nothing has happened to {name}")
     if shown.next:
         note(f"there are older ones; see them with --cursor {shown.next}")
+
+
+@node_app.command("explain")
+def explain(ctx: typer.Context, name: NodeName, *, as_json: AsJson = False) -> Result:
+    """Explain a node: what its status means, since when and by which job, where it failed, and what to do next.
+
+    Says for every command whether it would be taken as things are, and if not why.
+    """
+    yield Document(session_of(ctx, as_json=as_json).client.explanation(name), explanation)
 
 
 @nodes_app.command("get")
@@ -139,8 +169,7 @@ def commission(
     """Make nodes part of the cluster.
 
     Runs the configure playbook on them, and the cleanup playbook if that fails. They must be Unallocated or
-    Decommissioned, and need a --host-group; the first must be a service-master, for a service-worker needs
-    one.
+    Decommissioned, and need a --host-group; the first must be a master, for a worker needs one.
     """
     start = Start(session_of(ctx, as_json=as_json), dry_run=dry_run, wait=wait, follow=follow)
     yield from start(
@@ -181,7 +210,7 @@ def decommission(
     """Take nodes out of the cluster.
 
     Runs the cleanup playbook on them. They must be Allocated, or Unallocated to clean up after a commission
-    that failed. The last service-master can only go when no service-worker is left.
+    that failed. The last master can only go when no worker is left.
     """
     start = Start(session_of(ctx, as_json=as_json), dry_run=dry_run, wait=wait, follow=follow)
     yield from start(
@@ -241,27 +270,54 @@ def update(
 
 def discover(
     ctx: typer.Context,
-    addrs: Annotated[list[str], typer.Argument(metavar="ADDRESS", help="IP addresses or host names.")],
+    addrs: Annotated[
+        list[str] | None,
+        typer.Argument(
+            metavar="ADDRESS",
+            help="IP addresses, host names, ranges as 10.0.0.10-20 or 10.0.0.10-10.0.0.20, or networks as 10.0.0.0/24.",
+        ),
+    ] = None,
     *,
+    file: Annotated[
+        str | None,
+        typer.Option(
+            "--file", "-f", metavar="FILE", help="Read addresses from a file, or - for standard input. # is a comment."
+        ),
+    ] = None,
     extra_vars: ExtraVars = None,
     queue: Queue = False,
     job_timeout: JobTimeout = None,
     idle_timeout: IdleTimeout = None,
     wait: Wait = False,
-    follow: Follow = False,
+    follow: Annotated[
+        bool,
+        typer.Option("--follow", help="Print the job's log lines as they are written until it ends; exit as --wait."),
+    ] = False,
     as_json: AsJson = False,
 ) -> Result:
     """Prepare machines that are no nodes yet.
 
-    Runs the configure playbook on the addresses, in the inventory group cluster-node, so that it can install
-    what makes them known as nodes, such as Serf. To add a node by hand there is `clusterctl node add`.
+    Runs the configure playbook on the addresses, in the inventory group cluster-node. When the job is done, those that
+    passed are nodes, called by their host name and serial, unless monitoring is to announce them. To add a node by hand
+    there is `clusterctl node add`.
     """
     session = session_of(ctx, as_json=as_json)
+    if not addrs and not file:
+        raise Usage("say which addresses, or give --file; see: clusterctl discover --help")
     job = session.client.discover(
-        addrs,
+        [*(addrs or []), *(read_lines(file) if file else [])],
         extra_vars=parse_extra_vars(extra_vars),
         queue=queue,
         job_timeout=job_timeout,
         idle_timeout=idle_timeout,
     )
     yield from jobs.started(session, job, wait=wait, follow=follow)
+
+
+def _newest(ask: Callable[..., Json], limit: int, *, cursor: str | None, **terms: Any) -> Json:
+    """Return the newest events in one page, however many pages of the service that takes."""
+    page = ask(limit=min(limit, _LARGEST_PAGE), cursor=cursor, **terms)
+    while page["next"] and (missing := limit - len(page["items"])) > 0:
+        older = ask(limit=min(missing, _LARGEST_PAGE), cursor=page["next"], **terms)
+        page = {**older, "items": older["items"] + page["items"]}
+    return page

@@ -1,16 +1,20 @@
 """`clusterctl timeline`: what happened in the cluster, in which order."""
 
-from typing import Annotated
+from functools import partial
+from typing import Annotated, Final
 
 import typer
 
 from clusterctl import following, tables
 from clusterctl.client import read
-from clusterctl.options import AsJson, OfNode, Since
+from clusterctl.options import AsJson, OfNode, Output, Since
 from clusterctl.session import session_of
 from clusterctl.show import Document, Result, Stream, note, page_items
 from clusterctl.values import parse_since
 from clusterm.schemas import Event, Page
+
+COLUMNS: Final = tuple(Event.model_fields)
+"""Of events as CSV."""
 
 
 def timeline(
@@ -22,20 +26,22 @@ def timeline(
     follow: Annotated[
         bool, typer.Option("--follow", "-f", help="Go on printing events as they happen, until Ctrl-C.")
     ] = False,
+    output: Output = None,
     as_json: AsJson = False,
 ) -> Result:
     """Show what happened in the cluster, oldest first.
 
     The thing to read first, and to attach to a bug report. Each row says when what happened to which node,
     with the job that did it and the reason of a failure; `clusterctl job get ID` shows that job. With
-    --follow and --json each event is one JSON object on a line of its own.
+    --follow and --json each event is one JSON object on a line of its own. `-o csv` prints a row for each.
     """
-    client = session_of(ctx, as_json=as_json).client
+    ask = partial(session_of(ctx, as_json=as_json, csv=True, output=output).client.timeline, node=node)
     moment = parse_since(since) if since else None
     if follow:
-        yield Stream(following.events(client, note, limit=limit, node=node, since=moment), tables.event_text, live=True)
+        coming = following.events(ask, note, limit=limit, since=moment)
+        yield Stream(coming, tables.event_text, live=True, columns=COLUMNS)
         return
-    page = client.timeline(limit=limit, node=node, since=moment)
-    yield Document(page, tables.events, items=page_items)
+    page = ask(limit=limit, since=moment)
+    yield Document(page, tables.events, items=page_items, columns=COLUMNS)
     if not read(Page[Event], page).items:
         note("no such events" if node or since else "nothing has happened yet")

@@ -89,6 +89,7 @@ def _start_service(root: Path) -> subprocess.Popen[bytes]:
                 {"demo_root": str(root / "nodes"), "ansible_python_interpreter": sys.executable}
             ),
         },
+        "monitor": {"probe": False},  # nothing listens where they are said to be
     }
     (root / "clusterm.json").write_text(json.dumps(config))
     environment = {name: value for name, value in os.environ.items() if not name.startswith("CLUSTERM_")}

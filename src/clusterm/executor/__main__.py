@@ -4,12 +4,14 @@ import logging
 import sys
 from pathlib import Path
 
+from clusterm import journal
 from clusterm.executor.run import run
+from clusterm.states import LogFormat, LogLevel
 
 log = logging.getLogger(__name__)
 
 if __name__ == "__main__":
-    logging.basicConfig(format="%(asctime)s %(levelname)s %(message)s", level=logging.INFO)
+    journal.set_up(LogFormat.JSON, LogLevel.INFO)
     try:
         run(Path(sys.argv[1]))
     except Exception as error:

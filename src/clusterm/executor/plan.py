@@ -17,10 +17,15 @@ from pydantic import BaseModel
 
 from clusterm.schemas import Job, Node
 from clusterm.settings import AnsibleSettings, RetentionSettings, Settings
-from clusterm.states import DISCOVER_GROUP, Action, StepName
+from clusterm.states import DEFAULT_HOST_GROUPS, DISCOVER_GROUP, Action, Role, StepName
+
+FACTS: Final = "facts"
+"""Directory, in a job's, of what is known of the machines that it discovers."""
+
+PLUGINS: Final = Path(__file__).parent / "callback_plugins"
+"""Where the callback plugin is that writes the records."""
 
 _PLAN: Final = "plan.json"
-_PLUGINS: Final = Path(__file__).parent / "callback_plugins"
 _ANSIBLE_DEFAULT_PLUGINS: Final = "~/.ansible/plugins/callback:/usr/share/ansible/plugins/callback"
 
 
@@ -42,6 +47,9 @@ class Plan(BaseModel):
     job_timeout: float
     idle_timeout: float
     stop_grace: float
+    registers: bool = False
+    """Whether the machines that a discover job has prepared become nodes."""
+    host_groups: dict[str, Role] = dict(DEFAULT_HOST_GROUPS)
 
     @classmethod
     def load(cls, directory: Path) -> "Plan":
@@ -112,6 +120,8 @@ def prepare(
     shutil.rmtree(unfinished, ignore_errors=True)
     try:
         unfinished.mkdir(mode=0o700, parents=True)
+        if plan.registers:
+            (unfinished / FACTS).mkdir()
         _write(unfinished / "inventory.json", json.dumps(made, indent=2))
         _write(unfinished / "extra_vars.json", json.dumps(merge_vars(ansible, global_vars, own)))
         _write(unfinished / _PLAN, plan.model_dump_json())
@@ -126,6 +136,10 @@ def draft(settings: Settings, job_id: int, action: Action, directory: Path, *, c
     """Decide what to run, and write nothing."""
     ansible = settings.ansible
     nonce = secrets.token_hex(16)
+    environment = _environment(ansible.playbook_location, nonce)
+    registers = action is Action.DISCOVER and ansible.register_discovered and not settings.serf.addr
+    if registers:
+        environment["CLUSTERM_FACTS"] = str(directory / FACTS)
     return Plan(
         job_id=job_id,
         action=action,
@@ -136,12 +150,14 @@ def draft(settings: Settings, job_id: int, action: Action, directory: Path, *, c
         playbooks={StepName.CONFIGURE: ansible.configure_playbook, StepName.CLEANUP: ansible.cleanup_playbook},
         executable=ansible.executable,
         options=_options(ansible, directory, check=check),
-        environment=_environment(ansible.playbook_location, nonce),
+        environment=environment,
         nonce=nonce,
         key_file=ansible.priv_key_file,
         job_timeout=ansible.job_timeout,
         idle_timeout=ansible.idle_timeout,
         stop_grace=ansible.stop_grace,
+        registers=registers,
+        host_groups=ansible.host_groups,
     )
 
 
@@ -212,7 +228,7 @@ def _environment(location: Path, nonce: str) -> dict[str, str]:
     config = location / "ansible.cfg"
     if "ANSIBLE_CONFIG" not in os.environ and config.is_file():
         environment["ANSIBLE_CONFIG"] = str(config)  # found also where the directory is writable by others
-    environment["ANSIBLE_CALLBACK_PLUGINS"] = f"{_callback_path(environment)}:{_PLUGINS}"
+    environment["ANSIBLE_CALLBACK_PLUGINS"] = f"{_callback_path(environment)}:{PLUGINS}"
     return environment
 
 

@@ -27,9 +27,9 @@ def preview(session: Session, settings: Settings, order: Order, *, queue: bool) 
         order: what to do; not to discover, which has no nodes yet.
         queue: whether the job may wait for its turn.
     """
-    judgement = jobs.judge(session, order, max_active=settings.manager.max_active_jobs, queue=queue)
+    judgement = jobs.judge(session, settings, order, queue=queue)
     names = judgement.names
-    by_name = {node.name: nodes.to_wire(node, []) for node in nodes.named(session, names)}
+    by_name = {node.name: nodes.to_wire(node, [], redacted=False) for node in nodes.named(session, names)}
     of_job = [by_name[name] for name in names]
     plan = draft(settings, _NO_ID, order.action, settings.jobs_dir / str(_NO_ID), check=order.check)
     size = order.limit_batch or len(names) or 1

@@ -19,10 +19,13 @@ from sqlalchemy.exc import OperationalError
 
 from clusterm import jobs as job_ends
 from clusterm.executor import wrapper
+from clusterm.executor.facts import identify
 from clusterm.executor.ingest import Ingest
 from clusterm.executor.plan import CannotRun, Plan, clean_environment
+from clusterm.executor.relay import LOG, PASSED_ON
+from clusterm.journal import JobLog
 from clusterm.progress import Following, next_step
-from clusterm.schemas import Failure, format_time
+from clusterm.schemas import Failure, MonitoredNode, format_time
 from clusterm.states import JobStatus
 from clusterm.store import jobs, logs, tables
 from clusterm.store.engine import Store
@@ -60,8 +63,13 @@ def run(directory: Path) -> None:
             ended = jobs.has_ended(jobs.get(session, plan.job_id))
         if not ended:
             error = _run_steps(store, plan, directory)
-            _insist(lambda: job_ends.finish(store, plan.retention, plan.job_id, error))
-        shutil.rmtree(directory, ignore_errors=True)  # the supervisor may be at it, too
+            found = _discovered(store, plan, directory, error)
+            _insist(
+                lambda: job_ends.finish(
+                    store, plan.retention, plan.job_id, error, discovered=found, groups=plan.host_groups
+                )
+            )
+        _clear(directory)
     finally:
         store.close()
         os.close(lock)
@@ -85,6 +93,16 @@ def hold(directory: Path) -> int | None:
 def playbook_runs(directory: Path) -> bool:
     """Tell whether a playbook of the job in a directory is running, whatever became of its executor."""
     return any(_is_watched(started) for started in directory.glob("*/started"))
+
+
+def _clear(directory: Path) -> None:
+    """Remove all that is not wanted any more, secrets above all; the rest is the supervisor's, which may be at it."""
+    with contextlib.suppress(OSError):
+        for entry in directory.iterdir():
+            if entry.is_dir():
+                shutil.rmtree(entry, ignore_errors=True)
+            elif entry.name not in {LOG, PASSED_ON, "lock"}:
+                entry.unlink(missing_ok=True)
 
 
 def _is_watched(started: Path) -> bool:
@@ -120,6 +138,26 @@ def _run_steps(store: Store, plan: Plan, directory: Path) -> str | None:
             return error or str(interrupted)
 
 
+def _discovered(store: Store, plan: Plan, directory: Path, error: str | None) -> dict[str, MonitoredNode | str]:
+    """Find out who the machines are that a discover job has prepared."""
+    if not plan.registers:
+        return {}
+
+    def is_stopped() -> bool:
+        with store.read() as session:
+            return jobs.get(session, plan.job_id).stop_reason is not None
+
+    with store.read() as session:
+        job = jobs.get(session, plan.job_id)
+        addresses = jobs.node_names(session, plan.job_id)
+        if job.stop_reason is not None:
+            return {}
+        if error is not None:
+            passed = [step.passed or () for step in jobs.steps(session, plan.job_id)]
+            addresses = [address for address in addresses if all(address in those for those in passed)]
+    return identify(plan, directory, addresses, is_stopped)
+
+
 class _Step:
     """One playbook run."""
 
@@ -134,6 +172,7 @@ class _Step:
         self._next_look = 0.0
         self._stopping = False
         self._boot: str | None = None
+        self._log: JobLog
 
     def run(self) -> None:
         """Run the step, or go on with it, until its end is in the store.
@@ -174,12 +213,14 @@ class _Step:
                 session.add(row)
                 session.flush()
             self._boot = job.boot_id
+            self._log = JobLog(log, job.id, job.action, jobs.node_names(session, job.id))
             session.expunge(row)
             return row
 
     def _start(self) -> None:
         """Start the wrapper, unless this step has been started before."""
         if (self._directory / "started").exists():
+            self._log.info("this executor goes on with step %s", self._name, extra={"step": self._name})
             return
         if self._boot != job_ends.boot_id():  # it may have been, and the power cut took what told of it
             raise Interrupted(self._interruption())
@@ -191,6 +232,8 @@ class _Step:
         if limit:
             # Without localhost ansible would leave out the plays on the machine that it runs on.
             limit.write_text("".join(f"{host}\n" for host in (*self._nodes, "localhost")))
+        playbook = self._plan.playbooks[self._name]
+        self._log.info("step %s started: %s", self._name, playbook, extra={"step": self._name, "playbook": playbook})
         self._start_wrapper(command)
 
     def _start_wrapper(self, command: Sequence[str]) -> None:
@@ -286,7 +329,7 @@ class _Step:
             return _GONE
         if not wrapper.lives(process):
             return _GONE
-        log.warning("job %d: the wrapper of %s was killed; another one takes over", self._plan.job_id, self._name)
+        self._log.warning("the wrapper of step %s was killed; another one takes over", self._name)
         self._stopping = False
         self._start_wrapper([])
         return None
@@ -307,8 +350,12 @@ class _Step:
             row.finished_at, row.exit_status, row.error = datetime.now(UTC), status, error
             if error and row.passed and set(self._nodes).issubset(row.passed):
                 row.passed = None  # it failed for a reason that ansible does not count for any of them
+            lasted = row.finished_at - (row.started_at or row.finished_at)
             if lost:
                 jobs.get(session, self._plan.job_id).incomplete = True
+        about = {"step": self._name, "exit_status": status, "seconds": lasted.total_seconds(), "error": error}
+        how = f"failed: {error}" if error else "passed"
+        self._log.info("step %s ended after %.1f s, %s", self._name, about["seconds"], how, extra=about)
 
     def _explain(self, status: int) -> str:
         """Say why ansible ended as it did, in a line."""

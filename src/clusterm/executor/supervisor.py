@@ -2,6 +2,7 @@
 
 import logging
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -16,6 +17,7 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from clusterm import jobs as job_ends
 from clusterm.executor.plan import Plan, clean_environment, prepare
+from clusterm.executor.relay import LOG, Relay
 from clusterm.executor.run import hold, playbook_runs
 from clusterm.settings import Settings
 from clusterm.states import Action
@@ -25,7 +27,6 @@ from clusterm.store.engine import Store
 log = logging.getLogger(__name__)
 
 _TICK: Final = 0.5  # seconds between looks at the running jobs
-_LOG: Final = "executor.log"
 _TRIES: Final = 5  # executors of one job that may fail by themselves
 _LONGEST_PAUSE: Final = 30.0  # seconds between such failures
 
@@ -34,6 +35,7 @@ _LONGEST_PAUSE: Final = 30.0  # seconds between such failures
 class _Executor:
     """The executors of one job, as far as this service has started them."""
 
+    relay: Relay
     process: subprocess.Popen[bytes] | None = None
     tries: int = 0
     not_before: float = 0.0  # monotonic time
@@ -52,11 +54,13 @@ class Supervisor:
     Args:
         store: the store.
         settings: returns the configuration as it is now.
+        echo_job_logs: whether what ansible writes goes to the service's log, too.
     """
 
-    def __init__(self, store: Store, settings: Callable[[], Settings]) -> None:
+    def __init__(self, store: Store, settings: Callable[[], Settings], *, echo_job_logs: bool) -> None:
         self._store = store
         self._settings = settings
+        self._echo_job_logs = echo_job_logs
         self._executors: dict[int, _Executor] = {}
         self._awake = threading.Event()
         self._stopping = False
@@ -93,34 +97,45 @@ class Supervisor:
             self._awake.clear()
 
     def _clear_up(self) -> None:
-        """Remove what is left of jobs that ended while no service ran."""
-        with self._store.read() as session:
-            running = {str(job.id) for job in jobs.running(session)}
+        """See to what is left of jobs that ended while no service ran."""
         for directory in self._settings().jobs_dir.glob("*"):
-            if directory.name not in running:
-                shutil.rmtree(directory, ignore_errors=True)
+            if re.fullmatch(r"[0-9]{1,18}", directory.name):
+                self._executor_of(int(directory.name))
+            else:
+                shutil.rmtree(directory, ignore_errors=True)  # its job never began its work
 
     def _look_after_jobs(self) -> None:
         settings = self._settings()
-        job_ends.begin_queued(self._store, settings.retention, max_active=settings.manager.max_active_jobs)
+        job_ends.begin_queued(self._store, settings)
         with self._store.read() as session:
             running = [job.id for job in jobs.running(session)]
         for job_id in self._executors.keys() - running:
             self._forget(job_id)
         for job_id in running:
-            executor = self._executors.setdefault(job_id, _Executor())
+            executor = self._executor_of(job_id)
+            executor.relay.pass_on()
             if executor.process is not None and executor.process.poll() is not None:
                 executor.note_death(killed=executor.process.returncode <= 0)
             if executor.process is None and time.monotonic() >= executor.not_before:
                 self._start_executor(job_id, executor)
 
+    def _executor_of(self, job_id: int) -> _Executor:
+        if job_id not in self._executors:
+            relay = Relay(self._store, self._directory(job_id), job_id, echo=self._echo_job_logs)
+            self._executors[job_id] = _Executor(relay)
+        return self._executors[job_id]
+
     def _forget(self, job_id: int) -> None:
-        """Let go of the executor of a job that has ended."""
-        process = self._executors[job_id].process
-        if process is not None and process.poll() is None:
-            return  # it is clearing up
-        del self._executors[job_id]
-        shutil.rmtree(self._directory(job_id), ignore_errors=True)  # where the executor died before it could
+        """Let go of the executor of a job that has ended, once it is gone and all that it said is passed on."""
+        executor = self._executors[job_id]
+        gone = not _is_held(self._directory(job_id)) and (
+            executor.process is None or executor.process.poll() is not None
+        )
+        if executor.relay.pass_on():
+            self._awake.set()  # there may be more
+        elif gone:
+            del self._executors[job_id]
+            shutil.rmtree(self._directory(job_id), ignore_errors=True)
 
     def _start_executor(self, job_id: int, executor: _Executor) -> None:
         directory = self._directory(job_id)
@@ -136,7 +151,7 @@ class Supervisor:
             if executor.tries >= _TRIES and not playbook_runs(directory):
                 self._give_up(job_id, f"its executor died {executor.tries} times: {_last_words(directory)}")
                 return
-            with (directory / _LOG).open("ab") as log_file:
+            with (directory / LOG).open("ab") as log_file:
                 executor.process = subprocess.Popen(
                     [sys.executable, "-m", "clusterm.executor", str(directory)],
                     stdin=subprocess.DEVNULL,
@@ -148,11 +163,11 @@ class Supervisor:
         except (OSError, ValueError) as error:
             executor.note_death(killed=False)
             if playbook_runs(directory):
-                log.error("job %d: its executor cannot be started, trying again: %s", job_id, error)  # noqa: TRY400
+                executor.relay.log(log).error("its executor cannot be started, trying again: %s", error)
             else:
                 self._give_up(job_id, f"its executor cannot be started: {error}")
         else:
-            log.info("job %d: executor %d started", job_id, executor.process.pid)
+            executor.relay.log(log).info("executor %d started", executor.process.pid)
 
     def _prepare(self, job_id: int) -> bool:
         """Write the directory of a job, unless it has begun its work, which is not to be done twice."""
@@ -162,19 +177,29 @@ class Supervisor:
                 return False
             job = jobs.to_wire(session, row)
             of_job = [] if row.action is Action.DISCOVER else nodes.named(session, job.nodes)
-            wire = [nodes.to_wire(node, []) for node in of_job]
+            wire = [nodes.to_wire(node, [], redacted=False) for node in of_job]
             prepare(self._settings(), job, wire, kept.get(session, kept.GLOBALS), row.extra_vars)
         return True
 
     def _give_up(self, job_id: int, error: str) -> None:
-        log.error("job %d: %s", job_id, error)
         job_ends.finish(self._store, self._settings().retention, job_id, error)
 
     def _directory(self, job_id: int) -> Path:
         return self._settings().jobs_dir / str(job_id)
 
 
+def _is_held(directory: Path) -> bool:
+    """Tell whether an executor of the job in a directory lives, perhaps one of the service before us."""
+    try:
+        lock = hold(directory)
+    except FileNotFoundError:
+        return False
+    if lock is not None:
+        os.close(lock)
+    return lock is None
+
+
 def _last_words(directory: Path) -> str:
     """Return the last line that a job's executors wrote, which is the exception where there was one."""
-    lines = (directory / _LOG).read_text(errors="replace").splitlines()
+    lines = (directory / LOG).read_text(errors="replace").splitlines()
     return lines[-1] if lines else "it was killed"

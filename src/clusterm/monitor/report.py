@@ -1,26 +1,51 @@
 """Taking in what monitoring says: nodes that appeared, disappeared or moved to another address."""
 
+import logging
+from collections import defaultdict
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import Final
+from typing import Any, Final
 
 from sqlmodel import Session
 
-from clusterm.errors import BadRequest, Conflict, quote
+from clusterm import journal, lifecycle, node_changes
+from clusterm.errors import BadRequest, Conflict, NotFound, RequestRefused, quote
 from clusterm.schemas import MonitoredNode, MonitorEvent
-from clusterm.settings import RetentionSettings
-from clusterm.states import HOST_GROUPS, MASTER_GROUP, EventName, State, Status
+from clusterm.settings import Settings
+from clusterm.states import Cause, EventName, State
 from clusterm.store import events, nodes, tables
 from clusterm.store.engine import Store
 
-_STATE_OF: Final = {EventName.DISCOVERED: State.DISCOVERED, EventName.DISAPPEARED: State.DISAPPEARED}
+log = logging.getLogger(__name__)
+
+_EVENTS: Final = (EventName.DISCOVERED, EventName.DISAPPEARED)
 
 
-def report(store: Store, retention: RetentionSettings, news: MonitorEvent) -> list[str]:
+@dataclass(frozen=True)
+class News:
+    """What a monitor says of a node: that it is there, and as what, or with no `node` that it is not."""
+
+    name: str
+    node: MonitoredNode | None
+
+
+@dataclass(frozen=True)
+class Look:
+    """What came of looking at a node where it was thought to be; `missed` says why it was not found, if it was not."""
+
+    name: str
+    address: str
+    missed: str | None
+
+
+def report(store: Store, settings: Settings, news: MonitorEvent) -> list[str]:
     """Bring the nodes to what monitoring says of them, all or none. What is no news makes no event.
 
     Args:
         store: the store.
-        retention: how many events to keep.
+        settings: the configuration as it is now.
         news: what monitoring says.
 
     Returns:
@@ -31,80 +56,150 @@ def report(store: Store, retention: RetentionSettings, news: MonitorEvent) -> li
         NotFound: a node disappeared that was never there.
         Conflict: an address is another reachable node's.
     """
-    if news.name not in set(_STATE_OF):
-        raise BadRequest(f"Invalid or empty event name specified: {quote(news.name)}. Events: {', '.join(_STATE_OF)}")
+    if news.name not in _EVENTS:
+        raise BadRequest(f"Invalid or empty event name specified: {quote(news.name)}. Events: {', '.join(_EVENTS)}")
     if not news.nodes:
         raise BadRequest("atleast one node should be specified")
-    name = EventName(news.name)
+    there = news.name == EventName.DISCOVERED
+    each = [News(monitored.name, monitored if there else None) for monitored in news.nodes]
+    with _intake(store, settings, each) as intake:
+        for of_node in each:
+            intake.take(of_node)
+    return list(dict.fromkeys(of_node.name for of_node in each))
+
+
+def report_each(store: Store, settings: Settings, news: Sequence[News]) -> list[tuple[News, RequestRefused]]:
+    """Bring the nodes to what a monitor says of them, in that order, in one transaction.
+
+    Returns:
+        The news that was refused, each with the reason; it keeps nothing else from being taken in.
+    """
+    refused = []
+    with _intake(store, settings, news) as intake:
+        for each in news:
+            try:
+                intake.take(each)
+            except RequestRefused as reason:
+                refused.append((each, reason))
+    return refused
+
+
+def report_looks(store: Store, settings: Settings, looks: Sequence[Look]) -> None:
+    """Bring the state of nodes to what looking at them has shown.
+
+    One that is gone or at another address by now is left alone, and so is one that nobody has heard of and that was
+    not found, or whose address is another reachable node's.
+    """
+    with _intake(store, settings, looks) as intake:
+        for look in looks:
+            intake.take_look(look)
+
+
+@contextmanager
+def _intake(store: Store, settings: Settings, concerning: Sequence[News | Look]) -> Iterator["_Intake"]:
+    """Open a transaction that takes in news and ends with their events; once it is committed, the journal has them."""
     with store.write() as session:
-        happened = []
-        for monitored in news.nodes:
-            if name is EventName.DISCOVERED:
-                detail = _discover(session, monitored)
-            else:
-                detail = _lose(nodes.get(session, monitored.name))
-            if detail is not None:
-                happened.append(
-                    tables.Event(
-                        at=datetime.now(UTC),
-                        node=monitored.name,
-                        event=name,
-                        result=None,
-                        job_id=None,
-                        detail=detail,
-                    )
-                )
-        events.add(session, happened, timeline=retention.timeline, node_events=retention.node_events)
-    return list(dict.fromkeys(monitored.name for monitored in news.nodes))
+        intake = _Intake(session, settings, concerning)
+        yield intake
+        retention = settings.retention
+        events.add(session, intake.events, timeline=retention.timeline, node_events=retention.node_events)
+    for event in intake.events:
+        about = journal.members(node=event.node, event=event.event)
+        log.info("%s %s %s", event.node, event.event, event.detail, extra=about)
 
 
-def _discover(session: Session, monitored: MonitoredNode) -> str | None:
-    """Note that a node is there, and say what is new about that, None if nothing is."""
-    _check_free(session, monitored)
-    node = session.get(tables.Node, monitored.name)
-    if node is None:
-        session.add(
-            tables.Node(
-                name=monitored.name,
-                label=monitored.label,
-                serial=monitored.serial,
-                address=monitored.addr,
-                status=Status.UNALLOCATED,
-                prev_status=Status.UNALLOCATED,
-                state=State.DISCOVERED,
-                prev_state=State.UNKNOWN,
-                host_group=MASTER_GROUP,
+class _Intake:
+    """Takes in news in one transaction, with the nodes that they concern read at once."""
+
+    def __init__(self, session: Session, settings: Settings, concerning: Sequence[News | Look]) -> None:
+        self._session = session
+        self._settings = settings
+        self.events: list[tables.Event] = []
+        """What happened."""
+        self._nodes = {node.name: node for node in nodes.named(session, [each.name for each in concerning])}
+        addresses = {node.address for node in self._nodes.values()}
+        addresses |= {each.node.addr for each in concerning if isinstance(each, News) and each.node is not None}
+        self._at: defaultdict[str, list[tables.Node]] = defaultdict(list)
+        for node in nodes.at_addresses(session, addresses):
+            self._at[node.address].append(node)
+
+    def take(self, news: News) -> None:
+        """Change a node, or make it, and note what happened to it.
+
+        Raises:
+            RequestRefused: that cannot be, and nothing has changed.
+        """
+        node = self._nodes.get(news.name)
+        if news.node is not None:
+            self._discover(node, news.node)
+        elif node is None:
+            raise NotFound(f"node with name or address {quote(news.name)} doesn't exists")
+        elif node.state is not State.DISAPPEARED:
+            self._set_state(node, State.DISAPPEARED, f"was at {node.address}")
+
+    def take_look(self, look: Look) -> None:
+        """Change the state of a node, where looking at it has shown something new."""
+        node = self._nodes.get(look.name)
+        if node is None or node.address != look.address:
+            return
+        if look.missed is None:
+            if node.state is not State.DISCOVERED and not self._others_at(look.address, node.name):
+                self._set_state(node, State.DISCOVERED, f"at {node.address}")
+        elif node.state is State.DISCOVERED:
+            self._set_state(node, State.DISAPPEARED, look.missed)
+
+    def _discover(self, node: tables.Node | None, monitored: MonitoredNode) -> None:
+        if monitored.name in self._settings.ansible.host_groups:
+            raise BadRequest(f'a node cannot be called "{monitored.name}": that is a host group')
+        if present := self._others_at(monitored.addr, monitored.name):
+            raise Conflict(
+                "one or more nodes already exist with the specified management addresses. "
+                f"Existing nodes: [{' '.join(f'{other.name}:{other.address}' for other in present)}]"
             )
+        if node is None:
+            self._add(monitored)
+        elif node.address != monitored.addr:
+            detail = f"at {monitored.addr}, was at {node.address}"
+            moved = {"address": [node.address, monitored.addr]}
+            self._at[node.address].remove(node)
+            self._at[monitored.addr].append(node)
+            node.address = monitored.addr
+            self._set_state(node, State.DISCOVERED, detail, moved)
+        elif node.state is not State.DISCOVERED:
+            self._set_state(node, State.DISCOVERED, f"at {monitored.addr}")
+
+    def _others_at(self, address: str, name: str) -> list[tables.Node]:
+        """Return the other nodes that are there now at an address."""
+        return [node for node in self._at[address] if node.state is State.DISCOVERED and node.name != name]
+
+    def _add(self, monitored: MonitoredNode) -> None:
+        node = node_changes.new_node(monitored, lifecycle.first_group(self._settings.ansible.host_groups))
+        self._session.add(node)
+        self._nodes[node.name] = node
+        self._at[node.address].append(node)
+        self._note(
+            node, f"at {node.address}", {"state": [node.prev_state, node.state], "address": [None, node.address]}
         )
-        return f"at {monitored.addr}"
-    moved = node.address != monitored.addr
-    if not moved and node.state is State.DISCOVERED:
-        return None
-    detail = f"at {monitored.addr}" + (f", was at {node.address}" if moved else "")
-    node.address = monitored.addr
-    _set_state(node, State.DISCOVERED)
-    return detail
 
+    def _set_state(
+        self, node: tables.Node, state: State, detail: str, other_changes: Mapping[str, Any] | None = None
+    ) -> None:
+        changes: dict[str, Any] = {}
+        if node.state is not state:
+            changes["state"] = [node.state, state]
+            node.prev_state, node.state = node.state, state
+        self._note(node, detail, changes | dict(other_changes or {}))
 
-def _lose(node: tables.Node) -> str | None:
-    if node.state is State.DISAPPEARED:
-        return None
-    _set_state(node, State.DISAPPEARED)
-    return f"was at {node.address}"
-
-
-def _set_state(node: tables.Node, state: State) -> None:
-    if node.state is not state:
-        node.prev_state, node.state = node.state, state
-
-
-def _check_free(session: Session, monitored: MonitoredNode) -> None:
-    """Check that neither name nor address would mean two things."""
-    if monitored.name in HOST_GROUPS:
-        raise BadRequest(f'a node cannot be called "{monitored.name}": that is a host group')
-    others = [node for node in nodes.at_addresses(session, [monitored.addr]) if node.name != monitored.name]
-    if present := [f"{node.name}:{node.address}" for node in others if node.state is State.DISCOVERED]:
-        raise Conflict(
-            "one or more nodes already exist with the specified management addresses. "
-            f"Existing nodes: [{' '.join(present)}]"
+    def _note(self, node: tables.Node, detail: str, changes: dict[str, Any]) -> None:
+        self.events.append(
+            tables.Event(
+                at=datetime.now(UTC),
+                node=node.name,
+                event=EventName.DISCOVERED if node.state is State.DISCOVERED else EventName.DISAPPEARED,
+                result=None,
+                job_id=None,
+                detail=detail,
+                cause=Cause.MONITOR,
+                changes=changes,
+            )
         )

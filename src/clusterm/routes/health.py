@@ -8,8 +8,9 @@ from sqlalchemy.exc import DBAPIError
 
 from clusterm.errors import NotReady
 from clusterm.executor.plan import find_executable
+from clusterm.executor.versions import versions
 from clusterm.routes.service import ServiceDep, answer, problems, router
-from clusterm.schemas import Health
+from clusterm.schemas import Health, Versions
 
 routes = router("health")
 
@@ -27,7 +28,7 @@ def get_health() -> Response:
     summary="Can the service do its work?",
 )
 def get_readiness(service: ServiceDep) -> Response:
-    """Answer 200 if jobs can run and be kept."""
+    """Answer 200 if jobs can run and be kept, and say what else is wrong, as a Serf agent that cannot be reached."""
     settings = service.configuration.current
     found = []
     try:
@@ -41,4 +42,10 @@ def get_readiness(service: ServiceDep) -> Response:
         found.append(f"{settings.ansible.executable} was not found")
     if found:
         raise NotReady("; ".join(found))
-    return answer(Health())
+    return answer(Health(degraded=service.monitors.problems()))
+
+
+@routes.get("/info/version", response_model=Versions, summary="Which versions are at work?")
+def get_versions(service: ServiceDep) -> Response:
+    """Return the versions of clusterm, of the ansible that it runs, and of what it runs on."""
+    return answer(versions(service.configuration.current.ansible.executable))

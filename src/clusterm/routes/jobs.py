@@ -1,13 +1,17 @@
 """Jobs: what runs and what ran."""
 
+from contextlib import suppress
 from datetime import UTC, datetime
 from typing import Annotated
 
-from fastapi import Query, Response
+from fastapi import Query, Request, Response
 
 from clusterm import jobs as begin_and_end
 from clusterm import schemas
+from clusterm.errors import NotFound
+from clusterm.routes import event_forms
 from clusterm.routes.service import (
+    AfterEvent,
     Cursor,
     JobLabel,
     Limit,
@@ -22,7 +26,7 @@ from clusterm.routes.service import (
     router,
 )
 from clusterm.states import Action, JobStatus
-from clusterm.store import events, jobs, logs
+from clusterm.store import events, jobs, logs, nodes
 
 routes = router("jobs")
 
@@ -73,20 +77,30 @@ def list_jobs(
 @routes.get(
     "/info/jobs/timeline",
     response_model=schemas.Page[schemas.Event],
-    responses=problems(422),
+    responses={**event_forms.EVENTS, **problems(422)},
     summary="Show what happened in the cluster",
 )
 def get_timeline(
+    request: Request,
     service: ServiceDep,
+    *,
+    accept: event_forms.Accept = "",
     limit: Annotated[int, Query(ge=1, le=1_000_000, description="The most to return: the latest ones.")] = 30,
-    node: Annotated[str | None, Query(description="Only this node's.")] = None,
+    node: Annotated[str | None, Query(description="Only this node's: name or management address.")] = None,
     since: Since = None,
+    after: AfterEvent = None,
 ) -> Response:
-    """Return the latest events of the whole cluster, oldest first. This is the thing to read first."""
+    """Return the latest events of the whole cluster, oldest first. This is the thing to read first.
+
+    To follow it, ask again and again for those `after` the last one that you have.
+    """
     bound = service.configuration.current.retention.timeline
     with service.store.read() as session:
-        found = events.timeline(session, bound, limit=limit, node=node, since=since)
-    return answer(schemas.Page(items=found, next=None))
+        if node is not None:
+            with suppress(NotFound):  # its events may have outlived it
+                node = nodes.get(session, node).name
+        found = events.timeline(session, bound, limit=limit, node=node, since=since, after=after)
+    return event_forms.answer_events(request, schemas.Page(items=found, next=None), accept)
 
 
 @routes.post(
@@ -122,15 +136,7 @@ def retry_job(
 ) -> Response:
     """Begin a job that does what an ended one did, with the same vars, on its nodes or on those that failed."""
     body = body or schemas.RetryRequest()
-    manager = service.configuration.current.manager
-    begun = begin_and_end.retry(
-        service.store,
-        job,
-        sender,
-        failed_only=body.failed_only,
-        max_active=manager.max_active_jobs,
-        queue=body.queue,
-        partial_success=manager.partial_success,
-    )
+    settings = service.configuration.current
+    begun = begin_and_end.retry(service.store, settings, job, sender, failed_only=body.failed_only, queue=body.queue)
     service.supervisor.wake()
     return answer(begun)

@@ -21,7 +21,7 @@ def post_event(service: ServiceDep, body: schemas.MonitorRequest) -> Response:
 
     Returns the nodes, by name, as they are now.
     """
-    names = report(service.store, service.configuration.current.retention, body.monitor_event)
+    names = report(service.store, service.configuration.current, body.monitor_event)
     with service.store.read() as session:
         found = [nodes.to_wire(node, []) for node in nodes.named(session, names)]
     return answer_value({node.inventory_state.name: node.model_dump(mode="json") for node in found})

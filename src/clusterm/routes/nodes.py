@@ -3,19 +3,24 @@
 from typing import Annotated, Final, Literal
 
 import orjson
-from fastapi import Path, Query, Response
+from fastapi import Path, Query, Request, Response
 from sqlmodel import Session
 
 from clusterm import jobs, schemas
+from clusterm.errors import NotFound
 from clusterm.executor.preview import preview
+from clusterm.explain import Facts, explain, last_job_event
 from clusterm.jobs import Order, Sender
+from clusterm.routes import event_forms
 from clusterm.routes.service import (
+    AfterEvent,
     Cursor,
     Limit,
     NodeName,
     SenderDep,
     Service,
     ServiceDep,
+    Since,
     answer,
     answer_value,
     parse_cursor,
@@ -23,8 +28,9 @@ from clusterm.routes.service import (
     router,
 )
 from clusterm.selection import select
-from clusterm.states import Action, State, Status
-from clusterm.store import events, nodes
+from clusterm.states import Action, JobStatus, State, Status
+from clusterm.store import events, nodes, tables
+from clusterm.store import jobs as stored_jobs
 
 routes = router("nodes")
 EVENTS_SHOWN = 10
@@ -80,18 +86,65 @@ def get_node(service: ServiceDep, name: NodeName) -> Response:
 @routes.get(
     "/info/node/{name}/events",
     response_model=schemas.Page[schemas.Event],
-    responses=problems(400, 404, 422),
+    responses={**event_forms.EVENTS, **problems(400, 404, 422)},
     summary="Show what happened to a node",
 )
-def list_node_events(service: ServiceDep, name: NodeName, limit: Limit = 100, cursor: Cursor = None) -> Response:
-    """Return a node's events, newest last. The first page holds the latest ones; `next` leads to older ones."""
+def list_node_events(
+    request: Request,
+    service: ServiceDep,
+    name: NodeName,
+    *,
+    accept: event_forms.Accept = "",
+    limit: Limit = 100,
+    cursor: Cursor = None,
+    since: Since = None,
+    after: AfterEvent = None,
+) -> Response:
+    """Return a node's events, newest last. The first page holds the latest ones; `next` leads to older ones.
+
+    Those of a node that was removed are kept, too. To follow them, ask again and again for those `after` the last one
+    that you have.
+    """
     bound = service.configuration.current.retention.node_events
     before = parse_cursor(cursor)
     with service.store.read() as session:
+        try:
+            name = nodes.get(session, name).name
+        except NotFound:
+            if not events.of_node(session, name, bound, limit=1):
+                raise
+        found = events.of_node(session, name, bound, limit=limit + 1, before=before, since=since, after=after)
+    items = found[:limit] if after is not None else found[-limit:]
+    older = len(found) > limit and after is None
+    page = schemas.Page[schemas.Event](items=items, next=str(items[0].id) if older else None)
+    return event_forms.answer_events(request, page, accept)
+
+
+@routes.get(
+    "/info/node/{name}/explain", response_model=schemas.Explanation, responses=problems(404), summary="Explain a node"
+)
+def explain_node(service: ServiceDep, name: NodeName) -> Response:
+    """Return what a node's status and state mean, how it came to them, and what may be done next, or why not."""
+    settings = service.configuration.current
+    with service.store.read() as session:
         node = nodes.get(session, name)
-        found = events.of_node(session, node.name, bound, limit=limit + 1, before=before)
-    items = found[-limit:]
-    return answer(schemas.Page(items=items, next=str(items[0].id) if len(found) > limit else None))
+        past = events.of_node(session, node.name, settings.retention.node_events, limit=settings.retention.node_events)
+        running = stored_jobs.history(session, limit=1, node=node.name, status=JobStatus.RUNNING)
+        queued = stored_jobs.history(session, limit=100, node=node.name, status=JobStatus.QUEUED)
+        ended = last_job_event(past)
+        job = running[0] if running else session.get(tables.Job, ended.job) if ended else None
+        facts = Facts(
+            address=node.address,
+            label=node.label,
+            serial=node.serial,
+            cluster={each.name: jobs.member(each) for each in nodes.every(session)},
+            events=past,
+            job=stored_jobs.to_wire(session, job) if job else None,
+            waiting=[each.id for each in reversed(queued)],
+            refused=jobs.obstacle(session, [node.name], max_active=settings.manager.max_active_jobs),
+            groups=settings.ansible.host_groups,
+        )
+        return answer(explain(node.name, facts))
 
 
 @routes.post(
@@ -152,7 +205,10 @@ def plan(
     summary="Discover nodes",
 )
 def discover(service: ServiceDep, sender: SenderDep, body: schemas.DiscoverRequest) -> Response:
-    """Run the configure playbook on addresses that are no node's, in the inventory group `cluster-node`."""
+    """Run the configure playbook on addresses that are no node's, in the inventory group `cluster-node`.
+
+    Those that pass become nodes, called by their host name and serial, unless `ansible.register_discovered` is off.
+    """
     order = Order(
         Action.DISCOVER,
         body.addrs,
@@ -186,14 +242,6 @@ def _order(action: Action, body: schemas.NodesRequest) -> Order:
 
 
 def _begin(service: Service, sender: Sender, order: Order, *, queue: bool) -> Response:
-    manager = service.configuration.current.manager
-    job = jobs.begin(
-        service.store,
-        order,
-        sender,
-        max_active=manager.max_active_jobs,
-        queue=queue,
-        partial_success=manager.partial_success,
-    )
+    job = jobs.begin(service.store, service.configuration.current, order, sender, queue=queue)
     service.supervisor.wake()
     return answer(job)

@@ -14,6 +14,8 @@ from clusterm.configuration import Configuration
 from clusterm.errors import BadRequest, quote
 from clusterm.executor.supervisor import Supervisor
 from clusterm.jobs import Sender
+from clusterm.metrics import Metrics
+from clusterm.monitor.monitors import Monitors
 from clusterm.routes.tail import Tail
 from clusterm.schemas import Problem
 from clusterm.store.engine import Store
@@ -26,7 +28,9 @@ class Service:
     store: Store
     configuration: Configuration
     supervisor: Supervisor
+    monitors: Monitors
     tail: Tail
+    metrics: Metrics
 
 
 def _service(request: Request) -> Service:
@@ -50,6 +54,10 @@ NodeName = Annotated[str, Path(description="Name or management address.", exampl
 Limit = Annotated[int, Query(ge=1, le=1000, description="The most to return.")]
 Cursor = Annotated[str | None, Query(description="`next` of the page before.")]
 Since = Annotated[Moment | None, Query(description="Only what is as new as this (RFC 3339).")]
+AfterEvent = Annotated[
+    int | None,
+    Query(ge=0, le=2**62, description="The first ones after the event with this id, in place of the latest ones."),
+]
 Until = Annotated[Moment | None, Query(description="Only what is older than this (RFC 3339).")]
 
 

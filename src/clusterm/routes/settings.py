@@ -1,13 +1,25 @@
 """Globals, configuration, and whether new jobs are taken."""
 
+import logging
+
 from fastapi import Response
 from pydantic import BaseModel
 
 from clusterm import jobs, schemas
 from clusterm.redaction import redact, restore
 from clusterm.routes.service import ServiceDep, answer, answer_value, problems, router
-from clusterm.settings import AnsibleSettings, ManagerSettings, RetentionSettings, StoreSettings
+from clusterm.settings import (
+    AnsibleSettings,
+    ManagerSettings,
+    MonitorSettings,
+    RetentionSettings,
+    SerfSettings,
+    StoreSettings,
+)
+from clusterm.store import jobs as stored_jobs
 from clusterm.store import kept
+
+log = logging.getLogger(__name__)
 
 routes = router("settings")
 
@@ -27,6 +39,7 @@ def set_globals(service: ServiceDep, body: schemas.GlobalsRequest) -> Response:
     with service.store.write() as session:
         extra_vars = restore(body.extra_vars, kept.get(session, kept.GLOBALS))
         kept.put(session, kept.GLOBALS, extra_vars)
+    log.info("the globals were set: %s", ", ".join(sorted(extra_vars)) or "none")
     return answer(schemas.Globals(extra_vars=redact(extra_vars)))
 
 
@@ -36,6 +49,8 @@ class Config(BaseModel):
     manager: ManagerSettings
     store: StoreSettings
     ansible: AnsibleSettings
+    serf: SerfSettings
+    monitor: MonitorSettings
     retention: RetentionSettings
 
 
@@ -55,6 +70,14 @@ def set_config(service: ServiceDep, body: schemas.ConfigRequest) -> Response:
     """
     service.configuration.change(body.config)
     return answer_value(service.configuration.shown())
+
+
+@routes.get("/info/drain", response_model=schemas.Drain, responses=problems(), summary="Are new jobs taken?")
+def get_drain(service: ServiceDep) -> Response:
+    """Return whether new jobs are refused, and what still runs."""
+    with service.store.read() as session:
+        running = [job.id for job in stored_jobs.running(session)]
+        return answer(schemas.Drain(drained=bool(kept.get(session, kept.DRAIN)), running=running))
 
 
 @routes.post("/manager/drain", response_model=schemas.Drain, responses=problems(), summary="Take no new jobs")

@@ -39,7 +39,7 @@ def list_tasks(
 @routes.get(
     "/info/job/{job}/diff/{later}",
     response_model=schemas.JobDiff,
-    responses=problems(400, 404, 422),
+    responses=problems(400, 404),
     summary="Compare two jobs",
 )
 def compare_jobs(

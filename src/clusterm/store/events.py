@@ -1,16 +1,60 @@
 """Events: the timeline of the cluster and the history of each node.
 
-Both are bounded views of one table. An event is deleted when it is outside both.
+Both are bounded views of one table. An event is deleted when it is outside both. News that nodes came or went are
+many where a node or a network flaps, so the views give them no more than the room that the others leave, or half of it,
+and news that repeat themselves become one event.
 """
 
-from collections.abc import Iterable
-from datetime import datetime
+from collections.abc import Iterable, Sequence
+from datetime import datetime, timedelta
+from typing import Any, Final, NamedTuple
 
-from sqlalchemy import ColumnElement, delete
+from sqlalchemy import ColumnElement, SQLColumnExpression, and_, delete, func, insert, not_, or_, union_all
 from sqlmodel import Session, col, select
+from sqlmodel.sql.expression import SelectOfScalar
 
 from clusterm import schemas
+from clusterm.states import BEGINNINGS, EventName
 from clusterm.store import tables
+
+REPEATED_WITHIN: Final = timedelta(hours=1)
+"""News that come again within this time, with no other event of the node in between, take the earlier one's place."""
+
+_KINDS_OF_NEWS: Final = 8
+"""How many different news of a node are looked through for the same ones."""
+
+_COMING_AND_GOING: Final = frozenset({EventName.DISCOVERED, EventName.DISAPPEARED})
+
+_IN_TIMELINE: Final = col(tables.Event.event).not_in(BEGINNINGS)
+
+
+class _Reach(NamedTuple):
+    """How far a view reaches back, by ids."""
+
+    oldest: int
+    oldest_news: int
+
+    def shows(self) -> ColumnElement[bool]:
+        """Return the condition that an event is in the view."""
+        event = tables.Event
+        return and_(col(event.id) >= self.oldest, or_(not_(col(event.news)), col(event.id) >= self.oldest_news))
+
+
+def append(session: Session, events: Iterable[tables.Event]) -> set[str | None]:
+    """Append events, in order, and return their nodes. What falls out of the views stays until the next `add`."""
+    waiting: list[tables.Event] = []
+    nodes: set[str | None] = set()
+    for event in events:
+        event.news = event.event in _COMING_AND_GOING and event.result is None
+        if event.news:
+            if event.node in nodes:
+                _insert(session, waiting)
+                waiting.clear()
+            _take_the_place_of_the_same(session, event)
+        waiting.append(event)
+        nodes.add(event.node)
+    _insert(session, waiting)
+    return nodes
 
 
 def add(session: Session, events: Iterable[tables.Event], *, timeline: int, node_events: int) -> None:
@@ -22,28 +66,30 @@ def add(session: Session, events: Iterable[tables.Event], *, timeline: int, node
         timeline: how many events the timeline reaches back.
         node_events: how many events of each node are kept.
     """
-    nodes = set()
-    for event in events:
-        session.add(event)
-        session.flush()  # one by one, so that their ids follow their order
-        nodes.add(event.node)
-    oldest = _nth_latest(session, timeline)
-    if oldest is None:
+    nodes = append(session, events)
+    if not _are_more_than(session, timeline):
         return
+    shown = and_(_IN_TIMELINE, _reach(session, timeline, _IN_TIMELINE).shows())
     for node in nodes:
-        bound = oldest
+        of_node = col(tables.Event.node) == node
+        kept = shown
         if node is not None:
-            oldest_of_node = _nth_latest(session, node_events, col(tables.Event.node) == node)
-            if oldest_of_node is None:
+            if not _are_more_than(session, node_events, of_node):
                 continue
-            bound = min(oldest, oldest_of_node)
-        session.execute(delete(tables.Event).where(col(tables.Event.node) == node, col(tables.Event.id) < bound))
+            kept = or_(shown, _reach(session, node_events, of_node).shows())
+        session.execute(delete(tables.Event).where(of_node, not_(kept)))
 
 
 def timeline(
-    session: Session, bound: int, *, limit: int, node: str | None = None, since: datetime | None = None
+    session: Session,
+    bound: int,
+    *,
+    limit: int,
+    node: str | None = None,
+    since: datetime | None = None,
+    after: int | None = None,
 ) -> list[schemas.Event]:
-    """Return the latest events of the timeline, oldest first.
+    """Return the latest events of the timeline, or the first ones after some event, oldest first.
 
     Args:
         session: any transaction.
@@ -51,20 +97,28 @@ def timeline(
         limit: the most to return.
         node: only this node's.
         since: only those at or after this time.
+        after: only those with a greater id.
     """
-    query = select(tables.Event).order_by(col(tables.Event.id).desc()).limit(limit)
-    oldest = _nth_latest(session, bound)
-    if oldest is not None:
-        query = query.where(col(tables.Event.id) >= oldest)
+    shown = _reach(session, bound, _IN_TIMELINE).shows()
+    query = select(tables.Event).where(_IN_TIMELINE, shown).limit(limit)
     if node is not None:
         query = query.where(tables.Event.node == node)
     if since is not None:
         query = query.where(tables.Event.at >= since)
-    return [to_wire(event) for event in reversed(session.exec(query).all())]
+    return _in_order(session, query, after)
 
 
-def of_node(session: Session, node: str, bound: int, *, limit: int, before: int | None = None) -> list[schemas.Event]:
-    """Return a node's latest events, newest last.
+def of_node(
+    session: Session,
+    node: str,
+    bound: int,
+    *,
+    limit: int,
+    before: int | None = None,
+    since: datetime | None = None,
+    after: int | None = None,
+) -> list[schemas.Event]:
+    """Return a node's latest events, or the first ones after some event, newest last.
 
     Args:
         session: any transaction.
@@ -72,14 +126,17 @@ def of_node(session: Session, node: str, bound: int, *, limit: int, before: int 
         bound: how many events its history reaches back.
         limit: the most to return.
         before: only those with a smaller id.
+        since: only those at or after this time.
+        after: only those with a greater id.
     """
-    query = select(tables.Event).where(tables.Event.node == node).order_by(col(tables.Event.id).desc()).limit(limit)
-    oldest = _nth_latest(session, bound, col(tables.Event.node) == node)
-    if oldest is not None:
-        query = query.where(col(tables.Event.id) >= oldest)
+    mine = col(tables.Event.node) == node
+    shown = _reach(session, bound, mine).shows()
+    query = select(tables.Event).where(mine, shown).limit(limit)
     if before is not None:
         query = query.where(col(tables.Event.id) < before)
-    return [to_wire(event) for event in reversed(session.exec(query).all())]
+    if since is not None:
+        query = query.where(tables.Event.at >= since)
+    return _in_order(session, query, after)
 
 
 def to_wire(event: tables.Event) -> schemas.Event:
@@ -92,11 +149,68 @@ def to_wire(event: tables.Event) -> schemas.Event:
         result=event.result,
         job=event.job_id,
         detail=event.detail,
+        cause=event.cause,
+        by=event.by,
+        changes=event.changes,
+        times=event.times,
+        since=event.since,
     )
 
 
-def _nth_latest(session: Session, count: int, *conditions: ColumnElement[bool]) -> int | None:
-    """Return the id of the oldest of the latest `count` events, or None if there are not more than that."""
+def _insert(session: Session, events: Sequence[tables.Event]) -> None:
+    if events:
+        rows: list[dict[str, Any]] = [event.model_dump(exclude={"id"}) for event in events]
+        session.execute(insert(tables.Event), rows)  # one after the other, so that their ids follow their order
+
+
+def _take_the_place_of_the_same(session: Session, event: tables.Event) -> None:
+    """Let news stand for the same ones before, if there are any since the node's last event of another kind."""
+    row = tables.Event
+    before = session.exec(
+        select(row.id, row.at, row.news, row.event, row.changes, row.times, row.since)  # type: ignore[call-overload]
+        .where(row.node == event.node)
+        .order_by(col(row.id).desc())
+        .limit(_KINDS_OF_NEWS)
+    )
+    for number, at, news, name, changes, times, since in before.all():
+        if not news or event.at - at > REPEATED_WITHIN:
+            return
+        if (name, changes) == (event.event, event.changes):
+            event.times, event.since = times + 1, since or at
+            session.execute(delete(row).where(col(row.id) == number))
+            return
+
+
+def _reach(session: Session, count: int, *conditions: ColumnElement[bool]) -> _Reach:
+    """Return how far a view of `count` events reaches back.
+
+    News have half of it, and what the others leave of the other half.
+    """
+    news, others = (*conditions, col(tables.Event.news)), (*conditions, not_(col(tables.Event.news)))
+    of_others = session.exec(select(func.count()).select_from(_latest(count // 2, *others))).one()
+    ids = union_all(
+        select(_latest(count, *others).c.id),
+        select(_latest(count - of_others, *news).c.id),
+    ).subquery()
+    oldest = session.exec(select(ids.c.id).order_by(ids.c.id.desc()).offset(count - 1).limit(1)).first()
+    oldest_news = session.exec(select(func.min(_latest(count - of_others, *news).c.id))).one()
+    return _Reach(oldest or 0, oldest_news or 0)
+
+
+def _latest(count: int, *conditions: SQLColumnExpression[bool]) -> Any:
+    """Return a subquery of the ids of the latest `count` events."""
+    event = tables.Event
+    return select(event.id).where(*conditions).order_by(col(event.id).desc()).limit(count).subquery()
+
+
+def _in_order(session: Session, query: SelectOfScalar[tables.Event], after: int | None) -> list[schemas.Event]:
+    """Return the events of a limited query, oldest first: its latest ones, or its first ones after some event."""
+    if after is not None:
+        query = query.where(col(tables.Event.id) > after).order_by(col(tables.Event.id))
+        return [to_wire(event) for event in session.exec(query)]
+    return [to_wire(event) for event in reversed(session.exec(query.order_by(col(tables.Event.id).desc())).all())]
+
+
+def _are_more_than(session: Session, count: int, *conditions: ColumnElement[bool]) -> bool:
     query = select(tables.Event.id).where(*conditions).order_by(col(tables.Event.id).desc())
-    ids = session.exec(query.offset(count - 1).limit(2)).all()
-    return ids[0] if len(ids) == 2 else None
+    return session.exec(query.offset(count).limit(1)).first() is not None

@@ -63,6 +63,12 @@ def queued(session: Session) -> Sequence[tables.Job]:
     ).all()
 
 
+def count_unended(session: Session) -> dict[JobStatus, int]:
+    """Return how many jobs there are of each status that is not an end."""
+    query = select(tables.Job.status, func.count()).where(col(tables.Job.status).not_in(ENDED))
+    return {JobStatus(status): number for status, number in session.exec(query.group_by(tables.Job.status))}
+
+
 def active(session: Session) -> tables.Job | None:
     """Return the running job that started first, if one runs."""
     return next(iter(running(session)), None)
@@ -203,6 +209,18 @@ def refer(session: Session, job: tables.Job) -> str:
     return f"{describe(job, node_names(session, job.id))} (id {job.id})"
 
 
+def log_end(job: tables.Job) -> schemas.LogEnd:
+    """Say how a job and its log stand, to those who have all of its lines that they wanted."""
+    return schemas.LogEnd(
+        job=job.id,
+        status=job.status,
+        lines=job.lines,
+        log_incomplete=job.incomplete,
+        log_bytes=None if job.sha256 is None else job.bytes,
+        log_sha256=job.sha256,
+    )
+
+
 def to_wire(session: Session, job: tables.Job) -> schemas.Job:
     """Turn a job into what goes over the wire, without its log."""
     results = node_results(session, job.id)
@@ -229,6 +247,8 @@ def to_wire(session: Session, job: tables.Job) -> schemas.Job:
         cancel_requested_by=job.stop_requested_by,
         lines=job.lines,
         log_incomplete=job.incomplete,
+        log_bytes=None if job.sha256 is None else job.bytes,
+        log_sha256=job.sha256,
         steps=[
             schemas.Step.model_construct(
                 name=step.name,
@@ -244,7 +264,11 @@ def to_wire(session: Session, job: tables.Job) -> schemas.Job:
         ],
         partial_success=job.partial_success,
         results={node: result for node, result in results.items() if result},
-        recap={node: schemas.Recap.model_validate(counts) for node, counts in job.recap.items()},
+        recap={
+            node: schemas.Recap.model_validate(job.recap[node])
+            for node in dict.fromkeys([*names, *job.recap])  # ansible's order is that of the first results
+            if node in job.recap
+        },
         current=task_results.current(session, begun[-1]) if begun and begun[-1].finished_at is None else None,
         failures=[schemas.Failure.model_validate(failure) for failure in job.failures],
     )

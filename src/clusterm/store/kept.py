@@ -12,8 +12,14 @@ GLOBALS: Final = "globals"
 CONFIG: Final = "config"
 """The name of the configuration set over REST."""
 
+SERF: Final = "serf"
+"""The names of the nodes that Serf has told of, so that one that vanishes while no service runs is missed."""
+
 DRAIN: Final = "drain"
 """The name under which it stands that no new jobs are taken; nothing set means that they are."""
+
+TOTALS: Final = "totals"
+"""The name of what has been counted of ended jobs."""
 
 
 def get(session: Session, name: str) -> dict[str, Any]:

@@ -3,7 +3,7 @@
 A job of ten nodes has about 15,000 lines, so they go in and come out as plain rows, not as objects.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from datetime import datetime
 from typing import Any, NamedTuple
 
@@ -14,15 +14,15 @@ from clusterm.store import tables
 
 
 class Row(NamedTuple):
-    """A log line with the names of what wrote it."""
+    """A log line, and where more than its text is wanted, its time and the names of what wrote it."""
 
     seq: int
-    at: datetime
     text: str
     partial: bool
-    play: str | None
-    task: str | None
-    node: str | None
+    at: datetime | None = None
+    play: str | None = None
+    task: str | None = None
+    node: str | None = None
 
 
 def append(session: Session, rows: Sequence[dict[str, Any]]) -> None:
@@ -63,32 +63,6 @@ def texts(session: Session, job_id: int) -> list[str]:
     if parts:
         whole.append("".join(parts))
     return whole
-
-
-def read(session: Session, job_id: int, *, start: int, limit: int, node: str | None = None) -> Iterator[Row]:
-    """Return a job's log lines in order.
-
-    Args:
-        session: any transaction.
-        job_id: the job.
-        start: number of the first line.
-        limit: the most to return.
-        node: only lines that this node wrote.
-    """
-    line, task = tables.LogLine, tables.JobTask
-    query = (
-        select(
-            *(col(line.seq), col(line.at), col(line.text), col(line.partial)),
-            *(col(task.play), col(task.name), col(line.node)),
-        )
-        .outerjoin(task, (col(task.job_id) == col(line.job_id)) & (col(task.number) == col(line.task)))
-        .where(col(line.job_id) == job_id, col(line.seq) >= start)
-        .order_by(col(line.seq))
-        .limit(limit)
-    )
-    if node is not None:
-        query = query.where(col(line.node) == node)
-    return (Row(*row) for row in session.connection().execute(query))
 
 
 def leave_out(session: Session, job: tables.Job, limit: int) -> None:

@@ -1,7 +1,7 @@
 """Nodes."""
 
 from collections.abc import Collection, Iterable, Iterator, Sequence
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 from sqlalchemy import Enum, String, func, outerjoin, type_coerce
 from sqlalchemy import select as sql_select
@@ -9,8 +9,9 @@ from sqlmodel import Session, col, select
 
 from clusterm import schemas
 from clusterm.errors import NotFound, quote
+from clusterm.redaction import redact
 from clusterm.selection import Candidate
-from clusterm.states import State
+from clusterm.states import State, Status
 from clusterm.store import tables
 
 _MANY: Final = 1000
@@ -18,7 +19,18 @@ _NODE_COLUMNS: Final = (
     "name", "label", "serial", "address", "status", "prev_status", "state", "prev_state", "host_group",
     "inventory_vars",
 )  # fmt: skip
-_EVENT_COLUMNS: Final = ("id", "at", "event", "result", "job_id", "detail")
+_EVENT_COLUMNS: Final = (
+    "id", "at", "event", "result", "job_id", "detail", "cause", "by", "changes", "times", "since",
+)  # fmt: skip
+
+
+class Whereabouts(NamedTuple):
+    """Where a node is, and how ansible gets there."""
+
+    name: str
+    address: str
+    state: State
+    inventory_vars: dict[str, Any]
 
 
 def every(session: Session) -> Sequence[tables.Node]:
@@ -61,8 +73,23 @@ def at_addresses(session: Session, addresses: Iterable[str]) -> list[tables.Node
     return _where(session, "address", set(addresses))
 
 
-def to_wire(node: tables.Node, events: list[schemas.Event]) -> schemas.Node:
-    """Turn a row into what goes over the wire."""
+def count(session: Session) -> dict[tuple[Status, State], int]:
+    """Return how many nodes there are of each status and state."""
+    query = select(tables.Node.status, tables.Node.state, func.count())
+    rows = session.exec(query.group_by(tables.Node.status, tables.Node.state)).all()
+    return {(Status(status), State(state)): number for status, state, number in rows}
+
+
+def whereabouts(session: Session) -> list[Whereabouts]:
+    """Return where all nodes are."""
+    node = tables.Node
+    columns = (col(node.name), col(node.address), col(node.state), col(node.inventory_vars))
+    return [Whereabouts(*row) for row in session.connection().execute(sql_select(*columns))]
+
+
+def to_wire(node: tables.Node, events: list[schemas.Event], *, redacted: bool = True) -> schemas.Node:
+    """Turn a row into what goes over the wire, with its secrets masked, or into what ansible is told."""
+    inventory_vars = redact(node.inventory_vars) if redacted else node.inventory_vars
     return schemas.Node.model_construct(
         monitoring_state=schemas.MonitoringState.model_construct(
             label=node.label, serial_number=node.serial, management_address=node.address
@@ -78,7 +105,7 @@ def to_wire(node: tables.Node, events: list[schemas.Event]) -> schemas.Node:
             inventory_name=node.name,
             host_group=node.host_group,
             ssh_address=node.address,
-            inventory_vars={"node_name": node.name, "node_addr": node.address, **node.inventory_vars},
+            inventory_vars={"node_name": node.name, "node_addr": node.address, **inventory_vars},
         ),
         events=events,
     )
@@ -114,7 +141,7 @@ def _columns(table: type[tables.SQLModel], names: Iterable[str]) -> list[Any]:
 def _listed(row: Sequence[Any]) -> dict[str, Any]:
     """Write what `to_wire` makes, in JSON."""
     (name, label, serial, address, status, prev_status, state, prev_state, host_group, inventory_vars, *event) = row
-    event_id, at, event_name, result, job_id, detail = event
+    event_id, at, event_name, result, job_id, detail, cause, by, changes, times, since = event
     return {
         "monitoring_state": {"label": label, "serial_number": serial, "management_address": address},
         "inventory_state": {
@@ -128,7 +155,7 @@ def _listed(row: Sequence[Any]) -> dict[str, Any]:
             "inventory_name": name,
             "host_group": host_group,
             "ssh_address": address,
-            "inventory_vars": {"node_name": name, "node_addr": address, **inventory_vars},
+            "inventory_vars": {"node_name": name, "node_addr": address, **redact(inventory_vars)},
         },
         "events": []
         if event_id is None
@@ -141,6 +168,11 @@ def _listed(row: Sequence[Any]) -> dict[str, Any]:
                 "result": result,
                 "job": job_id,
                 "detail": detail,
+                "cause": cause,
+                "by": by,
+                "changes": changes,
+                "times": times,
+                "since": since and schemas.format_time(since),
             }
         ],
     }

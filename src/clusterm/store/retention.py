@@ -8,8 +8,8 @@ from sqlalchemy import delete, func, select
 from sqlmodel import Session, col
 
 from clusterm.settings import RetentionSettings
-from clusterm.states import ENDED, JobStatus
-from clusterm.store import tables
+from clusterm.states import ENDED, Action, JobStatus
+from clusterm.store import jobs, tables
 from clusterm.store.engine import Store
 
 _LINES: Final = 2000  # deleted in one transaction
@@ -19,6 +19,8 @@ class Surplus(NamedTuple):
     """A job that need not be kept."""
 
     job_id: int
+    action: Action
+    nodes: list[str]
     bytes: int
     reason: str
 
@@ -30,7 +32,7 @@ def surplus(session: Session, retention: RetentionSettings) -> list[Surplus]:
     """
     job = tables.Job
     rows = session.connection().execute(
-        select(col(job.id), col(job.bytes), col(job.finished_at))
+        select(col(job.id), col(job.action), col(job.bytes), col(job.finished_at))
         .where(col(job.status).in_(ENDED))
         .order_by(col(job.end_order).desc())
     )
@@ -38,7 +40,7 @@ def surplus(session: Session, retention: RetentionSettings) -> list[Surplus]:
     kept = _kept_for_nodes(session)
     oldest = datetime.now(UTC) - timedelta(days=retention.days)
     found, count, total = [], 0, 0
-    for job_id, size, finished_at in ended:
+    for job_id, action, size, finished_at in ended:
         count, total = count + 1, total + size
         if job_id in kept:
             continue
@@ -50,7 +52,7 @@ def surplus(session: Session, retention: RetentionSettings) -> list[Surplus]:
             reason = f"older than {retention.days:g} days"
         else:
             continue
-        found.append(Surplus(job_id, size, reason))
+        found.append(Surplus(job_id, action, jobs.node_names(session, job_id), size, reason))
     return found[::-1]
 
 
@@ -84,7 +86,7 @@ def _delete(store: Store, job_id: int) -> bool:
         job = session.get(tables.Job, job_id)
         if job is None:
             return False
-        job.incomplete = True
+        job.incomplete, job.sha256 = True, None
     deleted = True
     while deleted:
         with store.write() as session:

@@ -7,7 +7,7 @@ from typing import Any, ClassVar
 from sqlalchemy import JSON, Column, Enum, ForeignKey, ForeignKeyConstraint, Index, Integer, text
 from sqlmodel import Field, SQLModel
 
-from clusterm.states import Action, EventName, JobStatus, Result, State, Status, StepName, TaskStatus
+from clusterm.states import Action, Cause, EventName, JobStatus, Result, State, Status, StepName, TaskStatus
 
 
 def _names(kind: type[StrEnum]) -> Enum:
@@ -16,6 +16,7 @@ def _names(kind: type[StrEnum]) -> Enum:
 
 
 _ACTION = _names(Action)
+_CAUSE = _names(Cause)
 _EVENT_NAME = _names(EventName)
 _JOB_STATUS = _names(JobStatus)
 _RESULT = _names(Result)
@@ -49,7 +50,11 @@ class Event(SQLModel, table=True):
     """
 
     __tablename__ = "events"
-    __table_args__ = (Index("events_by_node", "node", "id"), {"sqlite_autoincrement": True})
+    __table_args__ = (
+        Index("events_by_node", "node", "id"),
+        Index("events_by_news", "news", "id"),
+        {"sqlite_autoincrement": True},
+    )
 
     id: int = Field(default=None, primary_key=True)
     at: datetime
@@ -58,6 +63,12 @@ class Event(SQLModel, table=True):
     result: Result | None = Field(sa_type=_RESULT)
     job_id: int | None
     detail: str | None
+    cause: Cause | None = Field(default=None, sa_type=_CAUSE)
+    by: str | None = None  # who asked for it
+    changes: dict[str, Any] = Field(default_factory=dict, sa_column=Column(JSON, nullable=False, server_default="{}"))
+    news: bool = Field(default=False, sa_column_kwargs={"server_default": "0"})  # that it came or went
+    times: int = Field(default=1, sa_column_kwargs={"server_default": "1"})  # how often it happened in a row
+    since: datetime | None = None  # the first of these times
 
 
 class Job(SQLModel, table=True):

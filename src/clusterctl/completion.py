@@ -1,0 +1,68 @@
+"""Completes names of nodes, jobs and host groups for a shell; without a service to ask there are none, and no word."""
+
+import re
+from collections.abc import Iterable
+from typing import Final
+
+import typer
+
+from clusterctl.client import Client, read
+from clusterctl.errors import ClusterctlError
+from clusterctl.values import parse_url
+from clusterm.schemas import Job, Node, Page
+from clusterm.states import DEFAULT_HOST_GROUPS
+
+Candidates = list[tuple[str, str]]
+"""What may stand there, each with what zsh and fish say about it."""
+
+_PATIENCE: Final = 1.0
+"""Seconds for which the service may let somebody who pressed Tab wait."""
+_LATEST: Final = 30
+_SPECIAL: Final = re.compile(r"[^\w ,.:@-]", re.ASCII)
+"""What may mean something to a shell: zsh evaluates what it is offered, and the answer may be anybody's."""
+
+
+def complete_node(ctx: typer.Context, incomplete: str) -> Candidates:
+    """Complete a node's name, with its status and state; those given already are not offered again."""
+    given = ctx.params.get("names") or []
+    try:
+        nodes = {name: read(Node, node).inventory_state for name, node in _service(ctx).nodes().items()}
+    except ClusterctlError:
+        return []
+    about = [(name, f"{node.status}, {node.state}") for name, node in nodes.items() if name not in given]
+    return _beginning(about, incomplete)
+
+
+def complete_job(ctx: typer.Context, incomplete: str) -> Candidates:
+    """Complete a job: `active`, `last` or one of the latest ids, with what it does and how it stands."""
+    candidates = [("active", "the job that runs now"), ("last", "the job that ended last")]
+    try:
+        page = _service(ctx).jobs(
+            status=None, action=None, node=None, since=None, until=None, limit=_LATEST, cursor=None
+        )
+        jobs = read(Page[Job], page).items
+    except ClusterctlError:
+        jobs = []
+    return _beginning([*candidates, *((str(job.id), f"{job.status}: {job.desc}") for job in jobs)], incomplete)
+
+
+def complete_host_group(ctx: typer.Context, incomplete: str) -> Candidates:
+    """Complete a host group, with its role; without a service the groups that there are by default."""
+    try:
+        groups = dict(_service(ctx).config()["ansible"]["host_groups"])
+    except (ClusterctlError, KeyError, TypeError, ValueError):  # an older service has none to name
+        groups = dict(DEFAULT_HOST_GROUPS)
+    return _beginning(((group, str(role)) for group, role in groups.items()), incomplete)
+
+
+def _service(ctx: typer.Context) -> Client:
+    """Return the service that the line names so far; the options before the command were parsed, not yet obeyed."""
+    return Client(parse_url(ctx.find_root().params["url"]), lambda _: None, timeout=_PATIENCE)
+
+
+def _beginning(candidates: Iterable[tuple[str, str]], incomplete: str) -> Candidates:
+    return [
+        (value, _SPECIAL.sub("", about))
+        for value, about in candidates
+        if value.startswith(incomplete) and not _SPECIAL.search(value)
+    ]

@@ -1,0 +1,131 @@
+"""What people ask of nodes apart from jobs, as it goes over the wire: to set, rename, remove and import them."""
+
+import json
+import keyword
+import re
+from typing import Annotated, Any, Final
+
+from pydantic import AfterValidator, Field
+from pydantic_core import PydanticCustomError
+
+from clusterm.schemas import MAX_NESTING, Answer, HostGroup, Request
+
+MAX_HOST_VARS: Final = 64 * 1024
+"""Bytes of all host vars of a node, as JSON."""
+
+_NAME: Final = r"[A-Za-z_][A-Za-z0-9_]{0,127}"
+
+_TAKEN: Final = frozenset({
+    "node_name", "node_addr", "ansible_host", "inventory_hostname", "inventory_hostname_short", "inventory_file",
+    "inventory_dir", "groups", "group_names", "hostvars", "vars", "environment", "omit", "playbook_dir", "play_hosts",
+    "role_name", "role_path",
+})  # fmt: skip
+"""Set by clusterm itself, or names with a meaning of their own to ansible."""
+
+
+def check_host_vars(values: dict[str, Any]) -> dict[str, Any]:
+    """Return host vars unchanged if they are no more than that in an inventory.
+
+    Raises:
+        ValueError: they are more.
+    """
+    for name in values:
+        if not re.fullmatch(_NAME, name) or keyword.iskeyword(name):
+            raise _refusal(
+                f"{name[:80]!r} cannot be the name of a host var: use letters, digits and underscores, no digit first"
+            )
+        if name in _TAKEN:
+            raise _refusal(f"{name!r} is set by clusterm or ansible")
+    try:
+        size = len(json.dumps(values, allow_nan=False, ensure_ascii=False).encode())
+    except (ValueError, TypeError, RecursionError) as error:
+        raise _refusal(f"host vars have to be JSON: {error}") from None
+    if size > MAX_HOST_VARS:
+        raise _refusal(f"the host vars of a node may have {MAX_HOST_VARS // 1024} KiB, these have more")
+    _check_deeply(values)
+    return values
+
+
+def _check_deeply(values: dict[str, Any]) -> None:
+    waiting: list[tuple[Any, int]] = [(values, 0)]
+    while waiting:
+        item, level = waiting.pop()
+        if level > MAX_NESTING:
+            raise _refusal(f"host vars may be nested {MAX_NESTING} levels deep, these are deeper")
+        if isinstance(item, dict):
+            if marked := next((key for key in item if key.startswith("__ansible_")), None):
+                raise _refusal(f"{marked[:80]!r} has a meaning of its own to ansible where it reads JSON")
+            waiting += [(value, level + 1) for value in item.values()]
+        elif isinstance(item, list):
+            waiting += [(value, level + 1) for value in item]
+
+
+def _refusal(message: str) -> PydanticCustomError:
+    return PydanticCustomError("host_vars", "{message}", {"message": message})
+
+
+HostVars = Annotated[dict[str, Any], AfterValidator(check_host_vars)]
+
+
+class SetRequest(Request):
+    """Change what ansible is told of a node."""
+
+    host_group: HostGroup = Field(
+        default="", description="The node's host group from now on.", examples=["service-worker"]
+    )
+    vars: HostVars = Field(
+        default_factory=dict,
+        description="Host vars by name. Null takes one away; those that are not named stay.",
+        examples=[{"rack": "a1", "asset_tag": None}],
+    )
+
+
+class RenameRequest(Request):
+    """Call a node something else."""
+
+    name: str = Field(description="The new name, `<label>-<serial>`.", examples=["web1-4c4c4544"])
+
+
+class RemoveRequest(Request):
+    """Forget a node."""
+
+    force: bool = Field(default=False, description="Also if it is part of the cluster.", examples=[False])
+
+
+class ImportedNode(Request):
+    """A node as an inventory names it."""
+
+    label: str = Field(examples=["web1"])
+    serial: str = Field(default="", description="Empty: made of the address.", examples=["4c4c4544"])
+    addr: str = Field(description="Management address.", examples=["192.168.2.11"])
+    groups: list[str] = Field(default_factory=list, description="All groups that it is in.", examples=[["web"]])
+    vars: dict[str, Any] = Field(default_factory=dict, description="Host vars.", examples=[{"rack": "a1"}])
+
+
+class ImportRequest(Request):
+    """Make nodes known that an inventory names."""
+
+    nodes: list[ImportedNode]
+    map: dict[str, str] = Field(
+        default_factory=dict,
+        description="Which host group a group means. One that is called like a host group means that.",
+        examples=[{"web": "service-worker"}],
+    )
+    dry_run: bool = Field(default=False, description="Only say what would become of it.", examples=[True])
+
+
+class ImportOutcome(Answer):
+    """What became of a node of an inventory."""
+
+    node: str = Field(examples=["web1-4c4c4544"])
+    address: str
+    host_group: str | None
+    imported: bool
+    reason: str | None = Field(description="Why it was not imported.")
+
+
+class ImportAnswer(Answer):
+    """What became of the nodes of an inventory, in its order."""
+
+    dry_run: bool = Field(description="Nothing was changed.")
+    nodes: list[ImportOutcome]

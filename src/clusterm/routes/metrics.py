@@ -1,0 +1,26 @@
+"""Where Prometheus reads."""
+
+from fastapi import Response
+
+from clusterm.metrics import CONTENT_TYPE
+from clusterm.routes.service import ServiceDep, router
+
+routes = router("health")
+
+
+@routes.get(
+    "/metrics",
+    response_class=Response,
+    responses={
+        200: {
+            "description": "Metrics in Prometheus' text format.",
+            "content": {
+                "text/plain": {"schema": {"type": "string"}, "example": 'clusterm_jobs{status="Running"} 1.0\n'}
+            },
+        }
+    },
+    summary="Show metrics for Prometheus",
+)
+def get_metrics(service: ServiceDep) -> Response:
+    """Return what there is to watch about jobs, nodes, log, store and requests."""
+    return Response(service.metrics.write(), media_type=CONTENT_TYPE)
