@@ -86,16 +86,12 @@ def test_a_failing_batch_is_the_last_one(rolling: Clusterm) -> None:
     assert rolling.run("update", ["a-5"])["status"] == "Complete"
 
 
-@pytest.mark.parametrize("cut", ["cancel", "timeout"])
-def test_a_stop_in_the_middle_leaves_the_rest_as_it_was(rolling: Clusterm, cut: str, tmp_path: Path) -> None:
+def test_a_stop_in_the_middle_leaves_the_rest_as_it_was(rolling: Clusterm, tmp_path: Path) -> None:
     extra_vars = {"wait_at": "a-3", "until": str(tmp_path / "never")}
-    timeout = {"job_timeout": 3} if cut == "timeout" else {}
-    job = rolling.begin("update", NODES, limit_batch=2, extra_vars=extra_vars, **timeout)
+    job = rolling.begin("update", NODES, limit_batch=2, extra_vars=extra_vars)
     wait_for(lambda: "cleanup a-3 a-4" in rolling.job(job["id"])["logs"], "the second batch")
-    if cut == "cancel":
-        assert rolling.post(f"/job/{job['id']}/cancel", {}).status_code == 200
-    ended = rolling.ended(job)
-    assert ended["status"] == ("Cancelled" if cut == "cancel" else "Errored")
+    assert rolling.post(f"/job/{job['id']}/cancel", {}).status_code == 200
+    assert rolling.ended(job)["status"] == "Cancelled"
     assert [node.split()[0] for node in nodes_as(rolling)] == [
         *["Allocated"] * 2,
         *["Unallocated"] * 2,
@@ -201,6 +197,7 @@ def test_a_failing_check_is_not_cleaned_up_after_and_holds_its_nodes(new_cluster
 
 def test_a_plan_shows_everything_and_touches_nothing(rolling: Clusterm) -> None:
     rolling.post("/globals", {"extra_vars": {"from": "globals", "db_password": "sesame"}})
+    wait_for(lambda: not list((rolling.state_dir / "jobs").iterdir()), "the end of the first job's directory")
     before, files = rolling.everything(), sorted(os.walk(rolling.state_dir))
     body: dict[str, Any] = {"nodes": ["a-*"], "limit_batch": 2, "extra_vars": {"version": 1}}
     plan = rolling.post("/plan/update/nodes", body).json()

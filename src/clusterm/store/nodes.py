@@ -127,7 +127,7 @@ def listed(session: Session, names: Collection[str] | None = None) -> Iterator[t
     if names is not None and len(names) <= _MANY:
         query = query.where(col(node.name).in_(names))
     wanted = None if names is None else set(names)
-    for row in session.connection().execute(query).tuples():
+    for row in session.connection().execute(query):
         if wanted is None or row[0] in wanted:
             yield row[0], _listed(row)
 
