@@ -83,8 +83,7 @@ class Configuration:
                 raise NotReady(str(lost)) from None
             with self._store.write() as session:
                 kept.put(session, kept.CONFIG, {}, sealed_change)
-            self.current = self.current.model_copy(update={_SECTION: ansible})
-            self._seal_all()
+            self._take(self.current.model_copy(update={_SECTION: ansible}))
         log.info("the configuration was changed over REST: %s", ", ".join(sorted(changes)) or "nothing")
 
     def reload(self) -> None:
@@ -100,8 +99,7 @@ class Configuration:
         if any(getattr(settings, section) != getattr(self._base, section) for section in _FIXED):
             log.warning("changes of the sections %s need a restart", ", ".join(_FIXED))
         self._base = self._base.model_copy(update={"ansible": settings.ansible, "retention": settings.retention})
-        self.current = self._with_change(self._base)
-        self._seal_all()
+        self._take(self._with_change(self._base))
         log.info("the configuration was read again")
 
     def _with_change(self, settings: Settings) -> Settings:
@@ -124,6 +122,13 @@ class Configuration:
             with self._store.write() as session:
                 kept.put(session, kept.CONFIG, {}, settings.seal.encrypt(change))
         return settings.model_copy(update={_SECTION: AnsibleSettings.model_validate(change["ansible"])})
+
+    def _take(self, settings: Settings) -> None:
+        """Use other settings from now on."""
+        before, self.current = self.current.ansible, settings
+        after = settings.ansible
+        if (before.secret_pattern, before.secret_vars) != (after.secret_pattern, after.secret_vars):
+            self._seal_all()
 
     def _seal_all(self) -> bool:
         """Encrypt what is secret now and stands in the database in the clear, and tell whether there was any."""

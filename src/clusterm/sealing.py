@@ -36,6 +36,7 @@ class Seal:
     def __init__(self, key_file: Path, names: SecretNames) -> None:
         self._key_file = key_file
         self._names = names
+        self._loaded: MultiFernet | None = None
 
     def close(self, values: dict[str, Any]) -> Sealed:
         """Return what to store of variables.
@@ -95,11 +96,13 @@ class Seal:
         from cryptography.fernet import Fernet, MultiFernet  # noqa: PLC0415
 
         try:
-            return MultiFernet([Fernet(line) for line in self._key_file.read_bytes().split()])
+            self._loaded = self._loaded or MultiFernet([Fernet(line) for line in self._key_file.read_bytes().split()])
         except OSError as error:
             problem = f"cannot be read ({error.strerror})"
         except ValueError:
             problem = "holds no key"
+        else:
+            return self._loaded
         raise SecretsLost(
             f"secrets can be neither encrypted nor decrypted: {self._key_file} {problem}. Put it back; if you have "
             "no copy, remove it and restart clusterm, which then makes a new one"

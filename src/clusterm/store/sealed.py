@@ -3,7 +3,7 @@
 import logging
 from collections.abc import Iterable
 
-from sqlmodel import Session, select
+from sqlmodel import Session, col, select
 
 from clusterm.errors import SecretsLost
 from clusterm.sealing import Seal, Sealed
@@ -52,5 +52,7 @@ def check_readable(session: Session, seal: Seal, names: Iterable[str]) -> None:
         SecretsLost: they cannot.
     """
     kept.open_globals(session, seal)
-    for node in nodes.named(session, names):
-        nodes.open_vars(node, seal)
+    concerning = set(names)
+    for node in session.exec(select(tables.Node).where(col(tables.Node.sealed).is_not(None))):
+        if node.name in concerning:
+            nodes.open_vars(node, seal)
