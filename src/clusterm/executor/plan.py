@@ -246,7 +246,7 @@ def _secrets(
     found = set(secrets_in(variables, settings.secret_names)) | {settings.serf.auth_key.get_secret_value()}
     vault_password = Path(settings.ansible.vault_password_file)
     with contextlib.suppress(OSError, UnicodeDecodeError):
-        if settings.ansible.vault_password_file and not os.access(vault_password, os.X_OK):  # else it is a program
+        if vault_password.is_file() and not os.access(vault_password, os.X_OK):  # else it is a program
             found.add(vault_password.read_text(encoding="utf-8"))
     return found
 
