@@ -22,6 +22,7 @@ from clusterm.errors import Drained, RequestRefused
 from clusterm.executor.supervisor import Supervisor
 from clusterm.metrics import CountRequests, Metrics
 from clusterm.monitor.monitors import Monitors
+from clusterm.notifier import Notifier
 from clusterm.pruner import Pruner
 from clusterm.routes import docs, health, jobs, logs, monitor, node_changes, nodes, settings, tasks
 from clusterm.routes import metrics as prometheus
@@ -69,11 +70,13 @@ def create_app(store: Store, configuration: Configuration, *, echo_job_logs: boo
     supervisor = Supervisor(store, lambda: configuration.current, echo_job_logs=echo_job_logs)
     pruner = Pruner(store, lambda: configuration.current.retention)
     monitors = Monitors(store, lambda: configuration.current)
+    notifier = Notifier(store, lambda: configuration.current)
     tail = Tail(store)
     metrics = Metrics(store, configuration.current.manager.state_dir)
 
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
+        notifier.start()
         supervisor.start()
         pruner.start()
         monitors.start()
@@ -81,6 +84,7 @@ def create_app(store: Store, configuration: Configuration, *, echo_job_logs: boo
         monitors.stop()
         pruner.stop()
         supervisor.stop()
+        notifier.stop()
 
     app = FastAPIOffline(
         title="clusterm",
@@ -91,7 +95,7 @@ def create_app(store: Store, configuration: Configuration, *, echo_job_logs: boo
         redoc_url=None,
         lifespan=lifespan,
     )
-    app.state.service = Service(store, configuration, supervisor, monitors, tail, metrics)
+    app.state.service = Service(store, configuration, supervisor, monitors, notifier, tail, metrics)
     for part in (nodes, node_changes, jobs, tasks, logs, monitor, settings, health, prometheus, docs):
         app.include_router(part.routes)
     app.add_exception_handler(RequestRefused, _answer_refusal)

@@ -33,7 +33,7 @@ from sqlalchemy.exc import DBAPIError
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from clusterm.states import ENDED, JobStatus
-from clusterm.store import jobs, nodes, totals
+from clusterm.store import jobs, nodes, notifications, totals
 from clusterm.store.engine import Store
 
 CONTENT_TYPE: Final = CONTENT_TYPE_LATEST
@@ -123,7 +123,7 @@ class _OfStore(Collector):
         yield about
         up = GaugeMetricFamily("clusterm_store_up", "1 if the store can be read.", value=1)
         try:
-            found = [*self._of_jobs(), *self._of_nodes()]
+            found = [*self._of_jobs(), *self._of_nodes(), *self._of_notifications()]
         except DBAPIError:
             up = GaugeMetricFamily("clusterm_store_up", "1 if the store can be read.", value=0)
             found = []
@@ -163,3 +163,20 @@ class _OfStore(Collector):
         for (status, state), number in counted.items():
             family.add_metric((status, state), number)
         yield family
+
+    def _of_notifications(self) -> Iterator[Metric]:
+        with self._store.read() as session:
+            counts = notifications.counts(session)
+        by_webhook = ("webhook",)
+        pending = GaugeMetricFamily(
+            "clusterm_notifications_pending", "Notifications that are still to be sent.", labels=by_webhook
+        )
+        sent = CounterMetricFamily("clusterm_notifications_sent", "Notifications that were taken.", labels=by_webhook)
+        failed = CounterMetricFamily(
+            "clusterm_notifications_failed", "Notifications that were given up.", labels=by_webhook
+        )
+        for name, count in counts.items():
+            pending.add_metric((name,), count.pending)
+            sent.add_metric((name,), count.sent)
+            failed.add_metric((name,), count.failed)
+        yield from (pending, sent, failed)

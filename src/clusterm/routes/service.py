@@ -16,6 +16,7 @@ from clusterm.executor.supervisor import Supervisor
 from clusterm.jobs import Sender
 from clusterm.metrics import Metrics
 from clusterm.monitor.monitors import Monitors
+from clusterm.notifier import Notifier
 from clusterm.routes.tail import Tail
 from clusterm.schemas import Problem
 from clusterm.store.engine import Store
@@ -29,6 +30,7 @@ class Service:
     configuration: Configuration
     supervisor: Supervisor
     monitors: Monitors
+    notifier: Notifier
     tail: Tail
     metrics: Metrics
 
