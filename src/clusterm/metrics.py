@@ -129,8 +129,7 @@ class _OfStore(Collector):
             found = []
         yield up
         yield from found
-        files = (self._store.path, self._store.path.with_name(f"{self._store.path.name}-wal"))
-        size = sum(path.stat().st_size for path in files if path.exists())
+        size = self._store.size()
         yield GaugeMetricFamily("clusterm_store_size_bytes", "Size of the database's files.", value=size)
         free = shutil.disk_usage(self._state_dir).free
         yield GaugeMetricFamily("clusterm_state_dir_free_bytes", "Room on the disk of the state directory.", value=free)

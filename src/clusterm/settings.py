@@ -81,6 +81,11 @@ class ManagerSettings(Section):
         description="Where people reach the service, for links in notifications. Empty: they have none.",
         examples=["https://clusterm.example.org"],
     )
+    min_free_bytes: int = Field(
+        default=256 * MIB,
+        ge=0,
+        description="The service is not ready while its disks have less room than this. 0: no matter how little.",
+    )
     log_format: LogFormat = Field(
         default=LogFormat.TEXT, description="How the service writes its own log: as text, or an object on each line."
     )
