@@ -71,6 +71,7 @@ class _Receiver:
     problem: str | None = None
     backoff: _Backoff = field(default_factory=_Backoff)
     refused: dict[int, _Backoff] = field(default_factory=dict)  # by message
+    taken: set[int] = field(default_factory=set)  # messages that are to be forgotten, and not sent again until then
 
 
 class Notifier:
@@ -121,6 +122,9 @@ class Notifier:
             except SQLAlchemyError as error:
                 log.error("cannot look for notifications, trying again: %s", error)  # noqa: TRY400
                 waiting = []
+            for name, receiver in self._receivers.items():
+                if name not in waiting:
+                    receiver.problem = None
             for name in waiting:
                 receiver = self._receivers.setdefault(name, _Receiver())
                 if (receiver.task is None or receiver.task.done()) and receiver.backoff.is_over():
@@ -169,19 +173,24 @@ class Notifier:
                 message = await asyncio.to_thread(self._next, name, receiver)
                 if message is None:
                     return
-                content, headers = webhooks.request(
-                    webhook, message, self._settings().manager.public_url, int(time.time())
-                )
-                self._client = self._client or _new_client()
-                problem = await _post(self._client, webhook, content, headers)
-                self._note(receiver, message, problem)
-                if problem is None:
-                    await asyncio.to_thread(self._close, message.id)
+                if message.id not in receiver.taken and not await self._send(webhook, receiver, message):
+                    continue
+                receiver.taken.add(message.id)
+                await asyncio.to_thread(self._close, message.id)
+                receiver.taken.remove(message.id)
         except SQLAlchemyError as error:
             log.error("cannot go on with the webhook %s, trying again: %s", name, error)  # noqa: TRY400
         except Exception:
             receiver.backoff.fail(0)
             log.exception("the webhook %s cannot be told, which is a defect. Please report it", name)
+
+    async def _send(self, webhook: Webhook, receiver: _Receiver, message: tables.Notification) -> bool:
+        """Send a message, and tell whether it was taken."""
+        url = self._settings().manager.public_url
+        self._client = self._client or _new_client()
+        problem = await _post(self._client, webhook, *webhooks.request(webhook, message, url, int(time.time())))
+        self._note(receiver, message, problem)
+        return problem is None
 
     def _webhook(self, name: str) -> Webhook | None:
         return next((each for each in self._settings().notifications.webhooks if each.name == name), None)
@@ -235,6 +244,8 @@ async def _post(client: httpx.AsyncClient, webhook: Webhook, content: bytes, hea
             status, wish = response.status_code, response.headers.get("Retry-After", "")
     except TimeoutError:
         return Problem(f"no answer within {_TIMEOUT:g} seconds")
+    except httpx.ConnectError as error:
+        return Problem(f"it cannot be reached: {error}")
     except (httpx.HTTPError, httpx.InvalidURL, OSError) as error:
         return Problem(str(error) or type(error).__name__)
     seconds = float(wish) if wish.isascii() and wish.isdigit() and len(wish) < 10 else 0.0
