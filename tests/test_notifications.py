@@ -233,6 +233,27 @@ def test_a_message_that_is_refused_lets_others_pass_and_is_given_up_when_it_is_o
     assert "the webhook ops was not told of 1 messages" in clusterm.log.read_text()
 
 
+def test_what_was_taken_is_not_sent_again_where_that_cannot_be_noted(
+    new_clusterm: Clusterm, receiver: Receiver
+) -> None:
+    clusterm = new_clusterm
+    tell(clusterm, receiver.url, "node_disappeared")
+    clusterm.start()
+    with closing(sqlite3.connect(clusterm.database, isolation_level=None, check_same_thread=False)) as database:
+
+        def lock(_: Delivery) -> int:
+            database.execute("BEGIN IMMEDIATE")
+            return 200
+
+        receiver.answer = lock
+        monitor(clusterm, "discovered", "n1")
+        monitor(clusterm, "disappeared", "n1")
+        wait_for(lambda: "cannot go on with the webhook ops" in clusterm.log.read_text(), "the store to be missed")
+        database.execute("ROLLBACK")
+        wait_for(lambda: counted(clusterm, "clusterm_notifications_sent_total") == 1, "the message to be counted")
+    assert len(receiver.deliveries) == 1
+
+
 def test_webhooks_are_read_again_on_sighup(clusterm: Clusterm, receiver: Receiver) -> None:
     tell(clusterm, receiver.url, "node_disappeared", template="slack")
     (clusterm.root / "clusterm.json").write_text(json.dumps(clusterm.config))
