@@ -85,7 +85,8 @@ def test_a_failed_job_is_told_with_its_first_failure_until_it_is_taken(
     assert told.pop("seconds") > 0
     assert told == {
         "id": job["id"],
-        **{name: job[name] for name in ("action", "desc", "nodes", "host_group", "status", "requested_by")},
+        **{name: job[name] for name in ("action", "desc", "nodes", "host_group", "check", "status")},
+        "requested_by": job["requested_by"],
         "error": job["error"].replace("canary", "********"),
         "started_at": job["started_at"],
         "finished_at": job["finished_at"],

@@ -180,6 +180,7 @@ def _about(session: Session, job: tables.Job) -> dict[str, Any]:
         "desc": jobs.describe(job, names),
         "nodes": names,
         "host_group": job.host_group,
+        "check": job.check,
         "status": job.status,
         "error": job.error,
         "requested_by": job.requested_by,
