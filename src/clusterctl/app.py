@@ -15,6 +15,7 @@ from clusterctl.commands import (
     support,
     timeline,
 )
+from clusterctl.connection import Certificates
 from clusterctl.session import Session
 from clusterctl.show import Format
 from clusterctl.values import parse_url
@@ -66,9 +67,27 @@ def clusterctl(
             "-u",
             metavar="URL",
             envvar="CLUSTERM_URL",
-            help="Where clusterm is: http://host:port, https://host:port, or host:port.",
+            help="Where clusterm is: http://host:port, https://host:port, host:port, or unix:/path of its socket.",
         ),
     ] = "http://127.0.0.1:9007",
+    cacert: Annotated[
+        str | None,
+        typer.Option(
+            metavar="FILE",
+            envvar="CLUSTERM_CACERT",
+            help="Certificates of the CAs that an https service may have, in PEM. Default: those of the system.",
+        ),
+    ] = None,
+    cert: Annotated[
+        str | None,
+        typer.Option(
+            metavar="FILE", envvar="CLUSTERM_CERT", help="A certificate in PEM to show to a service that asks for one."
+        ),
+    ] = None,
+    key: Annotated[
+        str | None,
+        typer.Option(metavar="FILE", envvar="CLUSTERM_KEY", help="Its key in PEM, if it is not in the same file."),
+    ] = None,
     output: Annotated[
         Format,
         typer.Option(
@@ -94,4 +113,5 @@ def clusterctl(
         raise typer.Exit
     session = ctx.ensure_object(Session)
     session.url = parse_url(url)
+    session.certificates = Certificates(cacert, cert, key)
     session.output = output

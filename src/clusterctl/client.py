@@ -1,7 +1,6 @@
 """Talks to the service: one method per route, each answering with the JSON that the service sent."""
 
 import json
-import ssl
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
@@ -13,7 +12,8 @@ from uuid import uuid4
 import httpx
 from pydantic import BaseModel, ValidationError
 
-from clusterctl.errors import HungUp, NoAnswer, NotClusterm, NotNow, NotUnderstood, Refused, Unreachable
+from clusterctl.connection import Certificates, connect, fault_of_tls
+from clusterctl.errors import HungUp, NoAnswer, NotClusterm, NotNow, NotTrusted, NotUnderstood, Refused, Unreachable
 from clusterctl.outage import Note, Outage
 from clusterm.schemas import Problem, format_time
 from clusterm.states import Action
@@ -23,6 +23,7 @@ Json = dict[str, Any]
 
 M = TypeVar("M", bound=BaseModel)
 
+_NONE: Final = Certificates()
 _TIMEOUT: Final = httpx.Timeout(30, connect=10)
 _PATIENCE: Final = 10.0
 """Seconds for which a request is sent again after its connection broke."""
@@ -84,15 +85,21 @@ class Client:
     Args:
         url: where it is, as `values.parse_url` makes it.
         note: tells the user why it takes long.
+        certificates: for a URL that begins with https.
         timeout: how long it may take to answer.
     """
 
-    def __init__(self, url: str, note: Note, timeout: httpx.Timeout | float = _TIMEOUT) -> None:
+    def __init__(
+        self,
+        url: str,
+        note: Note,
+        certificates: Certificates = _NONE,
+        timeout: httpx.Timeout | float = _TIMEOUT,
+    ) -> None:
         self._url = url
         self._note = note
-        # Without TLS httpx needs no certificates, and loading them would cost more than the request.
-        verify = ssl.create_default_context() if url.startswith("https:") else False
-        self._http = httpx.Client(base_url=url, timeout=timeout, trust_env=False, verify=verify)
+        self._certificates = certificates
+        self._http = connect(url, certificates, timeout)
 
     def close(self) -> None:
         """Close the connections."""
@@ -314,6 +321,7 @@ class Client:
             yield
         except (httpx.ConnectError, httpx.ConnectTimeout) as error:
             reason = "no answer" if isinstance(error, httpx.ConnectTimeout) else str(error)
+            self._check_tls(error)
             raise Unreachable(
                 f"cannot reach clusterm at {self._url} ({reason}); is it running there? "
                 "Start it with `clusterm serve`, or say where it is with --url or CLUSTERM_URL"
@@ -322,12 +330,17 @@ class Client:
             raise NoAnswer(f"clusterm at {self._url} does not answer; try again{consequence}") from None
         except (httpx.NetworkError, httpx.ProtocolError) as error:
             reason = str(error).rstrip(".") or "the connection broke"
+            self._check_tls(error)
             raise HungUp(
                 f"{self._url} hung up, or is not clusterm ({reason}); "
                 f"try again, or check --url and CLUSTERM_URL{consequence}"
             ) from None
         except httpx.DecodingError as error:
             raise self._not_clusterm(str(error)) from None
+
+    def _check_tls(self, error: httpx.TransportError) -> None:
+        if fault := fault_of_tls(error, self._url, self._certificates):
+            raise NotTrusted(fault) from None
 
     def _check(self, response: httpx.Response, content_type: str, *, see: str) -> None:
         """Refuse an answer that is an error or that clusterm would not give.

@@ -7,6 +7,7 @@ from typing import Final
 import typer
 
 from clusterctl.client import Client, read
+from clusterctl.connection import Certificates
 from clusterctl.errors import ClusterctlError
 from clusterctl.values import parse_url
 from clusterm.schemas import Job, Node, Page
@@ -57,7 +58,9 @@ def complete_host_group(ctx: typer.Context, incomplete: str) -> Candidates:
 
 def _service(ctx: typer.Context) -> Client:
     """Return the service that the line names so far; the options before the command were parsed, not yet obeyed."""
-    return Client(parse_url(ctx.find_root().params["url"]), lambda _: None, timeout=_PATIENCE)
+    given = ctx.find_root().params
+    certificates = Certificates(given["cacert"], given["cert"], given["key"])
+    return Client(parse_url(given["url"]), lambda _: None, certificates, timeout=_PATIENCE)
 
 
 def _beginning(candidates: Iterable[tuple[str, str]], incomplete: str) -> Candidates:

@@ -11,6 +11,7 @@ ClusterctlError             1
 └── Unreachable             3
     ├── HungUp
     ├── NoAnswer
+    ├── NotTrusted
     └── NotClusterm
 """
 
@@ -63,6 +64,10 @@ class HungUp(Unreachable):
 
 class NoAnswer(Unreachable):
     """The service took the request, or the connection, and then said nothing for too long."""
+
+
+class NotTrusted(Unreachable):
+    """Client and service do not agree on TLS, or do not take each other's certificates."""
 
 
 class NotClusterm(Unreachable):

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any, Final
 from urllib.parse import urlsplit
 
+from clusterctl.connection import UNIX
 from clusterctl.errors import Usage
 
 DEFAULT_PORT: Final = 9007
@@ -18,7 +19,12 @@ _UNITS: Final = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days", "w":
 
 
 def parse_url(text: str) -> str:
-    """Return the base URL of the service that `text` names as URL, `host:port` or `host`."""
+    """Return the base URL of the service that `text` names as URL, `host:port`, `host`, or `unix:/path`."""
+    if text.startswith(UNIX):
+        path = text.removeprefix(UNIX).removeprefix("//")
+        if not path.startswith("/") or not text.isprintable():
+            raise _no_url(text, "the path of a unix socket begins with /")
+        return f"{UNIX}{path}"
     try:
         parts = urlsplit(text if "://" in text else f"http://{text}")
         port = DEFAULT_PORT if parts.port is None and "://" not in text else parts.port
@@ -120,7 +126,7 @@ def _name(source: str) -> str:
 def _no_url(text: str, reason: str) -> Usage:
     return Usage(
         f"{text!r} is no address of a service, {reason}: "
-        "give --url or CLUSTERM_URL as http://host:port, an IPv6 host in brackets"
+        "give --url or CLUSTERM_URL as http://host:port, an IPv6 host in brackets, or unix:/path"
     )
 
 

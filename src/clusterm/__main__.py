@@ -1,18 +1,17 @@
 """The command `clusterm`."""
 
-import json
 import sys
 import time
-import urllib.request
 from collections.abc import Iterator
 from contextlib import contextmanager
 from importlib.metadata import version
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from clusterm.errors import ClustermError
-from clusterm.settings import Settings, load, split_address
+from clusterm.settings import Settings, load
 from clusterm.states import LogFormat, LogLevel
 
 if TYPE_CHECKING:
@@ -146,17 +145,29 @@ def undrain_command(config: Config = None) -> None:
 
 
 @cli.command("healthcheck")
-def healthcheck_command(config: Config = None) -> None:
+def healthcheck_command(
+    config: Config = None,
+    *,
+    cert: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="FILE",
+            envvar="CLUSTERM_CERT",
+            help="A client's certificate with its key, where the service wants one. Default: the service's own.",
+            show_default=False,
+        ),
+    ] = None,
+    key: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="FILE", envvar="CLUSTERM_KEY", help="The key, if it is not in that file.", show_default=False
+        ),
+    ] = None,
+) -> None:
     """Ask the service on this machine whether it can do its work; exit 1 if not."""
-    host, port = split_address(load(config).manager.addr)
-    host = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(host, host)  # noqa: S104
-    url = f"http://[{host}]:{port}/readyz" if ":" in host else f"http://{host}:{port}/readyz"
-    try:
-        with urllib.request.urlopen(url, timeout=5) as response:  # noqa: S310 -- http, to ourselves
-            health = json.load(response)
-            typer.echo("; ".join([health["status"], *health.get("degraded", ())]))
-    except (OSError, ValueError) as error:
-        raise ClustermError(f"the service at {url} is not well: {error}") from None
+    from clusterm.healthcheck import check  # noqa: PLC0415 -- the other commands need no HTTP client
+
+    typer.echo(check(load(config).manager, (cert, key) if cert else None))
 
 
 @cli.command("demo")

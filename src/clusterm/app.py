@@ -27,15 +27,10 @@ from clusterm.routes import metrics as prometheus
 from clusterm.routes.service import PROBLEM_TYPE, Service
 from clusterm.routes.tail import Tail
 from clusterm.schemas import LogEnd, LogLine, Problem
-from clusterm.settings import MIB
+from clusterm.settings import ManagerSettings, size
 from clusterm.store.engine import Store
 
 log = logging.getLogger(__name__)
-
-MAX_BODY: Final = 10 * MIB
-MAX_HEAD: Final = 64 * 1024
-"""Bytes of a request's address and headers. The server's own limit is about what it must keep while a head is
-incomplete; one that arrives in a single piece gets past it."""
 
 _DESCRIPTION: Final = """Runs ansible jobs on the nodes of a cluster, and keeps what happened, to which node, in what
 order, and why it failed. Start with the timeline: `GET /info/jobs/timeline`."""
@@ -89,7 +84,7 @@ def create_app(store: Store, configuration: Configuration, *, echo_job_logs: boo
     app.add_exception_handler(RequestValidationError, _answer_invalid)
     app.add_exception_handler(DBAPIError, _answer_store_error)
     app.add_exception_handler(Exception, _answer_defect)
-    app.add_middleware(_SizeLimits)
+    app.add_middleware(_SizeLimits, manager=configuration.current.manager)
     app.add_middleware(CountRequests, metrics=metrics)
     app.openapi = lambda: _openapi(app)  # type: ignore[method-assign]  # FastAPI documents this way
     return app
@@ -174,23 +169,25 @@ def _answer_defect(_: Request, error: Exception) -> Response:
 class _SizeLimits:
     """Refuses heads and bodies that are too large, bodies also if they do not say so in advance.
 
-    FastAPI's own `max_body_size` answers in plain text, which would be a second shape of errors.
+    The server's own limit is about what it must keep while a head is incomplete; one that arrives in a single piece
+    gets past it. FastAPI's own `max_body_size` answers in plain text, which would be a second shape of errors.
     """
 
-    def __init__(self, app: ASGIApp) -> None:
+    def __init__(self, app: ASGIApp, manager: ManagerSettings) -> None:
         self._app = app
+        self._head, self._body = manager.max_header_bytes, manager.max_body_bytes
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
-        if sum(map(len, (scope["raw_path"], scope["query_string"], *chain(*scope["headers"])))) > MAX_HEAD:
-            refusal = f"the address and the headers are larger than {MAX_HEAD // 1024} KiB"
+        if sum(map(len, (scope["raw_path"], scope["query_string"], *chain(*scope["headers"])))) > self._head:
+            refusal = f"the address and the headers are larger than {size(self._head)}"
             await _refuse(Request(scope), HTTPStatus.REQUEST_HEADER_FIELDS_TOO_LARGE, refusal)(scope, receive, send)
             return
-        too_large = f"the body is larger than {MAX_BODY // MIB} MiB"
+        too_large = f"the body is larger than {size(self._body)}"
         announced = dict(scope["headers"]).get(b"content-length", b"0")
-        if announced.isdigit() and int(announced[:20]) > MAX_BODY:
+        if announced.isdigit() and int(announced[:20]) > self._body:
             await _refuse(Request(scope), HTTPStatus.REQUEST_ENTITY_TOO_LARGE, too_large)(scope, receive, send)
             return
         received = 0
@@ -199,7 +196,7 @@ class _SizeLimits:
             nonlocal received
             message = await receive()
             received += len(message.get("body", b""))
-            if received > MAX_BODY:
+            if received > self._body:
                 raise HTTPException(HTTPStatus.REQUEST_ENTITY_TOO_LARGE, too_large)
             return message
 

@@ -7,10 +7,19 @@ import re
 import sys
 import tomllib
 from pathlib import Path
-from typing import Annotated, Any, Final
+from typing import Annotated, Any, Final, Self
 
 import platformdirs
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, SecretStr, ValidationError, field_validator
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    ConfigDict,
+    Field,
+    SecretStr,
+    ValidationError,
+    field_validator,
+    model_validator,
+)
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
 
 from clusterm.errors import CannotStart
@@ -34,6 +43,9 @@ def _absolute(path: Path) -> Path:
 _TAKEN_GROUPS: Final = frozenset({"all", "ungrouped", DISCOVER_GROUP})
 """Inventory groups with a meaning of their own."""
 
+_UNIX: Final = "unix:"
+"""What an address begins with that is the path of a socket."""
+
 AbsolutePath = Annotated[Path, AfterValidator(_absolute)]
 
 
@@ -53,7 +65,36 @@ class Section(BaseModel):
 class ManagerSettings(Section):
     """The service itself."""
 
-    addr: str = Field(default="127.0.0.1:9007", description="Where to listen: `host:port`; port 0 takes a free one.")
+    addr: str = Field(
+        default="127.0.0.1:9007",
+        description="Where to listen: `host:port`, where port 0 takes a free one, or `unix:` and the path of a socket.",
+        examples=["unix:/run/clusterm/clusterm.sock"],
+    )
+    socket_mode: str = Field(
+        default="0660",
+        pattern=r"^0?[0-7]{3}$",
+        description="Permissions of that socket, in octal: who may write to it gets in.",
+    )
+    tls_cert: AbsolutePath | None = Field(
+        default=None,
+        description="File with the service's certificate, and those between it and its CA, in PEM: speak TLS.",
+    )
+    tls_key: AbsolutePath | None = Field(
+        default=None, description="File with the certificate's key in PEM. Default: it is in the certificate's file."
+    )
+    tls_client_ca: AbsolutePath | None = Field(
+        default=None, description="File with CAs in PEM: let in only clients with a certificate from one of them."
+    )
+    max_body_bytes: int = Field(default=10 * MIB, ge=KIB, le=GIB, description="Bytes that a request's body may have.")
+    max_header_bytes: int = Field(
+        default=64 * KIB, ge=KIB, le=MIB, description="Bytes that a request's address and headers may have."
+    )
+    client_timeout: float = Field(
+        default=60,
+        gt=0,
+        allow_inf_nan=False,
+        description="Seconds that a client has to send a request, and to take some more of an answer.",
+    )
     state_dir: AbsolutePath = Field(
         default_factory=_default_state_dir,
         description="Directory of the database and of running jobs. "
@@ -75,8 +116,29 @@ class ManagerSettings(Section):
     @field_validator("addr")
     @classmethod
     def _check_addr(cls, value: str) -> str:
-        split_address(value)
+        if not value.startswith(_UNIX):
+            split_address(value)
+        elif not value.startswith(f"{_UNIX}/"):
+            raise ValueError("the path of a unix socket begins with /")
         return value
+
+    @model_validator(mode="after")
+    def _check_tls(self) -> Self:
+        if not self.tls_cert and (self.tls_key or self.tls_client_ca):
+            raise ValueError("TLS needs tls_cert")
+        if self.tls_cert and self.socket_path:
+            raise ValueError("a unix socket has no TLS: leave tls_cert out")
+        return self
+
+    @property
+    def socket_path(self) -> Path | None:
+        """The file of the unix socket, if there is to be one."""
+        return Path(self.addr.removeprefix(_UNIX)) if self.addr.startswith(_UNIX) else None
+
+    @property
+    def mode(self) -> int:
+        """The permissions of the unix socket."""
+        return int(self.socket_mode, 8)
 
 
 class StoreSettings(Section):
@@ -293,6 +355,14 @@ def split_address(addr: str) -> tuple[str, int]:
     elif ":" in host:
         raise ValueError(f"{addr!r}: an IPv6 address stands in brackets, as in [::1]:{port}")
     return host or "0.0.0.0", int(port)  # noqa: S104 -- the operator left the host out on purpose
+
+
+def size(number: int) -> str:
+    """Write a number of bytes in the largest unit that it is a multiple of."""
+    for unit, name in ((MIB, "MiB"), (KIB, "KiB")):
+        if number % unit == 0:
+            return f"{number // unit} {name}"
+    return f"{number} bytes"
 
 
 def _read(source: str | None) -> dict[str, Any]:
