@@ -266,7 +266,7 @@ def log_text(*, timestamps: bool) -> Callable[[Iterator[Json]], Iterator[str]]:
 def event_text(items: Iterator[Json]) -> Iterator[str]:
     """Write events as lines that read like the rows of the timeline."""
     for event in (read(Event, item) for item in items):
-        cells = (_time(event.at), f"{event!s:<40}", f"{_plain(event.job):>5}", _plain(event.detail))
+        cells = (_time(event.at), f"{_plain(event):<40}", f"{_plain(event.job):>5}", _plain(event.detail))
         yield "  ".join(cells).rstrip() + "\n"
 
 
