@@ -245,7 +245,11 @@ class SerfSettings(Section):
         description="RPC address of a Serf agent, `host:port`. Empty: Serf is not used.",
         examples=["127.0.0.1:7373"],
     )
-    auth_key: SecretStr = Field(default=SecretStr(""), description="The agent's `rpc_auth`. Empty: it has none.")
+    auth_key: SecretStr = Field(
+        default=SecretStr(""),
+        description="The agent's `rpc_auth`. Empty: it has none.",
+        json_schema_extra={"writeOnly": False},  # it is answered, too, as asterisks
+    )
     # An integer, for contiv's client reads no other number.
     timeout: int = Field(default=10, ge=1, le=3600, description="Seconds that the agent has to answer.")
 
