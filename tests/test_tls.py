@@ -18,6 +18,12 @@ import httpx
 import pytest
 import trustme
 from conftest import BIN, OBEDIENT, Clusterm, wait_for
+from cryptography.hazmat.primitives.serialization import (
+    BestAvailableEncryption,
+    Encoding,
+    PrivateFormat,
+    load_pem_private_key,
+)
 from pydantic import ValidationError
 
 from clusterm.errors import CannotStart
@@ -238,8 +244,9 @@ def test_mutual_tls(new_clusterm: Clusterm, ca: trustme.CA, files: Path, monkeyp
 )
 def test_files_that_the_service_cannot_use(files: Path, settings: dict[str, str], reasons: list[str]) -> None:
     (files / "empty").touch()
-    command = ["openssl", "pkey", "-aes256", "-passout", "pass:x", "-in", "client.pem", "-out", "encrypted"]
-    subprocess.run(command, cwd=files, check=True, capture_output=True)
+    key = load_pem_private_key((files / "client.pem").read_bytes(), None)
+    locked = key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, BestAvailableEncryption(b"x"))
+    (files / "encrypted").write_bytes(locked)
     named = {name: value if name == "addr" else str(files / value) for name, value in settings.items()}
     with pytest.raises((CannotStart, ValidationError)) as raised:
         Tls(ManagerSettings.model_validate(named))
