@@ -99,8 +99,9 @@ def timeline(
         since: only those at or after this time.
         after: only those with a greater id.
     """
-    shown = _reach(session, bound, _IN_TIMELINE).shows()
-    query = select(tables.Event).where(_IN_TIMELINE, shown).limit(limit)
+    query = select(tables.Event).where(_IN_TIMELINE).limit(limit)
+    if limit > bound // 2 or any(term is not None for term in (node, since, after)):  # else they are all within reach
+        query = query.where(_reach(session, bound, _IN_TIMELINE).shows())
     if node is not None:
         query = query.where(tables.Event.node == node)
     if since is not None:
@@ -137,18 +138,6 @@ def of_node(
     if since is not None:
         query = query.where(tables.Event.at >= since)
     return _in_order(session, query, after)
-
-
-def latest_by_node(session: Session) -> dict[str, schemas.Event]:
-    """Return the latest event of every node that has one."""
-    latest = (
-        select(tables.Event.node, func.max(tables.Event.id).label("id"))
-        .where(col(tables.Event.node).is_not(None))
-        .group_by(col(tables.Event.node))
-        .subquery()
-    )
-    rows = session.exec(select(tables.Event).join(latest, col(tables.Event.id) == latest.c.id))
-    return {str(event.node): to_wire(event) for event in rows}
 
 
 def to_wire(event: tables.Event) -> schemas.Event:
