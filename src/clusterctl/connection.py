@@ -45,7 +45,7 @@ def connect(url: str, certificates: Certificates, timeout: httpx.Timeout | float
     """
     if url.startswith(UNIX):
         transport = httpx.HTTPTransport(uds=url.removeprefix(UNIX), verify=False)
-        return httpx.Client(base_url="http://localhost", timeout=timeout, transport=transport)
+        return httpx.Client(base_url="http://localhost", timeout=timeout, trust_env=False, transport=transport)
     # Without TLS httpx needs no certificates, and loading them would cost more than the request.
     verify = _context(certificates) if url.startswith("https:") else False
     return httpx.Client(base_url=url, timeout=timeout, trust_env=False, verify=verify)
