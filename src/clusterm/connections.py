@@ -43,7 +43,7 @@ class Connection(H11Protocol):
         if self.client is None:
             self.client = _peer(transport.get_extra_info("socket"))
         # Or up to 64 KiB could wait unnoticed, also in a connection that is closed already, and keep it for good.
-        self.transport.set_write_buffer_limits(high=0)
+        self.transport.set_write_buffer_limits(high=1)  # with 0 asyncio gets stuck over TLS
         self._request_due = self.loop.call_later(self._timeout, self._give_up_request)
 
     def connection_lost(self, exc: Exception | None) -> None:
