@@ -897,6 +897,7 @@ def test_it_loads_nothing_of_the_service() -> None:
         "clusterm.addresses",
         "clusterm.node_requests",
         "clusterm.schemas",
+        "clusterm.ssh_keys",
         "clusterm.states",
     }
 

@@ -97,6 +97,8 @@ def test_every_key_can_be_set_in_the_environment(monkeypatch: pytest.MonkeyPatch
         "log_format": "json",
         "log_level": "warning",
         "host_groups": {"control": "master"},
+        "host_key_checking": "strict",
+        "become": True,
     }
     values = load().model_dump(mode="json")
     for section, keys in values.items():

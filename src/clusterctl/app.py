@@ -34,6 +34,8 @@ app = typer.Typer(
 nodes.node_app.command("set")(node_changes.set_node)
 nodes.node_app.command("rename")(node_changes.rename)
 nodes.node_app.command("remove")(node_changes.remove)
+nodes.node_app.command("trust")(node_changes.trust)
+nodes.node_app.command("forget-key")(node_changes.forget_key)
 nodes.node_app.command("import")(node_changes.import_nodes)
 app.add_typer(nodes.node_app)
 app.add_typer(nodes.nodes_app)

@@ -2,7 +2,7 @@
 
 import json
 import ssl
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from datetime import datetime
@@ -160,6 +160,10 @@ class Client:
         """Set a node's host group and host vars; the answer is the node."""
         body = {"host_group": host_group, "vars": host_vars}
         return self._post(f"/node/{_segment(name)}/set", body, see=_SEE_NODES)
+
+    def set_host_keys(self, name: str, keys: Sequence[str]) -> Json:
+        """Say which host keys a node has; none to forget those that are known."""
+        return self._post(f"/node/{_segment(name)}/host-keys", {"keys": list(keys)}, see=_SEE_NODES, repeatable=False)
 
     def rename_node(self, name: str, new: str) -> Json:
         """Call a node something else; the answer is the node."""

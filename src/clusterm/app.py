@@ -22,7 +22,7 @@ from clusterm.executor.supervisor import Supervisor
 from clusterm.metrics import CountRequests, Metrics
 from clusterm.monitor.monitors import Monitors
 from clusterm.pruner import Pruner
-from clusterm.routes import health, jobs, logs, monitor, node_changes, nodes, settings, tasks
+from clusterm.routes import health, host_keys, jobs, logs, monitor, node_changes, nodes, settings, tasks
 from clusterm.routes import metrics as prometheus
 from clusterm.routes.service import PROBLEM_TYPE, Service
 from clusterm.routes.tail import Tail
@@ -82,7 +82,7 @@ def create_app(store: Store, configuration: Configuration, *, echo_job_logs: boo
         lifespan=lifespan,
     )
     app.state.service = Service(store, configuration, supervisor, monitors, tail, metrics)
-    for part in (nodes, node_changes, jobs, tasks, logs, monitor, settings, health, prometheus):
+    for part in (nodes, node_changes, host_keys, jobs, tasks, logs, monitor, settings, health, prometheus):
         app.include_router(part.routes)
     app.add_exception_handler(RequestRefused, _answer_refusal)
     app.add_exception_handler(HTTPException, _answer_http_error)

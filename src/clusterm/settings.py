@@ -10,12 +10,21 @@ from pathlib import Path
 from typing import Annotated, Any, Final
 
 import platformdirs
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, SecretStr, ValidationError, field_validator
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    SecretStr,
+    ValidationError,
+    field_validator,
+)
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
 
 from clusterm.errors import CannotStart
 from clusterm.schemas import ExtraVars
-from clusterm.states import DEFAULT_HOST_GROUPS, DISCOVER_GROUP, LogFormat, LogLevel, Role
+from clusterm.states import DEFAULT_HOST_GROUPS, DISCOVER_GROUP, HostKeyChecking, LogFormat, LogLevel, Role
 
 KIB = 1024
 MIB = 1024 * KIB
@@ -29,6 +38,12 @@ def _default_state_dir() -> Path:
 
 def _absolute(path: Path) -> Path:
     return path.expanduser().absolute()
+
+
+def _from_switch(value: Any) -> Any:
+    """Take true and false for on and off, as ansible has them."""
+    switch = {"true": HostKeyChecking.ACCEPT_NEW, "false": HostKeyChecking.OFF}
+    return switch.get(str(value).lower(), value)
 
 
 _TAKEN_GROUPS: Final = frozenset({"all", "ungrouped", DISCOVER_GROUP})
@@ -111,6 +126,24 @@ class AnsibleSettings(Section):
         default="", description="User to log in as on the nodes. Empty: as ansible decides.", examples=["vagrant"]
     )
     priv_key_file: str = Field(default="", description="Private ssh key. Empty: as ssh decides.")
+    ssh_agent: str = Field(
+        default="",
+        description="Socket of an ssh agent. Empty: that in the service's `SSH_AUTH_SOCK`, if there is one.",
+        examples=["/run/clusterm-agent/socket"],
+    )
+    host_key_checking: Annotated[HostKeyChecking, BeforeValidator(_from_switch)] = Field(
+        default=HostKeyChecking.ACCEPT_NEW,
+        description="Whether a node must have the host key that is known of it. `accept-new`, or true: one of which "
+        "none is known is trusted at its first use. `strict`: not so. `off`, or false: nothing is checked.",
+    )
+    become: bool = Field(
+        default=False, description="Whether tasks run as another user, unless the playbook says otherwise."
+    )
+    become_user: str = Field(default="", description="That user. Empty: as ansible decides, which is root.")
+    become_method: str = Field(default="", description="How to become it. Empty: as ansible decides, which is sudo.")
+    become_password_file: str = Field(
+        default="", description="File with the password for that. Empty: there is none to give."
+    )
     extra_variables: str = Field(
         default="{}",
         description="A JSON object of extra vars for every job. Globals, then a request's own, override them by key.",

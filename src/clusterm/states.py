@@ -87,6 +87,8 @@ class EventName(StrEnum):
     CHANGED = "changed"  # somebody set its host group or host vars
     RENAMED = "renamed"  # somebody gave it another name
     REMOVED = "removed"  # somebody had it forgotten
+    KEY_TRUSTED = "key_trusted"  # its host key was seen for the first time, or somebody named it
+    KEY_FORGOTTEN = "key_forgotten"  # somebody had its host key forgotten
 
 
 BEGINNINGS: Final = frozenset({EventName.COMMISSIONING, EventName.DECOMMISSIONING, EventName.UPDATING})
@@ -118,6 +120,14 @@ class TaskStatus(StrEnum):
     UNREACHABLE = "unreachable"
     IGNORED = "ignored"  # it failed or was unreachable, and the playbook says to go on
     RESCUED = "rescued"  # it failed, and the playbook's rescue section took care of it
+
+
+class HostKeyChecking(StrEnum):
+    """Which host keys ssh accepts."""
+
+    STRICT = "strict"  # only those that are known
+    ACCEPT_NEW = "accept-new"  # also that of a machine of which none is known, which is known from then on
+    OFF = "off"  # any
 
 
 class LogFormat(StrEnum):

@@ -89,6 +89,7 @@ def to_wire(node: tables.Node, events: list[schemas.Event], *, redacted: bool = 
             host_group=node.host_group,
             ssh_address=node.address,
             inventory_vars={"node_name": node.name, "node_addr": node.address, **inventory_vars},
+            host_keys=[schemas.HostKey.of(key) for key in node.host_keys],
         ),
         events=events,
     )

@@ -41,6 +41,8 @@ class Node(SQLModel, table=True):
     prev_state: State = Field(sa_type=_STATE)
     host_group: str
     inventory_vars: dict[str, Any] = Field(default_factory=dict, sa_column=Column(JSON, nullable=False))
+    # that are known of it, as ssh_keys.parse returns them
+    host_keys: list[str] = Field(default_factory=list, sa_column=Column(JSON, nullable=False, server_default="[]"))
 
 
 class Event(SQLModel, table=True):
