@@ -34,9 +34,9 @@ UNSAFE = """
 host_key_checking = false
 
 [ssh_connection]
-ssh_args = -o StrictHostKeyChecking=no -o UserKnownHostsFile=/dev/null
+ssh_args = -o StrictHostKeyChecking=no -o UserKnownHostsFile=/dev/null -o ControlMaster=auto -o ControlPersist=60s
 """
-"""What stands in many an ansible.cfg."""
+"""What stands in many an ansible.cfg. A connection that is kept open must not take the check away, either."""
 
 KEY = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIAewJ4om2EkzmBWG+rfZHp+Lwdsq2iQoWEg/Bl0qEePP"
 PRINT = "SHA256:iGfZkZlbwBH3gXLnhhZYt4pTpPqBEYrx/LdwdcANL18"
@@ -76,7 +76,8 @@ def key_events(clusterm: Clusterm, name: str) -> list[tuple[Any, ...]]:
 def test_a_key_is_trusted_once_and_a_changed_one_refused_until_it_is_forgotten(
     new_clusterm: Clusterm, machines: SshNodes
 ) -> None:
-    new_clusterm.write_playbook("ansible.cfg", f"{UNSAFE}pipelining = true\n")
+    settings = (new_clusterm.playbooks / "ansible.cfg").read_text().removeprefix("[ssh_connection]\n")
+    new_clusterm.write_playbook("ansible.cfg", UNSAFE + settings)
     clusterm = new_clusterm.start()
     announce(clusterm, machines)
     both = list(machines.addresses)
@@ -241,10 +242,13 @@ def test_an_address_that_is_no_node_can_be_trusted_and_forgotten(store: Store) -
 
 @requires("ssh")
 def test_each_host_has_options_of_its_own_in_front_of_all_others(tmp_path: Path) -> None:
-    hosts: dict[str, Any] = {"Web-1": {}, "web-2": {"ansible_ssh_args": "-o StrictHostKeyChecking=no"}}
+    hosts: dict[str, Any] = {
+        "Web-1": {"ansible_host": "a"},
+        "web-2": {"ansible_host": "b", "ansible_ssh_args": "-o StrictHostKeyChecking=no"},
+    }
     inventory = {"all": {"vars": {}, "children": {"any": {"hosts": hosts}}}}
     directory = tmp_path / "a b%h"
-    ssh.connect(inventory, AnsibleSettings(), {"Web-1": [KEY]}, directory, "-C")
+    ssh.connect(inventory, AnsibleSettings(), {"Web-1": [KEY]}, directory, "-C", None)
     first, second = hosts["Web-1"]["ansible_ssh_args"], hosts["web-2"]["ansible_ssh_args"]
     assert first.startswith("-o HostKeyAlias=Web-1 -o StrictHostKeyChecking=yes ")
     assert first.endswith(" -C")
@@ -255,6 +259,7 @@ def test_each_host_has_options_of_its_own_in_front_of_all_others(tmp_path: Path)
     command = [path_of("ssh"), "-G", *shlex.split(first), "localhost"]
     shown = subprocess.run(command, capture_output=True, text=True, check=True).stdout
     assert f"userknownhostsfile {directory}/learned_hosts {directory}/known_hosts" in shown
+    assert len({host["ansible_control_path"] for host in hosts.values()}) == len(hosts)
     assert ssh.learned(directory, ["Web-1"]) == {}
     (directory / "learned_hosts").write_text(f"web-1 {OTHER}\nelsewhere {KEY}\nweb-1 ssh-ed25519 AAAA")
     assert ssh.learned(directory, ["Web-1"]) == {"Web-1": [OTHER]}

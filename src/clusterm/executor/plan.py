@@ -133,7 +133,10 @@ def prepare(
     if ansible.ssh_agent:
         environment["SSH_AUTH_SOCK"] = ansible.ssh_agent
     told = inventory(job, nodes, ansible)
-    ssh.connect(told, ansible, host_keys, directory, _ssh_args(environment))
+    ssh_args, _ = _configured(environment, "ANSIBLE_SSH_ARGS", "ssh_connection", "ssh_args")
+    control_path, _ = _configured(environment, "ANSIBLE_SSH_CONTROL_PATH", "ssh_connection", "control_path")
+    ssh_args = _ANSIBLE_DEFAULT_SSH_ARGS if ssh_args is None else ssh_args
+    ssh.connect(told, ansible, host_keys, directory, ssh_args, control_path)
     plan = Plan(
         job_id=job.id,
         action=job.action,
@@ -243,12 +246,6 @@ def _callback_path(environment: Mapping[str, str]) -> str:
     if not path or folder is None:
         return path or _ANSIBLE_DEFAULT_PLUGINS
     return ":".join(str(folder / Path(part).expanduser()) for part in path.split(":"))
-
-
-def _ssh_args(environment: Mapping[str, str]) -> str:
-    """Return the options with which ansible would begin ssh's command line."""
-    args, _ = _configured(environment, "ANSIBLE_SSH_ARGS", "ssh_connection", "ssh_args")
-    return _ANSIBLE_DEFAULT_SSH_ARGS if args is None else args
 
 
 def _configured(

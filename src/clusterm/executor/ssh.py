@@ -4,6 +4,8 @@ What is known when a job begins is written into its directory, and ssh itself ad
 at first use. So jobs that run side by side share no file, and whoever goes on with a job finds what it has learned.
 """
 
+import hashlib
+import json
 import re
 import shlex
 from collections.abc import Iterable, Mapping, Sequence
@@ -16,6 +18,9 @@ from clusterm.states import HostKeyChecking
 
 KNOWN: Final = "known_hosts"
 """File, in a job's directory, of the keys that were known when it began."""
+
+_DIGITS: Final = 16
+"""Of a digest in the name of a socket, which must be short."""
 
 _LEARNED: Final = "learned_hosts"
 
@@ -32,31 +37,38 @@ def connect(
     ansible: AnsibleSettings,
     known: Mapping[str, Sequence[str]],
     directory: Path,
-    configured: str,
+    ssh_args: str,
+    control_path: str | None,
 ) -> None:
     """Tell ansible in an inventory how to connect to its hosts.
 
-    This stands in `ansible_ssh_args`, which ansible puts first on ssh's command line, where the first word counts: so
-    no `ansible.cfg` and no environment takes the check away, and `ansible_ssh_common_args` stays free for jump hosts.
+    The options stand in `ansible_ssh_args`, which ansible puts first on ssh's command line, where the first word
+    counts: so no `ansible.cfg` and no environment takes the check away, and `ansible_ssh_common_args` stays free for
+    jump hosts.
+    Connections that ssh keeps open after a job are for those jobs only that would have accepted the same key.
 
     Args:
         inventory: the inventory.
         ansible: the configuration.
         known: the keys that are known, by host.
         directory: the job's directory.
-        configured: what `ansible_ssh_args` would be by ansible's own configuration.
+        ssh_args: what `ansible_ssh_args` would be by ansible's own configuration.
+        control_path: where that keeps connections; None if it does not say.
     """
     everywhere = inventory["all"]
     is_on = ansible.host_key_checking is not HostKeyChecking.OFF
     common = _options(ansible.host_key_checking, directory)
-    everywhere["vars"] |= {"ansible_host_key_checking": is_on, "ansible_ssh_args": f"{common} {configured}".strip()}
-    if not is_on:
-        return
+    everywhere["vars"] |= {"ansible_host_key_checking": is_on, "ansible_ssh_args": f"{common} {ssh_args}".strip()}
     strict = _options(HostKeyChecking.STRICT, directory)
     for group in everywhere["children"].values():
         for name, host_vars in group["hosts"].items():
-            own = f"-o HostKeyAlias={name} {strict if name in known else common}"
-            host_vars["ansible_ssh_args"] = f"{own} {host_vars.get('ansible_ssh_args', configured)}".strip()
+            own = f"-o HostKeyAlias={name} {strict if is_on and name in known else common}"
+            host_vars["ansible_ssh_args"] = f"{own} {host_vars.get('ansible_ssh_args', ssh_args)}".strip()
+            if control_path is None:
+                accepted = (known.get(name) or str(directory)) if is_on else None
+                text = json.dumps([name, host_vars["ansible_host"], accepted])
+                digest = hashlib.sha256(text.encode()).hexdigest()[:_DIGITS]
+                host_vars.setdefault("ansible_control_path", f"%(directory)s/{digest}-%%p-%%r")
 
 
 def known_hosts(known: Mapping[str, Iterable[str]]) -> str:
