@@ -88,6 +88,7 @@ def test_a_key_is_trusted_once_and_a_changed_one_refused_until_it_is_forgotten(
     text = f"ED25519 {old['fingerprint']}"
     for name in both:
         assert clusterm.get(f"/info/node/{name}")["configuration_state"]["host_keys"] == [old]
+        assert clusterm.get("/info/nodes")[name]["configuration_state"]["host_keys"] == [old]
         assert key_events(clusterm, name) == [("key_trusted", "job", first["id"], {"host_keys": [None, text]})]
     assert text in clusterm.ctl("node", "get", "node2-b").stdout
 
