@@ -12,6 +12,7 @@ from clusterm.settings import (
     AnsibleSettings,
     ManagerSettings,
     MonitorSettings,
+    NotificationSettings,
     RetentionSettings,
     SerfSettings,
     StoreSettings,
@@ -52,6 +53,7 @@ class Config(BaseModel):
     serf: SerfSettings
     monitor: MonitorSettings
     retention: RetentionSettings
+    notifications: NotificationSettings
 
 
 @routes.get("/config", response_model=Config, summary="Show the configuration")
