@@ -3,6 +3,7 @@
 ClusterctlError             1
 ├── Refused                 1   the service said no
 │   └── NotNow
+├── Unauthorized            1   the service does not know who asks
 ├── NotComplete             1   the awaited job did not end Complete
 ├── CannotWrite             1   a file cannot be written
 ├── NotUnderstood           1   the service is newer than this clusterctl
@@ -27,6 +28,10 @@ class Refused(ClusterctlError):
 
 class NotNow(Refused):
     """The service could do it at another time, and says so."""
+
+
+class Unauthorized(ClusterctlError):
+    """The service lets nobody in without a token, or not with this one."""
 
 
 class NotComplete(ClusterctlError):

@@ -9,13 +9,14 @@ from sqlalchemy.exc import DBAPIError
 from clusterm.errors import NotReady
 from clusterm.executor.plan import find_executable
 from clusterm.executor.versions import versions
+from clusterm.routes.access import OPEN
 from clusterm.routes.service import ServiceDep, answer, problems, router
 from clusterm.schemas import Health, Versions
 
 routes = router("health")
 
 
-@routes.get("/healthz", response_model=Health, summary="Is the service alive?")
+@routes.get("/healthz", response_model=Health, openapi_extra=OPEN, summary="Is the service alive?")
 def get_health() -> Response:
     """Answer 200 as long as the service answers at all."""
     return answer(Health())
@@ -25,6 +26,7 @@ def get_health() -> Response:
     "/readyz",
     response_model=Health,
     responses=problems(),
+    openapi_extra=OPEN,
     summary="Can the service do its work?",
 )
 def get_readiness(service: ServiceDep) -> Response:

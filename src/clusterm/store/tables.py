@@ -7,7 +7,7 @@ from typing import Any, ClassVar
 from sqlalchemy import JSON, Column, Enum, ForeignKey, ForeignKeyConstraint, Index, Integer, text
 from sqlmodel import Field, SQLModel
 
-from clusterm.states import Action, Cause, EventName, JobStatus, Result, State, Status, StepName, TaskStatus
+from clusterm.states import Action, Cause, EventName, JobStatus, Result, State, Status, StepName, TaskStatus, TokenRole
 
 
 def _names(kind: type[StrEnum]) -> Enum:
@@ -24,6 +24,7 @@ _STATE = _names(State)
 _STATUS = _names(Status)
 _STEP_NAME = _names(StepName)
 _TASK_STATUS = _names(TaskStatus)
+_TOKEN_ROLE = _names(TokenRole)
 
 
 class Node(SQLModel, table=True):
@@ -221,6 +222,25 @@ class IdempotencyKey(SQLModel, table=True):
     at: datetime = Field(index=True)
 
 
+class Token(SQLModel, table=True):
+    """One token that was made. The service knows no more of it than a digest."""
+
+    __tablename__ = "tokens"
+    __table_args__ = (
+        Index("tokens_by_name", "name", unique=True, sqlite_where=text("revoked_at IS NULL")),
+        {"sqlite_autoincrement": True},
+    )
+
+    id: int = Field(default=None, primary_key=True)
+    name: str  # unique among those that were not revoked
+    role: TokenRole = Field(sa_type=_TOKEN_ROLE)
+    digest: str = Field(unique=True)  # SHA-256
+    created_at: datetime
+    expires_at: datetime | None = None
+    revoked_at: datetime | None = None
+    used_at: datetime | None = None  # to the minute or so
+
+
 class Setting(SQLModel, table=True):
     """One thing set at run time and kept across restarts: the globals, a changed configuration."""
 
@@ -242,4 +262,5 @@ __all__ = [
     "SQLModel",
     "Setting",
     "TaskResult",
+    "Token",
 ]
