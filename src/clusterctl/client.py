@@ -27,7 +27,7 @@ M = TypeVar("M", bound=BaseModel)
 
 _TIMEOUT: Final = httpx.Timeout(30, connect=10)
 _PATIENCE: Final = 10.0
-"""Seconds for which a request is sent again after its connection broke."""
+"""Seconds for which a request is sent again after its connection broke, or after others came too often."""
 
 _HOW_TO_GET_IN: Final = "give one with --token-file or CLUSTERM_TOKEN, or keep one with: clusterctl login"
 _HOW_TO_MAKE_ONE: Final = "; on the service's host one is made with: clusterm token create"

@@ -140,7 +140,9 @@ def _refuse(request: Request, status: int, detail: str, headers: dict[str, str] 
 def _answer_refusal(request: Request, error: Exception) -> Response:
     assert isinstance(error, RequestRefused)  # noqa: S101 -- for the type checker
     if isinstance(error, NotLetIn):
-        return _problem(error.status, str(error), error.headers)  # logged where it was refused
+        guard: Guard = request.app.state.service.guard
+        guard.tell_of(error, f"{request.method} {request.url.path}", access.sender_of(request))
+        return _problem(error.status, str(error), error.headers)
     headers = {"Retry-After": str(error.retry_after)} if isinstance(error, Drained) else None
     return _refuse(request, error.status, str(error), headers)
 

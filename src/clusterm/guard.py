@@ -21,7 +21,7 @@ from clusterm.store.engine import Store
 
 log = logging.getLogger(__name__)
 
-PERIOD: Final = 60.0
+_PERIOD: Final = 60.0
 """Seconds between two times that uses of tokens are written down, and in which a sender's refusals make two lines."""
 
 FRESH: Final = 2.0
@@ -155,7 +155,7 @@ class Guard:
             )
 
     def _run(self) -> None:
-        while not self._stopping.wait(PERIOD):
+        while not self._stopping.wait(_PERIOD):
             self._write_down()
         self._write_down()
 

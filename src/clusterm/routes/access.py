@@ -10,7 +10,6 @@ from fastapi.responses import StreamingResponse
 from starlette.types import Receive, Scope, Send
 
 from clusterm.access import Principal
-from clusterm.errors import NotLetIn
 from clusterm.guard import FRESH, Guard
 from clusterm.states import TokenRole
 
@@ -47,11 +46,7 @@ async def let_in(guard: Guard, request: Request, role: TokenRole) -> None:
     """
     scheme, _, token = request.headers.get("Authorization", "").partition(" ")
     given = token.strip() if scheme.lower() == "bearer" else None
-    try:
-        request.state.principal = await to_thread.run_sync(guard.let_in, given or None, role)
-    except NotLetIn as refusal:
-        guard.tell_of(refusal, f"{request.method} {request.url.path}", sender_of(request))
-        raise
+    request.state.principal = await to_thread.run_sync(guard.let_in, given or None, role)
 
 
 def principal_of(request: Request) -> Principal | None:

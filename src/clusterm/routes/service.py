@@ -65,7 +65,7 @@ AfterEvent = Annotated[
 Until = Annotated[Moment | None, Query(description="Only what is older than this (RFC 3339).")]
 
 
-def _by(request: Request) -> str:
+async def _by(request: Request) -> str:
     """Tell who sends a request: the name of its token, or its address where none is asked for."""
     principal = principal_of(request)
     return principal.name if principal else sender_of(request)
