@@ -19,6 +19,7 @@ from measurements import (
     measure_ansible,
     measure_followers,
     measure_history,
+    measure_large_cluster,
     measure_large_job,
     measure_long_log,
     measure_records,
@@ -35,6 +36,7 @@ _MEASUREMENTS: Final = (
     measure_followers,
     measure_long_log,
     measure_history,
+    measure_large_cluster,
     measure_storm,
     measure_probe,
 )

@@ -15,6 +15,7 @@ from typing import Any, Final
 
 import followers
 import history
+import large_cluster
 import long_log
 from service import LONGEST_HISTORY, NODES, Broken, Clusterm, clean_environment, clusterm
 
@@ -205,6 +206,43 @@ def measure_history() -> Findings:
     )
 
 
+def measure_large_cluster() -> Findings:
+    """Measure reading all nodes of a large cluster, and how long a job on a thousand of them takes to be accepted."""
+    with clusterm() as service:
+        service.use_printer(lines=1, characters=_CHARACTERS)
+        large_cluster.fill(service)
+        service.start()
+        (every,) = _medians(5, lambda: service.read("/info/nodes"))
+        yield Finding(
+            f"GET /info/nodes of {large_cluster.NODES:,} nodes", _milliseconds(every), "", "< 300 ms", every < 0.3
+        )
+        command = [str(Path(sys.executable).with_name("clusterctl")), "--url", str(service.url), "nodes", "get"]
+        (table,) = _medians(5, lambda: _run(command, service.root))
+        yield Finding(f"clusterctl nodes get of {large_cluster.NODES:,} nodes", _seconds(table), "", "< 1 s", table < 1)
+        rack = [large_cluster.name(number) for number in range(large_cluster.IN_RACK)]
+        for what, nodes in (("names", rack), ("a glob", ["rack0-*"])):
+            accepted = statistics.median(_accepted(service, nodes) for _ in range(3))
+            yield Finding(
+                f"commission of {len(rack):,} nodes by {what}, until it is accepted",
+                _milliseconds(accepted),
+                "",
+                "< 1 s",
+                accepted < 1,
+            )
+
+
+def _accepted(service: Clusterm, nodes: Sequence[str]) -> float:
+    """Return the seconds in which a commission is accepted, and take the nodes back when it has ended."""
+    began = time.perf_counter()
+    job = service.post("/commission/nodes", {"nodes": nodes, "host_group": "service-master"})
+    accepted = time.perf_counter() - began
+    for _ in service.until_ended(job):
+        pass
+    for _ in service.until_ended(service.post("/decommission/nodes", {"nodes": nodes})):
+        pass
+    return accepted
+
+
 def _medians(
     times: int, *actions: Callable[[], object], clock: Callable[[], float] = time.perf_counter
 ) -> Sequence[float]:
@@ -237,7 +275,9 @@ def _ansible_alone(service: Clusterm, job: Any) -> list[str]:
     ansible = AnsibleSettings.model_validate(service.ansible)
     nodes = [Node.model_validate(node) for node in service.get("/info/nodes").values()]
     inventory_file, extra_vars_file = service.root / "inventory.json", service.root / "extra_vars.json"
-    inventory_file.write_text(json.dumps(inventory(Job.model_validate(job), nodes, ansible)))
+    begun = Job.model_validate(job)
+    hosts = inventory(begun.action, begun.nodes, nodes, ansible, host_group=begun.host_group)
+    inventory_file.write_text(json.dumps(hosts))
     extra_vars_file.write_text(ansible.extra_variables)
     playbook = str(ansible.playbook_location / ansible.configure_playbook)
     return [_ansible(), "--inventory", str(inventory_file), "--extra-vars", f"@{extra_vars_file}", playbook]

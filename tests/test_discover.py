@@ -153,7 +153,7 @@ def test_a_machine_is_called_by_its_name_and_serial(tmp_path: Path, facts: dict[
 
 def plan(root: Path) -> Plan:
     settings = Settings.model_validate({"manager": {"state_dir": str(root / "state")}})
-    job = Job.model_construct(id=1, action=Action.DISCOVER, nodes=["a.example"])  # type: ignore[call-arg]
+    job = Job.model_construct(id=1, action=Action.DISCOVER, nodes=["a.example"], host_group="", check=False)  # type: ignore[call-arg]
     return Plan.load(prepare(settings, job, [], {}, {}))
 
 

@@ -706,7 +706,7 @@ def test_every_answer_has_a_model(service: Clusterm) -> None:
         for media_type, content in about["responses"]["200"]["content"].items():
             schema = content.get("schema", {})
             named = "$ref" in schema.keys() | schema.get("anyOf", [{}])[0].keys() or "$ref" in str(
-                schema.get("additionalProperties")
+                schema.get("additionalProperties", schema.get("anyOf"))
             )
             if not named and media_type not in {"text/plain", "text/csv"}:
                 without.append((method, path, media_type))
@@ -779,9 +779,10 @@ OTHERWISE: dict[str, dict[str, Any]] = {
 def provoke(service: Clusterm, method: str, path: str, status: int) -> httpx.Response:
     """Send what should be answered with an error."""
     job = {400: "x", 404: "999999", 409: "1"}.get(status, "last")
-    names = {"name": "nobody-x" if status == 404 else "node1-a", "job": job, "later": job}
+    names = {"name": "nobody-x" if status == 404 else "node1-a", "job": job, "later": job, "action": "update"}
     queries: dict[int, dict[str, Any]] = {
         400: {"cursor": "x"},
+        404: {"name": "nobody-x"},
         422: {"limit": 0, "logs": "maybe", "from": 0},
     }
     options: dict[str, Any] = {"params": queries.get(status)}
@@ -824,7 +825,8 @@ def test_a_store_that_cannot_be_used_is_503_everywhere(new_clusterm: Clusterm) -
         if "503" in about["responses"]:
             body = OTHERWISE.get(path, {**WELL_FORMED[409], "config": {"ansible": {"user": "ann"}}})
             options: dict[str, Any] = {"json": body} if method == "post" else {}
-            response = clusterm.http.request(method, path.format(name="node1-a", job="1", later="1"), **options)
+            names = {"name": "node1-a", "job": "1", "later": "1", "action": "update"}
+            response = clusterm.http.request(method, path.format(**names), **options)
             if not is_problem(response, 503):
                 wrong.append((method, path, response.status_code, response.text[:200]))
     assert not wrong, "\n".join(map(str, wrong))

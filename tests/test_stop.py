@@ -1,10 +1,14 @@
 """Ending a job before it ends by itself: cancel, timeouts, and what becomes of nodes and processes."""
 
+import os
 from typing import Any
 
 import psutil
 import pytest
 from conftest import Clusterm, wait_for
+
+LONG = str(10**6 + os.getpid())
+"""Seconds that something sleeps which is to be ended; by these it is known, whoever else runs these tests."""
 
 ENDLESS = """
 import pathlib, sys, time
@@ -15,13 +19,13 @@ while step == "site":
 print("cleaned up", flush=True)
 """
 
-STUBBORN = """
+STUBBORN = f"""
 import pathlib, signal, subprocess, sys, time
 for number in (signal.SIGINT, signal.SIGTERM):
-    signal.signal(number, lambda number, _: print(f"ignores {signal.Signals(number).name}", flush=True))
+    signal.signal(number, lambda number, _: print("ignores", signal.Signals(number).name, flush=True))
 if pathlib.Path(sys.argv[-1]).stem == "cleanup":
     sys.exit()
-subprocess.Popen(["sleep", "4444"], start_new_session=True)  # as ansible's workers are in sessions of their own
+subprocess.Popen(["sleep", "{LONG}"], start_new_session=True)  # as ansible's workers are in sessions of their own
 print("begins", flush=True)
 while True:
     time.sleep(0.05)
@@ -91,21 +95,21 @@ def test_real_ansible_is_stopped_with_all_its_workers(impatient: Clusterm) -> No
     clusterm = impatient
     clusterm.write_playbook(
         "site.yml",
-        """
+        f"""
         - hosts: all
           connection: local
           gather_facts: false
           tasks:
             - name: Take long
-              ansible.builtin.command: sleep 3333
+              ansible.builtin.command: sleep {LONG}
         """,
     )
     clusterm.start()
     job = begin(clusterm)
-    wait_for(lambda: running("3333"), "the sleep")
+    wait_for(lambda: running(LONG), "the sleep")
     cancel(clusterm, job, cleanup=False)
     assert clusterm.ended(job)["status"] == "Cancelled"
-    wait_for(lambda: not running("3333"), "the end of what ansible started")
+    wait_for(lambda: not running(LONG), "the end of what ansible started")
 
 
 def test_what_ignores_signals_is_killed_with_its_offspring(impatient: Clusterm) -> None:
@@ -116,7 +120,7 @@ def test_what_ignores_signals_is_killed_with_its_offspring(impatient: Clusterm) 
     job = clusterm.ended(job)
     assert job["logs"] == ["begins", "ignores SIGINT", "ignores SIGTERM"]
     assert job["steps"][0]["exit_status"] == -9
-    wait_for(lambda: not running("4444"), "the end of the grandchild")
+    wait_for(lambda: not running(LONG), "the end of the grandchild")
 
 
 def test_cancel_outlives_service_and_executor(impatient: Clusterm) -> None:

@@ -155,14 +155,6 @@ def test_views_are_filtered_and_paged(store: Store) -> None:
     assert [one.detail for one in read_history(store, "a", limit=2, before=page[0].id)] == ["0"]
 
 
-def test_the_latest_event_of_each_node_is_found(store: Store) -> None:
-    for number, node in enumerate(["a", "b", None, "a"]):
-        add_events(store, event(node, detail=str(number)))
-    with store.read() as session:
-        latest = events.latest_by_node(session)
-    assert {node: one.detail for node, one in latest.items()} == {"a": "3", "b": "1"}
-
-
 # Times
 
 

@@ -11,6 +11,8 @@ def main() -> int:
         gc.disable()  # loading the libraries makes much and drops little
         from clusterctl.run import run  # noqa: PLC0415 -- Ctrl-C may come while this loads
 
+        gc.freeze()
+        gc.set_threshold(100_000)  # so does reading a large answer
         gc.enable()
         return run()
     except KeyboardInterrupt:

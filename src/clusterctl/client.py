@@ -3,7 +3,7 @@
 import json
 import ssl
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from datetime import datetime
@@ -108,9 +108,9 @@ class Client:
         """Close the connections."""
         self._http.close()
 
-    def nodes(self) -> Json:
-        """All nodes by name."""
-        return self._get("/info/nodes")
+    def nodes(self, names: Sequence[str] = (), **filters: Sequence[str] | None) -> Json:
+        """Nodes by name: those named, or all, as far as they pass the filters of the route."""
+        return self._get("/info/nodes", name=names, **filters, see=_SEE_NODES)
 
     def node(self, name: str) -> Json:
         """One node."""
@@ -142,6 +142,10 @@ class Client:
             terms: the other members of `schemas.NodesRequest`; None is one not given.
         """
         return self._begin(f"/{action}/nodes", {"nodes": nodes, **_given(terms)}, see=_SEE_NODES)
+
+    def plan(self, action: Action, nodes: list[str], **terms: Any) -> Json:
+        """What `start` would do with the same arguments."""
+        return self._post(f"/plan/{action}/nodes", {"nodes": nodes, **_given(terms)}, see=_SEE_NODES)
 
     def discover(self, addrs: list[str], **terms: Any) -> Json:
         """Run the configure playbook on addresses; the answer is the job.
@@ -279,7 +283,7 @@ class Client:
         """Change the configuration that the service runs with."""
         return self._post("/config", {"config": config})
 
-    def _get(self, path: str, *, see: str = "", **params: str | int | None) -> Json:
+    def _get(self, path: str, *, see: str = "", **params: str | int | Sequence[str] | None) -> Json:
         deadline = time.monotonic() + _PATIENCE
         while True:
             with self._faults():

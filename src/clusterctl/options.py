@@ -7,7 +7,7 @@ import typer
 from clusterctl.completion import complete_host_group, complete_job, complete_node
 from clusterctl.show import Format
 from clusterctl.values import parse_duration
-from clusterm.states import HOST_GROUPS
+from clusterm.states import HOST_GROUPS, State, Status
 
 NodeName = Annotated[
     str,
@@ -18,11 +18,61 @@ NodeName = Annotated[
     ),
 ]
 NodeNames = Annotated[
-    list[str],
+    list[str] | None,
     typer.Argument(
         metavar="NAME",
-        help="The nodes' names, `<label>-<serial>`, or their management addresses.",
+        help="The nodes: names, `<label>-<serial>`, management addresses, or globs of names as 'rack1-*'. With the "
+        "options that select, only those of them that fit; without a name, all that fit.",
         autocompletion=complete_node,
+    ),
+]
+OfStatus = Annotated[
+    list[Status] | None,
+    typer.Option("--status", case_sensitive=False, help="Only nodes with this status. Can be repeated: any of them."),
+]
+OfState = Annotated[
+    list[State] | None,
+    typer.Option("--state", case_sensitive=False, help="Only nodes in this state. Can be repeated."),
+]
+InGroup = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--in-group",
+        metavar="GROUP",
+        help="Only nodes in this host group. Can be repeated.",
+        autocompletion=complete_host_group,
+    ),
+]
+OfHostGroup = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--host-group",
+        "--in-group",
+        "-g",
+        metavar="GROUP",
+        help="Only nodes in this group. Repeatable.",
+        autocompletion=complete_host_group,
+    ),
+]
+All = Annotated[bool, typer.Option("--all", help="All nodes.")]
+DryRun = Annotated[
+    bool,
+    typer.Option(
+        "--dry-run",
+        help="Show nodes, playbooks, inventory and vars, and all reasons why it would be refused (exit code 1); "
+        "do nothing.",
+    ),
+]
+Check = Annotated[
+    bool,
+    typer.Option(
+        "--check", help="Run ansible with --check --diff, which says what it would change; the nodes stay as they are."
+    ),
+]
+LimitBatch = Annotated[
+    int | None,
+    typer.Option(
+        "--limit-batch", metavar="N", min=1, help="Take N nodes at a time, and stop at the first batch that fails."
     ),
 ]
 JobName = Annotated[

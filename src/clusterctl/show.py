@@ -10,6 +10,9 @@ from typing import Any, Final, TextIO
 
 from rich.console import Console
 from rich.table import Table
+from rich.text import Text
+
+from clusterctl.rows import Rows, lines
 
 _PIPE_WIDTH: Final = 100_000
 """Columns of an output that is no terminal: so many that nothing is ever wrapped."""
@@ -17,7 +20,7 @@ _PIPE_WIDTH: Final = 100_000
 _CONTROLS: Final = re.compile(r"(\x1b\[[\d;:]*m)|[\x00-\x08\x0b-\x1f\x7f-\x9f]")
 """Colours, and all else that a terminal may obey instead of showing it; tabs and newlines do no harm."""
 
-View = Iterator[Table | str]
+View = Iterator[Table | Rows | str]
 """What a person sees of an answer: tables, and text that is printed as it stands."""
 
 
@@ -135,11 +138,25 @@ def _picture(control: str) -> str:
     )
 
 
-def _render(table: Table, out: TextIO) -> str:
+def _render(table: Table | Rows, out: TextIO) -> str:
     console = Console(file=out, width=None if out.isatty() else _PIPE_WIDTH, markup=False, emoji=False, highlight=False)
+    if isinstance(table, Rows):
+        written = lines(table, console)
+        if written is not None:
+            return "".join(written)
+        table = _wrapping(table)
     with console.capture() as capture:
         console.print(table, crop=False)
     return "".join(f"{line.rstrip(' ')}\n" for line in capture.get().splitlines())
+
+
+def _wrapping(rows: Rows) -> Table:
+    table = Table(box=None, padding=(0, 2, 0, 0), pad_edge=False, header_style="bold")
+    for column in rows.columns:
+        table.add_column(column, overflow="fold")
+    for cells in rows.rows:
+        table.add_row(*(Text(cell, rows.styles.get(cell, "")) for cell in cells))
+    return table
 
 
 def _dump(data: Any, output: Format) -> str:

@@ -2,7 +2,7 @@
 
 import logging
 import time
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
@@ -13,8 +13,10 @@ from sqlmodel import Session
 from clusterm import lifecycle, node_changes, schemas
 from clusterm.errors import ActiveJob, BadRequest, Conflict, Drained, KeyReused, RequestRefused
 from clusterm.journal import JobLog
-from clusterm.lifecycle import Member
+from clusterm.lifecycle import Member, Objection
 from clusterm.node_changes import Changes
+from clusterm.progress import Outcomes, outcomes
+from clusterm.selection import Candidate, select
 from clusterm.settings import RetentionSettings, Settings
 from clusterm.states import (
     DEFAULT_HOST_GROUPS,
@@ -25,7 +27,6 @@ from clusterm.states import (
     JobStatus,
     Result,
     Status,
-    StepName,
 )
 from clusterm.store import events, jobs, kept, keys, nodes, selection, tables, totals
 from clusterm.store.engine import Store
@@ -53,10 +54,16 @@ class Order:
 
     action: Action
     targets: Sequence[str]
-    """Names or management addresses of nodes; for discover, addresses that are no node's."""
+    """Names, management addresses or globs of nodes; for discover, addresses that are no node's."""
+    select: schemas.Selection = field(default_factory=schemas.Selection)
+    """Which of these nodes to take."""
     host_group: str = ""
     """The group to commission or update nodes into; empty where it stays as it is."""
     extra_vars: dict[str, Any] = field(default_factory=dict)
+    check: bool = False
+    """Whether ansible only says what it would change."""
+    limit_batch: int | None = None
+    """How many nodes to take at a time."""
     job_timeout: float | None = None
     idle_timeout: float | None = None
     retry_of: int | None = None
@@ -71,6 +78,20 @@ class Sender:
     """Idempotency key."""
     digest: str = ""
     """Of the whole request."""
+
+
+@dataclass(frozen=True)
+class Judgement:
+    """What would become of an order now."""
+
+    names: list[str]
+    """Of the nodes that it means; for discover, the addresses."""
+    host_group: str
+    """The group that it brings them into, empty for none."""
+    objections: list[Objection]
+    """What forbids it, the one that is answered first."""
+    waits_for: tables.Job | None
+    """Because of which job it would wait for its turn."""
 
 
 def begin(store: Store, settings: Settings, order: Order, sender: Sender, *, queue: bool = False) -> schemas.Job:
@@ -123,6 +144,8 @@ def retry(
             targets,
             host_group=first.host_group,
             extra_vars=first.extra_vars,
+            check=first.check,
+            limit_batch=first.limit_batch,
             job_timeout=first.job_timeout,
             idle_timeout=first.idle_timeout,
             retry_of=first.id,
@@ -130,6 +153,27 @@ def retry(
         begun = _begin(session, settings, order, sender, queue=queue)
     _log_begun(begun)
     return begun
+
+
+def judge(session: Session, settings: Settings, order: Order, *, queue: bool) -> Judgement:
+    """Decide which nodes an order means, and find everything that forbids it. Nothing changes.
+
+    The rules of the lifecycle are left for the moment at which a job that waits gets its turn.
+    """
+    groups = settings.ansible.host_groups
+    candidates = nodes.candidates(session)
+    names, found = _find_targets(session, order, candidates)
+    host_group = "" if order.action in {Action.DECOMMISSION, Action.DISCOVER} else order.host_group
+    blocking = _blocking_job(session, names, settings.manager.max_active_jobs)
+    objections = [Objection(Drained(_DRAINED))] if kept.get(session, kept.DRAIN) else []
+    objections += found
+    objections += _check_group(order.action, host_group, groups)
+    if blocking and not queue:
+        held = set(names).intersection(jobs.node_names(session, blocking.id))
+        objections.append(Objection(ActiveJob(jobs.refer(session, blocking)), sorted(held)))
+    if not (blocking and queue):
+        objections += _apply_rules(order.action, names, host_group, candidates, groups)
+    return Judgement(names, host_group, objections, blocking if queue else None)
 
 
 def begin_queued(store: Store, settings: Settings) -> None:
@@ -150,15 +194,12 @@ def begin_queued(store: Store, settings: Settings) -> None:
         for job in jobs.queued(session):
             names = jobs.node_names(session, job.id)
             if room > 0 and taken.isdisjoint(names):
-                try:
-                    _check_targets(session, job.action, names)
-                    changes = _enter(session, job.action, names, job.host_group, settings.ansible.host_groups)
-                except RequestRefused as refusal:
-                    reason = f"not started when its turn came: {refusal}"
-                    _end(session, settings.retention, job, JobStatus.ERRORED, reason, passed=set(), changes={})
+                if objections := _judge_queued(session, job, names, settings.ansible.host_groups):
+                    reason = f"not started when its turn came: {objections[0].refusal}"
+                    _end(session, settings.retention, job, JobStatus.ERRORED, reason, Outcomes(reached=set(names)))
                     changed.append(jobs.to_wire(session, job))
                     continue
-                _start(session, job, changes)
+                _start(session, job, names)
                 changed.append(jobs.to_wire(session, job))
                 room -= 1
             taken.update(names)
@@ -236,33 +277,21 @@ def finish(
         status = JobStatus.COMPLETE if error is None else job.stop_status or JobStatus.ERRORED
         if job.stop_reason is not None and error is not None:
             error = job.stop_reason
-        names = jobs.node_names(session, job_id)
-        passed = set(names) if error is None else lifecycle.passed(job.action, names, _done(session, job, names))
-        passed.difference_update(failure["node"] for failure in job.failures if error is not None)
+        found = outcomes(session, job, error)
         registered = _register(session, discovered or {}, groups)
-        refused = {name: one.detail for name, one in registered.items() if not one.passed}
-        passed.difference_update(refused)
-        if error is None and refused:
-            name, detail = next(iter(refused.items()))
-            more = f" (and {len(refused) - 1} more)" if len(refused) > 1 else ""
-            status, error = JobStatus.ERRORED, f"{name}: {detail}{more}"
-        changes = {}
-        if job.action is not Action.DISCOVER:
-            for node in nodes.named(session, names):
-                node_passed = node.name in passed and (error is None or job.partial_success)
-                changes[node.name] = _set_status(node, lifecycle.status_after(job.action, passed=node_passed))
-        _end(session, retention, job, status, error, passed, changes, registered)
+        if refused := {name: one.detail for name, one in registered.items() if not one.passed}:
+            found.passed.difference_update(refused)
+            found.counted.difference_update(refused)
+            if error is None:
+                name, detail = next(iter(refused.items()))
+                more = f" (and {len(refused) - 1} more)" if len(refused) > 1 else ""
+                status, error = JobStatus.ERRORED, f"{name}: {detail}{more}"
+        changes = {} if job.action is Action.DISCOVER or job.check else _leave(session, job, found)
+        if error is not None and found.batch is not None:
+            error = f"in batch {found.batch}: {error}"
+        _end(session, retention, job, status, error, found, changes, registered)
         ended = jobs.to_wire(session, job)
     _log_end(ended)
-
-
-def next_step(session: Session, job: tables.Job) -> tuple[StepName, Sequence[str]] | None:
-    """Return the step of a running job that is to be run, or to be gone on with, and on which nodes."""
-    names = jobs.node_names(session, job.id)
-    done = _done(session, job, names)
-    if not job.partial_success:
-        done = [(step, passed if len(passed) == len(names) else []) for step, passed in done]
-    return lifecycle.next_step(job.action, names, done)
 
 
 def drain(store: Store, *, drained: bool) -> schemas.Drain:
@@ -279,7 +308,7 @@ def obstacle(session: Session, names: Sequence[str], *, max_active: int) -> str 
     if kept.get(session, kept.DRAIN):
         return _DRAINED
     blocking = _blocking_job(session, names, max_active)
-    return f"{ActiveJob(_reference(session, blocking))}; with --queue it waits for its turn" if blocking else None
+    return f"{ActiveJob(jobs.refer(session, blocking))}; with --queue it waits for its turn" if blocking else None
 
 
 def member(node: tables.Node) -> Member:
@@ -293,37 +322,28 @@ def boot_id() -> str:
 
 
 def _begin(session: Session, settings: Settings, order: Order, sender: Sender, *, queue: bool) -> schemas.Job:
-    groups = settings.ansible.host_groups
-    if kept.get(session, kept.DRAIN):
-        raise Drained(_DRAINED)
-    names = _check_targets(session, order.action, order.targets)
-    host_group = "" if order.action in {Action.DECOMMISSION, Action.DISCOVER} else order.host_group
-    lifecycle.check_host_group(order.action, host_group, groups)
-    blocking = _blocking_job(session, names, settings.manager.max_active_jobs)
-    if blocking and not queue:
-        raise ActiveJob(_reference(session, blocking))
+    judgement = judge(session, settings, order, queue=queue)
+    for objection in judgement.objections:
+        raise objection.refusal
     job = tables.Job(
         action=order.action,
         status=JobStatus.QUEUED,
-        host_group=host_group,
+        host_group=judgement.host_group,
         extra_vars=order.extra_vars,
         requested_by=sender.name,
         created_at=datetime.now(UTC),
         retry_of=order.retry_of,
+        check=order.check,
+        limit_batch=order.limit_batch,
         job_timeout=order.job_timeout,
         idle_timeout=order.idle_timeout,
         partial_success=settings.manager.partial_success,
     )
-    changes = {} if blocking else _enter(session, order.action, names, host_group, groups)
     session.add(job)
     session.flush()
-    session.add_all(
-        tables.JobNode(job_id=job.id, position=position, node=name, held=False)
-        for position, name in enumerate(names, start=1)
-    )
-    session.flush()
-    if not blocking:
-        _start(session, job, changes)
+    jobs.add_nodes(session, job.id, judgement.names)
+    if judgement.waits_for is None:
+        _start(session, job, judgement.names)
     if sender.key is not None:
         keys.remember(session, sender.key, sender.digest, job.id)
     session.flush()
@@ -340,18 +360,47 @@ def _known(session: Session, sender: Sender) -> schemas.Job | None:
     return jobs.to_wire(session, jobs.get(session, found.job_id))
 
 
-def _check_targets(session: Session, action: Action, targets: Sequence[str]) -> list[str]:
-    """Return the names of the nodes, or for discover the addresses, each once."""
-    if not targets:
-        raise BadRequest("atleast one node should be specified")
-    if action is not Action.DISCOVER:
-        return list(dict.fromkeys(nodes.get(session, target).name for target in targets))
-    if existing := nodes.at_addresses(session, targets):
+def _judge_queued(session: Session, job: tables.Job, names: Sequence[str], groups: HostGroups) -> list[Objection]:
+    """Return what forbids a job whose turn has come."""
+    candidates = nodes.candidates(session)
+    found, objections = _find_targets(session, Order(job.action, names), candidates)
+    return [
+        *objections,
+        *_check_group(job.action, job.host_group, groups),
+        *_apply_rules(job.action, found, job.host_group, candidates, groups),
+    ]
+
+
+def _find_targets(session: Session, order: Order, candidates: Sequence[Candidate]) -> tuple[list[str], list[Objection]]:
+    """Return the names of the nodes, or for discover the addresses, each once, and what is wrong with them."""
+    if order.action is not Action.DISCOVER:
+        selected = select(order.targets, order.select, candidates)
+        return selected.names, [Objection(refusal) for refusal in selected.refusals]
+    if not order.targets:
+        return [], [Objection(BadRequest("atleast one node should be specified"))]
+    if existing := nodes.at_addresses(session, order.targets):
         listed = " ".join(f"{node.name}:{node.address}" for node in existing)
-        raise Conflict(
+        refusal = Conflict(
             f"one or more nodes already exist with the specified management addresses. Existing nodes: [{listed}]"
         )
-    return list(targets)
+        return list(order.targets), [Objection(refusal, [node.name for node in existing])]
+    return list(order.targets), []
+
+
+def _check_group(action: Action, host_group: str, groups: HostGroups) -> Iterator[Objection]:
+    try:
+        lifecycle.check_host_group(action, host_group, groups)
+    except BadRequest as refusal:
+        yield Objection(refusal)
+
+
+def _apply_rules(
+    action: Action, names: Sequence[str], host_group: str, candidates: Sequence[Candidate], groups: HostGroups
+) -> Iterator[Objection]:
+    if action is Action.DISCOVER or not names:
+        return iter(())
+    cluster = {node.name: Member(node.name, node.status, node.state, node.host_group) for node in candidates}
+    return lifecycle.objections(action, [cluster[name] for name in names], host_group, cluster, groups)
 
 
 def _blocking_job(session: Session, names: Sequence[str], max_active: int) -> tables.Job | None:
@@ -362,54 +411,46 @@ def _blocking_job(session: Session, names: Sequence[str], max_active: int) -> ta
     return next((job for job in ahead if not set(names).isdisjoint(jobs.node_names(session, job.id))), None)
 
 
-def _enter(
-    session: Session, action: Action, names: Sequence[str], host_group: str, groups: HostGroups
-) -> dict[str, Changes]:
-    """Check the rules, take the nodes into the status that they have while the job runs, and return what changed."""
-    if action is Action.DISCOVER:
-        return {}
-    every = {node.name: node for node in nodes.every(session)}
-    cluster = {node.name: member(node) for node in every.values()}
-    lifecycle.check(action, names, host_group, cluster, groups)
-    changes = {}
-    for name in names:
-        node = every[name]
-        changes[name] = _set_status(node, lifecycle.PASSAGES[action].running)
-        if host_group and node.host_group != host_group:
-            changes[name]["host_group"] = [node.host_group, host_group]
-            node.host_group = host_group
-    return changes
-
-
-def _start(session: Session, job: tables.Job, changes: Mapping[str, Changes]) -> None:
+def _start(session: Session, job: tables.Job, names: Sequence[str]) -> None:
+    """Let a job run that no rule forbids, and take its nodes into the status that they have meanwhile."""
     job.status = JobStatus.RUNNING
     job.started_at = datetime.now(UTC)
     job.started_clock = time.monotonic()
     job.boot_id = boot_id()
     jobs.hold_nodes(session, job.id)
-    events.append(
-        session,
-        (
-            tables.Event(
-                at=job.started_at,
-                node=name,
-                event=_BEGINNING_OF[job.action],
-                result=None,
-                job_id=job.id,
-                detail=None,
-                cause=Cause.JOB,
-                by=job.requested_by,
-                changes=changed,
-            )
-            for name, changed in changes.items()
-        ),
-    )
+    if job.action is Action.DISCOVER or job.check:
+        return
+    former: dict[str, str] = {}
+    happened = []
+    for node in nodes.named(session, names):
+        changes = _set_status(node, lifecycle.PASSAGES[job.action].running)
+        if job.host_group and node.host_group != job.host_group:
+            changes["host_group"] = [node.host_group, job.host_group]
+            former[node.name], node.host_group = node.host_group, job.host_group
+        happened.append(_event(job, node.name, _BEGINNING_OF[job.action], changes=changes))
+    if job.limit_batch is not None:
+        jobs.note_former_host_groups(session, job.id, former)
+    events.append(session, happened)
 
 
-def _done(session: Session, job: tables.Job, names: Sequence[str]) -> list[tuple[StepName, Sequence[str]]]:
-    """Return the steps that have been run, and the nodes that passed each as far as ansible told."""
-    steps = [step for step in jobs.steps(session, job.id) if step.finished_at is not None]
-    return [(step.name, names if step.error is None else step.passed or []) for step in steps]
+def _leave(session: Session, job: tables.Job, found: Outcomes) -> dict[str, Changes]:
+    """Take the nodes of a job that ends out of the status that they had meanwhile; those not reached, back.
+
+    Returns:
+        What changed in each.
+    """
+    former = jobs.former_host_groups(session, job.id)
+    changes = {}
+    for node in nodes.named(session, jobs.node_names(session, job.id)):
+        if node.name in found.reached:
+            status = lifecycle.status_after(job.action, passed=node.name in found.counted)
+            changes[node.name] = _set_status(node, status)
+            continue
+        changes[node.name] = _set_status(node, node.prev_status)
+        if node.name in former:
+            changes[node.name]["host_group"] = [node.host_group, former[node.name]]
+            node.host_group = former[node.name]
+    return changes
 
 
 def _end(
@@ -418,11 +459,11 @@ def _end(
     job: tables.Job,
     status: JobStatus,
     error: str | None,
-    passed: Collection[str],
-    changes: Mapping[str, Changes],
+    found: Outcomes,
+    changes: Mapping[str, Changes] | None = None,
     registered: Mapping[str, "_Registered"] | None = None,
 ) -> None:
-    """End a job and tell what became of each of its nodes.
+    """End a job and tell what became of each of its nodes; to those of a check nothing did.
 
     Args:
         session: a writing transaction.
@@ -430,45 +471,88 @@ def _end(
         job: the job.
         status: what it ends as.
         error: why, unless it is complete.
-        passed: the nodes that passed by themselves.
+        found: how its nodes did.
         changes: what changed in each node.
         registered: by address, what became of the machines that a discover job has prepared.
     """
     names = jobs.node_names(session, job.id)
-    counts_for_itself = error is None or job.partial_success
-    failed = len(names) - len(passed)
-    if job.partial_success and passed and failed:
+    failed = len(found.reached) - len(found.passed)
+    if job.partial_success and found.passed and failed:
         error = f"{failed} of {len(names)} nodes failed: {error}"
     _close(session, job, status, error)
-    jobs.note_results(session, job.id, passed)
+    jobs.note_results(session, job.id, found.passed, found.reached)
+    if job.check:
+        return
+    fates = _fates(job, names, found, error, changes or {})
+    for address, (node, passed, said, changed) in (registered or {}).items():
+        result = Result.PASS if passed else Result.FAIL
+        fates[address] = fates[address]._replace(node=node, result=result, detail=said, changes=changed)
+    happened = []
+    for name, fate in fates.items():
+        detail = fate.detail
+        if fate.node is None:  # there is none, but an address
+            detail = f"{name}: {detail}" if detail else name
+        happened.append(_event(job, fate.node, fate.event, result=fate.result, detail=detail, changes=fate.changes))
+    events.add(session, happened, timeline=retention.timeline, node_events=retention.node_events)
+
+
+class _Fate(NamedTuple):
+    """What a job's end means for one of its nodes."""
+
+    node: str | None
+    """Its name; None for an address that is no node's."""
+    event: EventName
+    result: Result | None
+    detail: str | None
+    changes: Changes
+
+
+def _fates(
+    job: tables.Job,
+    names: Sequence[str],
+    found: Outcomes,
+    error: str | None,
+    changes: Mapping[str, Changes],
+) -> dict[str, _Fate]:
+    """Return for each node of a job that has ended what its event says."""
     failures = [schemas.Failure.model_validate(failure) for failure in reversed(job.failures)]
     reasons = {failure.node: failure.reason for failure in failures}  # the first of each, which is to be mended
-    happened = []
+    fates: dict[str, _Fate] = {}
     for name in names:
-        node: str | None = name
-        changed, node_passed, detail = changes.get(name, {}), name in passed and counts_for_itself, None
-        if not node_passed:
-            detail = f"passed itself, but the job did not: {error}" if name in passed else reasons.get(name, error)
-        if registered and name in registered:
-            node, node_passed, detail, changed = registered[name]
-        elif job.action is Action.DISCOVER:
-            node = None
-        if node is None:  # there is none, but an address
-            detail = f"{name}: {detail}" if detail else name
-        happened.append(
-            tables.Event(
-                at=datetime.now(UTC),
-                node=node,
-                event=_EVENT_OF[job.action],
-                result=Result.PASS if node_passed else Result.FAIL,
-                job_id=job.id,
-                detail=detail,
-                cause=Cause.JOB,
-                by=job.requested_by,
-                changes=changed,
-            )
-        )
-    events.add(session, happened, timeline=retention.timeline, node_events=retention.node_events)
+        node = None if job.action is Action.DISCOVER else name
+        event, detail = _EVENT_OF[job.action], reasons.get(name, error)
+        result: Result | None = Result.FAIL
+        if name not in found.reached:
+            event, result = EventName.SKIPPED, None
+            detail = f"the {job.action} ended before it came to this node, which is as it was: {error}"
+        elif name in found.counted:
+            result, detail = Result.PASS, None
+        elif name in found.passed:
+            detail = f"passed itself, but the job did not: {error}"
+        fates[name] = _Fate(node, event, result, detail, changes.get(name, {}))
+    return fates
+
+
+def _event(
+    job: tables.Job,
+    node: str | None,
+    event: EventName,
+    *,
+    changes: Changes,
+    result: Result | None = None,
+    detail: str | None = None,
+) -> tables.Event:
+    return tables.Event(
+        at=datetime.now(UTC),
+        node=node,
+        event=event,
+        result=result,
+        job_id=job.id,
+        detail=detail,
+        cause=Cause.JOB,
+        by=job.requested_by,
+        changes=changes,
+    )
 
 
 class _Registered(NamedTuple):
@@ -532,7 +616,3 @@ def _log_end(job: schemas.Job) -> None:
     how = f"{job.status}: {job.error}" if job.error else job.status
     about = {"status": job.status, "seconds": seconds, "error": job.error or None}
     _about(job).log(level, "ended after %.1f s, %s", seconds, how, extra=about)
-
-
-def _reference(session: Session, job: tables.Job) -> str:
-    return f"{jobs.describe(job, jobs.node_names(session, job.id))} (id {job.id})"

@@ -3,11 +3,11 @@
 A request is checked as a whole before anything changes. The phrases of the errors are contiv's.
 """
 
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
 
-from clusterm.errors import BadRequest, Conflict, NotFound, quote
+from clusterm.errors import BadRequest, Conflict, NotFound, RequestRefused, quote
 from clusterm.states import DEFAULT_HOST_GROUPS, Action, HostGroups, Role, State, Status, StepName
 
 
@@ -19,6 +19,15 @@ class Member:
     status: Status
     state: State
     host_group: str
+
+
+@dataclass(frozen=True)
+class Objection:
+    """A rule that forbids a request."""
+
+    refusal: RequestRefused
+    nodes: Sequence[str] = ()
+    """The nodes because of which it does; none where it is about the request as a whole."""
 
 
 @dataclass(frozen=True)
@@ -104,20 +113,49 @@ def check(
     """
     members = find(names, cluster)
     check_host_group(action, host_group, groups)
+    for objection in objections(action, members, host_group, cluster, groups):
+        raise objection.refusal
+
+
+def objections(
+    action: Action,
+    members: Sequence[Member],
+    host_group: str,
+    cluster: Mapping[str, Member],
+    groups: HostGroups = DEFAULT_HOST_GROUPS,
+) -> Iterator[Objection]:
+    """Yield every rule that the cluster as it is makes forbid an action.
+
+    Args:
+        action: commission, decommission or update.
+        members: its nodes.
+        host_group: the group asked for, if any.
+        cluster: every node there is, by name.
+        groups: the site's host groups.
+    """
     if absent := [member.name for member in members if member.state is not State.DISCOVERED]:
-        raise Conflict(
-            "one or more nodes are not in discovered state, please check their network reachability. "
-            f"Non-discovered nodes: [{' '.join(absent)}]"
+        yield Objection(
+            Conflict(
+                "one or more nodes are not in discovered state, please check their network reachability. "
+                f"Non-discovered nodes: [{' '.join(absent)}]"
+            ),
+            absent,
         )
     if action is Action.UPDATE and not host_group:
-        _check_known(members, groups)
-    _check_masters(action, members, host_group, cluster, groups)
+        yield from _strangers(members, groups)
+    try:
+        _check_masters(action, members, host_group, cluster, groups)
+    except Conflict as refusal:
+        yield Objection(refusal)
+    passage = PASSAGES[action]
     for member in members:
-        passage = PASSAGES[action]
         if member.status not in passage.sources:
-            raise Conflict(
-                f"failed to update {member.name}'s state in inventory, "
-                f'Error: transition from "{member.status}" to "{passage.running}" is not allowed'
+            yield Objection(
+                Conflict(
+                    f"failed to update {member.name}'s state in inventory, "
+                    f'Error: transition from "{member.status}" to "{passage.running}" is not allowed'
+                ),
+                [member.name],
             )
 
 
@@ -140,7 +178,11 @@ def first_group(groups: HostGroups) -> str:
 
 
 def next_step(
-    action: Action, nodes: Sequence[str], done: Sequence[tuple[StepName, Collection[str]]]
+    action: Action,
+    nodes: Sequence[str],
+    done: Sequence[tuple[StepName, Collection[str]]],
+    *,
+    check: bool = False,
 ) -> tuple[StepName, Sequence[str]] | None:
     """Return the step to run after those that were run, and on which nodes; None when the job is at its end.
 
@@ -148,12 +190,13 @@ def next_step(
         action: the job's action.
         nodes: the job's nodes.
         done: the steps run so far, in order, and the nodes that passed each.
+        check: whether ansible only says what it would change: then there is nothing to clean up.
     """
     left = nodes
     for position, (step, passed) in enumerate(done, start=1):
         failed = [node for node in left if node not in passed]
         left = [node for node in left if node in passed]
-        if failed and step is StepName.CONFIGURE and action in _ROLLED_BACK:
+        if failed and step is StepName.CONFIGURE and action in _ROLLED_BACK and not check:
             return (StepName.CLEANUP, failed) if position == len(done) else None
         if not left:
             return None
@@ -173,12 +216,16 @@ def status_after(action: Action, *, passed: bool) -> Status:
     return passage.success if passed else passage.failure
 
 
-def _check_known(members: Sequence[Member], groups: HostGroups) -> None:
-    """Check that playbooks will find the nodes in a group that they know."""
-    if strangers := [f"{member.name}:{member.host_group}" for member in members if member.host_group not in groups]:
-        raise Conflict(
-            "one or more nodes are in a host group that ansible.host_groups does not name any more: "
-            f"[{' '.join(strangers)}]. Update them with a host group: {', '.join(groups)}"
+def _strangers(members: Sequence[Member], groups: HostGroups) -> Iterator[Objection]:
+    """Object to nodes in a group of which playbooks do not know any more."""
+    if strangers := [member for member in members if member.host_group not in groups]:
+        listed = " ".join(f"{member.name}:{member.host_group}" for member in strangers)
+        yield Objection(
+            Conflict(
+                "one or more nodes are in a host group that ansible.host_groups does not name any more: "
+                f"[{listed}]. Update them with a host group: {', '.join(groups)}"
+            ),
+            [member.name for member in strangers],
         )
 
 

@@ -43,7 +43,7 @@ _CONTIV_MEMBERS: Final = frozenset({"nodes", "addrs", "host_group", "extra_vars"
 
 def format_time(at: datetime) -> str:
     """Write a time as RFC 3339 in UTC with microseconds, as `2026-11-22T07:31:02.000001Z`."""
-    return at.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
+    return at.astimezone(UTC).replace(tzinfo=None).isoformat(timespec="microseconds") + "Z"
 
 
 def check_address(value: str) -> str:
@@ -129,6 +129,10 @@ def _none_to_empty_list(value: Any) -> Any:
     return [] if value is None else value
 
 
+def _none_to_empty_dict(value: Any) -> Any:
+    return {} if value is None else value
+
+
 def _none_to_empty_string(value: Any) -> Any:
     return "" if value is None else value
 
@@ -143,6 +147,7 @@ Name = Annotated[str, AfterValidator(check_name)]
 ExtraVars = Annotated[dict[str, Any], BeforeValidator(_parse_extra_vars)]
 Seconds = Annotated[float, Field(ge=0, le=10**9, allow_inf_nan=False)]
 HostGroup = Annotated[str, BeforeValidator(_none_to_empty_string)]
+Choices = Annotated[list[T], BeforeValidator(_none_to_empty_list)]
 
 
 class Answer(BaseModel):
@@ -186,13 +191,50 @@ class JobRequest(Request):
     )
 
 
+class Selection(Request):
+    """Which nodes are meant, of those that are named or, if none is, of all. Members that are not given ask nothing."""
+
+    status: Choices[Status] = Field(
+        default_factory=list, description="Only nodes with one of these statuses.", examples=[["Allocated"]]
+    )
+    state: Choices[State] = Field(
+        default_factory=list, description="Only nodes in one of these states.", examples=[["Discovered"]]
+    )
+    host_group: Choices[str] = Field(
+        default_factory=list, description="Only nodes in one of these host groups.", examples=[["service-worker"]]
+    )
+    all: bool = Field(default=False, description="All nodes. Needed where nothing else says which.")
+
+    @property
+    def narrows(self) -> bool:
+        """Whether it leaves out nodes."""
+        return bool(self.status or self.state or self.host_group)
+
+
 class NodesRequest(JobRequest):
     """Commission, decommission or update nodes."""
 
     nodes: Annotated[list[str], BeforeValidator(_none_to_empty_list), AfterValidator(_unique)] = Field(
         default_factory=list,
-        description="Names or management addresses of the nodes. A repeated one counts once.",
+        description="Names or management addresses of the nodes, or globs of names as `rack1-*`: `*`, `?` and `[...]`, "
+        "case counts. One that comes twice counts once. Each must be or match a node.",
         examples=[["node1-4c4c4544"]],
+    )
+    select: Annotated[Selection, BeforeValidator(_none_to_empty_dict)] = Field(
+        default_factory=Selection,
+        description="Which of the named nodes to take or, where none is named, which of all. It is decided together "
+        "with the rules; matching no node is an error.",
+    )
+    check: bool = Field(
+        default=False,
+        description="Run ansible with `--check --diff`: a job that says what it would change, and changes no node.",
+    )
+    limit_batch: int | None = Field(
+        default=None,
+        ge=1,
+        le=10**6,
+        description="Take so many nodes at a time, and stop at the first batch that fails. Default: all at once.",
+        examples=[10],
     )
     host_group: HostGroup = Field(
         default="",
@@ -344,6 +386,7 @@ class Step(Answer):
 
     name: StepName
     playbook: str
+    batch: int | None = Field(default=None, description="Which batch it ran on, from 1; null for all nodes at once.")
     started_at: Timestamp | None
     finished_at: Timestamp | None
     exit_status: int | None = Field(description="Of ansible-playbook; null if it did not run to its end.")
@@ -438,6 +481,8 @@ class Job(Answer):
     nodes: list[str] = Field(description="Names of its nodes; of a discover job, its addresses.")
     host_group: str
     extra_vars: dict[str, Any] = Field(description="As requested, secrets redacted.")
+    check: bool = Field(default=False, description="It runs ansible in check mode and changes no node.")
+    limit_batch: int | None = Field(default=None, description="How many nodes it takes at a time; null for all.")
     created_at: Timestamp
     started_at: Timestamp | None
     finished_at: Timestamp | None
@@ -463,6 +508,39 @@ class Job(Answer):
     current: Current | None = Field(default=None, description="What it is at, while it runs.")
     failures: list[Failure] = Field(default_factory=list)
     logs: list[str] | None = Field(default=None, description="Its log lines, where asked for.")
+
+
+class PlannedStep(Answer):
+    """One playbook run that a job would do."""
+
+    name: StepName
+    playbook: str = Field(description="Its path.", examples=["/etc/clusterm/playbooks/site.yml"])
+    condition: str | None = Field(description="When it runs; null for always.", examples=["if configure fails"])
+    error: str | None = Field(description="Why it cannot be run as things are.")
+
+
+class Objection(Answer):
+    """A reason why a request would be refused."""
+
+    nodes: list[str] = Field(description="The nodes it is about; none where it is about the whole request.")
+    reason: str
+
+
+class Plan(Answer):
+    """What a request would do, if it were sent now."""
+
+    action: Action
+    host_group: str
+    nodes: list[Node] = Field(description="The nodes it means, as they are.")
+    batches: list[list[str]] = Field(description="Their names, batch by batch; one batch where there is no limit.")
+    check: bool
+    steps: list[PlannedStep] = Field(description="What is run on each batch.")
+    inventory: dict[str, Any] = Field(description="The inventory of all batches together, secrets redacted.")
+    extra_vars: dict[str, Any] = Field(
+        description="Those of the configuration, the globals and the request put together, secrets redacted."
+    )
+    waits_for: str | None = Field(description="The job that would have to end first, if it may wait for its turn.")
+    objections: list[Objection] = Field(description="All reasons why it would be refused; none if it would be taken.")
 
 
 class LogLine(Answer):

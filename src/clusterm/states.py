@@ -84,6 +84,7 @@ class EventName(StrEnum):
     DECOMMISSIONED = "decommissioned"  # a decommission ended
     UPDATING = "updating"  # an update began
     UPDATED = "updated"  # an update ended
+    SKIPPED = "skipped"  # a job in batches ended before it came to the node, which is as it was
     CHANGED = "changed"  # somebody set its host group or host vars
     RENAMED = "renamed"  # somebody gave it another name
     REMOVED = "removed"  # somebody had it forgotten

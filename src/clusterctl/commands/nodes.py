@@ -13,20 +13,28 @@ from clusterctl import following, tables
 from clusterctl.aliases import Verbs
 from clusterctl.client import Json, read
 from clusterctl.commands import jobs
+from clusterctl.commands.starting import Start, selection
 from clusterctl.commands.timeline import COLUMNS
-from clusterctl.completion import complete_node
 from clusterctl.errors import Usage
 from clusterctl.explanation import explanation
 from clusterctl.options import (
+    All,
     AsJson,
+    Check,
     Cursor,
+    DryRun,
     ExtraVars,
     Follow,
     HostGroup,
     IdleTimeout,
+    InGroup,
     JobTimeout,
+    LimitBatch,
     NodeName,
     NodeNames,
+    OfHostGroup,
+    OfState,
+    OfStatus,
     Output,
     Queue,
     Since,
@@ -35,7 +43,7 @@ from clusterctl.options import (
 from clusterctl.session import session_of
 from clusterctl.show import Document, Result, Stream, note, page_items
 from clusterctl.values import parse_extra_vars, parse_since, read_lines
-from clusterm.schemas import Event, Node, Page
+from clusterm.schemas import Event, Page
 from clusterm.states import Action
 
 _LARGEST_PAGE: Final = 1000
@@ -117,37 +125,40 @@ def explain(ctx: typer.Context, name: NodeName, *, as_json: AsJson = False) -> R
 @nodes_app.command("get")
 def get_all(
     ctx: typer.Context,
-    names: Annotated[
-        list[str] | None,
-        typer.Argument(
-            metavar="NAME",
-            help="Only these: names, `<label>-<serial>`, or management addresses.",
-            autocompletion=complete_node,
-        ),
-    ] = None,
+    names: NodeNames = None,
     *,
+    status: OfStatus = None,
+    state: OfState = None,
+    host_group: OfHostGroup = None,
+    every: All = False,
     as_json: AsJson = False,
 ) -> Result:
-    """Show all nodes, or those named: address, host group, status, state and last event."""
+    """Show all nodes, or those selected: address, host group, status, state and last event."""
+    if every and names:
+        raise Usage("either name nodes or say --all, not both")
     client = session_of(ctx, as_json=as_json).client
-    if names:
-        found = [client.node(name) for name in names]
-        answer = {read(Node, node).inventory_state.name: node for node in found}
-    else:
-        answer = client.nodes()
+    answer = client.nodes(names or [], status=status, state=state, host_group=host_group)
     yield Document(answer, tables.nodes, items=dict.values)
     if not answer:
-        note("no nodes yet; add one with: clusterctl node add LABEL --addr ADDRESS")
+        selected = names or status or state or host_group
+        note("no such nodes" if selected else "no nodes yet; add one with: clusterctl node add LABEL --addr ADDRESS")
 
 
 @node_app.command("commission")
 @nodes_app.command("commission")
 def commission(
     ctx: typer.Context,
-    names: NodeNames,
+    names: NodeNames = None,
     *,
+    status: OfStatus = None,
+    state: OfState = None,
+    in_group: InGroup = None,
+    every: All = False,
     host_group: HostGroup = None,
     extra_vars: ExtraVars = None,
+    dry_run: DryRun = False,
+    check: Check = False,
+    limit_batch: LimitBatch = None,
     queue: Queue = False,
     job_timeout: JobTimeout = None,
     idle_timeout: IdleTimeout = None,
@@ -160,26 +171,35 @@ def commission(
     Runs the configure playbook on them, and the cleanup playbook if that fails. They must be Unallocated or
     Decommissioned, and need a --host-group; the first must be a master, for a worker needs one.
     """
-    session = session_of(ctx, as_json=as_json)
-    job = session.client.start(
+    start = Start(session_of(ctx, as_json=as_json), dry_run=dry_run, wait=wait, follow=follow)
+    yield from start(
         Action.COMMISSION,
         names,
+        selection(names, status, state, in_group, every=every),
         host_group=host_group,
         extra_vars=parse_extra_vars(extra_vars),
+        check=check,
+        limit_batch=limit_batch,
         queue=queue,
         job_timeout=job_timeout,
         idle_timeout=idle_timeout,
     )
-    yield from jobs.started(session, job, wait=wait, follow=follow)
 
 
 @node_app.command("decommission")
 @nodes_app.command("decommission")
 def decommission(
     ctx: typer.Context,
-    names: NodeNames,
+    names: NodeNames = None,
     *,
+    status: OfStatus = None,
+    state: OfState = None,
+    in_group: OfHostGroup = None,
+    every: All = False,
     extra_vars: ExtraVars = None,
+    dry_run: DryRun = False,
+    check: Check = False,
+    limit_batch: LimitBatch = None,
     queue: Queue = False,
     job_timeout: JobTimeout = None,
     idle_timeout: IdleTimeout = None,
@@ -192,26 +212,35 @@ def decommission(
     Runs the cleanup playbook on them. They must be Allocated, or Unallocated to clean up after a commission
     that failed. The last master can only go when no worker is left.
     """
-    session = session_of(ctx, as_json=as_json)
-    job = session.client.start(
+    start = Start(session_of(ctx, as_json=as_json), dry_run=dry_run, wait=wait, follow=follow)
+    yield from start(
         Action.DECOMMISSION,
         names,
+        selection(names, status, state, in_group, every=every),
         extra_vars=parse_extra_vars(extra_vars),
+        check=check,
+        limit_batch=limit_batch,
         queue=queue,
         job_timeout=job_timeout,
         idle_timeout=idle_timeout,
     )
-    yield from jobs.started(session, job, wait=wait, follow=follow)
 
 
 @node_app.command("update")
 @nodes_app.command("update")
 def update(
     ctx: typer.Context,
-    names: NodeNames,
+    names: NodeNames = None,
     *,
+    status: OfStatus = None,
+    state: OfState = None,
+    in_group: InGroup = None,
+    every: All = False,
     host_group: HostGroup = None,
     extra_vars: ExtraVars = None,
+    dry_run: DryRun = False,
+    check: Check = False,
+    limit_batch: LimitBatch = None,
     queue: Queue = False,
     job_timeout: JobTimeout = None,
     idle_timeout: IdleTimeout = None,
@@ -224,17 +253,19 @@ def update(
     Runs the cleanup playbook and then the configure playbook on them, and cleanup again if that fails. They
     must be Allocated. With --host-group they change to that group.
     """
-    session = session_of(ctx, as_json=as_json)
-    job = session.client.start(
+    start = Start(session_of(ctx, as_json=as_json), dry_run=dry_run, wait=wait, follow=follow)
+    yield from start(
         Action.UPDATE,
         names,
+        selection(names, status, state, in_group, every=every),
         host_group=host_group,
         extra_vars=parse_extra_vars(extra_vars),
+        check=check,
+        limit_batch=limit_batch,
         queue=queue,
         job_timeout=job_timeout,
         idle_timeout=idle_timeout,
     )
-    yield from jobs.started(session, job, wait=wait, follow=follow)
 
 
 def discover(

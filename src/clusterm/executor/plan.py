@@ -34,6 +34,7 @@ class Plan(BaseModel):
 
     job_id: int
     action: Action
+    check: bool = False
     store_url: str
     retention: RetentionSettings
     location: Path
@@ -112,22 +113,43 @@ def prepare(
         OSError: it cannot be written.
     """
     ansible = settings.ansible
-    extra_vars = json.loads(ansible.extra_variables) | dict(global_vars) | dict(own)
     directory = settings.jobs_dir / str(job.id)
+    plan = draft(settings, job.id, job.action, directory, check=job.check)
+    made = inventory(job.action, job.nodes, nodes, ansible, host_group=job.host_group)
+    unfinished = settings.jobs_dir / f"{job.id}.new"
+    shutil.rmtree(unfinished, ignore_errors=True)
+    try:
+        unfinished.mkdir(mode=0o700, parents=True)
+        if plan.registers:
+            (unfinished / FACTS).mkdir()
+        _write(unfinished / "inventory.json", json.dumps(made, indent=2))
+        _write(unfinished / "extra_vars.json", json.dumps(merge_vars(ansible, global_vars, own)))
+        _write(unfinished / _PLAN, plan.model_dump_json())
+        unfinished.rename(directory)
+    except OSError:
+        shutil.rmtree(unfinished, ignore_errors=True)  # where the disk is full, it is needed for the job's end
+        raise
+    return directory
+
+
+def draft(settings: Settings, job_id: int, action: Action, directory: Path, *, check: bool) -> Plan:
+    """Decide what to run, and write nothing."""
+    ansible = settings.ansible
     nonce = secrets.token_hex(16)
-    registers = job.action is Action.DISCOVER and ansible.register_discovered and not settings.serf.addr
     environment = _environment(ansible.playbook_location, nonce)
+    registers = action is Action.DISCOVER and ansible.register_discovered and not settings.serf.addr
     if registers:
         environment["CLUSTERM_FACTS"] = str(directory / FACTS)
-    plan = Plan(
-        job_id=job.id,
-        action=job.action,
+    return Plan(
+        job_id=job_id,
+        action=action,
+        check=check,
         store_url=settings.store_url,
         retention=settings.retention,
         location=ansible.playbook_location,
         playbooks={StepName.CONFIGURE: ansible.configure_playbook, StepName.CLEANUP: ansible.cleanup_playbook},
         executable=ansible.executable,
-        options=_options(ansible, directory),
+        options=_options(ansible, directory, check=check),
         environment=environment,
         nonce=nonce,
         key_file=ansible.priv_key_file,
@@ -137,31 +159,32 @@ def prepare(
         registers=registers,
         host_groups=ansible.host_groups,
     )
-    unfinished = settings.jobs_dir / f"{job.id}.new"
-    shutil.rmtree(unfinished, ignore_errors=True)
-    try:
-        unfinished.mkdir(mode=0o700, parents=True)
-        if registers:
-            (unfinished / FACTS).mkdir()
-        _write(unfinished / "inventory.json", json.dumps(inventory(job, nodes, ansible), indent=2))
-        _write(unfinished / "extra_vars.json", json.dumps(extra_vars))
-        _write(unfinished / _PLAN, plan.model_dump_json())
-        unfinished.rename(directory)
-    except OSError:
-        shutil.rmtree(unfinished, ignore_errors=True)  # where the disk is full, it is needed for the job's end
-        raise
-    return directory
 
 
-def inventory(job: Job, nodes: Sequence[Node], ansible: AnsibleSettings) -> dict[str, Any]:
-    """Return the inventory of a job, in the form that ansible's `yaml` inventory plugin reads."""
+def merge_vars(ansible: AnsibleSettings, global_vars: Mapping[str, Any], own: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the extra vars of a job: the configuration's, the globals and the request's own; the last wins."""
+    return {**json.loads(ansible.extra_variables), **global_vars, **own}
+
+
+def inventory(
+    action: Action, names: Sequence[str], nodes: Sequence[Node], ansible: AnsibleSettings, *, host_group: str
+) -> dict[str, Any]:
+    """Return the inventory of a job, in the form that ansible's `yaml` inventory plugin reads.
+
+    Args:
+        action: the job's action.
+        names: the names of its nodes, or the addresses that it is to discover.
+        nodes: its nodes.
+        ansible: the configuration.
+        host_group: the group that it brings them into, where a check has not; empty where they stay in theirs.
+    """
     groups: dict[str, dict[str, Any]] = {}
-    if job.action is Action.DISCOVER:
-        hosts = {address: {"node_name": address, "node_addr": address} for address in job.nodes}
+    if action is Action.DISCOVER:
+        hosts = {address: {"node_name": address, "node_addr": address} for address in names}
         groups[DISCOVER_GROUP] = {"hosts": {name: {"ansible_host": name, **vars_} for name, vars_ in hosts.items()}}
     for node in nodes:
         configuration = node.configuration_state
-        group = groups.setdefault(configuration.host_group, {"hosts": {}})
+        group = groups.setdefault(host_group or configuration.host_group, {"hosts": {}})
         group["hosts"][configuration.inventory_name] = {
             "ansible_host": configuration.ssh_address,
             **configuration.inventory_vars,
@@ -182,8 +205,10 @@ def clean_environment() -> dict[str, str]:
     return {name: value for name, value in os.environ.items() if not name.startswith("CLUSTERM_")}
 
 
-def _options(ansible: AnsibleSettings, directory: Path) -> list[str]:
+def _options(ansible: AnsibleSettings, directory: Path, *, check: bool) -> list[str]:
     options = ["--inventory", str(directory / "inventory.json"), "--extra-vars", f"@{directory / 'extra_vars.json'}"]
+    if check:
+        options += ["--check", "--diff"]
     if ansible.user:
         options.append(f"--user={ansible.user}")
     if ansible.priv_key_file:

@@ -18,15 +18,15 @@ from typing import Any, Final, TypeVar
 from sqlalchemy.exc import OperationalError
 
 from clusterm import jobs as job_ends
-from clusterm import lifecycle
 from clusterm.executor import wrapper
 from clusterm.executor.facts import identify
 from clusterm.executor.ingest import Ingest
 from clusterm.executor.plan import CannotRun, Plan, clean_environment
 from clusterm.executor.relay import LOG, PASSED_ON
 from clusterm.journal import JobLog
+from clusterm.progress import Following, next_step
 from clusterm.schemas import Failure, MonitoredNode, format_time
-from clusterm.states import JobStatus, StepName
+from clusterm.states import JobStatus
 from clusterm.store import jobs, logs, tables
 from clusterm.store.engine import Store
 
@@ -120,20 +120,20 @@ def _is_watched(started: Path) -> bool:
 def _run_steps(store: Store, plan: Plan, directory: Path) -> str | None:
     """Run or go on with the steps that the lifecycle asks for, and return the first failed one's error."""
 
-    def look() -> tuple[tuple[StepName, Sequence[str]] | None, list[str | None]]:
+    def look() -> tuple[Following | None, list[str | None]]:
         with store.read() as session:
             job = jobs.get(session, plan.job_id)
             done = [step.error for step in jobs.steps(session, job.id) if step.finished_at is not None]
-            return job_ends.next_step(session, job), done
+            return next_step(session, job), done
 
     while True:
         following, errors = _insist(look)
         error = next(filter(None, errors), None)
         if following is None:
             return error
-        step = _Step(store, plan, directory, len(errors) + 1, *following)
+        step = _Step(store, plan, directory, len(errors) + 1, following)
         try:
-            step.run(cleans_up=len(errors) >= len(lifecycle.STEPS[plan.action]))
+            step.run()
         except Interrupted as interrupted:
             return error or str(interrupted)
 
@@ -161,15 +161,12 @@ def _discovered(store: Store, plan: Plan, directory: Path, error: str | None) ->
 class _Step:
     """One playbook run."""
 
-    def __init__(
-        self, store: Store, plan: Plan, directory: Path, number: int, name: StepName, nodes: Sequence[str]
-    ) -> None:
+    def __init__(self, store: Store, plan: Plan, directory: Path, number: int, following: Following) -> None:
         self._store = store
         self._plan = plan
         self._number = number
-        self._name = name
-        self._nodes = nodes
-        self._directory = directory / f"{number}-{name}"
+        self._name, self._nodes, self._batch, self._cleans_up = following
+        self._directory = directory / f"{number}-{self._name}"
         self._process: subprocess.Popen[bytes] | None = None
         self._began = self._last_output = time.monotonic()
         self._next_look = 0.0
@@ -177,16 +174,13 @@ class _Step:
         self._boot: str | None = None
         self._log: JobLog
 
-    def run(self, *, cleans_up: bool) -> None:
+    def run(self) -> None:
         """Run the step, or go on with it, until its end is in the store.
-
-        Args:
-            cleans_up: whether it cleans up after a failed one.
 
         Raises:
             Interrupted: it cannot go on.
         """
-        row = _insist(lambda: self._begin(cleans_up=cleans_up))
+        row = _insist(self._begin)
         try:
             self._start()
         except CannotRun as reason:
@@ -200,18 +194,19 @@ class _Step:
         error = how["error"] if status is None else None if status == 0 else self._explain(status)
         _insist(lambda: self._end(status, error, lost=how["lost"]))
 
-    def _begin(self, *, cleans_up: bool) -> tables.JobStep:
+    def _begin(self) -> tables.JobStep:
         with self._store.write() as session:
             job = jobs.get(session, self._plan.job_id)
             row = session.get(tables.JobStep, (job.id, self._number))
             if row is None:
-                if job.stop_reason is not None and not (cleans_up and job.stop_cleanup):
+                if job.stop_reason is not None and not (self._cleans_up and job.stop_cleanup):
                     raise Interrupted(job.stop_reason)
                 row = tables.JobStep(
                     job_id=job.id,
                     number=self._number,
                     name=self._name,
                     playbook=self._plan.playbooks[self._name],
+                    batch=self._batch,
                     started_at=datetime.now(UTC),
                     after_stop=job.stop_reason is not None,
                 )
@@ -235,7 +230,8 @@ class _Step:
         command = self._plan.command(self._name, limit)
         self._directory.mkdir(mode=0o700, exist_ok=True)
         if limit:
-            limit.write_text("".join(f"{node}\n" for node in self._nodes))
+            # Without localhost ansible would leave out the plays on the machine that it runs on.
+            limit.write_text("".join(f"{host}\n" for host in (*self._nodes, "localhost")))
         playbook = self._plan.playbooks[self._name]
         self._log.info("step %s started: %s", self._name, playbook, extra={"step": self._name, "playbook": playbook})
         self._start_wrapper(command)

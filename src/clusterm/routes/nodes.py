@@ -1,12 +1,18 @@
 """Nodes: what they are, what happened to them, and jobs on them."""
 
-from fastapi import Request, Response
+from typing import Annotated, Final, Literal
+
+import orjson
+from fastapi import Path, Query, Request, Response
+from sqlmodel import Session
 
 from clusterm import jobs, schemas
 from clusterm.errors import NotFound
+from clusterm.executor.preview import preview
 from clusterm.explain import Facts, explain, last_job_event
 from clusterm.jobs import Order, Sender
 from clusterm.routes import event_forms
+from clusterm.routes.access import needs
 from clusterm.routes.service import (
     AfterEvent,
     Cursor,
@@ -22,24 +28,51 @@ from clusterm.routes.service import (
     problems,
     router,
 )
-from clusterm.states import Action, JobStatus
+from clusterm.selection import select
+from clusterm.states import Action, JobStatus, State, Status, TokenRole
 from clusterm.store import events, nodes, tables
 from clusterm.store import jobs as stored_jobs
 
 routes = router("nodes")
 EVENTS_SHOWN = 10
 """How many of its latest events a node carries."""
+_PAGE: Final = 1000
 
 
-@routes.get("/info/nodes", response_model=dict[str, schemas.Node], responses=problems(), summary="List all nodes")
-def list_nodes(service: ServiceDep) -> Response:
-    """Return every node, by name, each with its latest event."""
+@routes.get(
+    "/info/nodes",
+    response_model=dict[str, schemas.Node] | schemas.Page[schemas.Node],
+    responses=problems(404, 422),
+    summary="List nodes",
+)
+def list_nodes(
+    service: ServiceDep,
+    name: Annotated[
+        list[str] | None, Query(description="Only these: names, management addresses, or globs as `rack1-*`.")
+    ] = None,
+    status: Annotated[list[Status] | None, Query(description="Only nodes with one of these statuses.")] = None,
+    state: Annotated[list[State] | None, Query(description="Only nodes in one of these states.")] = None,
+    host_group: Annotated[list[str] | None, Query(description="Only nodes in one of these host groups.")] = None,
+    limit: Annotated[
+        int | None, Query(ge=1, le=10_000, description="Answer with a page of so many nodes at the most.")
+    ] = None,
+    cursor: Cursor = None,
+) -> Response:
+    """Return nodes, each with its latest event: an object by name or, if `limit` or `cursor` is given, a page.
+
+    A name that is no node's, or a glob that matches none, is an error (404).
+    """
+    selection = schemas.Selection(status=status or [], state=state or [], host_group=host_group or [], all=not name)
+    paged = limit is not None or cursor is not None
     with service.store.read() as session:
-        latest = events.latest_by_node(session)
-        every = [
-            nodes.to_wire(node, [latest[node.name]] if node.name in latest else []) for node in nodes.every(session)
-        ]
-    return answer_value({node.inventory_state.name: node.model_dump(mode="json") for node in every})
+        names = _names(session, name or [], selection) if paged or name or selection.narrows else None
+        if names is None or not paged:
+            every = {name: orjson.Fragment(orjson.dumps(node)) for name, node in nodes.listed(session, names)}
+            return answer_value(every)
+        rest = sorted(name for name in names if cursor is None or name > cursor)
+        page = rest[: limit or _PAGE]
+        items = [node for _, node in nodes.listed(session, page)]
+    return answer_value({"items": items, "next": page[-1] if len(rest) > len(page) else None})
 
 
 @routes.get("/info/node/{name}", response_model=schemas.Node, responses=problems(404), summary="Show a node")
@@ -123,7 +156,7 @@ def explain_node(service: ServiceDep, name: NodeName) -> Response:
 )
 def commission(service: ServiceDep, sender: SenderDep, body: schemas.NodesRequest) -> Response:
     """Bring nodes into the cluster: run the configure playbook; if it fails, the cleanup playbook."""
-    return _begin(service, sender, Action.COMMISSION, body.nodes, body, body.host_group)
+    return _begin(service, sender, _order(Action.COMMISSION, body), queue=body.queue)
 
 
 @routes.post(
@@ -134,7 +167,7 @@ def commission(service: ServiceDep, sender: SenderDep, body: schemas.NodesReques
 )
 def decommission(service: ServiceDep, sender: SenderDep, body: schemas.NodesRequest) -> Response:
     """Take nodes out of the cluster: run the cleanup playbook."""
-    return _begin(service, sender, Action.DECOMMISSION, body.nodes, body, body.host_group)
+    return _begin(service, sender, _order(Action.DECOMMISSION, body), queue=body.queue)
 
 
 @routes.post(
@@ -145,7 +178,26 @@ def decommission(service: ServiceDep, sender: SenderDep, body: schemas.NodesRequ
 )
 def update(service: ServiceDep, sender: SenderDep, body: schemas.NodesRequest) -> Response:
     """Run the cleanup and the configure playbook on nodes of the cluster; if the latter fails, cleanup once more."""
-    return _begin(service, sender, Action.UPDATE, body.nodes, body, body.host_group)
+    return _begin(service, sender, _order(Action.UPDATE, body), queue=body.queue)
+
+
+@routes.post(
+    "/plan/{action}/nodes",
+    response_model=schemas.Plan,
+    responses=problems(400, 413, 415, 422),
+    openapi_extra=needs(TokenRole.VIEWER),  # it only looks
+    summary="Show what a request would do",
+)
+def plan(
+    service: ServiceDep,
+    action: Annotated[
+        Literal[Action.COMMISSION, Action.DECOMMISSION, Action.UPDATE], Path(description="What to do to the nodes.")
+    ],
+    body: schemas.NodesRequest,
+) -> Response:
+    """Return what the same body sent to `/{action}/nodes` would do, and why it would be refused. Nothing changes."""
+    with service.store.read() as session:
+        return answer(preview(session, service.configuration.current, _order(action, body), queue=body.queue))
 
 
 @routes.post(
@@ -159,20 +211,39 @@ def discover(service: ServiceDep, sender: SenderDep, body: schemas.DiscoverReque
 
     Those that pass become nodes, called by their host name and serial, unless `ansible.register_discovered` is off.
     """
-    return _begin(service, sender, Action.DISCOVER, body.addrs, body)
-
-
-def _begin(
-    service: Service, sender: Sender, action: Action, targets: list[str], body: schemas.JobRequest, host_group: str = ""
-) -> Response:
     order = Order(
-        action,
-        targets,
-        host_group=host_group,
+        Action.DISCOVER,
+        body.addrs,
         extra_vars=body.extra_vars,
         job_timeout=body.job_timeout,
         idle_timeout=body.idle_timeout,
     )
-    job = jobs.begin(service.store, service.configuration.current, order, sender, queue=body.queue)
+    return _begin(service, sender, order, queue=body.queue)
+
+
+def _names(session: Session, targets: list[str], selection: schemas.Selection) -> list[str]:
+    """Return the names of the selected nodes; none is no error, unless they were named."""
+    selected = select(targets, selection, nodes.candidates(session))
+    if targets and selected.refusals:
+        raise selected.refusals[0]
+    return selected.names
+
+
+def _order(action: Action, body: schemas.NodesRequest) -> Order:
+    return Order(
+        action,
+        body.nodes,
+        select=body.select,
+        host_group=body.host_group,
+        extra_vars=body.extra_vars,
+        check=body.check,
+        limit_batch=body.limit_batch,
+        job_timeout=body.job_timeout,
+        idle_timeout=body.idle_timeout,
+    )
+
+
+def _begin(service: Service, sender: Sender, order: Order, *, queue: bool) -> Response:
+    job = jobs.begin(service.store, service.configuration.current, order, sender, queue=queue)
     service.supervisor.wake()
     return answer(job)

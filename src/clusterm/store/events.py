@@ -139,18 +139,6 @@ def of_node(
     return _in_order(session, query, after)
 
 
-def latest_by_node(session: Session) -> dict[str, schemas.Event]:
-    """Return the latest event of every node that has one."""
-    latest = (
-        select(tables.Event.node, func.max(tables.Event.id).label("id"))
-        .where(col(tables.Event.node).is_not(None))
-        .group_by(col(tables.Event.node))
-        .subquery()
-    )
-    rows = session.exec(select(tables.Event).join(latest, col(tables.Event.id) == latest.c.id))
-    return {str(event.node): to_wire(event) for event in rows}
-
-
 def to_wire(event: tables.Event) -> schemas.Event:
     """Turn a row into what goes over the wire."""
     return schemas.Event.model_construct(

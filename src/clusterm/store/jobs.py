@@ -1,9 +1,9 @@
 """Jobs, their nodes and their steps."""
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from datetime import datetime
 
-from sqlalchemy import func, update
+from sqlalchemy import func, insert, update
 from sqlmodel import Session, col, select
 
 from clusterm import schemas
@@ -119,16 +119,42 @@ def node_names(session: Session, job_id: int) -> list[str]:
     return list(session.exec(query.order_by(col(tables.JobNode.position))))
 
 
+def add_nodes(session: Session, job_id: int, names: Sequence[str]) -> None:
+    """Give a new job its nodes, or addresses, in their order."""
+    session.execute(
+        insert(tables.JobNode),
+        [
+            {"job_id": job_id, "position": position, "node": name, "held": False}
+            for position, name in enumerate(names, start=1)
+        ],
+    )
+
+
 def node_results(session: Session, job_id: int) -> dict[str, Result | None]:
     """Return the nodes, or addresses, of a job, in the order of the request, and how each did by itself."""
     query = select(tables.JobNode).where(tables.JobNode.job_id == job_id)
     return {row.node: row.result for row in session.exec(query.order_by(col(tables.JobNode.position)))}
 
 
-def note_results(session: Session, job_id: int, passed: Collection[str]) -> None:
-    """Note which nodes passed by themselves, in a job that ends; the others did not."""
+def note_results(session: Session, job_id: int, passed: Collection[str], reached: Collection[str]) -> None:
+    """Note which nodes passed by themselves, in a job that ends; the others that it has reached did not."""
     for node in session.exec(select(tables.JobNode).where(tables.JobNode.job_id == job_id)):
-        node.result = Result.PASS if node.node in passed else Result.FAIL
+        if node.node in reached:
+            node.result = Result.PASS if node.node in passed else Result.FAIL
+
+
+def note_former_host_groups(session: Session, job_id: int, former: Mapping[str, str]) -> None:
+    """Note the host groups that nodes of a job had before it."""
+    for node in session.exec(select(tables.JobNode).where(tables.JobNode.job_id == job_id)):
+        node.former_host_group = former.get(node.node)
+
+
+def former_host_groups(session: Session, job_id: int) -> dict[str, str]:
+    """Return the host groups that nodes of a job had before it, as far as they were noted."""
+    query = select(tables.JobNode).where(
+        tables.JobNode.job_id == job_id, col(tables.JobNode.former_host_group).is_not(None)
+    )
+    return {row.node: row.former_host_group or "" for row in session.exec(query)}
 
 
 def steps(session: Session, job_id: int) -> Sequence[tables.JobStep]:
@@ -175,7 +201,12 @@ def describe(job: tables.Job, names: Sequence[str]) -> str:
     """Say what a job does, in a few words."""
     shown = " ".join(names[:5]) + (f" and {len(names) - 5} more" if len(names) > 5 else "")
     group = f" as {job.host_group}" if job.host_group else ""
-    return f"{job.action} {shown}{group}"
+    return f"{job.action} {shown}{group}{' (check)' if job.check else ''}"
+
+
+def refer(session: Session, job: tables.Job) -> str:
+    """Say which job is meant."""
+    return f"{describe(job, node_names(session, job.id))} (id {job.id})"
 
 
 def log_end(job: tables.Job) -> schemas.LogEnd:
@@ -205,6 +236,8 @@ def to_wire(session: Session, job: tables.Job) -> schemas.Job:
         nodes=names,
         host_group=job.host_group,
         extra_vars=redact(job.extra_vars),
+        check=job.check,
+        limit_batch=job.limit_batch,
         created_at=job.created_at,
         started_at=job.started_at,
         finished_at=job.finished_at,
@@ -220,6 +253,7 @@ def to_wire(session: Session, job: tables.Job) -> schemas.Job:
             schemas.Step.model_construct(
                 name=step.name,
                 playbook=step.playbook,
+                batch=step.batch,
                 started_at=step.started_at,
                 finished_at=step.finished_at,
                 exit_status=step.exit_status,

@@ -1,18 +1,27 @@
 """Nodes."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from typing import Any, Final, NamedTuple
 
-import sqlalchemy
+from sqlalchemy import Enum, String, func, outerjoin, type_coerce
+from sqlalchemy import select as sql_select
 from sqlmodel import Session, col, select
 
 from clusterm import schemas
 from clusterm.errors import NotFound, quote
 from clusterm.redaction import redact
+from clusterm.selection import Candidate
 from clusterm.states import State, Status
 from clusterm.store import tables
 
 _MANY: Final = 1000
+_NODE_COLUMNS: Final = (
+    "name", "label", "serial", "address", "status", "prev_status", "state", "prev_state", "host_group",
+    "inventory_vars",
+)  # fmt: skip
+_EVENT_COLUMNS: Final = (
+    "id", "at", "event", "result", "job_id", "detail", "cause", "by", "changes", "times", "since",
+)  # fmt: skip
 
 
 class Whereabouts(NamedTuple):
@@ -27,6 +36,14 @@ class Whereabouts(NamedTuple):
 def every(session: Session) -> Sequence[tables.Node]:
     """Return all nodes, by name."""
     return session.exec(select(tables.Node).order_by(col(tables.Node.name))).all()
+
+
+def candidates(session: Session) -> list[Candidate]:
+    """Return what selections and rules ask of nodes, of all of them, by name."""
+    node = tables.Node
+    columns = (col(node.name), col(node.address), col(node.status), col(node.state), col(node.host_group))
+    rows = session.connection().execute(sql_select(*columns).order_by(col(node.name)))
+    return [Candidate(*row) for row in rows]
 
 
 def get(session: Session, name: str) -> tables.Node:
@@ -58,7 +75,7 @@ def at_addresses(session: Session, addresses: Iterable[str]) -> list[tables.Node
 
 def count(session: Session) -> dict[tuple[Status, State], int]:
     """Return how many nodes there are of each status and state."""
-    query = select(tables.Node.status, tables.Node.state, sqlalchemy.func.count())
+    query = select(tables.Node.status, tables.Node.state, func.count())
     rows = session.exec(query.group_by(tables.Node.status, tables.Node.state)).all()
     return {(Status(status), State(state)): number for status, state, number in rows}
 
@@ -67,7 +84,7 @@ def whereabouts(session: Session) -> list[Whereabouts]:
     """Return where all nodes are."""
     node = tables.Node
     columns = (col(node.name), col(node.address), col(node.state), col(node.inventory_vars))
-    return [Whereabouts(*row) for row in session.connection().execute(sqlalchemy.select(*columns))]
+    return [Whereabouts(*row) for row in session.connection().execute(sql_select(*columns))]
 
 
 def to_wire(node: tables.Node, events: list[schemas.Event], *, redacted: bool = True) -> schemas.Node:
@@ -94,9 +111,78 @@ def to_wire(node: tables.Node, events: list[schemas.Event], *, redacted: bool = 
     )
 
 
+def listed(session: Session, names: Collection[str] | None = None) -> Iterator[tuple[str, dict[str, Any]]]:
+    """Yield names and nodes, all or those named, by name, each with its latest event and as it goes over the wire.
+
+    They are made straight from rows and one by one: of ten thousand nodes the models alone would take most of a
+    second, and so many objects at once would keep the garbage collector busy.
+    """
+    node, event = tables.Node, tables.Event
+    latest = sql_select(func.max(event.id)).where(col(event.node) == col(node.name)).correlate(node).scalar_subquery()
+    query = (
+        sql_select(*_columns(node, _NODE_COLUMNS), *_columns(event, _EVENT_COLUMNS))
+        .select_from(outerjoin(node, event, col(event.id) == latest))
+        .order_by(col(node.name))
+    )
+    if names is not None and len(names) <= _MANY:
+        query = query.where(col(node.name).in_(names))
+    wanted = None if names is None else set(names)
+    for row in session.connection().execute(query):
+        if wanted is None or row[0] in wanted:
+            yield row[0], _listed(row)
+
+
+def _columns(table: type[tables.SQLModel], names: Iterable[str]) -> list[Any]:
+    """Return columns of a table, those with a name in them as the text that they hold."""
+    columns = [getattr(table, name) for name in names]
+    return [type_coerce(column, String) if isinstance(column.type, Enum) else column for column in columns]
+
+
+def _listed(row: Sequence[Any]) -> dict[str, Any]:
+    """Write what `to_wire` makes, in JSON."""
+    (name, label, serial, address, status, prev_status, state, prev_state, host_group, inventory_vars, *event) = row
+    event_id, at, event_name, result, job_id, detail, cause, by, changes, times, since = event
+    return {
+        "monitoring_state": {"label": label, "serial_number": serial, "management_address": address},
+        "inventory_state": {
+            "name": name,
+            "status": status,
+            "prev_status": prev_status,
+            "state": state,
+            "prev_state": prev_state,
+        },
+        "configuration_state": {
+            "inventory_name": name,
+            "host_group": host_group,
+            "ssh_address": address,
+            "inventory_vars": {"node_name": name, "node_addr": address, **redact(inventory_vars)},
+        },
+        "events": []
+        if event_id is None
+        else [
+            {
+                "id": event_id,
+                "at": schemas.format_time(at),
+                "node": name,
+                "event": event_name,
+                "result": result,
+                "job": job_id,
+                "detail": detail,
+                "cause": cause,
+                "by": by,
+                "changes": changes,
+                "times": times,
+                "since": since and schemas.format_time(since),
+            }
+        ],
+    }
+
+
 def _where(session: Session, field: str, values: set[str]) -> list[tables.Node]:
-    """Return the nodes with one of these values. SQLite takes only so many values; past some, filtering is as fast."""
-    if len(values) > _MANY:
-        return [node for node in every(session) if getattr(node, field) in values]
+    """Return the nodes with one of these values. SQLite takes only so many values in one query."""
     column = col(getattr(tables.Node, field))
-    return list(session.exec(select(tables.Node).where(column.in_(values)).order_by(col(tables.Node.name))))
+    found: list[tables.Node] = []
+    ordered = sorted(values)
+    for start in range(0, len(ordered), _MANY):
+        found.extend(session.exec(select(tables.Node).where(column.in_(ordered[start : start + _MANY]))))
+    return sorted(found, key=lambda node: node.name)

@@ -68,12 +68,12 @@ def prune(store: Store, retention: RetentionSettings) -> Iterator[Surplus]:
 
 
 def _kept_for_nodes(session: Session) -> set[int]:
-    """Return the last successful and the last failed job of each node."""
+    """Return the last successful and the last failed job of each node that was no check."""
     job, of_node = tables.Job, tables.JobNode
     last = (
         select(func.max(col(job.end_order)))
         .join(of_node, col(of_node.job_id) == col(job.id))
-        .where(col(job.status).in_({JobStatus.COMPLETE, JobStatus.ERRORED}))
+        .where(col(job.status).in_({JobStatus.COMPLETE, JobStatus.ERRORED}), col(job.check).is_(False))
         .group_by(col(of_node.node), col(job.status))
     )
     return set(session.scalars(select(col(job.id)).where(col(job.end_order).in_(last))))

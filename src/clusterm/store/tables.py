@@ -96,6 +96,9 @@ class Job(SQLModel, table=True):
     boot_id: str | None = None  # of the machine when the job started: after a reboot its processes are gone
     started_clock: float | None = None  # monotonic seconds in that boot
     retry_of: int | None = None
+    # whether ansible only says what it would change
+    check: bool = Field(default=False, sa_column_kwargs={"server_default": "0"})
+    limit_batch: int | None = None  # how many nodes it takes at a time; null for all at once
     job_timeout: float | None = None  # seconds, 0 for none; as the configuration says where it is null
     idle_timeout: float | None = None
     stop_status: JobStatus | None = Field(default=None, sa_type=_JOB_STATUS)  # what a stopped job ends as
@@ -128,6 +131,7 @@ class JobNode(SQLModel, table=True):
     position: int = Field(primary_key=True)
     node: str
     held: bool
+    former_host_group: str | None = None  # where the job has changed it and may have to take that back
     result: Result | None = Field(default=None, sa_type=_RESULT)  # its own, whatever others did; once the job has ended
 
 
@@ -140,6 +144,7 @@ class JobStep(SQLModel, table=True):
     number: int = Field(primary_key=True)
     name: StepName = Field(sa_type=_STEP_NAME)
     playbook: str
+    batch: int | None = None  # which one it is run on, from 1; null for all nodes at once
     started_at: datetime | None = None
     finished_at: datetime | None = None
     exit_status: int | None = None

@@ -1,0 +1,67 @@
+"""Long tables, written fast: rich measures each cell several times, which takes seconds for ten thousand rows."""
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from itertools import chain
+from typing import Final
+
+from rich.cells import cell_len
+from rich.console import COLOR_SYSTEMS, Console
+from rich.style import Style
+
+_LONG: Final = 1000
+"""Rows from which on nothing is wrapped: rich would take too long for it."""
+
+_GAP: Final = "  "
+_HEADING: Final = Style(bold=True)
+_PLAIN: Final = Style()
+
+
+class Rows:
+    """A table of plain cells.
+
+    Args:
+        columns: the headings.
+        rows: the cells of each row.
+        styles: how a terminal shows a cell with this text.
+    """
+
+    def __init__(
+        self, columns: Sequence[str], rows: Iterable[Sequence[str]], styles: Mapping[str, str] | None = None
+    ) -> None:
+        self.columns = columns
+        self.rows = [[clean(cell) for cell in row] for row in rows]
+        self.styles = styles or {}
+
+
+def clean(text: str) -> str:
+    """Write a text on one line, without what would move a terminal's cursor."""
+    return text if text.isprintable() else "".join(c for c in " ".join(text.split()) if c.isprintable())
+
+
+def lines(table: Rows, console: Console) -> Iterator[str] | None:
+    """Write a table as a console shows it, with a newline at the end of each line.
+
+    Returns:
+        The lines; None if the table is too wide for the console and not so long that this must be put up with.
+    """
+    widths = [max(map(_width, column)) for column in zip(table.columns, *table.rows, strict=True)]
+    too_wide = sum(widths) + len(_GAP) * (len(widths) - 1) > console.width
+    if too_wide and len(table.rows) < _LONG:
+        return None
+    colours = COLOR_SYSTEMS.get(console.color_system or "")
+    styles = {text: Style.parse(style) for text, style in table.styles.items()} if colours else {}
+
+    def write(cells: Sequence[str], heading: Style | None = None) -> str:
+        painted = cells
+        if colours:
+            painted = [(heading or styles.get(cell, _PLAIN)).render(cell, color_system=colours) for cell in cells]
+        padded = (
+            shown + " " * (width - _width(cell)) for shown, cell, width in zip(painted, cells, widths, strict=True)
+        )
+        return _GAP.join(padded).rstrip(" ") + "\n"
+
+    return chain([write(table.columns, _HEADING)], map(write, table.rows))
+
+
+def _width(text: str) -> int:
+    return len(text) if text.isascii() else cell_len(text)
