@@ -48,9 +48,9 @@ def add(store: Store, *new: tables.Event, timeline: int = 10, node_events: int =
         events.add(session, new, timeline=timeline, node_events=node_events)
 
 
-def timeline(store: Store, bound: int = 10) -> list[Event]:
+def timeline(store: Store, bound: int = 10, limit: int = 10**6) -> list[Event]:
     with store.read() as session:
-        return events.timeline(session, bound, limit=10**6)
+        return events.timeline(session, bound, limit=limit)
 
 
 def history(store: Store, node: str = "n-1", bound: int = 10) -> list[Event]:
@@ -156,6 +156,8 @@ def test_news_have_the_room_that_others_leave_or_half_of_it(
         add(store, *new, timeline=bound, node_events=node_bound)
 
     assert [one.detail for one in timeline(store, bound)] == expect(told, bound)
+    for limit in range(1, bound):
+        assert [one.detail for one in timeline(store, bound, limit)] == expect(told, bound)[-limit:]
     for node in ("n-1", "n-2"):
         of_node = [one for one in told if one[0] == node]
         assert [one.detail for one in history(store, node, node_bound)] == expect(of_node, node_bound)

@@ -99,8 +99,9 @@ def timeline(
         since: only those at or after this time.
         after: only those with a greater id.
     """
-    shown = _reach(session, bound, _IN_TIMELINE).shows()
-    query = select(tables.Event).where(_IN_TIMELINE, shown).limit(limit)
+    query = select(tables.Event).where(_IN_TIMELINE).limit(limit)
+    if limit > bound // 2 or any(term is not None for term in (node, since, after)):  # else they are all within reach
+        query = query.where(_reach(session, bound, _IN_TIMELINE).shows())
     if node is not None:
         query = query.where(tables.Event.node == node)
     if since is not None:
