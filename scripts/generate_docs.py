@@ -68,6 +68,12 @@ def configuration() -> Iterator[str]:
             ("key and environment", "type", "default", "meaning"),
             (_setting(section, key, schema) for key, schema in model.model_json_schema()["properties"].items()),
         )
+        for name, schema in model.model_json_schema().get("$defs", {}).items():
+            if "properties" in schema:
+                yield from ("", f"### {_words(name)}", "", one_line(schema["description"]), "")
+                members = schema["properties"].items()
+                rows = ([f"`{key}`", type_of(each), default_of(each), each["description"]] for key, each in members)
+                yield from table(("key", "type", "default", "meaning"), rows)
 
 
 def cli() -> Iterator[str]:

@@ -5,6 +5,8 @@ import re
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Any, Final
 
+from clusterm import states
+
 Schema = dict[str, Any]
 
 REF: Final = "#/components/schemas/"
@@ -24,9 +26,10 @@ def table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> Iterator[str]:
 
 def type_of(schema: Schema) -> str:
     """Say what a value is, with links to the objects."""
-    if schema.get("$ref", "").startswith("#/$defs/"):  # a setting's, which can only be one of some names
-        name = re.sub(r"\B(?=[A-Z])", " ", schema["$ref"].removeprefix("#/$defs/")).lower()
-        return f"[{name}](names.md#{name.replace(' ', '-')})"
+    if schema.get("$ref", "").startswith("#/$defs/"):  # a setting's: one of some names, or settings again
+        kind = schema["$ref"].removeprefix("#/$defs/")
+        name = re.sub(r"\B(?=[A-Z])", " ", kind).lower()
+        return f"[{name}]({'names.md' if hasattr(states, kind) else ''}#{name.replace(' ', '-')})"
     if "$ref" in schema:
         name = title_of(schema["$ref"].removeprefix(REF))
         return f"[{name}](#{name.lower().replace(' ', '-')})"

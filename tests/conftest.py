@@ -107,7 +107,8 @@ class Clusterm:
         The playbook's path is its last argument.
         """
         program = self.root / "program"
-        program.write_text(f"#!{sys.executable}\n{textwrap.dedent(text)}")
+        asked = "import sys\nif '--version' in sys.argv: sys.exit()\n"  # as readiness does
+        program.write_text(f"#!{sys.executable}\n{asked}{textwrap.dedent(text)}")
         program.chmod(0o755)
         self.config["ansible"]["executable"] = str(program)
 

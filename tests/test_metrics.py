@@ -36,6 +36,8 @@ def value(samples: Samples, name: str, **labels: str) -> float:
 @pytest.fixture
 def service(new_clusterm: Clusterm) -> Clusterm:
     new_clusterm.use_program(OBEDIENT)
+    webhook = {"name": "nobody", "url": "http://127.0.0.1:1/", "events": ["node_returned"]}
+    new_clusterm.config["notifications"] = {"webhooks": [webhook]}
     return new_clusterm.start()
 
 

@@ -503,7 +503,7 @@ def test_the_configuration_is_shown(service: Clusterm) -> None:
 
 
 def test_health(service: Clusterm) -> None:
-    assert service.get("/healthz") == service.get("/readyz") == {"status": "ok", "degraded": []}
+    assert service.get("/healthz") == {"status": "ok", "degraded": []}
 
 
 def test_a_service_that_cannot_run_jobs_is_not_ready(new_clusterm: Clusterm) -> None:
@@ -744,6 +744,7 @@ def test_every_error_that_is_described_refers_to_problem(service: Clusterm) -> N
             ("get", "/healthz"),
             ("get", "/config"),
             ("get", "/metrics"),
+            ("get", "/info/status"),
             ("get", "/info/version"),
         }:
             others.append((method, path, "none"))

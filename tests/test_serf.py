@@ -149,7 +149,7 @@ def test_nodes_are_what_their_agents_are(agents: Agents, new_clusterm: Clusterm)
     assert log.count('thief-s" is refused: one or more nodes already exist') == 1
     assert "\x1b" not in log
     assert "Traceback" not in log
-    assert clusterm.get("/readyz") == {"status": "ok", "degraded": []}
+    assert clusterm.get("/readyz")["degraded"] == []
     assert clusterm.stop() == 0
 
 

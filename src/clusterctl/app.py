@@ -13,6 +13,7 @@ from clusterctl.commands import (
     logs,
     node_changes,
     nodes,
+    status,
     support,
     timeline,
 )
@@ -43,6 +44,7 @@ jobs.app.command("logs")(logs.logs)
 jobs.app.command("verify")(logs.verify)
 app.add_typer(jobs.app)
 app.command("timeline")(timeline.timeline)
+app.command("status")(status.status)
 app.command("support-bundle")(support.support_bundle)
 app.add_typer(globals.app)
 app.add_typer(config.app)

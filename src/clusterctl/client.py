@@ -263,6 +263,10 @@ class Client:
         """Whether the service can do its work; refused if not."""
         return self._get("/readyz")
 
+    def status(self) -> Json:
+        """How the service is, at a glance."""
+        return self._get("/info/status")
+
     def drain_state(self) -> Json:
         """Whether new jobs are refused, and what still runs."""
         return self._get("/info/drain")

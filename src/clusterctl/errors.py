@@ -4,6 +4,7 @@ ClusterctlError             1
 ├── Refused                 1   the service said no
 │   └── NotNow
 ├── Unauthorized            1   the service does not know who asks
+├── NotReady                1   the service cannot do its work
 ├── NotComplete             1   the awaited job did not end Complete
 ├── CannotWrite             1   a file cannot be written
 ├── NotUnderstood           1   the service is newer than this clusterctl
@@ -32,6 +33,10 @@ class NotNow(Refused):
 
 class Unauthorized(ClusterctlError):
     """The service lets nobody in without a token, or not with this one."""
+
+
+class NotReady(ClusterctlError):
+    """The service answers, but cannot do its work."""
 
 
 class NotComplete(ClusterctlError):

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from clusterm.errors import ClustermError
+from clusterm.errors import ClustermError, quote
 from clusterm.settings import Settings, load, split_address
 from clusterm.states import LogFormat, LogLevel, TokenRole
 
@@ -229,6 +229,26 @@ def revoke_token_command(
     with _open_store(config) as (store, _):
         revoke(store, name)
     typer.echo(f"the token {name} is revoked")
+
+
+@cli.command("notify-test")
+def notify_test_command(
+    name: Annotated[str, typer.Argument(metavar="NAME", help="The webhook, as `notifications.webhooks` calls it.")],
+    config: Config = None,
+) -> None:
+    """Send a test message to a webhook of the configuration, and say whether it was taken; exit 1 if not.
+
+    It needs no running service.
+    """
+    from clusterm.notifier import send_test  # noqa: PLC0415
+
+    webhooks = {webhook.name: webhook for webhook in load(config).notifications.webhooks}
+    if name not in webhooks:
+        there_are = f"it has {', '.join(webhooks)}" if webhooks else "it has none; notifications.webhooks names them"
+        raise ClustermError(f"the configuration has no webhook {quote(name)}: {there_are}")
+    if problem := send_test(webhooks[name]):
+        raise ClustermError(f"the webhook {name} did not take the message: {problem.reason}")
+    typer.echo(f"the webhook {name} took the message")
 
 
 @cli.command("demo")

@@ -1,7 +1,7 @@
 """The application: routes, error answers and limits around the parts of the service."""
 
 import logging
-from collections.abc import AsyncIterator, Iterable
+from collections.abc import AsyncIterator, Iterable, Mapping
 from contextlib import asynccontextmanager
 from http import HTTPStatus
 from importlib.metadata import version
@@ -12,6 +12,7 @@ from fastapi import FastAPI, Request, Response
 from fastapi.exceptions import RequestValidationError
 from fastapi_offline import FastAPIOffline
 from sqlalchemy.exc import DBAPIError
+from starlette.datastructures import MutableHeaders
 from starlette.exceptions import HTTPException
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
@@ -22,8 +23,9 @@ from clusterm.executor.supervisor import Supervisor
 from clusterm.guard import Guard
 from clusterm.metrics import CountRequests, Metrics
 from clusterm.monitor.monitors import Monitors
+from clusterm.notifier import Notifier
 from clusterm.pruner import Pruner
-from clusterm.routes import access, health, jobs, logs, monitor, node_changes, nodes, settings, tasks
+from clusterm.routes import access, docs, health, jobs, logs, monitor, node_changes, nodes, settings, tasks
 from clusterm.routes import metrics as prometheus
 from clusterm.routes.service import PROBLEM_TYPE, Service, problems
 from clusterm.routes.tail import Tail
@@ -37,6 +39,14 @@ MAX_BODY: Final = 10 * MIB
 MAX_HEAD: Final = 64 * 1024
 """Bytes of a request's address and headers. The server's own limit is about what it must keep while a head is
 incomplete; one that arrives in a single piece gets past it."""
+
+_SECURITY_HEADERS: Final = {
+    "Content-Security-Policy": "default-src 'none'; frame-ancestors 'none'",
+    "Cross-Origin-Resource-Policy": "same-origin",
+    "Referrer-Policy": "no-referrer",
+    "X-Content-Type-Options": "nosniff",
+}
+"""What keeps browsers from taking an answer for something else than data; the page at /docs has a policy of its own."""
 
 _DESCRIPTION: Final = """Runs ansible jobs on the nodes of a cluster, and keeps what happened, to which node, in what
 order, and why it failed. Start with the timeline: `GET /info/jobs/timeline`."""
@@ -61,12 +71,14 @@ def create_app(store: Store, configuration: Configuration, *, echo_job_logs: boo
     supervisor = Supervisor(store, lambda: configuration.current, echo_job_logs=echo_job_logs)
     pruner = Pruner(store, lambda: configuration.current.retention)
     monitors = Monitors(store, lambda: configuration.current)
+    notifier = Notifier(store, lambda: configuration.current)
     tail = Tail(store)
     metrics = Metrics(store, configuration.current.manager.state_dir)
     guard = Guard(store, lambda: configuration.current.manager)
 
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
+        notifier.start()
         supervisor.start()
         pruner.start()
         monitors.start()
@@ -76,17 +88,19 @@ def create_app(store: Store, configuration: Configuration, *, echo_job_logs: boo
         monitors.stop()
         pruner.stop()
         supervisor.stop()
+        notifier.stop()
 
     app = FastAPIOffline(
         title="clusterm",
         version=version("clusterm"),
         description=_DESCRIPTION,
         openapi_tags=_TAGS,
+        docs_url=None,
         redoc_url=None,
         lifespan=lifespan,
     )
-    app.state.service = Service(store, configuration, supervisor, monitors, tail, metrics, guard)
-    for part in (nodes, node_changes, jobs, tasks, logs, monitor, settings, health, prometheus):
+    app.state.service = Service(store, configuration, supervisor, monitors, notifier, tail, metrics, guard)
+    for part in (nodes, node_changes, jobs, tasks, logs, monitor, settings, health, prometheus, docs):
         app.include_router(part.routes)
     app.add_exception_handler(RequestRefused, _answer_refusal)
     app.add_exception_handler(HTTPException, _answer_http_error)
@@ -95,6 +109,7 @@ def create_app(store: Store, configuration: Configuration, *, echo_job_logs: boo
     app.add_exception_handler(Exception, _answer_defect)
     app.add_middleware(_SizeLimits)
     app.add_middleware(CountRequests, metrics=metrics)
+    app.add_middleware(_SecurityHeaders)
     app.openapi = lambda: _openapi(app)  # type: ignore[method-assign]  # FastAPI documents this way
     return app
 
@@ -122,7 +137,7 @@ def _openapi(app: FastAPI) -> dict[str, Any]:
     return app.openapi_schema or {}
 
 
-def _problem(status: int, detail: str, headers: dict[str, str] | None = None) -> Response:
+def _problem(status: int, detail: str, headers: Mapping[str, str] | None = None) -> Response:
     problem = Problem(title=HTTPStatus(status).phrase, status=status, detail=detail)
     return Response(problem.model_dump_json(), status_code=status, media_type=PROBLEM_TYPE, headers=headers)
 
@@ -182,7 +197,7 @@ def _answer_store_error(_: Request, error: Exception) -> Response:
 
 def _answer_defect(_: Request, error: Exception) -> Response:
     detail = f"clusterm has a defect ({type(error).__name__}); its log says more. Please report it"
-    return _problem(HTTPStatus.INTERNAL_SERVER_ERROR, detail)
+    return _problem(HTTPStatus.INTERNAL_SERVER_ERROR, detail, _SECURITY_HEADERS)  # it passes no middleware
 
 
 class _SizeLimits:
@@ -218,3 +233,20 @@ class _SizeLimits:
             return message
 
         await self._app(scope, receive_limited, send)
+
+
+class _SecurityHeaders:
+    """Puts what browsers are to be told on every answer that does not say otherwise itself."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self._app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        async def send_with_headers(message: Message) -> None:
+            if message["type"] == "http.response.start":
+                headers = MutableHeaders(scope=message)
+                for name, value in _SECURITY_HEADERS.items():
+                    headers.setdefault(name, value)
+            await send(message)
+
+        await self._app(scope, receive, send_with_headers)

@@ -8,11 +8,12 @@ import json
 import logging
 import threading
 from typing import Any, Final
+from urllib.parse import urlsplit
 
 from pydantic import ValidationError
 
 from clusterm.errors import BadRequest
-from clusterm.redaction import redact, restore
+from clusterm.redaction import MASK, redact, restore
 from clusterm.settings import AnsibleSettings, Settings, load
 from clusterm.store import kept
 from clusterm.store.engine import Store
@@ -24,6 +25,8 @@ _SECTION: Final = "ansible"
 
 _FIXED: Final = ("manager", "store", "serf", "monitor")
 """The sections that stay as they were when the service started."""
+
+_RELOADED: Final = (_SECTION, "retention", "notifications")
 
 
 class Configuration:
@@ -46,6 +49,7 @@ class Configuration:
         """Return the configuration as it goes over the wire, secrets redacted."""
         shown = self.current.model_dump(mode="json")
         shown["serf"] = redact(shown["serf"])
+        shown["notifications"]["webhooks"] = [_shown(webhook) for webhook in shown["notifications"]["webhooks"]]
         shown[_SECTION]["extra_variables"] = json.dumps(redact(json.loads(self.current.ansible.extra_variables)))
         return shown
 
@@ -91,7 +95,7 @@ class Configuration:
         settings = load(self._source)
         if any(getattr(settings, section) != getattr(self._base, section) for section in _FIXED):
             log.warning("changes of the sections %s need a restart", ", ".join(_FIXED))
-        self._base = self._base.model_copy(update={"ansible": settings.ansible, "retention": settings.retention})
+        self._base = self._base.model_copy(update={section: getattr(settings, section) for section in _RELOADED})
         self.current = self._with_change(self._base)
         log.info("the configuration was read again")
 
@@ -107,6 +111,17 @@ class Configuration:
                 kept.put(session, kept.CONFIG, {})
             return settings
         return settings.model_copy(update={_SECTION: AnsibleSettings.model_validate(change["ansible"])})
+
+
+def _shown(webhook: dict[str, Any]) -> dict[str, Any]:
+    """Hide a webhook's secrets. The path of its URL may well be one: whoever knows Slack's may write there."""
+    parts = urlsplit(webhook["url"])
+    origin = f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}"
+    return {
+        **redact(webhook),
+        "url": webhook["url"] if webhook["url"] == origin else f"{origin}/{MASK}",
+        "headers": dict.fromkeys(webhook["headers"], MASK),
+    }
 
 
 def _change_ansible(ansible: AnsibleSettings, changes: dict[str, Any]) -> AnsibleSettings:

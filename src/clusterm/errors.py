@@ -11,8 +11,7 @@ ClustermError
 │   │   ├── Unauthorized    401
 │   │   ├── Forbidden       403
 │   │   └── TooManyRequests 429
-│   ├── Drained             503
-│   └── NotReady            503
+│   └── Drained             503
 └── CannotStart             one line on stderr and an exit status that is not 0
     └── StoreUnusable
 """
@@ -105,12 +104,6 @@ class Drained(RequestRefused):
     status = HTTPStatus.SERVICE_UNAVAILABLE
     retry_after = 60
     """Seconds after which to ask again."""
-
-
-class NotReady(RequestRefused):
-    """The service cannot do its work."""
-
-    status = HTTPStatus.SERVICE_UNAVAILABLE
 
 
 class CannotStart(ClustermError):

@@ -28,7 +28,7 @@ from clusterm.states import (
     Result,
     Status,
 )
-from clusterm.store import events, jobs, kept, keys, nodes, selection, tables, totals
+from clusterm.store import events, jobs, kept, keys, nodes, notifications, selection, tables, totals
 from clusterm.store.engine import Store
 
 log = logging.getLogger(__name__)
@@ -592,6 +592,7 @@ def _close(session: Session, job: tables.Job, status: JobStatus, error: str | No
             step.finished_at, step.error = job.finished_at, error
     jobs.release_nodes(session, job.id)
     totals.count(session, job)
+    notifications.note_job_end(session, job)
 
 
 def _set_status(node: tables.Node, status: Status) -> Changes:

@@ -48,7 +48,8 @@ def set_up(log_format: LogFormat, level: LogLevel) -> None:
     handler.setFormatter(Formatter(log_format, to_journal=_is_journal(sys.stderr)))
     logging.basicConfig(handlers=[handler], level=level.upper(), force=True)
     logging.captureWarnings(capture=True)
-    logging.getLogger("alembic").setLevel(logging.WARNING)
+    for talkative in ("alembic", "httpcore", "httpx"):  # the latter two would write URLs and headers, which are secret
+        logging.getLogger(talkative).setLevel(logging.WARNING)
     threading.excepthook = _log_death
 
 

@@ -33,7 +33,7 @@ from sqlalchemy.exc import DBAPIError
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from clusterm.states import ENDED, JobStatus
-from clusterm.store import jobs, nodes, totals
+from clusterm.store import jobs, nodes, notifications, totals
 from clusterm.store.engine import Store
 
 CONTENT_TYPE: Final = CONTENT_TYPE_LATEST
@@ -123,14 +123,13 @@ class _OfStore(Collector):
         yield about
         up = GaugeMetricFamily("clusterm_store_up", "1 if the store can be read.", value=1)
         try:
-            found = [*self._of_jobs(), *self._of_nodes()]
+            found = [*self._of_jobs(), *self._of_nodes(), *self._of_notifications()]
         except DBAPIError:
             up = GaugeMetricFamily("clusterm_store_up", "1 if the store can be read.", value=0)
             found = []
         yield up
         yield from found
-        files = (self._store.path, self._store.path.with_name(f"{self._store.path.name}-wal"))
-        size = sum(path.stat().st_size for path in files if path.exists())
+        size = self._store.size()
         yield GaugeMetricFamily("clusterm_store_size_bytes", "Size of the database's files.", value=size)
         free = shutil.disk_usage(self._state_dir).free
         yield GaugeMetricFamily("clusterm_state_dir_free_bytes", "Room on the disk of the state directory.", value=free)
@@ -163,3 +162,20 @@ class _OfStore(Collector):
         for (status, state), number in counted.items():
             family.add_metric((status, state), number)
         yield family
+
+    def _of_notifications(self) -> Iterator[Metric]:
+        with self._store.read() as session:
+            counts = notifications.counts(session)
+        by_webhook = ("webhook",)
+        pending = GaugeMetricFamily(
+            "clusterm_notifications_pending", "Notifications that are still to be sent.", labels=by_webhook
+        )
+        sent = CounterMetricFamily("clusterm_notifications_sent", "Notifications that were taken.", labels=by_webhook)
+        failed = CounterMetricFamily(
+            "clusterm_notifications_failed", "Notifications that were given up.", labels=by_webhook
+        )
+        for name, count in counts.items():
+            pending.add_metric((name,), count.pending)
+            sent.add_metric((name,), count.sent)
+            failed.add_metric((name,), count.failed)
+        yield from (pending, sent, failed)

@@ -7,6 +7,7 @@ import sys
 import tomllib
 from pathlib import Path
 from typing import Annotated, Any, Final
+from urllib.parse import urlsplit
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, SecretStr, ValidationError, field_validator
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
@@ -14,7 +15,16 @@ from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, Settings
 from clusterm.errors import CannotStart
 from clusterm.places import default_state_dir
 from clusterm.schemas import ExtraVars
-from clusterm.states import DEFAULT_HOST_GROUPS, DISCOVER_GROUP, Auth, LogFormat, LogLevel, Role
+from clusterm.states import (
+    DEFAULT_HOST_GROUPS,
+    DISCOVER_GROUP,
+    Auth,
+    LogFormat,
+    LogLevel,
+    Role,
+    WebhookEvent,
+    WebhookTemplate,
+)
 
 KIB = 1024
 MIB = 1024 * KIB
@@ -74,6 +84,16 @@ class ManagerSettings(Section):
         default=False,
         description="Whether nodes may pass in a job in which others fail. If not, the job fails all of its nodes.",
     )
+    public_url: str = Field(
+        default="",
+        description="Where people reach the service, for links in notifications. Empty: they have none.",
+        examples=["https://clusterm.example.org"],
+    )
+    min_free_bytes: int = Field(
+        default=256 * MIB,
+        ge=0,
+        description="The service is not ready while its disks have less room than this. 0: no matter how little.",
+    )
     log_format: LogFormat = Field(
         default=LogFormat.TEXT, description="How the service writes its own log: as text, or an object on each line."
     )
@@ -84,6 +104,11 @@ class ManagerSettings(Section):
     def _check_addr(cls, value: str) -> str:
         split_address(value)
         return value
+
+    @field_validator("public_url")
+    @classmethod
+    def _check_public_url(cls, value: str) -> str:
+        return _check_http_url(value).rstrip("/") if value else value
 
 
 class StoreSettings(Section):
@@ -228,6 +253,62 @@ class RetentionSettings(Section):
     node_events: int = Field(default=1000, ge=1, le=10**6, description="Events kept of each node.")
 
 
+class Webhook(Section):
+    """A receiver of notifications."""
+
+    name: str = Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_-]{0,39}$", description="What to call it.", examples=["ops"])
+    url: str = Field(description="Where to POST to.", examples=["https://hooks.example.org/clusterm"])
+    events: tuple[WebhookEvent, ...] = Field(
+        default=(WebhookEvent.JOB_FAILED, WebhookEvent.NODE_DISAPPEARED),
+        min_length=1,
+        description="What it is told of.",
+        examples=[["job_ended", "node_disappeared", "node_returned"]],
+    )
+    template: WebhookTemplate = Field(default=WebhookTemplate.JSON, description="How it wants to be told.")
+    secret: SecretStr = Field(
+        default=SecretStr(""), description="The key of the signature that goes with each message. Empty: none goes."
+    )
+    headers: dict[str, SecretStr] = Field(
+        default_factory=dict,
+        description="Further headers of each request.",
+        examples=[{"Authorization": "Bearer ..."}],
+    )
+
+    @field_validator("url")
+    @classmethod
+    def _check_url(cls, value: str) -> str:
+        return _check_http_url(value)
+
+    @field_validator("headers")
+    @classmethod
+    def _check_headers(cls, value: dict[str, SecretStr]) -> dict[str, SecretStr]:
+        for name, secret in value.items():
+            text = secret.get_secret_value()
+            if not re.fullmatch(r"[A-Za-z0-9!#$%&'*+.^_`|~-]+", name) or not (text.isascii() and text.isprintable()):
+                raise ValueError(f"{name[:80]!r} is no header with a value of printable ASCII characters")
+        return value
+
+
+class NotificationSettings(Section):
+    """Who is told when jobs end and nodes come or go. Is read again on SIGHUP."""
+
+    webhooks: tuple[Webhook, ...] = Field(default=(), description="The receivers.")
+    give_up_after: float = Field(default=3, gt=0, le=365, description="Days that a message is tried to be sent.")
+    settle: float = Field(
+        default=10,
+        ge=0,
+        le=3600,
+        description="Seconds that news of a node wait for more, so that nodes which go together are told of together.",
+    )
+
+    @field_validator("webhooks")
+    @classmethod
+    def _check_webhooks(cls, value: tuple[Webhook, ...]) -> tuple[Webhook, ...]:
+        if len({webhook.name for webhook in value}) < len(value):
+            raise ValueError("two webhooks have the same name")
+        return value
+
+
 class Settings(BaseSettings):
     """The configuration of one clusterm."""
 
@@ -241,6 +322,7 @@ class Settings(BaseSettings):
     serf: SerfSettings = Field(default_factory=SerfSettings)
     monitor: MonitorSettings = Field(default_factory=MonitorSettings)
     retention: RetentionSettings = Field(default_factory=RetentionSettings)
+    notifications: NotificationSettings = Field(default_factory=NotificationSettings)
 
     @classmethod
     def settings_customise_sources(
@@ -300,6 +382,13 @@ def split_address(addr: str) -> tuple[str, int]:
     elif ":" in host:
         raise ValueError(f"{addr!r}: an IPv6 address stands in brackets, as in [::1]:{port}")
     return host or "0.0.0.0", int(port)  # noqa: S104 -- the operator left the host out on purpose
+
+
+def _check_http_url(value: str) -> str:
+    parts = urlsplit(value)
+    if parts.scheme not in {"http", "https"} or not parts.hostname or not (value.isascii() and value.isprintable()):
+        raise ValueError("it has to be http://... or https://...")
+    return value
 
 
 def _read(source: str | None) -> dict[str, Any]:

@@ -121,6 +121,22 @@ class TaskStatus(StrEnum):
     RESCUED = "rescued"  # it failed, and the playbook's rescue section took care of it
 
 
+class WebhookEvent(StrEnum):
+    """What webhooks are told of."""
+
+    JOB_ENDED = "job_ended"  # a job ended, however it did
+    JOB_FAILED = "job_failed"  # a job ended Errored
+    NODE_DISAPPEARED = "node_disappeared"  # nodes cannot be reached any more
+    NODE_RETURNED = "node_returned"  # nodes that had disappeared are back
+
+
+class WebhookTemplate(StrEnum):
+    """How a webhook wants to be told."""
+
+    JSON = "json"  # everything, for programs
+    SLACK = "slack"  # as a message for Slack, and what understands its incoming webhooks
+
+
 class LogFormat(StrEnum):
     """How the service writes its own log."""
 

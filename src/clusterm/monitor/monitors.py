@@ -45,9 +45,9 @@ class Monitors:
         self._stop()
         self._thread.join(_PATIENCE)
 
-    def problems(self) -> list[str]:
-        """Return what keeps monitors from their work now."""
-        return [monitor.problem for monitor in self._monitors if monitor.problem is not None]
+    def problems(self) -> dict[str, str | None]:
+        """Return what keeps each monitor from its work now, if anything does."""
+        return {monitor.name: monitor.problem for monitor in self._monitors}
 
     async def _watch(self) -> None:
         loop, stopping = asyncio.get_running_loop(), asyncio.Event()

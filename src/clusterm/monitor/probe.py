@@ -65,6 +65,8 @@ class Probe:
         problem: why nodes cannot be looked at now, if they cannot.
     """
 
+    name: Final = "probe"
+
     def __init__(self, store: Store, settings: Callable[[], Settings]) -> None:
         self.problem: str | None = None
         self._store = store

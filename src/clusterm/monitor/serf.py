@@ -41,6 +41,8 @@ class SerfMonitor:
         problem: why the agent cannot be followed now, if it cannot.
     """
 
+    name: Final = "serf"
+
     def __init__(self, store: Store, settings: Callable[[], Settings]) -> None:
         self.problem: str | None = None
         self._store = store

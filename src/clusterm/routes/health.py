@@ -1,17 +1,23 @@
 """Whether the service is alive, and whether it can do its work."""
 
-import os
+import shutil
+from contextlib import suppress
+from http import HTTPStatus
+from importlib.metadata import version
+from typing import Any
 
-from fastapi import Response
-from sqlalchemy import text
+import orjson
+from fastapi import Request, Response
 from sqlalchemy.exc import DBAPIError
+from sqlmodel import Session
 
-from clusterm.errors import NotReady
-from clusterm.executor.plan import find_executable
 from clusterm.executor.versions import versions
+from clusterm.routes import checks
 from clusterm.routes.access import OPEN
-from clusterm.routes.service import ServiceDep, answer, problems, router
-from clusterm.schemas import Health, Versions
+from clusterm.routes.service import PROBLEM_TYPE, ServiceDep, answer, problems, router
+from clusterm.schemas import Health, NodeCount, NotificationCount, Problem, Readiness, ServiceStatus, Versions
+from clusterm.states import JobStatus
+from clusterm.store import jobs, kept, nodes, notifications
 
 routes = router("health")
 
@@ -24,30 +30,75 @@ def get_health() -> Response:
 
 @routes.get(
     "/readyz",
-    response_model=Health,
+    response_model=Readiness,
     responses=problems(),
     openapi_extra=OPEN,
     summary="Can the service do its work?",
 )
 def get_readiness(service: ServiceDep) -> Response:
-    """Answer 200 if jobs can run and be kept, and say what else is wrong, as a Serf agent that cannot be reached."""
-    settings = service.configuration.current
-    found = []
-    try:
-        with service.store.read() as session:
-            session.execute(text("SELECT 1 FROM settings"))
-    except DBAPIError as error:
-        found.append(f"the store cannot be read: {error.orig}")
-    if not os.access(settings.manager.state_dir, os.W_OK):
-        found.append(f"the state directory {settings.manager.state_dir} is not writable")
-    if find_executable(settings.ansible.executable) is None:
-        found.append(f"{settings.ansible.executable} was not found")
-    if found:
-        raise NotReady("; ".join(found))
-    return answer(Health(degraded=service.monitors.problems()))
+    """Answer 200 if jobs can run and be kept, and say what else is wrong, as a Serf agent that cannot be reached.
+
+    What is wrong stands in `checks` by name, also in the problem that is answered if they cannot. It may be asked
+    every few seconds: whether ansible runs is tried every few minutes only.
+    """
+    found = checks.check(service)
+    if checks.is_ready(found):
+        return answer(Readiness(degraded=checks.reasons(found, needed=False), checks=found))
+    status = HTTPStatus.SERVICE_UNAVAILABLE
+    problem = Problem(title=status.phrase, status=status, detail="; ".join(checks.reasons(found, needed=True)))
+    shown = {name: check.model_dump() for name, check in found.items()}
+    return Response(
+        orjson.dumps({**problem.model_dump(), "checks": shown}), status_code=status, media_type=PROBLEM_TYPE
+    )
+
+
+@routes.get("/info/status", response_model=ServiceStatus, summary="How is the service, at a glance?")
+def get_status(request: Request, service: ServiceDep) -> Response:
+    """Return what the service is, whether it is ready, what it does, how it went last, and how much room there is.
+
+    What only the store knows is empty while that cannot be read; `checks` then say so.
+    """
+    manager, found = service.configuration.current.manager, checks.check(service)
+    status = ServiceStatus(
+        version=version("clusterm"),
+        url=manager.public_url or str(request.base_url).rstrip("/"),
+        since=service.since,
+        ready=checks.is_ready(found),
+        checks=found,
+        drained=False,
+        running=[],
+        queued=0,
+        nodes=[],
+        last_job=None,
+        last_failure=None,
+        store_bytes=service.store.size(),
+        free_bytes=shutil.disk_usage(manager.state_dir).free,
+        notifications={},
+    )
+    with suppress(DBAPIError), service.store.read() as session:
+        status = status.model_copy(update=_of_store(session))
+    return answer(status)
 
 
 @routes.get("/info/version", response_model=Versions, summary="Which versions are at work?")
 def get_versions(service: ServiceDep) -> Response:
     """Return the versions of clusterm, of the ansible that it runs, and of what it runs on."""
     return answer(versions(service.configuration.current.ansible.executable))
+
+
+def _of_store(session: Session) -> dict[str, Any]:
+    last, failure = jobs.last(session), jobs.last(session, JobStatus.ERRORED)
+    return {
+        "drained": bool(kept.get(session, kept.DRAIN)),
+        "running": [jobs.summary(session, job) for job in jobs.running(session)],
+        "queued": jobs.count_unended(session).get(JobStatus.QUEUED, 0),
+        "nodes": [
+            NodeCount(status=status, state=state, nodes=number)
+            for (status, state), number in sorted(nodes.count(session).items())
+        ],
+        "last_job": last and jobs.summary(session, last),
+        "last_failure": failure and jobs.summary(session, failure),
+        "notifications": {
+            name: NotificationCount(**count._asdict()) for name, count in notifications.counts(session).items()
+        },
+    }

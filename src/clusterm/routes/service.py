@@ -1,7 +1,7 @@
 """What routes share: the parts of the running service, and how answers are written."""
 
 import hashlib
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Annotated, Any, Final
 
@@ -13,10 +13,12 @@ from pydantic import AfterValidator, AwareDatetime, BaseModel
 from clusterm.configuration import Configuration
 from clusterm.errors import BadRequest, quote
 from clusterm.executor.supervisor import Supervisor
+from clusterm.executor.trial import Trials
 from clusterm.guard import Guard
 from clusterm.jobs import Sender
 from clusterm.metrics import Metrics
 from clusterm.monitor.monitors import Monitors
+from clusterm.notifier import Notifier
 from clusterm.routes.access import let_in, needed, needs, principal_of, sender_of
 from clusterm.routes.tail import Tail
 from clusterm.schemas import Problem
@@ -32,9 +34,13 @@ class Service:
     configuration: Configuration
     supervisor: Supervisor
     monitors: Monitors
+    notifier: Notifier
     tail: Tail
     metrics: Metrics
     guard: Guard
+    trials: Trials = field(default_factory=Trials)
+    since: datetime = field(default_factory=lambda: datetime.now(UTC))
+    """When it was started."""
 
 
 def _service(request: Request) -> Service:

@@ -13,6 +13,7 @@ from clusterm.settings import (
     AnsibleSettings,
     ManagerSettings,
     MonitorSettings,
+    NotificationSettings,
     RetentionSettings,
     SerfSettings,
     StoreSettings,
@@ -54,6 +55,7 @@ class Config(BaseModel):
     serf: SerfSettings
     monitor: MonitorSettings
     retention: RetentionSettings
+    notifications: NotificationSettings
 
 
 @routes.get("/config", response_model=Config, summary="Show the configuration")

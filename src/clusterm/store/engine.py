@@ -75,6 +75,11 @@ class Store:
         finally:
             connection.close()
 
+    def size(self) -> int:
+        """Return how many bytes the database's files have."""
+        files = (self.path, self.path.with_name(f"{self.path.name}-wal"))
+        return sum(path.stat().st_size for path in files if path.exists())
+
     def close(self) -> None:
         """Close all connections."""
         self._engine.dispose()

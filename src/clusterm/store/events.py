@@ -15,7 +15,7 @@ from sqlmodel.sql.expression import SelectOfScalar
 
 from clusterm import schemas
 from clusterm.states import BEGINNINGS, EventName
-from clusterm.store import tables
+from clusterm.store import notifications, tables
 
 REPEATED_WITHIN: Final = timedelta(hours=1)
 """News that come again within this time, with no other event of the node in between, take the earlier one's place."""
@@ -44,6 +44,7 @@ def append(session: Session, events: Iterable[tables.Event]) -> set[str | None]:
     """Append events, in order, and return their nodes. What falls out of the views stays until the next `add`."""
     waiting: list[tables.Event] = []
     nodes: set[str | None] = set()
+    news = []
     for event in events:
         event.news = event.event in _COMING_AND_GOING and event.result is None
         if event.news:
@@ -51,9 +52,11 @@ def append(session: Session, events: Iterable[tables.Event]) -> set[str | None]:
                 _insert(session, waiting)
                 waiting.clear()
             _take_the_place_of_the_same(session, event)
+            news.append(event)
         waiting.append(event)
         nodes.add(event.node)
     _insert(session, waiting)
+    notifications.note_news(session, news)
     return nodes
 
 

@@ -38,8 +38,7 @@ def labelled(session: Session, label: str) -> tables.Job:
     if label == "active":
         job = active(session)
     elif label == "last":
-        ended = select(tables.Job).where(col(tables.Job.end_order).is_not(None))
-        job = session.exec(ended.order_by(col(tables.Job.end_order).desc()).limit(1)).first()
+        job = last(session)
     else:
         raise BadRequest(f"Invalid or empty job label specified: {quote(label)}. It is active, last or a job's id")
     if job is None:
@@ -72,6 +71,14 @@ def count_unended(session: Session) -> dict[JobStatus, int]:
 def active(session: Session) -> tables.Job | None:
     """Return the running job that started first, if one runs."""
     return next(iter(running(session)), None)
+
+
+def last(session: Session, status: JobStatus | None = None) -> tables.Job | None:
+    """Return the job that ended last, or that did so with a status; None if there is none."""
+    ended = select(tables.Job).where(col(tables.Job.end_order).is_not(None))
+    if status is not None:
+        ended = ended.where(tables.Job.status == status)
+    return session.exec(ended.order_by(col(tables.Job.end_order).desc()).limit(1)).first()
 
 
 def history(
@@ -218,6 +225,19 @@ def log_end(job: tables.Job) -> schemas.LogEnd:
         log_incomplete=job.incomplete,
         log_bytes=None if job.sha256 is None else job.bytes,
         log_sha256=job.sha256,
+    )
+
+
+def summary(session: Session, job: tables.Job) -> schemas.JobSummary:
+    """Say what matters of a job, in short."""
+    return schemas.JobSummary.model_construct(
+        id=job.id,
+        desc=describe(job, node_names(session, job.id)),
+        status=job.status,
+        error=job.error,
+        requested_by=job.requested_by,
+        started_at=job.started_at,
+        finished_at=job.finished_at,
     )
 
 

@@ -21,6 +21,12 @@ DRAIN: Final = "drain"
 TOTALS: Final = "totals"
 """The name of what has been counted of ended jobs."""
 
+WEBHOOKS: Final = "webhooks"
+"""The names of the webhooks, and what each is to be told of."""
+
+NOTIFIED: Final = "notified"
+"""By webhook, how many messages were sent, and how many were given up."""
+
 
 def get(session: Session, name: str) -> dict[str, Any]:
     """Return what was set under a name; nothing set is an empty object."""

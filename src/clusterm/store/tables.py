@@ -7,7 +7,19 @@ from typing import Any, ClassVar
 from sqlalchemy import JSON, Column, Enum, ForeignKey, ForeignKeyConstraint, Index, Integer, text
 from sqlmodel import Field, SQLModel
 
-from clusterm.states import Action, Cause, EventName, JobStatus, Result, State, Status, StepName, TaskStatus, TokenRole
+from clusterm.states import (
+    Action,
+    Cause,
+    EventName,
+    JobStatus,
+    Result,
+    State,
+    Status,
+    StepName,
+    TaskStatus,
+    TokenRole,
+    WebhookEvent,
+)
 
 
 def _names(kind: type[StrEnum]) -> Enum:
@@ -25,6 +37,7 @@ _STATUS = _names(Status)
 _STEP_NAME = _names(StepName)
 _TASK_STATUS = _names(TaskStatus)
 _TOKEN_ROLE = _names(TokenRole)
+_WEBHOOK_EVENT = _names(WebhookEvent)
 
 
 class Node(SQLModel, table=True):
@@ -216,6 +229,22 @@ class LogLine(SQLModel, table=True):
     node: str | None
 
 
+class Notification(SQLModel, table=True):
+    """One message that is still to be sent to a webhook or, where `webhook` is null, to all that want it."""
+
+    __tablename__ = "notifications"
+    __table_args__ = (Index("notifications_by_webhook", "webhook", "id"), {"sqlite_autoincrement": True})
+
+    id: int = Field(default=None, primary_key=True)
+    key: str  # by which a receiver knows it when it comes again
+    at: datetime
+    due_at: datetime
+    event: WebhookEvent = Field(sa_type=_WEBHOOK_EVENT)
+    webhook: str | None = None
+    node: str | None = None  # news of it take the place of earlier ones that are not sent yet
+    about: dict[str, Any] = Field(sa_column=Column(JSON, nullable=False))
+
+
 class IdempotencyKey(SQLModel, table=True):
     """One key that a client sent with a request, so that sending it twice does it once."""
 
@@ -264,6 +293,7 @@ __all__ = [
     "JobTask",
     "LogLine",
     "Node",
+    "Notification",
     "SQLModel",
     "Setting",
     "TaskResult",

@@ -1,0 +1,24 @@
+"""`clusterctl status`: how the service is."""
+
+import typer
+
+from clusterctl.client import read
+from clusterctl.errors import NotReady
+from clusterctl.glance import status as glance
+from clusterctl.options import AsJson
+from clusterctl.session import session_of
+from clusterctl.show import Document, Result
+from clusterm.schemas import ServiceStatus
+
+
+def status(ctx: typer.Context, *, as_json: AsJson = False) -> Result:
+    """Show how the service is: is it ready, what does it do, how did it go last, and how much room is left.
+
+    Exits with 1 if it is not ready, and says what is wrong; with 3 if it cannot be reached.
+    """
+    answer = session_of(ctx, as_json=as_json).client.status()
+    yield Document(answer, glance)
+    found = read(ServiceStatus, answer)
+    if not found.ready:
+        wrong = [f"{name}: {check.why}" for name, check in found.checks.items() if check.needed and not check.ok]
+        raise NotReady(f"the service is not ready: {'; '.join(wrong)}")
