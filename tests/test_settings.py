@@ -99,6 +99,9 @@ def test_every_key_can_be_set_in_the_environment(monkeypatch: pytest.MonkeyPatch
         "host_groups": {"control": "master"},
         "host_key_checking": "strict",
         "become": True,
+        "auth": "none",
+        "webhooks": [],
+        "public_url": "https://clusterm.example",
     }
     values = load().model_dump(mode="json")
     for section, keys in values.items():

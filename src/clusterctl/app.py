@@ -6,6 +6,7 @@ import typer
 
 from clusterctl.aliases import Nouns
 from clusterctl.commands import (
+    access,
     config,
     globals,  # noqa: A004 -- named by its noun
     jobs,
@@ -49,6 +50,8 @@ app.command("status")(status.status)
 app.command("support-bundle")(support.support_bundle)
 app.add_typer(globals.app)
 app.add_typer(config.app)
+app.command("login")(access.login)
+app.command("logout")(access.logout)
 
 
 def _print_version(ctx: typer.Context, wanted: bool) -> None:  # noqa: FBT001 -- Typer calls it with the option's value
@@ -73,6 +76,15 @@ def clusterctl(
             help="Where clusterm is: http://host:port, https://host:port, or host:port.",
         ),
     ] = "http://127.0.0.1:9007",
+    token_file: Annotated[
+        str | None,
+        typer.Option(
+            metavar="FILE",
+            help="File that holds the token to send. Without it: CLUSTERM_TOKEN in the environment, then what "
+            "`clusterctl login` has kept for the URL, then, for a service on this host, the token in its state "
+            "directory.",
+        ),
+    ] = None,
     output: Annotated[
         Format,
         typer.Option(
@@ -98,4 +110,5 @@ def clusterctl(
         raise typer.Exit
     session = ctx.ensure_object(Session)
     session.url = parse_url(url)
+    session.token_file = token_file
     session.output = output

@@ -2,6 +2,7 @@
 
 import json
 import ssl
+import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
@@ -13,8 +14,9 @@ from uuid import uuid4
 import httpx
 from pydantic import BaseModel, ValidationError
 
-from clusterctl.errors import HungUp, NoAnswer, NotClusterm, NotNow, NotUnderstood, Refused, Unreachable
+from clusterctl.errors import HungUp, NoAnswer, NotClusterm, NotNow, NotUnderstood, Refused, Unauthorized, Unreachable
 from clusterctl.outage import Note, Outage
+from clusterctl.tokens import Token
 from clusterm.schemas import Problem, format_time
 from clusterm.states import Action
 
@@ -25,7 +27,10 @@ M = TypeVar("M", bound=BaseModel)
 
 _TIMEOUT: Final = httpx.Timeout(30, connect=10)
 _PATIENCE: Final = 10.0
-"""Seconds for which a request is sent again after its connection broke."""
+"""Seconds for which a request is sent again after its connection broke, or after others came too often."""
+
+_HOW_TO_GET_IN: Final = "give one with --token-file or CLUSTERM_TOKEN, or keep one with: clusterctl login"
+_HOW_TO_MAKE_ONE: Final = "; on the service's host one is made with: clusterm token create"
 
 _SEE_NODES: Final = "; see which there are with: clusterctl nodes get"
 _MAY_BE_DONE: Final = "; it may have been done all the same, see: clusterctl job list"
@@ -85,14 +90,19 @@ class Client:
         url: where it is, as `values.parse_url` makes it.
         note: tells the user why it takes long.
         timeout: how long it may take to answer.
+        token: goes to this service and, since no redirect is followed, to no other.
     """
 
-    def __init__(self, url: str, note: Note, timeout: httpx.Timeout | float = _TIMEOUT) -> None:
+    def __init__(
+        self, url: str, note: Note, timeout: httpx.Timeout | float = _TIMEOUT, token: Token | None = None
+    ) -> None:
         self._url = url
+        self._token = token
         self._note = note
         # Without TLS httpx needs no certificates, and loading them would cost more than the request.
         verify = ssl.create_default_context() if url.startswith("https:") else False
-        self._http = httpx.Client(base_url=url, timeout=timeout, trust_env=False, verify=verify)
+        headers = {"Authorization": f"Bearer {token.text}"} if token else {}
+        self._http = httpx.Client(base_url=url, headers=headers, timeout=timeout, trust_env=False, verify=verify)
 
     def close(self) -> None:
         """Close the connections."""
@@ -282,8 +292,14 @@ class Client:
         return self._post("/config", {"config": config})
 
     def _get(self, path: str, *, see: str = "", **params: str | int | Sequence[str] | None) -> Json:
-        with self._faults():
-            response = self._http.get(path, params=_given(params))
+        deadline = time.monotonic() + _PATIENCE
+        while True:
+            with self._faults():
+                response = self._http.get(path, params=_given(params))
+            pause = _retry_after(response)
+            if not pause or time.monotonic() + pause > deadline:
+                break
+            time.sleep(pause)
         self._check(response, "application/json", see=see)
         return self._parse(response.content)
 
@@ -354,10 +370,19 @@ class Client:
             return
         if response.is_error and given == "application/problem+json":
             problem = read(Problem, self._parse(response.content))
+            if response.status_code == httpx.codes.UNAUTHORIZED:
+                raise Unauthorized(self._how_to_get_in(problem.detail))
+            if response.status_code == httpx.codes.FORBIDDEN:
+                raise Refused(problem.detail + _HOW_TO_MAKE_ONE)
             if response.status_code == httpx.codes.SERVICE_UNAVAILABLE:
                 raise NotNow(problem.detail)
             raise Refused(problem.detail + (see if response.status_code == httpx.codes.NOT_FOUND else ""))
         raise self._not_clusterm(f"it answered {response.status_code} with {given or 'no content'}")
+
+    def _how_to_get_in(self, detail: str) -> str:
+        if self._token is None:
+            return f"{self._url} asks for a token: {_HOW_TO_GET_IN}{_HOW_TO_MAKE_ONE}"
+        return f"{detail} (it is from {self._token.origin}); {_HOW_TO_GET_IN}{_HOW_TO_MAKE_ONE}"
 
     def _parse(self, text: str | bytes) -> Json:
         try:
@@ -370,6 +395,13 @@ class Client:
 
     def _not_clusterm(self, reason: str) -> NotClusterm:
         return NotClusterm(f"{self._url} does not look like clusterm ({reason}); check --url and CLUSTERM_URL")
+
+
+def _retry_after(response: httpx.Response) -> int:
+    """Return the seconds after which to ask again, if the service says that it was asked too often; else 0."""
+    given = response.headers.get("retry-after", "")
+    asked_too_often = response.status_code == httpx.codes.TOO_MANY_REQUESTS
+    return int(given) if asked_too_often and given.isascii() and given.isdigit() else 0
 
 
 def _segment(text: str) -> str:

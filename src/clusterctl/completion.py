@@ -6,6 +6,7 @@ from typing import Final
 
 import typer
 
+from clusterctl import tokens
 from clusterctl.client import Client, read
 from clusterctl.errors import ClusterctlError
 from clusterctl.values import parse_url
@@ -57,7 +58,9 @@ def complete_host_group(ctx: typer.Context, incomplete: str) -> Candidates:
 
 def _service(ctx: typer.Context) -> Client:
     """Return the service that the line names so far; the options before the command were parsed, not yet obeyed."""
-    return Client(parse_url(ctx.find_root().params["url"]), lambda _: None, timeout=_PATIENCE)
+    given = ctx.find_root().params
+    url = parse_url(given["url"])
+    return Client(url, lambda _: None, timeout=_PATIENCE, token=tokens.find(url, given["token_file"]))
 
 
 def _beginning(candidates: Iterable[tuple[str, str]], incomplete: str) -> Candidates:

@@ -2,6 +2,7 @@
 
 import fcntl
 import gc
+import ipaddress
 import logging
 import os
 import signal
@@ -17,9 +18,10 @@ from clusterm.app import create_app
 from clusterm.configuration import Configuration
 from clusterm.errors import CannotStart
 from clusterm.settings import Settings, split_address
-from clusterm.states import LogFormat, LogLevel
+from clusterm.states import Auth, LogFormat, LogLevel
 from clusterm.store.engine import Store
 from clusterm.store.migrations import migrate
+from clusterm.tokens import keep_local
 
 log = logging.getLogger(__name__)
 _SWITCH_INTERVAL = 0.0005
@@ -34,6 +36,7 @@ def serve(
     log_format: LogFormat | None = None,
     log_level: LogLevel | None = None,
     echo_job_logs: bool = False,
+    insecure: bool = False,
 ) -> None:
     """Run the service until it is told to stop.
 
@@ -43,6 +46,7 @@ def serve(
         log_format: how to write the log, if not as configured.
         log_level: the least that is worth a line of it, if not as configured.
         echo_job_logs: whether what ansible writes goes to the log, too.
+        insecure: whether everybody may be let in though others can reach it.
 
     Raises:
         CannotStart: something is in the way.
@@ -54,8 +58,15 @@ def serve(
     listening = _listen(settings.manager.addr)
     store = Store(settings.store_url)
     try:
+        if settings.manager.auth is Auth.NONE and not (insecure or _is_private(listening)):
+            raise CannotStart(
+                f'with manager.auth = "none" everybody who can reach {settings.manager.addr} could run your playbooks: '
+                'set manager.auth = "token", listen on 127.0.0.1, or start with --insecure'
+            )
         if came_from := migrate(store):
             log.info("the database was brought to the newest form, from %s", came_from)
+        if settings.manager.auth is Auth.TOKEN:
+            keep_local(store, state_dir)
         configuration = Configuration(store, source, settings)
         app = create_app(store, configuration, echo_job_logs=echo_job_logs)
         server = _Server(app, configuration)
@@ -128,6 +139,11 @@ def _listen(addr: str) -> socket.socket:
     # Inherited by each connection. asyncio leaves it out here, and small answers then wait 40 ms for an ACK.
     listening.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
     return listening
+
+
+def _is_private(listening: socket.socket) -> bool:
+    """Tell whether nobody on another machine can reach a socket."""
+    return listening.family == socket.AF_UNIX or ipaddress.ip_address(listening.getsockname()[0]).is_loopback
 
 
 def _url(listening: socket.socket) -> str:

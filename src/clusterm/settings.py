@@ -2,7 +2,6 @@
 
 import ipaddress
 import json
-import os
 import re
 import sys
 import tomllib
@@ -10,7 +9,6 @@ from pathlib import Path
 from typing import Annotated, Any, Final
 from urllib.parse import urlsplit
 
-import platformdirs
 from pydantic import (
     AfterValidator,
     BaseModel,
@@ -24,10 +22,12 @@ from pydantic import (
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
 
 from clusterm.errors import CannotStart
+from clusterm.places import default_state_dir
 from clusterm.schemas import ExtraVars
 from clusterm.states import (
     DEFAULT_HOST_GROUPS,
     DISCOVER_GROUP,
+    Auth,
     HostKeyChecking,
     LogFormat,
     LogLevel,
@@ -39,11 +39,6 @@ from clusterm.states import (
 KIB = 1024
 MIB = 1024 * KIB
 GIB = 1024 * MIB
-
-
-def _default_state_dir() -> Path:
-    """Root's state belongs to the machine, anybody else's to their home (XDG Base Directory Specification)."""
-    return Path("/var/lib/clusterm") if os.geteuid() == 0 else platformdirs.user_state_path("clusterm")
 
 
 def _absolute(path: Path) -> Path:
@@ -80,9 +75,22 @@ class ManagerSettings(Section):
 
     addr: str = Field(default="127.0.0.1:9007", description="Where to listen: `host:port`; port 0 takes a free one.")
     state_dir: AbsolutePath = Field(
-        default_factory=_default_state_dir,
+        default_factory=default_state_dir,
         description="Directory of the database and of running jobs. "
         "Default: `/var/lib/clusterm` for root, else `clusterm` in the user's XDG state directory.",
+    )
+    auth: Auth = Field(
+        default=Auth.TOKEN,
+        description="Whom to let in: `token`, who has a token; `none`, everybody, which needs an `addr` that only this "
+        "machine can reach.",
+    )
+    requests_per_minute: int = Field(
+        default=6000,
+        ge=0,
+        description="How many requests each token may send in a minute; more are answered with 429. 0: any number.",
+    )
+    max_streams: int = Field(
+        default=100, ge=1, description="How many answers each token may have open that follow something, as a log."
     )
 
     max_active_jobs: int = Field(

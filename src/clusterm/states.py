@@ -107,7 +107,7 @@ class Cause(StrEnum):
 class Result(StrEnum):
     """How a job ended for a node."""
 
-    PASS = "pass"  # noqa: S105 -- not a password
+    PASS = "pass"
     FAIL = "fail"
 
 
@@ -161,3 +161,26 @@ class LogLevel(StrEnum):
     INFO = "info"  # what happens to jobs and nodes, and who asked for it
     WARNING = "warning"  # jobs that failed, and what an operator should look at
     ERROR = "error"  # what the service could not do
+
+
+class Auth(StrEnum):
+    """Whom the service lets in."""
+
+    TOKEN = "token"  # who has a token, and to what its role may do
+    NONE = "none"  # everybody who can reach it, to everything
+
+
+class TokenRole(StrEnum):
+    """What the owner of a token may do: each role also what those before it may."""
+
+    VIEWER = "viewer"  # read everything
+    OPERATOR = "operator"  # run and cancel jobs, change nodes and globals, report nodes
+    ADMIN = "admin"  # change the configuration, drain
+
+
+class TokenStatus(StrEnum):
+    """Whether a token lets anybody in."""
+
+    VALID = "valid"
+    EXPIRED = "expired"
+    REVOKED = "revoked"
