@@ -98,8 +98,11 @@ def test_every_key_can_be_set_in_the_environment(monkeypatch: pytest.MonkeyPatch
         "log_level": "warning",
         "host_groups": {"control": "master"},
         "socket_mode": "0600",
-        "public_url": "http://clusterm.example.org",
+        "host_key_checking": "strict",
+        "become": True,
+        "auth": "none",
         "webhooks": [],
+        "public_url": "https://clusterm.example",
         **dict.fromkeys(("tls_cert", "tls_key", "tls_client_ca"), "/tmp/some.pem"),
     }
     values = load().model_dump(mode="json")

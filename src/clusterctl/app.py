@@ -6,6 +6,7 @@ import typer
 
 from clusterctl.aliases import Nouns
 from clusterctl.commands import (
+    access,
     config,
     globals,  # noqa: A004 -- named by its noun
     jobs,
@@ -36,6 +37,8 @@ app = typer.Typer(
 nodes.node_app.command("set")(node_changes.set_node)
 nodes.node_app.command("rename")(node_changes.rename)
 nodes.node_app.command("remove")(node_changes.remove)
+nodes.node_app.command("trust")(node_changes.trust)
+nodes.node_app.command("forget-key")(node_changes.forget_key)
 nodes.node_app.command("import")(node_changes.import_nodes)
 app.add_typer(nodes.node_app)
 app.add_typer(nodes.nodes_app)
@@ -48,6 +51,8 @@ app.command("status")(status.status)
 app.command("support-bundle")(support.support_bundle)
 app.add_typer(globals.app)
 app.add_typer(config.app)
+app.command("login")(access.login)
+app.command("logout")(access.logout)
 
 
 def _print_version(ctx: typer.Context, wanted: bool) -> None:  # noqa: FBT001 -- Typer calls it with the option's value
@@ -90,6 +95,15 @@ def clusterctl(
         str | None,
         typer.Option(metavar="FILE", envvar="CLUSTERM_KEY", help="Its key in PEM, if it is not in the same file."),
     ] = None,
+    token_file: Annotated[
+        str | None,
+        typer.Option(
+            metavar="FILE",
+            help="File that holds the token to send. Without it: CLUSTERM_TOKEN in the environment, then what "
+            "`clusterctl login` has kept for the URL, then, for a service on this host, the token in its state "
+            "directory.",
+        ),
+    ] = None,
     output: Annotated[
         Format,
         typer.Option(
@@ -116,4 +130,5 @@ def clusterctl(
     session = ctx.ensure_object(Session)
     session.url = parse_url(url)
     session.certificates = Certificates(cacert, cert, key)
+    session.token_file = token_file
     session.output = output

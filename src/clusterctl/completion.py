@@ -6,6 +6,7 @@ from typing import Final
 
 import typer
 
+from clusterctl import tokens
 from clusterctl.client import Client, read
 from clusterctl.connection import Certificates
 from clusterctl.errors import ClusterctlError
@@ -59,8 +60,10 @@ def complete_host_group(ctx: typer.Context, incomplete: str) -> Candidates:
 def _service(ctx: typer.Context) -> Client:
     """Return the service that the line names so far; the options before the command were parsed, not yet obeyed."""
     given = ctx.find_root().params
+    url = parse_url(given["url"])
     certificates = Certificates(given["cacert"], given["cert"], given["key"])
-    return Client(parse_url(given["url"]), lambda _: None, certificates, timeout=_PATIENCE)
+    token = tokens.find(url, given["token_file"])
+    return Client(url, lambda _: None, certificates, timeout=_PATIENCE, token=token)
 
 
 def _beginning(candidates: Iterable[tuple[str, str]], incomplete: str) -> Candidates:

@@ -102,6 +102,15 @@ def read_lines(source: str) -> list[str]:
     return [word for line in _read(source).splitlines() for word in line.partition("#")[0].split()]
 
 
+def parse_keys(texts: list[str]) -> list[str]:
+    """Return public keys, one a line, given as they are or as `@FILE`; what follows a # at a line's start is no key."""
+    lines = [line for text in texts for line in (_read(text[1:]) if text.startswith("@") else text).splitlines()]
+    keys = [line for line in lines if line.strip() and not line.startswith("#")]
+    if not keys:
+        raise Usage(f"{' '.join(texts)!r} holds no key: give a line of the machine's /etc/ssh/ssh_host_ed25519_key.pub")
+    return keys
+
+
 def read_mapping(source: str) -> dict[str, Any]:
     """Read the JSON, YAML or (from a file called so) TOML in a file or, for `-`, from standard input."""
     try:

@@ -18,15 +18,28 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from clusterm import journal
 from clusterm.configuration import Configuration
-from clusterm.errors import Drained, RequestRefused
+from clusterm.errors import Drained, NotLetIn, RequestRefused
 from clusterm.executor.supervisor import Supervisor
+from clusterm.guard import Guard
 from clusterm.metrics import CountRequests, Metrics
 from clusterm.monitor.monitors import Monitors
 from clusterm.notifier import Notifier
 from clusterm.pruner import Pruner
-from clusterm.routes import docs, health, jobs, logs, monitor, node_changes, nodes, settings, tasks
+from clusterm.routes import (
+    access,
+    docs,
+    health,
+    host_keys,
+    jobs,
+    logs,
+    monitor,
+    node_changes,
+    nodes,
+    settings,
+    tasks,
+)
 from clusterm.routes import metrics as prometheus
-from clusterm.routes.service import PROBLEM_TYPE, Service
+from clusterm.routes.service import PROBLEM_TYPE, Service, problems
 from clusterm.routes.tail import Tail
 from clusterm.schemas import LogEnd, LogLine, Problem
 from clusterm.settings import ManagerSettings, size
@@ -68,6 +81,7 @@ def create_app(store: Store, configuration: Configuration, *, echo_job_logs: boo
     notifier = Notifier(store, lambda: configuration.current)
     tail = Tail(store)
     metrics = Metrics(store, configuration.current.manager.state_dir)
+    guard = Guard(store, lambda: configuration.current.manager)
 
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
@@ -75,7 +89,9 @@ def create_app(store: Store, configuration: Configuration, *, echo_job_logs: boo
         supervisor.start()
         pruner.start()
         monitors.start()
+        guard.start()
         yield
+        guard.stop()
         monitors.stop()
         pruner.stop()
         supervisor.stop()
@@ -90,8 +106,8 @@ def create_app(store: Store, configuration: Configuration, *, echo_job_logs: boo
         redoc_url=None,
         lifespan=lifespan,
     )
-    app.state.service = Service(store, configuration, supervisor, monitors, notifier, tail, metrics)
-    for part in (nodes, node_changes, jobs, tasks, logs, monitor, settings, health, prometheus, docs):
+    app.state.service = Service(store, configuration, supervisor, monitors, notifier, tail, metrics, guard)
+    for part in (nodes, node_changes, host_keys, jobs, tasks, logs, monitor, settings, health, prometheus, docs):
         app.include_router(part.routes)
     app.add_exception_handler(RequestRefused, _answer_refusal)
     app.add_exception_handler(HTTPException, _answer_http_error)
@@ -106,7 +122,7 @@ def create_app(store: Store, configuration: Configuration, *, echo_job_logs: boo
 
 
 def _openapi(app: FastAPI) -> dict[str, Any]:
-    """Describe the API, with what FastAPI cannot know: the shape of errors, and of the lines of a stream."""
+    """Describe the API, with what FastAPI cannot know: tokens, the shape of errors, and of the lines of a stream."""
     if app.openapi_schema is None:
         document = FastAPI.openapi(app)
         schemas = document["components"]["schemas"]
@@ -119,6 +135,12 @@ def _openapi(app: FastAPI) -> dict[str, Any]:
         for operation in (about for path in document["paths"].values() for about in path.values()):
             if "HTTPValidationError" in str(operation["responses"].get("422")):
                 del operation["responses"]["422"]
+            if operation["security"]:
+                refusals = {
+                    str(status): problem for status, problem in problems(401, 403, 429).items() if status != 503
+                }
+                operation["responses"] = dict(sorted((refusals | operation["responses"]).items()))
+        document["components"]["securitySchemes"] = access.SCHEMES
     return app.openapi_schema or {}
 
 
@@ -130,7 +152,7 @@ def _problem(status: int, detail: str, headers: Mapping[str, str] | None = None)
 def _refuse(request: Request, status: int, detail: str, headers: dict[str, str] | None = None) -> Response:
     """Answer that a request is refused, and say so in the log: of one that only reads, where details are wanted."""
     level = logging.DEBUG if request.method in {"GET", "HEAD"} else logging.INFO
-    sender = request.client.host if request.client else "local"
+    sender = access.sender_of(request)
     about = {"method": request.method, "path": request.url.path, "status": int(status), "sender": sender}
     said = (request.method, request.url.path, sender, status, detail)
     log.log(level, "%s %s from %s refused with %d: %s", *said, extra=journal.members(**about))
@@ -139,6 +161,10 @@ def _refuse(request: Request, status: int, detail: str, headers: dict[str, str] 
 
 def _answer_refusal(request: Request, error: Exception) -> Response:
     assert isinstance(error, RequestRefused)  # noqa: S101 -- for the type checker
+    if isinstance(error, NotLetIn):
+        guard: Guard = request.app.state.service.guard
+        guard.tell_of(error, f"{request.method} {request.url.path}", access.sender_of(request))
+        return _problem(error.status, str(error), error.headers)
     headers = {"Retry-After": str(error.retry_after)} if isinstance(error, Drained) else None
     return _refuse(request, error.status, str(error), headers)
 

@@ -5,6 +5,7 @@ import os
 import socket
 import stat
 from collections.abc import Iterator
+from ipaddress import ip_address
 from pathlib import Path
 
 from clusterm.errors import CannotStart
@@ -38,6 +39,11 @@ def url(listening: socket.socket, *, tls: bool) -> str:
         return f"unix:{listening.getsockname()}"
     host, port = listening.getsockname()[:2]
     return f"{'https' if tls else 'http'}://{f'[{host}]' if ':' in host else host}:{port}"
+
+
+def is_private(listening: socket.socket) -> bool:
+    """Tell whether nobody on another machine can reach a socket."""
+    return listening.family is socket.AF_UNIX or ip_address(listening.getsockname()[0]).is_loopback
 
 
 def _in_network(addr: str) -> socket.socket:

@@ -18,12 +18,13 @@ from clusterm.app import create_app
 from clusterm.configuration import Configuration
 from clusterm.connections import Connection
 from clusterm.errors import CannotStart
-from clusterm.listening import listen, url
+from clusterm.listening import is_private, listen, url
 from clusterm.settings import Settings
-from clusterm.states import LogFormat, LogLevel
+from clusterm.states import Auth, LogFormat, LogLevel
 from clusterm.store.engine import Store
 from clusterm.store.migrations import migrate
 from clusterm.tls import Tls
+from clusterm.tokens import keep_local
 
 log = logging.getLogger(__name__)
 _SWITCH_INTERVAL = 0.0005
@@ -38,6 +39,7 @@ def serve(
     log_format: LogFormat | None = None,
     log_level: LogLevel | None = None,
     echo_job_logs: bool = False,
+    insecure: bool = False,
 ) -> None:
     """Run the service until it is told to stop.
 
@@ -47,6 +49,7 @@ def serve(
         log_format: how to write the log, if not as configured.
         log_level: the least that is worth a line of it, if not as configured.
         echo_job_logs: whether what ansible writes goes to the log, too.
+        insecure: whether everybody may be let in though others can reach it.
 
     Raises:
         CannotStart: something is in the way.
@@ -57,8 +60,15 @@ def serve(
     lock = _take_state_dir(state_dir)
     tls = Tls(settings.manager) if settings.manager.tls_cert else None
     with listen(settings.manager) as listening, closing(Store(settings.store_url)) as store:
+        if settings.manager.auth is Auth.NONE and not (insecure or is_private(listening)):
+            raise CannotStart(
+                f'with manager.auth = "none" everybody who can reach {settings.manager.addr} could run your playbooks: '
+                'set manager.auth = "token", listen on 127.0.0.1, or start with --insecure'
+            )
         if came_from := migrate(store):
             log.info("the database was brought to the newest form, from %s", came_from)
+        if settings.manager.auth is Auth.TOKEN:
+            keep_local(store, state_dir)
         configuration = Configuration(store, source, settings)
         app = create_app(store, configuration, echo_job_logs=echo_job_logs)
         server = _Server(app, configuration, tls)

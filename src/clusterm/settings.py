@@ -2,7 +2,6 @@
 
 import ipaddress
 import json
-import os
 import re
 import sys
 import tomllib
@@ -10,10 +9,10 @@ from pathlib import Path
 from typing import Annotated, Any, Final, Self
 from urllib.parse import urlsplit
 
-import platformdirs
 from pydantic import (
     AfterValidator,
     BaseModel,
+    BeforeValidator,
     ConfigDict,
     Field,
     SecretStr,
@@ -24,10 +23,13 @@ from pydantic import (
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
 
 from clusterm.errors import CannotStart
+from clusterm.places import default_state_dir
 from clusterm.schemas import ExtraVars
 from clusterm.states import (
     DEFAULT_HOST_GROUPS,
     DISCOVER_GROUP,
+    Auth,
+    HostKeyChecking,
     LogFormat,
     LogLevel,
     Role,
@@ -40,13 +42,14 @@ MIB = 1024 * KIB
 GIB = 1024 * MIB
 
 
-def _default_state_dir() -> Path:
-    """Root's state belongs to the machine, anybody else's to their home (XDG Base Directory Specification)."""
-    return Path("/var/lib/clusterm") if os.geteuid() == 0 else platformdirs.user_state_path("clusterm")
-
-
 def _absolute(path: Path) -> Path:
     return path.expanduser().absolute()
+
+
+def _from_switch(value: Any) -> Any:
+    """Take true and false for on and off, as ansible has them."""
+    switch = {"true": HostKeyChecking.ACCEPT_NEW, "false": HostKeyChecking.OFF}
+    return switch.get(str(value).lower(), value)
 
 
 _TAKEN_GROUPS: Final = frozenset({"all", "ungrouped", DISCOVER_GROUP})
@@ -105,9 +108,22 @@ class ManagerSettings(Section):
         description="Seconds that a client has to send a request, and to take some more of an answer.",
     )
     state_dir: AbsolutePath = Field(
-        default_factory=_default_state_dir,
+        default_factory=default_state_dir,
         description="Directory of the database and of running jobs. "
         "Default: `/var/lib/clusterm` for root, else `clusterm` in the user's XDG state directory.",
+    )
+    auth: Auth = Field(
+        default=Auth.TOKEN,
+        description="Whom to let in: `token`, who has a token; `none`, everybody, which needs an `addr` that only this "
+        "machine can reach.",
+    )
+    requests_per_minute: int = Field(
+        default=6000,
+        ge=0,
+        description="How many requests each token may send in a minute; more are answered with 429. 0: any number.",
+    )
+    max_streams: int = Field(
+        default=100, ge=1, description="How many answers each token may have open that follow something, as a log."
     )
 
     max_active_jobs: int = Field(
@@ -197,6 +213,24 @@ class AnsibleSettings(Section):
         default="", description="User to log in as on the nodes. Empty: as ansible decides.", examples=["vagrant"]
     )
     priv_key_file: str = Field(default="", description="Private ssh key. Empty: as ssh decides.")
+    ssh_agent: str = Field(
+        default="",
+        description="Socket of an ssh agent. Empty: that in the service's `SSH_AUTH_SOCK`, if there is one.",
+        examples=["/run/clusterm-agent/socket"],
+    )
+    host_key_checking: Annotated[HostKeyChecking, BeforeValidator(_from_switch)] = Field(
+        default=HostKeyChecking.ACCEPT_NEW,
+        description="Whether a node must have the host key that is known of it. `accept-new`, or true: one of which "
+        "none is known is trusted at its first use. `strict`: not so. `off`, or false: nothing is checked.",
+    )
+    become: bool = Field(
+        default=False, description="Whether tasks run as another user, unless the playbook says otherwise."
+    )
+    become_user: str = Field(default="", description="That user. Empty: as ansible decides, which is root.")
+    become_method: str = Field(default="", description="How to become it. Empty: as ansible decides, which is sudo.")
+    become_password_file: str = Field(
+        default="", description="File with the password for that. Empty: there is none to give."
+    )
     extra_variables: str = Field(
         default="{}",
         description="A JSON object of extra vars for every job. Globals, then a request's own, override them by key.",

@@ -15,6 +15,7 @@ from typing import Final
 
 from sqlalchemy.exc import SQLAlchemyError
 
+from clusterm import host_keys
 from clusterm import jobs as job_ends
 from clusterm.executor.plan import Plan, clean_environment, prepare
 from clusterm.executor.relay import LOG, Relay
@@ -178,7 +179,8 @@ class Supervisor:
             job = jobs.to_wire(session, row)
             of_job = [] if row.action is Action.DISCOVER else nodes.named(session, job.nodes)
             wire = [nodes.to_wire(node, [], redacted=False) for node in of_job]
-            prepare(self._settings(), job, wire, kept.get(session, kept.GLOBALS), row.extra_vars)
+            keys = host_keys.known(session, job.nodes)
+            prepare(self._settings(), job, wire, kept.get(session, kept.GLOBALS), row.extra_vars, keys)
         return True
 
     def _give_up(self, job_id: int, error: str) -> None:
