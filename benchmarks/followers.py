@@ -44,7 +44,7 @@ async def _follow_all(
     connections = [await asyncio.open_connection(host, port) for _ in range(followers)]
     for reader, writer in connections:
         # As a client that takes an answer as it comes, in HTTP/1.0, for that costs less than what is measured.
-        writer.write(f"GET {path} HTTP/1.0\r\n\r\n".encode())
+        writer.write(f"GET {path} HTTP/1.0\r\nAuthorization: {clusterm.authorization}\r\n\r\n".encode())
         head = await reader.readuntil(b"\r\n\r\n")
         if b" 200 " not in head:
             raise Broken(head.decode())

@@ -67,7 +67,8 @@ class Clusterm:
 
     def start(self) -> None:
         """Start the service, and announce the nodes."""
-        manager = {"addr": "127.0.0.1:0", "state_dir": str(self.state_dir)}
+        unlimited = {"requests_per_minute": 0, "max_streams": 1000}
+        manager = {"addr": "127.0.0.1:0", "state_dir": str(self.state_dir), **unlimited}
         config, log = self.root / "clusterm.json", self.root / "service.log"
         retention = {"jobs": LONGEST_HISTORY}
         sections = {"manager": manager, "ansible": self.ansible, "retention": retention, **self.sections}
@@ -87,6 +88,7 @@ class Clusterm:
                 raise Broken(f"the service did not start: {said}")
             time.sleep(_LOOK)
         self._http.base_url = said.partition(_LISTENS)[2].split()[0]
+        self._http.headers["Authorization"] = self.authorization
         announced = [
             {"label": name.partition("-")[0], "serial": name.partition("-")[2], "addr": f"127.0.1.{number}"}
             for number, name in enumerate(NODES, start=1)
@@ -97,6 +99,11 @@ class Clusterm:
     def url(self) -> httpx.URL:
         """Where it listens."""
         return self._http.base_url
+
+    @property
+    def authorization(self) -> str:
+        """What a request says to be let in."""
+        return f"Bearer {(self.state_dir / 'token').read_text().strip()}"
 
     @property
     def pid(self) -> int:

@@ -40,6 +40,8 @@ def rest(document: dict[str, Any]) -> Iterator[str]:
 def _operation(title: str, operation: Operation, schemas: Mapping[str, Schema]) -> Iterator[str]:
     summary = operation["summary"].rstrip("?")
     yield from ("", f"### {title}", "", f"**{summary}.** {one_line(operation['description'])}", "")
+    role = next((role for each in operation["security"] for role in each["token"]), None)
+    yield from (f"Needs the role [{role}](names.md#token-role)." if role else "Needs no token.", "")
     yield from table(
         ("parameter", "in", "type", "default", "meaning"),
         (

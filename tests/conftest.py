@@ -81,7 +81,7 @@ class Clusterm:
         self.database = self.state_dir / "clusterm.db"
         self.log = root / "service.log"
         self.config: dict[str, dict[str, Any]] = {
-            "manager": {"addr": "127.0.0.1:0", "state_dir": str(self.state_dir)},
+            "manager": {"addr": "127.0.0.1:0", "state_dir": str(self.state_dir), "auth": "none"},
             "ansible": {
                 "playbook_location": str(self.playbooks),
                 "extra_variables": json.dumps({"ansible_python_interpreter": sys.executable}),

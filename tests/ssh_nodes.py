@@ -19,20 +19,18 @@ PORT = 2222
 def make_keys(directory: Path) -> None:
     """Make the key of all hosts and the key of the user whom they let in."""
     for key in ("host", "user"):
-        subprocess.run(
-            [path_of("ssh-keygen"), "-q", "-t", "ed25519", "-N", "", "-f", directory / key],
-            check=True,
-            timeout=PATIENCE,
-        )
+        _make_key(directory / key)
 
 
-def write_sshd_config(directory: Path, name: str, environment: Mapping[str, object], *lines: str) -> Path:
+def write_sshd_config(
+    directory: Path, name: str, environment: Mapping[str, object], *lines: str, host_key: str = "host"
+) -> Path:
     """Write the configuration of one machine's sshd, and return the file."""
     if os.geteuid() == 0:
         Path("/run/sshd").mkdir(mode=0o755, exist_ok=True)  # root's sshd refuses to work without
     file = directory / f"{name}.conf"
     common = [
-        f"HostKey {directory}/host",
+        f"HostKey {directory}/{host_key}",
         f"AuthorizedKeysFile {directory}/user.pub",
         "StrictModes no",
         "UsePAM no",
@@ -60,6 +58,7 @@ class SshNodes:
         self.homes = {name: directory / name for name in addresses}
         self._directory = directory
         self._inside = inside or {}
+        self._host_keys = dict.fromkeys(addresses, "host")
         self._running: dict[str, psutil.Popen] = {}
         self._sockets = Path(tempfile.mkdtemp(prefix="ssh-"))  # their paths must be short
         directory.mkdir()
@@ -70,9 +69,8 @@ class SshNodes:
 
     def configure(self, clusterm: Clusterm) -> None:
         """Let a clusterm that is not started yet reach them, with the defaults in all else."""
-        own = f"-o UserKnownHostsFile={self._directory}/known_hosts -o IdentitiesOnly=yes"
-        clusterm.config["ansible"]["priv_key_file"] = str(self._directory / "user")
-        clusterm.config["ansible"]["ssh_args"] = f"{AnsibleSettings().ssh_args} {own}"
+        clusterm.config["ansible"]["priv_key_file"] = str(self.user_key)
+        clusterm.config["ansible"]["ssh_args"] = f"{AnsibleSettings().ssh_args} -o IdentitiesOnly=yes"
         # Without pipelining ansible wants a terminal, which only root's sshd can give.
         settings = f"pipelining = true\ncontrol_path_dir = {self._sockets}"
         clusterm.write_playbook("ansible.cfg", f"[ssh_connection]\n{settings}\n")
@@ -82,7 +80,7 @@ class SshNodes:
         home, address = self.homes[name], self.addresses[name]
         environment = {"HOME": home, "CLUSTERM_NODE": name}
         lines = (f"ListenAddress {address}:{PORT}", "PrintMotd no")
-        config = write_sshd_config(self._directory, name, environment, *lines)
+        config = write_sshd_config(self._directory, name, environment, *lines, host_key=self._host_keys[name])
         log = self._directory / f"{name}.log"
         log.write_bytes(b"")
         self._running[name] = psutil.Popen(
@@ -98,8 +96,28 @@ class SshNodes:
             process.kill()
         sshd.wait(PATIENCE)
 
+    def reinstall(self, name: str) -> None:
+        """Give a machine another host key."""
+        self.kill(name)
+        self._host_keys[name] = f"{self._host_keys[name]}-{name}"
+        _make_key(self._directory / self._host_keys[name])
+        self.start(name)
+
+    def host_key(self, name: str) -> str:
+        """Return the public host key of a machine."""
+        return (self._directory / f"{self._host_keys[name]}.pub").read_text()
+
+    @property
+    def user_key(self) -> Path:
+        """The private key of the user whom they let in."""
+        return self._directory / "user"
+
     def stop(self) -> None:
         """Switch all off."""
         for name in list(self._running):
             self.kill(name)
         shutil.rmtree(self._sockets)
+
+
+def _make_key(file: Path) -> None:
+    subprocess.run([path_of("ssh-keygen"), "-q", "-t", "ed25519", "-N", "", "-f", file], check=True, timeout=PATIENCE)

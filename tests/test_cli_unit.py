@@ -896,7 +896,9 @@ def test_it_loads_nothing_of_the_service() -> None:
     assert {name for name in modules if name.startswith("clusterm.")} == {
         "clusterm.addresses",
         "clusterm.node_requests",
+        "clusterm.places",
         "clusterm.schemas",
+        "clusterm.ssh_keys",
         "clusterm.states",
     }
 
@@ -929,7 +931,7 @@ def test_all_that_prints_an_answer_can_print_json() -> None:
     }
 
     assert len(leaves) > 15
-    assert without == set()
+    assert without == {"clusterctl login", "clusterctl logout"}  # which print no answer
 
 
 def test_short_names_stand_for_commands_that_exist() -> None:

@@ -25,7 +25,11 @@ FLAGS = [
 
 @pytest.fixture(scope="module")
 def service(module_clusterm: Clusterm) -> Clusterm:
+    """A service that asks for tokens, as it does by default."""
+    del module_clusterm.config["manager"]["auth"]
     module_clusterm.start()
+    token = (module_clusterm.state_dir / "token").read_text().strip()
+    module_clusterm.http.headers["Authorization"] = f"Bearer {token}"
     module_clusterm.add_nodes("node1-a")
     return module_clusterm
 
@@ -52,6 +56,10 @@ def test_an_operation_is_tried_by_clicking_and_no_other_host_is_asked(service: C
     page.on("console", complain)
     page.on("pageerror", lambda error: complaints.append(str(error)))
     page.goto(f"{home}/docs")
+    page.get_by_role("button", name="Authorize").click()
+    page.locator(".modal-ux input").fill(service.http.headers["Authorization"].removeprefix("Bearer "))
+    page.locator(".modal-ux").get_by_role("button", name="Apply credentials").click()
+    page.locator(".modal-ux").get_by_role("button", name="Close", exact=True).click()
     operation = page.locator(".opblock", has=page.locator('[data-path="/info/node/{name}"]')).first
     operation.locator(".opblock-summary-control").click()
     operation.get_by_role("button", name="Try it out").click()

@@ -178,6 +178,8 @@ def test_all_processes_killed_ends_the_job_as_interrupted(new_clusterm: Clusterm
         (lambda c: c.config["ansible"].update(playbook_location="/nowhere"), "directory /nowhere doesn't exist"),
         (lambda c: c.config["ansible"].update(executable="no-such-program"), "no-such-program was not found"),
         (lambda c: c.config["ansible"].update(priv_key_file="/no/key"), "the ssh key /no/key doesn't exist"),
+        (lambda c: c.config["ansible"].update(ssh_agent="/no/agent"), "the socket of the ssh agent /no/agent doesn't"),
+        (lambda c: c.config["ansible"].update(become_password_file="/no/pw"), "the password file /no/pw doesn't exist"),
         (lambda c: c.write_playbook("site.yml", "- hosts: [\n"), "site.yml) failed: "),
     ],
 )  # fmt: skip

@@ -175,8 +175,8 @@ def test_what_else_it_tells(talkative: Clusterm) -> None:
     ]
     assert "doesn't exists" in refused[0]["message"]
     messages = [entry["message"] for entry in said]
-    assert "the configuration was changed over REST: user" in messages
-    assert "the globals were set: password" in messages
+    assert "the configuration was changed over REST by 127.0.0.1: user" in messages
+    assert "the globals were set by 127.0.0.1: password" in messages
     assert "hunter2" not in clusterm.log.read_text()
     assert {"node": "node1-a", "event": "disappeared"}.items() <= next(
         entry for entry in said if entry.get("event") == "disappeared"

@@ -326,9 +326,8 @@ def test_silent_followers_hear_that_the_connection_lives(
         reads = Tail(store)
         place = Place(job_id, 1, Selection(follow=True), form)
         found: list[bytes] = []
-        async for piece in logs._pieces(
-            cast("Service", SimpleNamespace(tail=reads, metrics=Metrics(store, tmp_path))), place
-        ):
+        service = cast("Service", SimpleNamespace(tail=reads, metrics=Metrics(store, tmp_path), guard=None))
+        async for piece in logs._pieces(service, place, None):
             found.append(piece)
             if len(found) == 3:
                 reads.stop()

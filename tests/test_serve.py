@@ -19,8 +19,8 @@ from conftest import BIN, OBEDIENT, PATIENCE, Clusterm, wait_for
 def environment(state_dir: Path, **variables: str) -> dict[str, str]:
     """Return an environment without settings but for the state directory, a free port, and the given ones."""
     clean = {name: value for name, value in os.environ.items() if not name.startswith("CLUSTERM_")}
-    settings = {"CLUSTERM_MANAGER__STATE_DIR": str(state_dir), "CLUSTERM_MANAGER__ADDR": "127.0.0.1:0"}
-    return clean | settings | variables
+    settings = {"STATE_DIR": str(state_dir), "ADDR": "127.0.0.1:0", "AUTH": "none"}
+    return clean | {f"CLUSTERM_MANAGER__{name}": value for name, value in settings.items()} | variables
 
 
 def run(*arguments: str | Path, env: dict[str, str], stdin: str | None = None) -> subprocess.CompletedProcess[str]:

@@ -97,6 +97,15 @@ def test_every_key_can_be_set_in_the_environment(monkeypatch: pytest.MonkeyPatch
         "log_format": "json",
         "log_level": "warning",
         "host_groups": {"control": "master"},
+        "socket_mode": "0600",
+        "host_key_checking": "strict",
+        "become": True,
+        "auth": "none",
+        "webhooks": [],
+        "secret_vars": ["pin"],
+        "allow_templates_in_vars": True,
+        "public_url": "https://clusterm.example",
+        **dict.fromkeys(("tls_cert", "tls_key", "tls_client_ca"), "/tmp/some.pem"),
     }
     values = load().model_dump(mode="json")
     for section, keys in values.items():

@@ -34,6 +34,7 @@ class Reader:
             "HOME": str(home),
             "PATH": os.pathsep.join([str(programs), str(BIN), os.environ["PATH"]]),
             "CLUSTERM_MANAGER__ADDR": "127.0.0.1:0",
+            "CLUSTERM_MANAGER__STATE_DIR": str(home / ".local" / "state" / "clusterm"),  # root has another default
             "CLUSTERM_MONITOR__PROBE": "false",  # only ssh finds the machines
             "ANSIBLE_PYTHON_INTERPRETER": sys.executable,
             "ANSIBLE_PIPELINING": "1",  # without it ansible wants a terminal, which only root's sshd can give

@@ -6,6 +6,7 @@ import typer
 
 from clusterctl.aliases import Nouns
 from clusterctl.commands import (
+    access,
     config,
     globals,  # noqa: A004 -- named by its noun
     jobs,
@@ -16,6 +17,7 @@ from clusterctl.commands import (
     support,
     timeline,
 )
+from clusterctl.connection import Certificates
 from clusterctl.session import Session
 from clusterctl.show import Format
 from clusterctl.values import parse_url
@@ -35,6 +37,8 @@ app = typer.Typer(
 nodes.node_app.command("set")(node_changes.set_node)
 nodes.node_app.command("rename")(node_changes.rename)
 nodes.node_app.command("remove")(node_changes.remove)
+nodes.node_app.command("trust")(node_changes.trust)
+nodes.node_app.command("forget-key")(node_changes.forget_key)
 nodes.node_app.command("import")(node_changes.import_nodes)
 app.add_typer(nodes.node_app)
 app.add_typer(nodes.nodes_app)
@@ -47,6 +51,8 @@ app.command("status")(status.status)
 app.command("support-bundle")(support.support_bundle)
 app.add_typer(globals.app)
 app.add_typer(config.app)
+app.command("login")(access.login)
+app.command("logout")(access.logout)
 
 
 def _print_version(ctx: typer.Context, wanted: bool) -> None:  # noqa: FBT001 -- Typer calls it with the option's value
@@ -68,9 +74,36 @@ def clusterctl(
             "-u",
             metavar="URL",
             envvar="CLUSTERM_URL",
-            help="Where clusterm is: http://host:port, https://host:port, or host:port.",
+            help="Where clusterm is: http://host:port, https://host:port, host:port, or unix:/path of its socket.",
         ),
     ] = "http://127.0.0.1:9007",
+    cacert: Annotated[
+        str | None,
+        typer.Option(
+            metavar="FILE",
+            envvar="CLUSTERM_CACERT",
+            help="Certificates of the CAs that an https service may have, in PEM. Default: those of the system.",
+        ),
+    ] = None,
+    cert: Annotated[
+        str | None,
+        typer.Option(
+            metavar="FILE", envvar="CLUSTERM_CERT", help="A certificate in PEM to show to a service that asks for one."
+        ),
+    ] = None,
+    key: Annotated[
+        str | None,
+        typer.Option(metavar="FILE", envvar="CLUSTERM_KEY", help="Its key in PEM, if it is not in the same file."),
+    ] = None,
+    token_file: Annotated[
+        str | None,
+        typer.Option(
+            metavar="FILE",
+            help="File that holds the token to send. Without it: CLUSTERM_TOKEN in the environment, then what "
+            "`clusterctl login` has kept for the URL, then, for a service on this host, the token in its state "
+            "directory.",
+        ),
+    ] = None,
     output: Annotated[
         Format,
         typer.Option(
@@ -96,4 +129,6 @@ def clusterctl(
         raise typer.Exit
     session = ctx.ensure_object(Session)
     session.url = parse_url(url)
+    session.certificates = Certificates(cacert, cert, key)
+    session.token_file = token_file
     session.output = output

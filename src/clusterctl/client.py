@@ -1,7 +1,7 @@
 """Talks to the service: one method per route, each answering with the JSON that the service sent."""
 
 import json
-import ssl
+import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
@@ -13,8 +13,20 @@ from uuid import uuid4
 import httpx
 from pydantic import BaseModel, ValidationError
 
-from clusterctl.errors import HungUp, NoAnswer, NotClusterm, NotNow, NotUnderstood, Refused, Unreachable
+from clusterctl.connection import Certificates, connect, fault_of_tls
+from clusterctl.errors import (
+    HungUp,
+    NoAnswer,
+    NotClusterm,
+    NotNow,
+    NotTrusted,
+    NotUnderstood,
+    Refused,
+    Unauthorized,
+    Unreachable,
+)
 from clusterctl.outage import Note, Outage
+from clusterctl.tokens import Token
 from clusterm.schemas import Problem, format_time
 from clusterm.states import Action
 
@@ -23,9 +35,13 @@ Json = dict[str, Any]
 
 M = TypeVar("M", bound=BaseModel)
 
+_NONE: Final = Certificates()
 _TIMEOUT: Final = httpx.Timeout(30, connect=10)
 _PATIENCE: Final = 10.0
-"""Seconds for which a request is sent again after its connection broke."""
+"""Seconds for which a request is sent again after its connection broke, or after others came too often."""
+
+_HOW_TO_GET_IN: Final = "give one with --token-file or CLUSTERM_TOKEN, or keep one with: clusterctl login"
+_HOW_TO_MAKE_ONE: Final = "; on the service's host one is made with: clusterm token create"
 
 _SEE_NODES: Final = "; see which there are with: clusterctl nodes get"
 _MAY_BE_DONE: Final = "; it may have been done all the same, see: clusterctl job list"
@@ -84,15 +100,26 @@ class Client:
     Args:
         url: where it is, as `values.parse_url` makes it.
         note: tells the user why it takes long.
+        certificates: for a URL that begins with https.
         timeout: how long it may take to answer.
+        token: goes to this service and, since no redirect is followed, to no other.
     """
 
-    def __init__(self, url: str, note: Note, timeout: httpx.Timeout | float = _TIMEOUT) -> None:
+    def __init__(
+        self,
+        url: str,
+        note: Note,
+        certificates: Certificates = _NONE,
+        timeout: httpx.Timeout | float = _TIMEOUT,
+        token: Token | None = None,
+    ) -> None:
         self._url = url
+        self._token = token
         self._note = note
-        # Without TLS httpx needs no certificates, and loading them would cost more than the request.
-        verify = ssl.create_default_context() if url.startswith("https:") else False
-        self._http = httpx.Client(base_url=url, timeout=timeout, trust_env=False, verify=verify)
+        self._certificates = certificates
+        self._http = connect(url, certificates, timeout)
+        if token:
+            self._http.headers["Authorization"] = f"Bearer {token.text}"
 
     def close(self) -> None:
         """Close the connections."""
@@ -164,6 +191,10 @@ class Client:
         """Set a node's host group and host vars; the answer is the node."""
         body = {"host_group": host_group, "vars": host_vars}
         return self._post(f"/node/{_segment(name)}/set", body, see=_SEE_NODES)
+
+    def set_host_keys(self, name: str, keys: Sequence[str]) -> Json:
+        """Say which host keys a node has; none to forget those that are known."""
+        return self._post(f"/node/{_segment(name)}/host-keys", {"keys": list(keys)}, see=_SEE_NODES, repeatable=False)
 
     def rename_node(self, name: str, new: str) -> Json:
         """Call a node something else; the answer is the node."""
@@ -278,8 +309,14 @@ class Client:
         return self._post("/config", {"config": config})
 
     def _get(self, path: str, *, see: str = "", **params: str | int | Sequence[str] | None) -> Json:
-        with self._faults():
-            response = self._http.get(path, params=_given(params))
+        deadline = time.monotonic() + _PATIENCE
+        while True:
+            with self._faults():
+                response = self._http.get(path, params=_given(params))
+            pause = _retry_after(response)
+            if not pause or time.monotonic() + pause > deadline:
+                break
+            time.sleep(pause)
         self._check(response, "application/json", see=see)
         return self._parse(response.content)
 
@@ -322,6 +359,7 @@ class Client:
             yield
         except (httpx.ConnectError, httpx.ConnectTimeout) as error:
             reason = "no answer" if isinstance(error, httpx.ConnectTimeout) else str(error)
+            self._check_tls(error)
             raise Unreachable(
                 f"cannot reach clusterm at {self._url} ({reason}); is it running there? "
                 "Start it with `clusterm serve`, or say where it is with --url or CLUSTERM_URL"
@@ -330,12 +368,17 @@ class Client:
             raise NoAnswer(f"clusterm at {self._url} does not answer; try again{consequence}") from None
         except (httpx.NetworkError, httpx.ProtocolError) as error:
             reason = str(error).rstrip(".") or "the connection broke"
+            self._check_tls(error)
             raise HungUp(
                 f"{self._url} hung up, or is not clusterm ({reason}); "
                 f"try again, or check --url and CLUSTERM_URL{consequence}"
             ) from None
         except httpx.DecodingError as error:
             raise self._not_clusterm(str(error)) from None
+
+    def _check_tls(self, error: httpx.TransportError) -> None:
+        if fault := fault_of_tls(error, self._url, self._certificates):
+            raise NotTrusted(fault) from None
 
     def _check(self, response: httpx.Response, content_type: str, *, see: str) -> None:
         """Refuse an answer that is an error or that clusterm would not give.
@@ -350,10 +393,19 @@ class Client:
             return
         if response.is_error and given == "application/problem+json":
             problem = read(Problem, self._parse(response.content))
+            if response.status_code == httpx.codes.UNAUTHORIZED:
+                raise Unauthorized(self._how_to_get_in(problem.detail))
+            if response.status_code == httpx.codes.FORBIDDEN:
+                raise Refused(problem.detail + _HOW_TO_MAKE_ONE)
             if response.status_code == httpx.codes.SERVICE_UNAVAILABLE:
                 raise NotNow(problem.detail)
             raise Refused(problem.detail + (see if response.status_code == httpx.codes.NOT_FOUND else ""))
         raise self._not_clusterm(f"it answered {response.status_code} with {given or 'no content'}")
+
+    def _how_to_get_in(self, detail: str) -> str:
+        if self._token is None:
+            return f"{self._url} asks for a token: {_HOW_TO_GET_IN}{_HOW_TO_MAKE_ONE}"
+        return f"{detail} (it is from {self._token.origin}); {_HOW_TO_GET_IN}{_HOW_TO_MAKE_ONE}"
 
     def _parse(self, text: str | bytes) -> Json:
         try:
@@ -366,6 +418,13 @@ class Client:
 
     def _not_clusterm(self, reason: str) -> NotClusterm:
         return NotClusterm(f"{self._url} does not look like clusterm ({reason}); check --url and CLUSTERM_URL")
+
+
+def _retry_after(response: httpx.Response) -> int:
+    """Return the seconds after which to ask again, if the service says that it was asked too often; else 0."""
+    given = response.headers.get("retry-after", "")
+    asked_too_often = response.status_code == httpx.codes.TOO_MANY_REQUESTS
+    return int(given) if asked_too_often and given.isascii() and given.isdigit() else 0
 
 
 def _segment(text: str) -> str:

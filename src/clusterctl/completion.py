@@ -6,7 +6,9 @@ from typing import Final
 
 import typer
 
+from clusterctl import tokens
 from clusterctl.client import Client, read
+from clusterctl.connection import Certificates
 from clusterctl.errors import ClusterctlError
 from clusterctl.values import parse_url
 from clusterm.schemas import Job, Node, Page
@@ -57,7 +59,11 @@ def complete_host_group(ctx: typer.Context, incomplete: str) -> Candidates:
 
 def _service(ctx: typer.Context) -> Client:
     """Return the service that the line names so far; the options before the command were parsed, not yet obeyed."""
-    return Client(parse_url(ctx.find_root().params["url"]), lambda _: None, timeout=_PATIENCE)
+    given = ctx.find_root().params
+    url = parse_url(given["url"])
+    certificates = Certificates(given["cacert"], given["cert"], given["key"])
+    token = tokens.find(url, given["token_file"])
+    return Client(url, lambda _: None, certificates, timeout=_PATIENCE, token=token)
 
 
 def _beginning(candidates: Iterable[tuple[str, str]], incomplete: str) -> Candidates:

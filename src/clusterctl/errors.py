@@ -3,6 +3,7 @@
 ClusterctlError             1
 ├── Refused                 1   the service said no
 │   └── NotNow
+├── Unauthorized            1   the service does not know who asks
 ├── NotReady                1   the service cannot do its work
 ├── NotComplete             1   the awaited job did not end Complete
 ├── CannotWrite             1   a file cannot be written
@@ -12,6 +13,7 @@ ClusterctlError             1
 └── Unreachable             3
     ├── HungUp
     ├── NoAnswer
+    ├── NotTrusted
     └── NotClusterm
 """
 
@@ -28,6 +30,10 @@ class Refused(ClusterctlError):
 
 class NotNow(Refused):
     """The service could do it at another time, and says so."""
+
+
+class Unauthorized(ClusterctlError):
+    """The service lets nobody in without a token, or not with this one."""
 
 
 class NotReady(ClusterctlError):
@@ -68,6 +74,10 @@ class HungUp(Unreachable):
 
 class NoAnswer(Unreachable):
     """The service took the request, or the connection, and then said nothing for too long."""
+
+
+class NotTrusted(Unreachable):
+    """Client and service do not agree on TLS, or do not take each other's certificates."""
 
 
 class NotClusterm(Unreachable):

@@ -5,7 +5,9 @@ from functools import cached_property
 
 import typer
 
+from clusterctl import tokens
 from clusterctl.client import Client
+from clusterctl.connection import Certificates
 from clusterctl.errors import Usage
 from clusterctl.show import Format, note
 
@@ -15,12 +17,14 @@ class Session:
     """What the options before the command have said, and what follows from it."""
 
     url: str = ""
+    certificates: Certificates = Certificates()  # noqa: RUF009 -- it never changes
+    token_file: str | None = None
     output: Format = Format.TABLE
 
     @cached_property
     def client(self) -> Client:
         """The service; connected to when it is first asked something."""
-        return Client(self.url, note)
+        return Client(self.url, note, self.certificates, token=tokens.find(self.url, self.token_file))
 
     def close(self) -> None:
         """Close the connections, if there are any."""

@@ -17,8 +17,14 @@ from clusterctl.rows import Rows, lines
 _PIPE_WIDTH: Final = 100_000
 """Columns of an output that is no terminal: so many that nothing is ever wrapped."""
 
-_CONTROLS: Final = re.compile(r"(\x1b\[[\d;:]*m)|[\x00-\x08\x0b-\x1f\x7f-\x9f]")
+_C1_AND_BIDI: Final = r"\x7f-\x9f\u202a-\u202e\u2066-\u2069"
+_CONTROLS: Final = re.compile(rf"(\x1b\[[\d;:]*m)|[\x00-\x08\x0b-\x1f{_C1_AND_BIDI}]")
 """Colours, and all else that a terminal may obey instead of showing it; tabs and newlines do no harm."""
+
+_LEFT_IN_JSON: Final = re.compile(f"[{_C1_AND_BIDI}]")
+"""Those of them that JSON leaves as they are."""
+
+_NO_COLOUR: Final = "\x1b[0m"
 
 View = Iterator[Table | Rows | str]
 """What a person sees of an answer: tables, and text that is printed as it stands."""
@@ -101,9 +107,9 @@ def show(part: Document | Stream, output: Format, out: TextIO) -> None:
         out.writelines(_readable(x, out) if isinstance(x, str) else _render(x, out) for x in part.view(part.data))
     elif output in {Format.JSONL, Format.CSV}:
         items = part.items(part.data) if part.items else [part.data]
-        out.writelines(_rows(part.columns, items) if output is Format.CSV else map(_json_line, items))
+        out.writelines(_rows(part.columns, items, out) if output is Format.CSV else map(_json_line, items))
     else:
-        out.write(_dump(part.data, output))
+        out.write(_readable(_dump(part.data, output), out))
     out.flush()
 
 
@@ -112,9 +118,9 @@ def _show_stream(stream: Stream, output: Format, out: TextIO) -> None:
         case Format.TABLE | Format.TEXT:
             texts: Iterator[str] = (_readable(text, out) for text in stream.text(stream.items))
         case Format.YAML:
-            texts = (_dump([item], output) for item in stream.items)
+            texts = (_readable(_dump([item], output), out) for item in stream.items)
         case Format.CSV:
-            texts = _rows(stream.columns, stream.items)
+            texts = _rows(stream.columns, stream.items, out)
         case Format.JSON if not stream.live:
             texts = iter([_dump(list(stream.items), output)])
         case _:
@@ -127,7 +133,13 @@ def _show_stream(stream: Stream, output: Format, out: TextIO) -> None:
 
 def _readable(text: str, out: TextIO) -> str:
     """Keep what others have written from doing more to a terminal than colour it; what a file gets is left alone."""
-    return _CONTROLS.sub(lambda found: found[1] or _picture(found[0]), text) if out.isatty() else text
+    if not out.isatty():
+        return text
+    shown = _CONTROLS.sub(lambda found: found[1] or _picture(found[0]), text)
+    if shown.rpartition("\x1b[")[2].startswith("0m") or "\x1b" not in shown:
+        return shown
+    line = shown.removesuffix("\n")
+    return f"{line}{_NO_COLOUR}{shown[len(line) :]}"  # or one that hides text would hide what follows, too
 
 
 def _picture(control: str) -> str:
@@ -166,17 +178,22 @@ def _dump(data: Any, output: Format) -> str:
         # PyYAML has its fast dumper only where it was built with libyaml.
         dumper = getattr(yaml, "CSafeDumper", yaml.SafeDumper)
         return str(yaml.dump(data, Dumper=dumper, sort_keys=False, allow_unicode=True))
-    return json.dumps(data, indent=2, ensure_ascii=False) + "\n"
+    return _harmless(json.dumps(data, indent=2, ensure_ascii=False)) + "\n"
 
 
-def _rows(columns: Sequence[str], items: Iterable[Any]) -> Iterator[str]:
-    from clusterm.sheet import rows  # noqa: PLC0415 -- rarely asked for
+def _rows(columns: Sequence[str], items: Iterable[Any], out: TextIO) -> Iterator[str]:
+    from clusterm.sheet import END, rows  # noqa: PLC0415 -- rarely asked for
 
-    return rows(columns, items)
+    return (_readable(row.removesuffix(END), out) + END for row in rows(columns, items))
 
 
 def _json_line(data: Any) -> str:
-    return json.dumps(data, ensure_ascii=False, separators=(",", ":")) + "\n"
+    return _harmless(json.dumps(data, ensure_ascii=False, separators=(",", ":"))) + "\n"
+
+
+def _harmless(text: str) -> str:
+    """Escape in JSON what a terminal could obey; it says the same to programs."""
+    return _LEFT_IN_JSON.sub(lambda found: f"\\u{ord(found[0]):04x}", text)
 
 
 def _one_line(text: str) -> str:

@@ -11,7 +11,7 @@ from rich.text import Text
 from clusterctl.client import Json, read
 from clusterctl.rows import Rows
 from clusterctl.show import View
-from clusterm.node_requests import ImportAnswer
+from clusterm.node_requests import ImportAnswer, KnownHostKeys
 from clusterm.schemas import (
     Event,
     Failure,
@@ -70,11 +70,24 @@ def node(data: Json) -> View:
             "Status": inventory.status,
             "State": inventory.state,
             "Host vars": ", ".join(f"{k}={_value(v)}" for k, v in configuration.inventory_vars.items()),
+            "Host key": ", ".join(map(str, configuration.host_keys)),
         }
     )
     if shown.events:
         yield "\n"
         yield _node_events(shown.events)
+
+
+def host_keys(data: Json) -> View:
+    """The host keys of a node, and those that it had."""
+    answer = read(KnownHostKeys, data)
+    yield _block(
+        {
+            "Node": answer.name,
+            "Host key": ", ".join(map(str, answer.host_keys)),
+            "Forgotten": ", ".join(map(str, answer.forgotten)),
+        }
+    )
 
 
 def events(data: Json) -> View:
@@ -263,7 +276,7 @@ def log_text(*, timestamps: bool) -> Callable[[Iterator[Json]], Iterator[str]]:
 def event_text(items: Iterator[Json]) -> Iterator[str]:
     """Write events as lines that read like the rows of the timeline."""
     for event in (read(Event, item) for item in items):
-        cells = (_time(event.at), f"{event!s:<40}", f"{_plain(event.job):>5}", _plain(event.detail))
+        cells = (_time(event.at), f"{_plain(event):<40}", f"{_plain(event.job):>5}", _plain(event.detail))
         yield "  ".join(cells).rstrip() + "\n"
 
 

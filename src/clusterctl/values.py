@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any, Final
 from urllib.parse import urlsplit
 
+from clusterctl.connection import UNIX
 from clusterctl.errors import Usage
 
 DEFAULT_PORT: Final = 9007
@@ -18,7 +19,12 @@ _UNITS: Final = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days", "w":
 
 
 def parse_url(text: str) -> str:
-    """Return the base URL of the service that `text` names as URL, `host:port` or `host`."""
+    """Return the base URL of the service that `text` names as URL, `host:port`, `host`, or `unix:/path`."""
+    if text.startswith(UNIX):
+        path = text.removeprefix(UNIX).removeprefix("//")
+        if not path.startswith("/") or not text.isprintable():
+            raise _no_url(text, "the path of a unix socket begins with /")
+        return f"{UNIX}{path}"
     try:
         parts = urlsplit(text if "://" in text else f"http://{text}")
         port = DEFAULT_PORT if parts.port is None and "://" not in text else parts.port
@@ -96,6 +102,15 @@ def read_lines(source: str) -> list[str]:
     return [word for line in _read(source).splitlines() for word in line.partition("#")[0].split()]
 
 
+def parse_keys(texts: list[str]) -> list[str]:
+    """Return public keys, one a line, given as they are or as `@FILE`; what follows a # at a line's start is no key."""
+    lines = [line for text in texts for line in (_read(text[1:]) if text.startswith("@") else text).splitlines()]
+    keys = [line for line in lines if line.strip() and not line.startswith("#")]
+    if not keys:
+        raise Usage(f"{' '.join(texts)!r} holds no key: give a line of the machine's /etc/ssh/ssh_host_ed25519_key.pub")
+    return keys
+
+
 def read_mapping(source: str) -> dict[str, Any]:
     """Read the JSON, YAML or (from a file called so) TOML in a file or, for `-`, from standard input."""
     try:
@@ -120,7 +135,7 @@ def _name(source: str) -> str:
 def _no_url(text: str, reason: str) -> Usage:
     return Usage(
         f"{text!r} is no address of a service, {reason}: "
-        "give --url or CLUSTERM_URL as http://host:port, an IPv6 host in brackets"
+        "give --url or CLUSTERM_URL as http://host:port, an IPv6 host in brackets, or unix:/path"
     )
 
 

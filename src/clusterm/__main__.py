@@ -3,17 +3,18 @@
 import json
 import sys
 import time
-import urllib.request
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import asdict, fields
 from importlib.metadata import version
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from clusterm.errors import ClustermError, quote
-from clusterm.settings import Settings, load, split_address
-from clusterm.states import LogFormat, LogLevel
+from clusterm.settings import Settings, load
+from clusterm.states import LogFormat, LogLevel, TokenRole
 
 if TYPE_CHECKING:
     from clusterm.store.engine import Store
@@ -28,6 +29,13 @@ cli = typer.Typer(
     add_completion=False,
     context_settings={"help_option_names": ["--help", "-h"]},
 )
+token_cli = typer.Typer(
+    name="token",
+    help="Make, list and revoke tokens, which the service asks everybody for. It need not run, nor start anew.",
+    no_args_is_help=True,
+    rich_markup_mode=None,
+)
+cli.add_typer(token_cli)
 
 Config = Annotated[
     str | None,
@@ -76,6 +84,10 @@ def serve_command(
     echo_job_logs: Annotated[
         bool, typer.Option("--echo-job-logs", help="Write the lines of jobs to it, too, each with its job.")
     ] = False,
+    insecure: Annotated[
+        bool,
+        typer.Option("--insecure", help='Allow manager.auth = "none" on an address that others can reach.'),
+    ] = False,
 ) -> None:
     """Run the service. SIGHUP reads the configuration again; SIGTERM stops it, and leaves running playbooks alone.
 
@@ -84,7 +96,14 @@ def serve_command(
     """
     from clusterm.serve import serve  # noqa: PLC0415 -- the other commands do without the whole service
 
-    serve(load(config), config, log_format=log_format, log_level=log_level, echo_job_logs=echo_job_logs)
+    serve(
+        load(config),
+        config,
+        log_format=log_format,
+        log_level=log_level,
+        echo_job_logs=echo_job_logs,
+        insecure=insecure,
+    )
 
 
 @cli.command("migrate")
@@ -146,17 +165,82 @@ def undrain_command(config: Config = None) -> None:
 
 
 @cli.command("healthcheck")
-def healthcheck_command(config: Config = None) -> None:
+def healthcheck_command(
+    config: Config = None,
+    *,
+    cert: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="FILE",
+            envvar="CLUSTERM_CERT",
+            help="A client's certificate with its key, where the service wants one. Default: the service's own.",
+            show_default=False,
+        ),
+    ] = None,
+    key: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="FILE", envvar="CLUSTERM_KEY", help="The key, if it is not in that file.", show_default=False
+        ),
+    ] = None,
+) -> None:
     """Ask the service on this machine whether it can do its work; exit 1 if not."""
-    host, port = split_address(load(config).manager.addr)
-    host = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(host, host)  # noqa: S104
-    url = f"http://[{host}]:{port}/readyz" if ":" in host else f"http://{host}:{port}/readyz"
-    try:
-        with urllib.request.urlopen(url, timeout=5) as response:  # noqa: S310 -- http, to ourselves
-            health = json.load(response)
-            typer.echo("; ".join([health["status"], *health.get("degraded", ())]))
-    except (OSError, ValueError) as error:
-        raise ClustermError(f"the service at {url} is not well: {error}") from None
+    from clusterm.healthcheck import check  # noqa: PLC0415 -- the other commands need no HTTP client
+
+    typer.echo(check(load(config).manager, (cert, key) if cert else None))
+
+
+@token_cli.command("create")
+def create_token_command(
+    config: Config = None,
+    *,
+    name: Annotated[str, typer.Option("--name", "-n", metavar="NAME", help="Whose it is. Jobs and events say so.")],
+    role: Annotated[TokenRole, typer.Option("--role", "-r", help="What it is good for.")],
+    expires: Annotated[
+        str | None,
+        typer.Option(metavar="DURATION", help="How long it is good: 12h, 30d, 8w. Default: until it is revoked."),
+    ] = None,
+) -> None:
+    """Make a token, and print it to standard output. Keep it well: it is shown this one time only."""
+    from clusterm.access import parse_lifetime  # noqa: PLC0415
+    from clusterm.tokens import create  # noqa: PLC0415
+
+    lifetime = parse_lifetime(expires) if expires else None
+    with _open_store(config) as (store, _):
+        typer.echo(create(store, name, role, lifetime))
+
+
+@token_cli.command("list")
+def list_tokens_command(
+    config: Config = None,
+    *,
+    as_json: Annotated[bool, typer.Option("--json", "-j", help="Print JSON.")] = False,
+) -> None:
+    """List all tokens there ever were, without what is secret of them."""
+    from clusterm.tokens import Shown, every  # noqa: PLC0415
+
+    with _open_store(config) as (store, _):
+        tokens = [asdict(token) for token in every(store)]
+    if as_json:
+        typer.echo(json.dumps(tokens, indent=2))
+        return
+    head = [field.name.removesuffix("_at").replace("_", " ").upper() for field in fields(Shown)]
+    rows = [head, *([_cell(name, value) for name, value in token.items()] for token in tokens)]
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    for row in rows:
+        typer.echo("  ".join(f"{cell:{width}}" for cell, width in zip(row, widths, strict=True)).rstrip())
+
+
+@token_cli.command("revoke")
+def revoke_token_command(
+    name: Annotated[str, typer.Argument(metavar="NAME", help="Whose token.")], config: Config = None
+) -> None:
+    """Let a token let nobody in any more. It acts at once, and ends what follows a log with it within seconds."""
+    from clusterm.tokens import revoke  # noqa: PLC0415
+
+    with _open_store(config) as (store, _):
+        revoke(store, name)
+    typer.echo(f"the token {name} is revoked")
 
 
 @cli.command("notify-test")
@@ -191,6 +275,11 @@ def demo_command(
     from clusterm.demo import demo  # noqa: PLC0415
 
     demo(keep=keep)
+
+
+def _cell(name: str, value: str | None) -> str:
+    """Show a member of a token to people, times to the second."""
+    return "" if value is None else f"{value[:19]}Z" if name.endswith("_at") else value
 
 
 @contextmanager

@@ -18,26 +18,34 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from clusterm import journal
 from clusterm.configuration import Configuration
-from clusterm.errors import Drained, RequestRefused
+from clusterm.errors import Drained, NotLetIn, RequestRefused
 from clusterm.executor.supervisor import Supervisor
+from clusterm.guard import Guard
 from clusterm.metrics import CountRequests, Metrics
 from clusterm.monitor.monitors import Monitors
 from clusterm.notifier import Notifier
 from clusterm.pruner import Pruner
-from clusterm.routes import docs, health, jobs, logs, monitor, node_changes, nodes, settings, tasks
+from clusterm.routes import (
+    access,
+    docs,
+    health,
+    host_keys,
+    jobs,
+    logs,
+    monitor,
+    node_changes,
+    nodes,
+    settings,
+    tasks,
+)
 from clusterm.routes import metrics as prometheus
-from clusterm.routes.service import PROBLEM_TYPE, Service
+from clusterm.routes.service import PROBLEM_TYPE, Service, problems
 from clusterm.routes.tail import Tail
 from clusterm.schemas import LogEnd, LogLine, Problem
-from clusterm.settings import MIB
+from clusterm.settings import ManagerSettings, size
 from clusterm.store.engine import Store
 
 log = logging.getLogger(__name__)
-
-MAX_BODY: Final = 10 * MIB
-MAX_HEAD: Final = 64 * 1024
-"""Bytes of a request's address and headers. The server's own limit is about what it must keep while a head is
-incomplete; one that arrives in a single piece gets past it."""
 
 _SECURITY_HEADERS: Final = {
     "Content-Security-Policy": "default-src 'none'; frame-ancestors 'none'",
@@ -73,6 +81,7 @@ def create_app(store: Store, configuration: Configuration, *, echo_job_logs: boo
     notifier = Notifier(store, lambda: configuration.current)
     tail = Tail(store)
     metrics = Metrics(store, configuration.current.manager.state_dir)
+    guard = Guard(store, lambda: configuration.current.manager)
 
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
@@ -80,7 +89,9 @@ def create_app(store: Store, configuration: Configuration, *, echo_job_logs: boo
         supervisor.start()
         pruner.start()
         monitors.start()
+        guard.start()
         yield
+        guard.stop()
         monitors.stop()
         pruner.stop()
         supervisor.stop()
@@ -95,15 +106,15 @@ def create_app(store: Store, configuration: Configuration, *, echo_job_logs: boo
         redoc_url=None,
         lifespan=lifespan,
     )
-    app.state.service = Service(store, configuration, supervisor, monitors, notifier, tail, metrics)
-    for part in (nodes, node_changes, jobs, tasks, logs, monitor, settings, health, prometheus, docs):
+    app.state.service = Service(store, configuration, supervisor, monitors, notifier, tail, metrics, guard)
+    for part in (nodes, node_changes, host_keys, jobs, tasks, logs, monitor, settings, health, prometheus, docs):
         app.include_router(part.routes)
     app.add_exception_handler(RequestRefused, _answer_refusal)
     app.add_exception_handler(HTTPException, _answer_http_error)
     app.add_exception_handler(RequestValidationError, _answer_invalid)
     app.add_exception_handler(DBAPIError, _answer_store_error)
     app.add_exception_handler(Exception, _answer_defect)
-    app.add_middleware(_SizeLimits)
+    app.add_middleware(_SizeLimits, manager=configuration.current.manager)
     app.add_middleware(CountRequests, metrics=metrics)
     app.add_middleware(_SecurityHeaders)
     app.openapi = lambda: _openapi(app)  # type: ignore[method-assign]  # FastAPI documents this way
@@ -111,7 +122,7 @@ def create_app(store: Store, configuration: Configuration, *, echo_job_logs: boo
 
 
 def _openapi(app: FastAPI) -> dict[str, Any]:
-    """Describe the API, with what FastAPI cannot know: the shape of errors, and of the lines of a stream."""
+    """Describe the API, with what FastAPI cannot know: tokens, the shape of errors, and of the lines of a stream."""
     if app.openapi_schema is None:
         document = FastAPI.openapi(app)
         schemas = document["components"]["schemas"]
@@ -124,6 +135,12 @@ def _openapi(app: FastAPI) -> dict[str, Any]:
         for operation in (about for path in document["paths"].values() for about in path.values()):
             if "HTTPValidationError" in str(operation["responses"].get("422")):
                 del operation["responses"]["422"]
+            if operation["security"]:
+                refusals = {
+                    str(status): problem for status, problem in problems(401, 403, 429).items() if status != 503
+                }
+                operation["responses"] = dict(sorted((refusals | operation["responses"]).items()))
+        document["components"]["securitySchemes"] = access.SCHEMES
     return app.openapi_schema or {}
 
 
@@ -135,7 +152,7 @@ def _problem(status: int, detail: str, headers: Mapping[str, str] | None = None)
 def _refuse(request: Request, status: int, detail: str, headers: dict[str, str] | None = None) -> Response:
     """Answer that a request is refused, and say so in the log: of one that only reads, where details are wanted."""
     level = logging.DEBUG if request.method in {"GET", "HEAD"} else logging.INFO
-    sender = request.client.host if request.client else "local"
+    sender = access.sender_of(request)
     about = {"method": request.method, "path": request.url.path, "status": int(status), "sender": sender}
     said = (request.method, request.url.path, sender, status, detail)
     log.log(level, "%s %s from %s refused with %d: %s", *said, extra=journal.members(**about))
@@ -144,6 +161,10 @@ def _refuse(request: Request, status: int, detail: str, headers: dict[str, str] 
 
 def _answer_refusal(request: Request, error: Exception) -> Response:
     assert isinstance(error, RequestRefused)  # noqa: S101 -- for the type checker
+    if isinstance(error, NotLetIn):
+        guard: Guard = request.app.state.service.guard
+        guard.tell_of(error, f"{request.method} {request.url.path}", access.sender_of(request))
+        return _problem(error.status, str(error), error.headers)
     headers = {"Retry-After": str(error.retry_after)} if isinstance(error, Drained) else None
     return _refuse(request, error.status, str(error), headers)
 
@@ -189,23 +210,25 @@ def _answer_defect(_: Request, error: Exception) -> Response:
 class _SizeLimits:
     """Refuses heads and bodies that are too large, bodies also if they do not say so in advance.
 
-    FastAPI's own `max_body_size` answers in plain text, which would be a second shape of errors.
+    The server's own limit is about what it must keep while a head is incomplete; one that arrives in a single piece
+    gets past it. FastAPI's own `max_body_size` answers in plain text, which would be a second shape of errors.
     """
 
-    def __init__(self, app: ASGIApp) -> None:
+    def __init__(self, app: ASGIApp, manager: ManagerSettings) -> None:
         self._app = app
+        self._head, self._body = manager.max_header_bytes, manager.max_body_bytes
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
-        if sum(map(len, (scope["raw_path"], scope["query_string"], *chain(*scope["headers"])))) > MAX_HEAD:
-            refusal = f"the address and the headers are larger than {MAX_HEAD // 1024} KiB"
+        if sum(map(len, (scope["raw_path"], scope["query_string"], *chain(*scope["headers"])))) > self._head:
+            refusal = f"the address and the headers are larger than {size(self._head)}"
             await _refuse(Request(scope), HTTPStatus.REQUEST_HEADER_FIELDS_TOO_LARGE, refusal)(scope, receive, send)
             return
-        too_large = f"the body is larger than {MAX_BODY // MIB} MiB"
+        too_large = f"the body is larger than {size(self._body)}"
         announced = dict(scope["headers"]).get(b"content-length", b"0")
-        if announced.isdigit() and int(announced[:20]) > MAX_BODY:
+        if announced.isdigit() and int(announced[:20]) > self._body:
             await _refuse(Request(scope), HTTPStatus.REQUEST_ENTITY_TOO_LARGE, too_large)(scope, receive, send)
             return
         received = 0
@@ -214,7 +237,7 @@ class _SizeLimits:
             nonlocal received
             message = await receive()
             received += len(message.get("body", b""))
-            if received > MAX_BODY:
+            if received > self._body:
                 raise HTTPException(HTTPStatus.REQUEST_ENTITY_TOO_LARGE, too_large)
             return message
 

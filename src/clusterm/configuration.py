@@ -57,11 +57,12 @@ class Configuration:
         shown[_SECTION]["extra_variables"] = json.dumps(redact(extra_vars, self.current.secret_names))
         return shown
 
-    def change(self, config: dict[str, Any] | None) -> None:
+    def change(self, config: dict[str, Any] | None, by: str) -> None:
         """Change the ansible section.
 
         Args:
             config: sections by name. Those that are absent, and in each the keys that are absent, stay as they are.
+            by: who wants it.
 
         Raises:
             BadRequest: it would change more than that, or to something that is not valid.
@@ -88,7 +89,7 @@ class Configuration:
             with self._store.write() as session:
                 kept.put(session, kept.CONFIG, {}, sealed_change)
             self._take(self.current.model_copy(update={_SECTION: ansible}))
-        log.info("the configuration was changed over REST: %s", ", ".join(sorted(changes)) or "nothing")
+        log.info("the configuration was changed over REST by %s: %s", by, ", ".join(sorted(changes)) or "nothing")
 
     def reload(self) -> None:
         """Read the file again. What cannot change while the service runs stays, and is logged.

@@ -8,6 +8,10 @@ ClustermError
 │   │   ├── ActiveJob
 │   │   └── SecretsLost
 │   ├── KeyReused           422
+│   ├── NotLetIn            answered before the request is read
+│   │   ├── Unauthorized    401
+│   │   ├── Forbidden       403
+│   │   └── TooManyRequests 429
 │   ├── Drained             503
 │   └── NotReady            503
 └── CannotStart             one line on stderr and an exit status that is not 0
@@ -61,6 +65,43 @@ class KeyReused(RequestRefused):
     """An idempotency key came with another request before."""
 
     status = HTTPStatus.UNPROCESSABLE_ENTITY
+
+
+class NotLetIn(RequestRefused):
+    """The service does not do this for whoever asks."""
+
+    def __init__(self, detail: str, headers: dict[str, str]) -> None:
+        super().__init__(detail)
+        self.headers = headers
+        """Of the answer."""
+
+
+class Unauthorized(NotLetIn):
+    """There is no token that is good; RFC 6750 says what the header names it."""
+
+    status = HTTPStatus.UNAUTHORIZED
+
+    def __init__(self, detail: str, error: str) -> None:
+        named = f', error="{error}"' if error else ""
+        super().__init__(detail, {"WWW-Authenticate": f'Bearer realm="clusterm"{named}'})
+
+
+class Forbidden(NotLetIn):
+    """The token's role is not enough."""
+
+    status = HTTPStatus.FORBIDDEN
+
+    def __init__(self, detail: str) -> None:
+        super().__init__(detail, {"WWW-Authenticate": 'Bearer realm="clusterm", error="insufficient_scope"'})
+
+
+class TooManyRequests(NotLetIn):
+    """The token was used too often, or too often at once."""
+
+    status = HTTPStatus.TOO_MANY_REQUESTS
+
+    def __init__(self, detail: str, retry_after: int) -> None:
+        super().__init__(detail, {"Retry-After": str(retry_after)})
 
 
 class Drained(RequestRefused):

@@ -10,7 +10,7 @@ from typing import Any, Final, NamedTuple
 
 from sqlmodel import Session
 
-from clusterm import lifecycle, node_changes, schemas
+from clusterm import host_keys, lifecycle, node_changes, schemas
 from clusterm.errors import ActiveJob, BadRequest, Conflict, Drained, KeyReused, RequestRefused, SecretsLost
 from clusterm.journal import JobLog
 from clusterm.lifecycle import Member, Objection
@@ -257,6 +257,7 @@ def finish(
     error: str | None,
     *,
     discovered: Mapping[str, schemas.MonitoredNode | str] | None = None,
+    learned: Mapping[str, Sequence[str]] | None = None,
     groups: HostGroups = DEFAULT_HOST_GROUPS,
 ) -> None:
     """End a running job: write its status, the status of each of its nodes, and their events.
@@ -267,6 +268,7 @@ def finish(
         job_id: the job. If it has ended already, nothing changes.
         error: why it failed; None if it did what it should.
         discovered: by address, the nodes that are to be registered, or why one is not.
+        learned: by node or address, the host keys that were trusted at first use.
         groups: the site's host groups.
     """
     digest = selection.digest(store, job_id)  # a large log takes a while, in which others may write
@@ -290,6 +292,12 @@ def finish(
         changes = {} if job.action is Action.DISCOVER or job.check else _leave(session, job, found)
         if error is not None and found.batch is not None:
             error = f"in batch {found.batch}: {error}"
+        is_discover = job.action is Action.DISCOVER
+        targets = {
+            name: registered[name].node if name in registered else None if is_discover else name
+            for name in jobs.node_names(session, job_id)
+        }
+        host_keys.learn(session, job, learned or {}, targets)
         _end(session, retention, job, status, error, found, changes, registered)
         ended = jobs.to_wire(session, job)
     _log_end(ended)

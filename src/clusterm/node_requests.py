@@ -8,7 +8,8 @@ from typing import Annotated, Any, Final
 from pydantic import AfterValidator, Field
 from pydantic_core import PydanticCustomError
 
-from clusterm.schemas import MAX_NESTING, Answer, HostGroup, Request
+from clusterm import ssh_keys
+from clusterm.schemas import MAX_NESTING, Answer, HostGroup, HostKey, Request
 
 MAX_HOST_VARS: Final = 64 * 1024
 """Bytes of all host vars of a node, as JSON."""
@@ -90,6 +91,33 @@ class RemoveRequest(Request):
     """Forget a node."""
 
     force: bool = Field(default=False, description="Also if it is part of the cluster.", examples=[False])
+
+
+def _parse_key(text: str) -> str:
+    try:
+        return ssh_keys.parse(text)
+    except ValueError as error:
+        raise PydanticCustomError("host_key", "{message}", {"message": str(error)}) from None
+
+
+class HostKeysRequest(Request):
+    """Say which host keys a node has."""
+
+    keys: list[Annotated[str, Field(max_length=10_000), AfterValidator(_parse_key)]] = Field(
+        description="All of them, each as a line of a `.pub` file. Empty: forget those that are known.",
+        examples=[["ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIAewJ4om2EkzmBWG+rfZHp+Lwdsq2iQoWEg/Bl0qEePP"]],
+        max_length=20,
+    )
+
+
+class KnownHostKeys(Answer):
+    """The host keys that a node must have from now on."""
+
+    name: str = Field(description="Of the node; an address that is no node's yet.", examples=["node2-b"])
+    host_keys: list[HostKey] = Field(
+        description="Empty: the key at its next use is trusted, unless checking is strict."
+    )
+    forgotten: list[HostKey] = Field(description="Those that were known before, and are not any more.")
 
 
 class ImportedNode(Request):

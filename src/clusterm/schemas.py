@@ -24,6 +24,7 @@ from pydantic import (
 )
 from pydantic_core import PydanticCustomError
 
+from clusterm import ssh_keys
 from clusterm.addresses import expand
 from clusterm.states import Action, Cause, EventName, JobStatus, Result, State, Status, StepName, TaskStatus
 
@@ -332,7 +333,7 @@ class Event(Answer):
     changes: dict[str, list[Any]] = Field(
         default_factory=dict,
         description="What it changed in the node, each from and to: `status`, `state`, `address`, `host_group`, "
-        "`name`, and host vars as `vars.NAME`.",
+        "`name`, `host_keys`, and host vars as `vars.NAME`.",
         examples=[{"status": ["Provisioning", "Allocated"]}],
     )
     times: int = Field(default=1, description="How often it happened: one entry stands for a node that comes and goes.")
@@ -363,6 +364,24 @@ class InventoryState(Answer):
     prev_state: State = Field(description="The state before the last change.")
 
 
+class HostKey(Answer):
+    """A host key of a node."""
+
+    type: str = Field(examples=["ED25519"])
+    fingerprint: str = Field(
+        description="As `ssh-keygen -l` shows it.", examples=["SHA256:ydG8dTdmJp9VMg6ytfuOlTaGqI+1nnaKvKVVWWOGsFQ"]
+    )
+
+    @classmethod
+    def of(cls, key: str) -> "HostKey":
+        """Describe a public key."""
+        return cls.model_construct(type=ssh_keys.kind(key), fingerprint=ssh_keys.fingerprint(key))
+
+    def __str__(self) -> str:
+        """Write both."""
+        return f"{self.type} {self.fingerprint}"
+
+
 class ConfigurationState(Answer):
     """What ansible is told of a node."""
 
@@ -370,6 +389,7 @@ class ConfigurationState(Answer):
     host_group: str
     ssh_address: str
     inventory_vars: dict[str, Any]
+    host_keys: list[HostKey] = Field(default_factory=list, description="That the node must have. Empty: none is known.")
 
 
 class Node(Answer):

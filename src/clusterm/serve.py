@@ -5,8 +5,9 @@ import gc
 import logging
 import os
 import signal
-import socket
 import sys
+from contextlib import closing
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -15,12 +16,16 @@ import uvicorn
 from clusterm import journal
 from clusterm.app import create_app
 from clusterm.configuration import Configuration
+from clusterm.connections import Connection
 from clusterm.errors import CannotStart
+from clusterm.listening import is_private, listen, url
 from clusterm.sealing import make_key
-from clusterm.settings import Settings, split_address
-from clusterm.states import LogFormat, LogLevel
+from clusterm.settings import Settings
+from clusterm.states import Auth, LogFormat, LogLevel
 from clusterm.store.engine import Store
 from clusterm.store.migrations import migrate
+from clusterm.tls import Tls
+from clusterm.tokens import keep_local
 
 log = logging.getLogger(__name__)
 _SWITCH_INTERVAL = 0.0005
@@ -35,6 +40,7 @@ def serve(
     log_format: LogFormat | None = None,
     log_level: LogLevel | None = None,
     echo_job_logs: bool = False,
+    insecure: bool = False,
 ) -> None:
     """Run the service until it is told to stop.
 
@@ -44,6 +50,7 @@ def serve(
         log_format: how to write the log, if not as configured.
         log_level: the least that is worth a line of it, if not as configured.
         echo_job_logs: whether what ansible writes goes to the log, too.
+        insecure: whether everybody may be let in though others can reach it.
 
     Raises:
         CannotStart: something is in the way.
@@ -52,41 +59,50 @@ def serve(
     journal.set_up(log_format or settings.manager.log_format, log_level or settings.manager.log_level)
     state_dir = settings.manager.state_dir
     lock = _take_state_dir(state_dir)
-    listening = _listen(settings.manager.addr)
-    store = Store(settings.store_url)
-    try:
+    tls = Tls(settings.manager) if settings.manager.tls_cert else None
+    with listen(settings.manager) as listening, closing(Store(settings.store_url)) as store:
+        if settings.manager.auth is Auth.NONE and not (insecure or is_private(listening)):
+            raise CannotStart(
+                f'with manager.auth = "none" everybody who can reach {settings.manager.addr} could run your playbooks: '
+                'set manager.auth = "token", listen on 127.0.0.1, or start with --insecure'
+            )
         if came_from := migrate(store):
             log.info("the database was brought to the newest form, from %s", came_from)
+        if settings.manager.auth is Auth.TOKEN:
+            keep_local(store, state_dir)
         if make_key(settings.key_file):
             log.info("the key of the secrets in the database is %s: back it up, but not beside them", settings.key_file)
         configuration = Configuration(store, source, settings)
         app = create_app(store, configuration, echo_job_logs=echo_job_logs)
-        server = _Server(app, configuration)
+        server = _Server(app, configuration, tls)
         gc.collect()
         gc.freeze()  # what is there now stays: a collection need not go through all the modules each time, for 0.1 s
-        log.info("clusterm listens on %s and keeps its state in %s", _url(listening), state_dir)
+        address = url(listening, tls=tls is not None)
+        log.info("clusterm listens on %s and keeps its state in %s", address, state_dir)
         server.run([listening])
-    finally:
-        store.close()
-        listening.close()
-        os.close(lock)
+    os.close(lock)
 
 
 class _Server(uvicorn.Server):
-    """uvicorn, with SIGHUP to read the configuration again and followers let go at the end."""
+    """uvicorn, with SIGHUP to read configuration and certificate again, and followers let go at the end."""
 
-    def __init__(self, app: Any, configuration: Configuration) -> None:
+    def __init__(self, app: Any, configuration: Configuration, tls: Tls | None) -> None:
+        manager = configuration.current.manager
         super().__init__(
             uvicorn.Config(
                 app,
+                http=partial(Connection, manager.client_timeout),  # type: ignore[arg-type]  # it makes such objects
                 log_config=None,
                 access_log=False,
+                proxy_headers=False,  # anybody on this machine could say to be somebody else
                 timeout_graceful_shutdown=3,
-                h11_max_incomplete_event_size=64 * 1024,
+                h11_max_incomplete_event_size=manager.max_header_bytes,
+                ssl_context_factory=(lambda *_: tls.context) if tls else None,
             )
         )
         self._app = app
         self._configuration = configuration
+        self._tls = tls
         signal.signal(signal.SIGHUP, self._reload)
         for number in (signal.SIGINT, signal.SIGTERM):  # uvicorn does so as well, but only when it runs
             signal.signal(number, self.handle_exit)
@@ -102,6 +118,12 @@ class _Server(uvicorn.Server):
             self._configuration.reload()
         except CannotStart as error:
             log.error("the configuration stays as it is: %s", error)  # noqa: TRY400
+        try:
+            if self._tls:
+                self._tls.reload()
+                log.info("the certificate was read again")
+        except CannotStart as error:
+            log.error("the certificate stays as it is: %s", error)  # noqa: TRY400
 
 
 def _take_state_dir(state_dir: Path) -> int:
@@ -119,20 +141,3 @@ def _take_state_dir(state_dir: Path) -> int:
         os.close(lock)
         raise CannotStart(f"another clusterm is running on the state directory {state_dir}") from None
     return lock
-
-
-def _listen(addr: str) -> socket.socket:
-    host, port = split_address(addr)
-    try:
-        family = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0][0]
-        listening = socket.create_server((host, port), family=family, backlog=1024)
-    except OSError as error:
-        raise CannotStart(f"cannot listen on {addr}: {error.strerror}; set manager.addr to a free address") from None
-    # Inherited by each connection. asyncio leaves it out here, and small answers then wait 40 ms for an ACK.
-    listening.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-    return listening
-
-
-def _url(listening: socket.socket) -> str:
-    host, port = listening.getsockname()[:2]
-    return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"

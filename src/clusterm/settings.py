@@ -2,25 +2,36 @@
 
 import ipaddress
 import json
-import os
 import re
 import sys
 import tomllib
 from pathlib import Path
-from typing import Annotated, Any, Final
+from typing import Annotated, Any, Final, Self
 from urllib.parse import urlsplit
 
-import platformdirs
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, SecretStr, ValidationError, field_validator
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    SecretStr,
+    ValidationError,
+    field_validator,
+    model_validator,
+)
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
 
 from clusterm.errors import CannotStart
+from clusterm.places import default_state_dir
 from clusterm.redaction import SECRET_PATTERN, SecretNames
 from clusterm.schemas import ExtraVars
 from clusterm.sealing import Seal
 from clusterm.states import (
     DEFAULT_HOST_GROUPS,
     DISCOVER_GROUP,
+    Auth,
+    HostKeyChecking,
     LogFormat,
     LogLevel,
     Role,
@@ -33,17 +44,21 @@ MIB = 1024 * KIB
 GIB = 1024 * MIB
 
 
-def _default_state_dir() -> Path:
-    """Root's state belongs to the machine, anybody else's to their home (XDG Base Directory Specification)."""
-    return Path("/var/lib/clusterm") if os.geteuid() == 0 else platformdirs.user_state_path("clusterm")
-
-
 def _absolute(path: Path) -> Path:
     return path.expanduser().absolute()
 
 
+def _from_switch(value: Any) -> Any:
+    """Take true and false for on and off, as ansible has them."""
+    switch = {"true": HostKeyChecking.ACCEPT_NEW, "false": HostKeyChecking.OFF}
+    return switch.get(str(value).lower(), value)
+
+
 _TAKEN_GROUPS: Final = frozenset({"all", "ungrouped", DISCOVER_GROUP})
 """Inventory groups with a meaning of their own."""
+
+_UNIX: Final = "unix:"
+"""What an address begins with that is the path of a socket."""
 
 AbsolutePath = Annotated[Path, AfterValidator(_absolute)]
 
@@ -64,11 +79,53 @@ class Section(BaseModel):
 class ManagerSettings(Section):
     """The service itself."""
 
-    addr: str = Field(default="127.0.0.1:9007", description="Where to listen: `host:port`; port 0 takes a free one.")
+    addr: str = Field(
+        default="127.0.0.1:9007",
+        description="Where to listen: `host:port`, where port 0 takes a free one, or `unix:` and the path of a socket.",
+        examples=["unix:/run/clusterm/clusterm.sock"],
+    )
+    socket_mode: str = Field(
+        default="0660",
+        pattern=r"^0?[0-7]{3}$",
+        description="Permissions of that socket, in octal: who may write to it gets in.",
+    )
+    tls_cert: AbsolutePath | None = Field(
+        default=None,
+        description="File with the service's certificate, and those between it and its CA, in PEM: speak TLS.",
+    )
+    tls_key: AbsolutePath | None = Field(
+        default=None, description="File with the certificate's key in PEM. Default: it is in the certificate's file."
+    )
+    tls_client_ca: AbsolutePath | None = Field(
+        default=None, description="File with CAs in PEM: let in only clients with a certificate from one of them."
+    )
+    max_body_bytes: int = Field(default=10 * MIB, ge=KIB, le=GIB, description="Bytes that a request's body may have.")
+    max_header_bytes: int = Field(
+        default=64 * KIB, ge=KIB, le=MIB, description="Bytes that a request's address and headers may have."
+    )
+    client_timeout: float = Field(
+        default=60,
+        gt=0,
+        allow_inf_nan=False,
+        description="Seconds that a client has to send a request, and to take some more of an answer.",
+    )
     state_dir: AbsolutePath = Field(
-        default_factory=_default_state_dir,
+        default_factory=default_state_dir,
         description="Directory of the database and of running jobs. "
         "Default: `/var/lib/clusterm` for root, else `clusterm` in the user's XDG state directory.",
+    )
+    auth: Auth = Field(
+        default=Auth.TOKEN,
+        description="Whom to let in: `token`, who has a token; `none`, everybody, which needs an `addr` that only this "
+        "machine can reach.",
+    )
+    requests_per_minute: int = Field(
+        default=6000,
+        ge=0,
+        description="How many requests each token may send in a minute; more are answered with 429. 0: any number.",
+    )
+    max_streams: int = Field(
+        default=100, ge=1, description="How many answers each token may have open that follow something, as a log."
     )
 
     max_active_jobs: int = Field(
@@ -96,13 +153,34 @@ class ManagerSettings(Section):
     @field_validator("addr")
     @classmethod
     def _check_addr(cls, value: str) -> str:
-        split_address(value)
+        if not value.startswith(_UNIX):
+            split_address(value)
+        elif not value.startswith(f"{_UNIX}/"):
+            raise ValueError("the path of a unix socket begins with /")
         return value
 
     @field_validator("public_url")
     @classmethod
     def _check_public_url(cls, value: str) -> str:
         return _check_http_url(value).rstrip("/") if value else value
+
+    @model_validator(mode="after")
+    def _check_tls(self) -> Self:
+        if not self.tls_cert and (self.tls_key or self.tls_client_ca):
+            raise ValueError("TLS needs tls_cert")
+        if self.tls_cert and self.socket_path:
+            raise ValueError("a unix socket has no TLS: leave tls_cert out")
+        return self
+
+    @property
+    def socket_path(self) -> Path | None:
+        """The file of the unix socket, if there is to be one."""
+        return Path(self.addr.removeprefix(_UNIX)) if self.addr.startswith(_UNIX) else None
+
+    @property
+    def mode(self) -> int:
+        """The permissions of the unix socket."""
+        return int(self.socket_mode, 8)
 
 
 class StoreSettings(Section):
@@ -137,6 +215,24 @@ class AnsibleSettings(Section):
         default="", description="User to log in as on the nodes. Empty: as ansible decides.", examples=["vagrant"]
     )
     priv_key_file: str = Field(default="", description="Private ssh key. Empty: as ssh decides.")
+    ssh_agent: str = Field(
+        default="",
+        description="Socket of an ssh agent. Empty: that in the service's `SSH_AUTH_SOCK`, if there is one.",
+        examples=["/run/clusterm-agent/socket"],
+    )
+    host_key_checking: Annotated[HostKeyChecking, BeforeValidator(_from_switch)] = Field(
+        default=HostKeyChecking.ACCEPT_NEW,
+        description="Whether a node must have the host key that is known of it. `accept-new`, or true: one of which "
+        "none is known is trusted at its first use. `strict`: not so. `off`, or false: nothing is checked.",
+    )
+    become: bool = Field(
+        default=False, description="Whether tasks run as another user, unless the playbook says otherwise."
+    )
+    become_user: str = Field(default="", description="That user. Empty: as ansible decides, which is root.")
+    become_method: str = Field(default="", description="How to become it. Empty: as ansible decides, which is sudo.")
+    become_password_file: str = Field(
+        default="", description="File with the password for that. Empty: there is none to give."
+    )
     extra_variables: str = Field(
         default="{}",
         description="A JSON object of extra vars for every job. Globals, then a request's own, override them by key.",
@@ -235,7 +331,11 @@ class SerfSettings(Section):
         description="RPC address of a Serf agent, `host:port`. Empty: Serf is not used.",
         examples=["127.0.0.1:7373"],
     )
-    auth_key: SecretStr = Field(default=SecretStr(""), description="The agent's `rpc_auth`. Empty: it has none.")
+    auth_key: SecretStr = Field(
+        default=SecretStr(""),
+        description="The agent's `rpc_auth`. Empty: it has none.",
+        json_schema_extra={"writeOnly": False},  # it is answered, too, as asterisks
+    )
     # An integer, for contiv's client reads no other number.
     timeout: int = Field(default=10, ge=1, le=3600, description="Seconds that the agent has to answer.")
 
@@ -417,6 +517,14 @@ def split_address(addr: str) -> tuple[str, int]:
     elif ":" in host:
         raise ValueError(f"{addr!r}: an IPv6 address stands in brackets, as in [::1]:{port}")
     return host or "0.0.0.0", int(port)  # noqa: S104 -- the operator left the host out on purpose
+
+
+def size(number: int) -> str:
+    """Write a number of bytes in the largest unit that it is a multiple of."""
+    for unit, name in ((MIB, "MiB"), (KIB, "KiB")):
+        if number % unit == 0:
+            return f"{number // unit} {name}"
+    return f"{number} bytes"
 
 
 def _check_http_url(value: str) -> str:

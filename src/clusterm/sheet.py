@@ -9,6 +9,9 @@ from typing import Any, Final
 _FORMULA: Final = tuple("=+-@\t\r\n＝＋－＠")  # noqa: RUF001 -- a spreadsheet takes the wide ones for the others
 """What a text begins with that a spreadsheet may run as a formula."""
 
+END: Final = "\r\n"
+"""What a row ends with."""
+
 
 def rows(columns: Sequence[str], objects: Iterable[Mapping[str, Any]]) -> Iterator[str]:
     """Write a header, then a row for each object; each piece is a whole row.
@@ -25,7 +28,7 @@ def rows(columns: Sequence[str], objects: Iterable[Mapping[str, Any]]) -> Iterat
 
 def _row(fields: Sequence[str]) -> str:
     row = io.StringIO()
-    csv.writer(row).writerow(fields)
+    csv.writer(row, lineterminator=END).writerow(fields)
     return row.getvalue()
 
 

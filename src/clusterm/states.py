@@ -88,6 +88,8 @@ class EventName(StrEnum):
     CHANGED = "changed"  # somebody set its host group or host vars
     RENAMED = "renamed"  # somebody gave it another name
     REMOVED = "removed"  # somebody had it forgotten
+    KEY_TRUSTED = "key_trusted"  # its host key was seen for the first time, or somebody named it
+    KEY_FORGOTTEN = "key_forgotten"  # somebody had its host key forgotten
 
 
 BEGINNINGS: Final = frozenset({EventName.COMMISSIONING, EventName.DECOMMISSIONING, EventName.UPDATING})
@@ -105,7 +107,7 @@ class Cause(StrEnum):
 class Result(StrEnum):
     """How a job ended for a node."""
 
-    PASS = "pass"  # noqa: S105 -- not a password
+    PASS = "pass"
     FAIL = "fail"
 
 
@@ -119,6 +121,14 @@ class TaskStatus(StrEnum):
     UNREACHABLE = "unreachable"
     IGNORED = "ignored"  # it failed or was unreachable, and the playbook says to go on
     RESCUED = "rescued"  # it failed, and the playbook's rescue section took care of it
+
+
+class HostKeyChecking(StrEnum):
+    """Which host keys ssh accepts."""
+
+    STRICT = "strict"  # only those that are known
+    ACCEPT_NEW = "accept-new"  # also that of a machine of which none is known, which is known from then on
+    OFF = "off"  # any
 
 
 class WebhookEvent(StrEnum):
@@ -151,3 +161,26 @@ class LogLevel(StrEnum):
     INFO = "info"  # what happens to jobs and nodes, and who asked for it
     WARNING = "warning"  # jobs that failed, and what an operator should look at
     ERROR = "error"  # what the service could not do
+
+
+class Auth(StrEnum):
+    """Whom the service lets in."""
+
+    TOKEN = "token"  # who has a token, and to what its role may do
+    NONE = "none"  # everybody who can reach it, to everything
+
+
+class TokenRole(StrEnum):
+    """What the owner of a token may do: each role also what those before it may."""
+
+    VIEWER = "viewer"  # read everything
+    OPERATOR = "operator"  # run and cancel jobs, change nodes and globals, report nodes
+    ADMIN = "admin"  # change the configuration, drain
+
+
+class TokenStatus(StrEnum):
+    """Whether a token lets anybody in."""
+
+    VALID = "valid"
+    EXPIRED = "expired"
+    REVOKED = "revoked"

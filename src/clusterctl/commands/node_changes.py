@@ -1,4 +1,4 @@
-"""`clusterctl node set`, `rename`, `remove` and `import`: what is changed about nodes without a job."""
+"""`clusterctl node set`, `rename`, `remove`, `trust`, `forget-key`, `import`: changes of nodes without a job."""
 
 from typing import Annotated
 
@@ -11,7 +11,7 @@ from clusterctl.inventory import read_inventory
 from clusterctl.options import AsJson, HostGroup, NodeName
 from clusterctl.session import session_of
 from clusterctl.show import Document, Result, note
-from clusterctl.values import parse_host_vars
+from clusterctl.values import parse_host_vars, parse_keys
 from clusterm.node_requests import ImportAnswer
 
 
@@ -68,6 +68,39 @@ def remove(
     `clusterctl node events`. Where monitoring still sees it, it will be discovered again.
     """
     yield Document(session_of(ctx, as_json=as_json).client.remove_node(name, force=force), tables.node)
+
+
+def trust(
+    ctx: typer.Context,
+    name: NodeName,
+    keys: Annotated[
+        list[str],
+        typer.Argument(
+            metavar="KEY",
+            help="A host key, as a line of the machine's /etc/ssh/ssh_host_*_key.pub or of ssh-keyscan; "
+            "@FILE, or @- for standard input, to read such lines.",
+        ),
+    ],
+    *,
+    as_json: AsJson = False,
+) -> Result:
+    """Say which ssh host keys a node has, in the place of those that are known. Jobs to come accept no others.
+
+    The name may also be an IP address that is no node's yet, to be discovered.
+    """
+    client = session_of(ctx, as_json=as_json).client
+    yield Document(client.set_host_keys(name, parse_keys(keys)), tables.host_keys)
+
+
+def forget_key(ctx: typer.Context, name: NodeName, *, as_json: AsJson = False) -> Result:
+    """Forget the ssh host keys of a node, as after it was installed anew.
+
+    The key that it has the next time a job goes there is trusted then, unless `ansible.host_key_checking` is strict.
+    """
+    answer = session_of(ctx, as_json=as_json).client.set_host_keys(name, [])
+    yield Document(answer, tables.host_keys)
+    if not answer.get("forgotten"):
+        note(f"no host key of {name} was known")
 
 
 def import_nodes(

@@ -15,6 +15,7 @@ from typing import Final
 import psutil
 
 from clusterm.errors import CannotStart, ClustermError
+from clusterm.places import TOKEN_FILE
 
 _PLAYBOOKS: Final = Path(__file__).parent / "playbooks"
 _NODES: Final = {"node1-a": "127.0.0.11", "node2-b": "127.0.0.12", "node3-c": "127.0.0.13"}
@@ -50,7 +51,8 @@ def demo(*, keep: bool) -> None:
     if keep and service is not None:
         service.returncode = 0  # it outlives us on purpose
         _say(
-            f"The service goes on. Reach it with:\n\n    export CLUSTERM_URL={url}\n    clusterctl timeline\n\n"
+            f"The service goes on. Reach it with:\n\n    export CLUSTERM_URL={url} CLUSTERM_TOKEN={_token(root)}\n"
+            "    clusterctl timeline\n\n"
             f"and read its API at {url}/docs. To end it and remove its files:\n\n"
             f"    kill {service.pid} && rm -r {root}"
         )
@@ -64,20 +66,20 @@ def _tell(url: str, root: Path) -> None:
         if name != "node2-b":
             (machine / "sdb").touch()
         label, serial = name.split("-")
-        _run(url, f"clusterctl node add {label} --serial {serial} --addr {address}")
+        _run(url, root, f"clusterctl node add {label} --serial {serial} --addr {address}")
     _say("The first node becomes the master.")
-    _run(url, "clusterctl node commission node1-a --host-group service-master --wait")
+    _run(url, root, "clusterctl node commission node1-a --host-group service-master --wait")
     _say("The second one is to be a worker, but somebody forgot its data disk.")
-    _run(url, "clusterctl node commission node2-b --host-group service-worker --wait", fails=True)
+    _run(url, root, "clusterctl node commission node2-b --host-group service-worker --wait", fails=True)
     _say("It says what is missing. Take the node out, attach a disk, and try again.")
-    _run(url, "clusterctl node decommission node2-b --wait")
+    _run(url, root, "clusterctl node decommission node2-b --wait")
     (root / "nodes" / "node2-b" / "dev" / "sdb").touch()
-    _run(url, "clusterctl node commission node2-b --host-group service-worker --wait")
-    _run(url, "clusterctl node commission node3-c --host-group service-worker --wait")
+    _run(url, root, "clusterctl node commission node2-b --host-group service-worker --wait")
+    _run(url, root, "clusterctl node commission node3-c --host-group service-worker --wait")
     _say("What did the last job do?")
-    _run(url, "clusterctl job get last")
+    _run(url, root, "clusterctl job get last")
     _say("And what happened in this cluster, in which order?")
-    _run(url, "clusterctl timeline")
+    _run(url, root, "clusterctl timeline")
 
 
 def _start_service(root: Path) -> subprocess.Popen[bytes]:
@@ -92,14 +94,13 @@ def _start_service(root: Path) -> subprocess.Popen[bytes]:
         "monitor": {"probe": False},  # nothing listens where they are said to be
     }
     (root / "clusterm.json").write_text(json.dumps(config))
-    environment = {name: value for name, value in os.environ.items() if not name.startswith("CLUSTERM_")}
     with _service_log(root).open("wb") as log:
         return subprocess.Popen(
             [sys.executable, "-m", "clusterm", "serve", "--config", str(root / "clusterm.json")],
             stdin=subprocess.DEVNULL,
             stdout=log,
             stderr=log,
-            env=environment,
+            env=_environment(),
             start_new_session=True,
         )
 
@@ -117,10 +118,10 @@ def _await_url(root: Path, service: subprocess.Popen[bytes]) -> str:
     raise CannotStart(f"the service of the demo did not start: {said.strip() or 'it said nothing'}")
 
 
-def _run(url: str, command: str, *, fails: bool = False) -> None:
+def _run(url: str, root: Path, command: str, *, fails: bool = False) -> None:
     """Run a command as a person would type it, and check that it ends as the story goes."""
     print(f"\n$ {command}", flush=True)  # noqa: T201
-    environment = {**os.environ, "CLUSTERM_URL": url, "PATH": _path()}
+    environment = {**_environment(), "CLUSTERM_URL": url, "CLUSTERM_TOKEN": _token(root), "PATH": _path()}
     status = subprocess.run(shlex.split(command), env=environment, check=False).returncode
     if (status != 0) is not fails:
         raise ClustermError(f"the demo went wrong: {command!r} ended with exit status {status}")
@@ -133,6 +134,16 @@ def _stop(service: subprocess.Popen[bytes], root: Path) -> None:
     for process in psutil.process_iter(["cmdline"]):
         if any(str(root / "state") in argument for argument in process.info["cmdline"] or ()):
             process.kill()
+
+
+def _environment() -> dict[str, str]:
+    """Return the environment without what is meant for another clusterm."""
+    return {name: value for name, value in os.environ.items() if not name.startswith("CLUSTERM_")}
+
+
+def _token(root: Path) -> str:
+    """Return the token that the service has made for this host."""
+    return (root / "state" / TOKEN_FILE).read_text().strip()
 
 
 def _service_log(root: Path) -> Path:

@@ -12,6 +12,7 @@ from typing import Any, Final
 from sqlmodel import Session
 
 from clusterm import schemas
+from clusterm.executor import ssh
 from clusterm.executor.reader import Line, Reader, Record
 from clusterm.executor.records import Callback, parse
 from clusterm.executor.results import Results
@@ -45,6 +46,7 @@ class Ingest:
         """Failed results that are not in the store yet."""
         self.last_line_at: datetime | None = None
         self._job_id, self._number, self._name = step.job_id, step.number, step.name
+        self._directory = step_directory.parent
         self._output = (step_directory / "output").open("rb")
         self._output.seek(step.offset)
         self._limit = limit
@@ -137,6 +139,9 @@ class Ingest:
         callback = parse(_masked(record, self._masker))
         if callback is None:
             return
+        if callback.status is TaskStatus.UNREACHABLE and callback.message and callback.node:
+            explained = ssh.explain(callback.message, callback.node, self._directory)
+            callback = callback.model_copy(update={"message": explained})
         lines = None if self._unclaimed is None else (self._unclaimed, self._seq)
         at = self._clock.at(record.end)
         task = self._results.take(callback, at, lines)

@@ -12,10 +12,12 @@ import shutil
 import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any, Final
 
 from pydantic import BaseModel
 
+from clusterm.executor import ssh
 from clusterm.executor.data import as_data, dump
 from clusterm.redaction import secrets_in
 from clusterm.schemas import Job, Node
@@ -29,6 +31,7 @@ PLUGINS: Final = Path(__file__).parent / "callback_plugins"
 """Where the callback plugin is that writes the records."""
 
 _PLAN: Final = "plan.json"
+_ANSIBLE_DEFAULT_SSH_ARGS: Final = "-C -o ControlMaster=auto -o ControlPersist=60s"
 _ANSIBLE_DEFAULT_PLUGINS: Final = "~/.ansible/plugins/callback:/usr/share/ansible/plugins/callback"
 
 
@@ -47,6 +50,8 @@ class Plan(BaseModel):
     environment: dict[str, str]
     nonce: str
     key_file: str
+    agent: str = ""
+    become_password_file: str = ""
     vault_password_file: str = ""
     secrets: list[str] = []
     """What is not to be seen in the log."""
@@ -87,12 +92,10 @@ class Plan(BaseModel):
             )
         if not os.access(playbook, os.R_OK):
             raise CannotRun(f"the playbook {playbook} can't be read: check its permissions")
-        if self.key_file and not os.access(self.key_file, os.R_OK):
-            why = "can't be read: check its permissions" if Path(self.key_file).exists() else "doesn't exist"
-            raise CannotRun(f"the ssh key {self.key_file} {why} (ansible.priv_key_file)")
-        if self.vault_password_file and not os.access(self.vault_password_file, os.R_OK):
-            why = "can't be read: check its permissions" if Path(self.vault_password_file).exists() else "doesn't exist"
-            raise CannotRun(f"the vault password {self.vault_password_file} {why} (ansible.vault_password_file)")
+        _check_readable("ssh key", self.key_file, "priv_key_file")
+        _check_readable("socket of the ssh agent", self.agent, "ssh_agent")
+        _check_readable("password file", self.become_password_file, "become_password_file")
+        _check_readable("vault password", self.vault_password_file, "vault_password_file")
         executable = find_executable(self.executable)
         if executable is None:
             raise CannotRun(f"{self.executable} was not found: install ansible-core, or set ansible.executable")
@@ -104,7 +107,12 @@ class CannotRun(Exception):
 
 
 def prepare(
-    settings: Settings, job: Job, nodes: Sequence[Node], global_vars: Mapping[str, Any], own: Mapping[str, Any]
+    settings: Settings,
+    job: Job,
+    nodes: Sequence[Node],
+    global_vars: Mapping[str, Any],
+    own: Mapping[str, Any],
+    host_keys: Mapping[str, Sequence[str]] = MappingProxyType({}),
 ) -> Path:
     """Write the directory of a job, all of it or nothing.
 
@@ -114,6 +122,7 @@ def prepare(
         nodes: its nodes; none for a discover job, whose addresses are the job's `nodes`.
         global_vars: the globals.
         own: the request's own extra vars.
+        host_keys: those that are known, by node or address.
 
     Returns:
         The directory.
@@ -127,6 +136,10 @@ def prepare(
     plan.secrets = sorted(_secrets(settings, nodes, global_vars, own))
     extra_vars = merge_vars(ansible, _from_users(global_vars, ansible), _from_users(own, ansible))
     made = inventory(job.action, job.nodes, nodes, ansible, host_group=job.host_group)
+    ssh_args, _ = _configured(plan.environment, "ANSIBLE_SSH_ARGS", "ssh_connection", "ssh_args")
+    control_path, _ = _configured(plan.environment, "ANSIBLE_SSH_CONTROL_PATH", "ssh_connection", "control_path")
+    ssh_args = _ANSIBLE_DEFAULT_SSH_ARGS if ssh_args is None else ssh_args
+    ssh.connect(made, ansible, host_keys, directory, ssh_args, control_path)
     for group in made["all"]["children"].values():
         group["hosts"] = {name: _from_users(host_vars, ansible) for name, host_vars in group["hosts"].items()}
     unfinished = settings.jobs_dir / f"{job.id}.new"
@@ -136,6 +149,7 @@ def prepare(
         if plan.registers:
             (unfinished / FACTS).mkdir()
         _write(unfinished / "inventory.json", dump(made))
+        _write(unfinished / ssh.KNOWN, ssh.known_hosts(host_keys))
         _write(unfinished / "extra_vars.json", dump(extra_vars))
         _write(unfinished / _PLAN, plan.model_dump_json())
         unfinished.rename(directory)
@@ -153,6 +167,8 @@ def draft(settings: Settings, job_id: int, action: Action, directory: Path, *, c
     registers = action is Action.DISCOVER and ansible.register_discovered and not settings.serf.addr
     if registers:
         environment["CLUSTERM_FACTS"] = str(directory / FACTS)
+    if ansible.ssh_agent:
+        environment["SSH_AUTH_SOCK"] = ansible.ssh_agent
     return Plan(
         job_id=job_id,
         action=action,
@@ -166,6 +182,8 @@ def draft(settings: Settings, job_id: int, action: Action, directory: Path, *, c
         environment=environment,
         nonce=nonce,
         key_file=ansible.priv_key_file,
+        agent=ansible.ssh_agent,
+        become_password_file=ansible.become_password_file,
         vault_password_file=ansible.vault_password_file,
         job_timeout=ansible.job_timeout,
         idle_timeout=ansible.idle_timeout,
@@ -203,9 +221,7 @@ def inventory(
             "ansible_host": configuration.ssh_address,
             **configuration.inventory_vars,
         }
-    # Host keys are not asked about: nobody is there to answer.
-    connection = {"ansible_host_key_checking": False, "ansible_ssh_common_args": ansible.ssh_args}
-    return {"all": {"vars": connection, "children": groups}}
+    return {"all": {"vars": {"ansible_ssh_common_args": ansible.ssh_args}, "children": groups}}
 
 
 def find_executable(name: str) -> str | None:
@@ -227,9 +243,23 @@ def _options(ansible: AnsibleSettings, directory: Path, *, check: bool) -> list[
         options.append(f"--user={ansible.user}")
     if ansible.priv_key_file:
         options.append(f"--private-key={ansible.priv_key_file}")
+    if ansible.become:
+        options.append("--become")
+    if ansible.become_user:
+        options.append(f"--become-user={ansible.become_user}")
+    if ansible.become_method:
+        options.append(f"--become-method={ansible.become_method}")
+    if ansible.become_password_file:
+        options.append(f"--become-password-file={ansible.become_password_file}")
     if ansible.vault_password_file:
         options.append(f"--vault-password-file={ansible.vault_password_file}")
     return options
+
+
+def _check_readable(what: str, file: str, setting: str) -> None:
+    if file and not os.access(file, os.R_OK):
+        why = "can't be read: check its permissions" if Path(file).exists() else "doesn't exist"
+        raise CannotRun(f"the {what} {file} {why} (ansible.{setting})")
 
 
 def _from_users(variables: Mapping[str, Any], ansible: AnsibleSettings) -> dict[str, Any]:
@@ -241,13 +271,20 @@ def _secrets(
     settings: Settings, nodes: Sequence[Node], global_vars: Mapping[str, Any], own: Mapping[str, Any]
 ) -> set[str]:
     """Return all that must not be seen in a job's log."""
+    ansible = settings.ansible
     of_nodes = [node.configuration_state.inventory_vars for node in nodes]
-    variables = [json.loads(settings.ansible.extra_variables), dict(global_vars), dict(own), *of_nodes]
+    variables = [json.loads(ansible.extra_variables), dict(global_vars), dict(own), *of_nodes]
     found = set(secrets_in(variables, settings.secret_names)) | {settings.serf.auth_key.get_secret_value()}
-    vault_password = Path(settings.ansible.vault_password_file)
-    with contextlib.suppress(OSError, UnicodeDecodeError):
-        if vault_password.is_file() and not os.access(vault_password, os.X_OK):  # else it is a program
-            found.add(vault_password.read_text(encoding="utf-8"))
+    return found | _passwords_in(ansible.vault_password_file, ansible.become_password_file)
+
+
+def _passwords_in(*files: str) -> set[str]:
+    """Return what password files hold; one that can be run is a program, which ansible asks itself."""
+    found = set()
+    for file in map(Path, filter(None, files)):
+        with contextlib.suppress(OSError, UnicodeDecodeError):
+            if file.is_file() and not os.access(file, os.X_OK):
+                found.add(file.read_text(encoding="utf-8"))
     return found
 
 
@@ -268,9 +305,19 @@ def _environment(location: Path, nonce: str) -> dict[str, str]:
 
 
 def _callback_path(environment: Mapping[str, str]) -> str:
-    """Return where ansible would look for callback plugins: the environment, its configuration file, its default."""
-    if path := os.environ.get("ANSIBLE_CALLBACK_PLUGINS"):
-        return path
+    """Return where ansible would look for callback plugins."""
+    path, folder = _configured(environment, "ANSIBLE_CALLBACK_PLUGINS", "defaults", "callback_plugins")
+    if not path or folder is None:
+        return path or _ANSIBLE_DEFAULT_PLUGINS
+    return ":".join(str(folder / Path(part).expanduser()) for part in path.split(":"))
+
+
+def _configured(
+    environment: Mapping[str, str], variable: str, section: str, key: str
+) -> tuple[str | None, Path | None]:
+    """Return what ansible is set to by the environment or its configuration file, and the folder of that file."""
+    if variable in os.environ:
+        return os.environ[variable], None
     config = environment.get("ANSIBLE_CONFIG", os.environ.get("ANSIBLE_CONFIG"))
     candidates = [config] if config else ["~/.ansible.cfg", "/etc/ansible/ansible.cfg"]
     for candidate in map(Path, candidates):
@@ -281,9 +328,8 @@ def _callback_path(environment: Mapping[str, str]) -> str:
         except (configparser.Error, UnicodeDecodeError):
             break  # ansible will say what is wrong with it
         if found:
-            path = parser.get("defaults", "callback_plugins", fallback=_ANSIBLE_DEFAULT_PLUGINS)
-            return ":".join(str(file.parent / Path(part).expanduser()) for part in path.split(":"))
-    return _ANSIBLE_DEFAULT_PLUGINS
+            return parser.get(section, key, fallback=None), file.parent
+    return None, None
 
 
 def _write(file: Path, text: str) -> None:

@@ -18,7 +18,7 @@ from typing import Any, Final, TypeVar
 from sqlalchemy.exc import OperationalError
 
 from clusterm import jobs as job_ends
-from clusterm.executor import wrapper
+from clusterm.executor import ssh, wrapper
 from clusterm.executor.facts import identify
 from clusterm.executor.ingest import Ingest
 from clusterm.executor.plan import CannotRun, Plan, clean_environment
@@ -65,9 +65,17 @@ def run(directory: Path) -> None:
         if not ended:
             error = _run_steps(store, plan, directory)
             found = _discovered(store, plan, directory, error)
+            with store.read() as session:
+                learned = ssh.learned(directory, jobs.node_names(session, plan.job_id))
             _insist(
                 lambda: job_ends.finish(
-                    store, plan.retention, plan.job_id, error, discovered=found, groups=plan.host_groups
+                    store,
+                    plan.retention,
+                    plan.job_id,
+                    error,
+                    discovered=found,
+                    learned=learned,
+                    groups=plan.host_groups,
                 )
             )
         _clear(directory)

@@ -15,6 +15,7 @@ from typing import Final
 
 from sqlalchemy.exc import SQLAlchemyError
 
+from clusterm import host_keys
 from clusterm import jobs as job_ends
 from clusterm.errors import SecretsLost
 from clusterm.executor.plan import Plan, clean_environment, prepare
@@ -183,7 +184,8 @@ class Supervisor:
             of_job = [] if row.action is Action.DISCOVER else nodes.named(session, job.nodes)
             wire = [nodes.to_wire(node, [], nodes.open_vars(node, settings.seal)) for node in of_job]
             global_vars = kept.open_globals(session, settings.seal)
-            prepare(settings, job, wire, global_vars, jobs.open_vars(row, settings.seal))
+            keys = host_keys.known(session, job.nodes)
+            prepare(settings, job, wire, global_vars, jobs.open_vars(row, settings.seal), keys)
         return True
 
     def _give_up(self, job_id: int, error: str) -> None:

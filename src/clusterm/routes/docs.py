@@ -8,6 +8,7 @@ from typing import Final
 from fastapi import Request, Response
 from fastapi.openapi.docs import get_swagger_ui_html
 
+from clusterm.routes.access import OPEN
 from clusterm.routes.service import router
 
 routes = router("docs")
@@ -16,7 +17,7 @@ _ASSETS: Final = "/static-offline-docs"
 """Where FastAPIOffline puts what the page loads."""
 
 
-@routes.get("/docs", include_in_schema=False)
+@routes.get("/docs", include_in_schema=False, openapi_extra=OPEN)
 def get_docs(request: Request) -> Response:
     """Return the page. Its browser may talk to this service only, and run only the scripts that were meant."""
     root = request.scope.get("root_path", "")

@@ -13,6 +13,7 @@ from sqlmodel import Session
 
 from clusterm.executor.versions import versions
 from clusterm.routes import checks
+from clusterm.routes.access import OPEN
 from clusterm.routes.service import PROBLEM_TYPE, ServiceDep, answer, problems, router
 from clusterm.schemas import Health, NodeCount, NotificationCount, Problem, Readiness, ServiceStatus, Versions
 from clusterm.states import JobStatus
@@ -21,7 +22,7 @@ from clusterm.store import jobs, kept, nodes, notifications
 routes = router("health")
 
 
-@routes.get("/healthz", response_model=Health, summary="Is the service alive?")
+@routes.get("/healthz", response_model=Health, openapi_extra=OPEN, summary="Is the service alive?")
 def get_health() -> Response:
     """Answer 200 as long as the service answers at all."""
     return answer(Health())
@@ -31,6 +32,7 @@ def get_health() -> Response:
     "/readyz",
     response_model=Readiness,
     responses=problems(),
+    openapi_extra=OPEN,
     summary="Can the service do its work?",
 )
 def get_readiness(service: ServiceDep) -> Response:

@@ -6,17 +6,20 @@ import zlib
 from collections.abc import AsyncIterator
 from dataclasses import dataclass, replace
 from datetime import datetime
+from functools import partial
 from http import HTTPStatus
 from importlib.metadata import version
 from typing import Annotated, Final
 
 from anyio import to_thread
-from fastapi import Header, Query, Response
+from fastapi import Header, Query, Request, Response
 from fastapi.responses import StreamingResponse
 
 from clusterm import schemas
+from clusterm.access import Principal
 from clusterm.errors import NotFound
 from clusterm.routes import forms
+from clusterm.routes.access import OpenStream, principal_of, while_let_in
 from clusterm.routes.forms import Form
 from clusterm.routes.service import JobLabel, Moment, Service, ServiceDep, problems, router
 from clusterm.routes.tail import Place
@@ -60,6 +63,7 @@ _VERSION: Final = version("clusterm")
     summary="Show or follow a job's log",
 )
 async def get_logs(
+    http: Request,
     service: ServiceDep,
     job: JobLabel,
     *,
@@ -131,11 +135,12 @@ async def get_logs(
         headers["ETag"] = _etag(request, compressed=compressed)
         if headers["ETag"] in if_none_match or if_none_match.strip() == "*":
             return Response(status_code=HTTPStatus.NOT_MODIFIED, headers=headers)
-    pieces = _pieces(service, request.place)
+    principal = principal_of(http) if wanted.follow else None
+    pieces = _pieces(service, request.place, principal)
     if compressed:
         headers["Content-Encoding"] = "gzip"
         pieces = _compressed(pieces)
-    return StreamingResponse(pieces, media_type=form.media_type, headers=headers)
+    return OpenStream(pieces, service.guard, principal, media_type=form.media_type, headers=headers)
 
 
 @dataclass(frozen=True)
@@ -165,14 +170,16 @@ def _make_out(
     return _Request(Place(job_id, start, wanted, form), digest)
 
 
-async def _pieces(service: Service, place: Place) -> AsyncIterator[bytes]:
-    """Yield the lines that are wanted, and for a follower the end."""
+async def _pieces(service: Service, place: Place, principal: Principal | None) -> AsyncIterator[bytes]:
+    """Yield the lines that are wanted, and for a follower the end; stop before if its token is not good any more."""
     follower = service.metrics.followers.track_inprogress() if place.selection.follow else contextlib.nullcontext()
     with follower:
         form, following = place.form, place.selection.follow
         before: Row | None = None
         live = False
-        while (piece := await service.tail.read(place, live=live)) is not None:
+        while (
+            piece := await while_let_in(service.guard, principal, partial(service.tail.read, place, live=live))
+        ) is not None:
             if (piece.first or piece.end) and selection.is_cut_off(before, piece.first):
                 yield form.newline
             if piece.data:

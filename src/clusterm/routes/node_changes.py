@@ -46,7 +46,7 @@ def rename_node(service: ServiceDep, sender: SenderDep, name: NodeName, body: Re
 @routes.post(
     "/node/{name}/remove",
     response_model=schemas.Node,
-    responses=problems(404, 409, 413, 415, 422),
+    responses=problems(400, 404, 409, 413, 415, 422),
     summary="Remove a node",
 )
 def remove_node(service: ServiceDep, sender: SenderDep, name: NodeName, body: RemoveRequest | None = None) -> Response:

@@ -12,6 +12,7 @@ from clusterm.executor.preview import preview
 from clusterm.explain import Facts, explain, last_job_event
 from clusterm.jobs import Order, Sender
 from clusterm.routes import event_forms
+from clusterm.routes.access import needs
 from clusterm.routes.service import (
     AfterEvent,
     Cursor,
@@ -28,7 +29,7 @@ from clusterm.routes.service import (
     router,
 )
 from clusterm.selection import select
-from clusterm.states import Action, JobStatus, State, Status
+from clusterm.states import Action, JobStatus, State, Status, TokenRole
 from clusterm.store import events, nodes, tables
 from clusterm.store import jobs as stored_jobs
 
@@ -184,6 +185,7 @@ def update(service: ServiceDep, sender: SenderDep, body: schemas.NodesRequest) -
     "/plan/{action}/nodes",
     response_model=schemas.Plan,
     responses=problems(400, 413, 415, 422),
+    openapi_extra=needs(TokenRole.VIEWER),  # it only looks
     summary="Show what a request would do",
 )
 def plan(

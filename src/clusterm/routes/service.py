@@ -14,12 +14,15 @@ from clusterm.configuration import Configuration
 from clusterm.errors import BadRequest, quote
 from clusterm.executor.supervisor import Supervisor
 from clusterm.executor.trial import Trials
+from clusterm.guard import Guard
 from clusterm.jobs import Sender
 from clusterm.metrics import Metrics
 from clusterm.monitor.monitors import Monitors
 from clusterm.notifier import Notifier
+from clusterm.routes.access import let_in, needed, needs, principal_of, sender_of
 from clusterm.routes.tail import Tail
 from clusterm.schemas import Problem
+from clusterm.states import TokenRole
 from clusterm.store.engine import Store
 
 
@@ -34,6 +37,7 @@ class Service:
     notifier: Notifier
     tail: Tail
     metrics: Metrics
+    guard: Guard
     trials: Trials = field(default_factory=Trials)
     since: datetime = field(default_factory=lambda: datetime.now(UTC))
     """When it was started."""
@@ -67,8 +71,18 @@ AfterEvent = Annotated[
 Until = Annotated[Moment | None, Query(description="Only what is older than this (RFC 3339).")]
 
 
+async def _by(request: Request) -> str:
+    """Tell who sends a request: the name of its token, or its address where none is asked for."""
+    principal = principal_of(request)
+    return principal.name if principal else sender_of(request)
+
+
+By = Annotated[str, Depends(_by)]
+
+
 async def _sender(
     request: Request,
+    by: By,
     key: Annotated[
         str | None,
         Header(
@@ -81,20 +95,22 @@ async def _sender(
     ] = None,
 ) -> Sender:
     """Tell who sends a request; its digest covers method, path and body."""
-    name = request.client.host if request.client else "local"
     digest = hashlib.sha256(f"{request.method} {request.url.path}\n".encode() + await request.body()).hexdigest()
-    return Sender(name=name, key=key, digest=digest)
+    return Sender(name=by, key=key, digest=digest)
 
 
 SenderDep = Annotated[Sender, Depends(_sender)]
 
 PROBLEMS: Final[dict[int, str]] = {
     400: "The request makes no sense; `detail` says why.",
+    401: "There is no token, or it is not good; `detail` says which.",
+    403: "The token's role is not enough.",
     404: "There is no such thing.",
     409: "Not while the cluster is as it is; `detail` says why.",
     413: "The body is too large.",
     415: "The body is not announced as JSON.",
     422: "A value is missing or not valid; `detail` says which.",
+    429: "The token asks too often, or has too many streams open; `Retry-After` says when to try again.",
     431: "The address and the headers are too large.",
     503: "Not now; `Retry-After` says when to try again.",
 }
@@ -143,10 +159,21 @@ class _StrictRequest(Request):
 
 
 class _StrictRoute(APIRoute):
+    """Lets nobody in by mistake: without a word who reads has to be a viewer, and who changes something an operator."""
+
+    def __init__(self, path: str, endpoint: Any, **options: Any) -> None:
+        role = TokenRole.VIEWER if set(options.get("methods") or ["GET"]) == {"GET"} else TokenRole.OPERATOR
+        options["openapi_extra"] = needs(role) | (options.get("openapi_extra") or {})
+        super().__init__(path, endpoint, **options)
+
     def get_route_handler(self) -> Any:
         handle = super().get_route_handler()
+        role = needed(self.openapi_extra or {})
 
         async def strictly(request: Request) -> Response:
+            guard = _service(request).guard
+            if role is not None and guard.asks:
+                await let_in(guard, request, role)  # before its body is read
             response: Response = await handle(_StrictRequest(request.scope, request.receive))
             return response
 

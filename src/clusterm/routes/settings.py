@@ -7,7 +7,8 @@ from pydantic import BaseModel
 
 from clusterm import jobs, schemas
 from clusterm.errors import NotReady, SecretsLost
-from clusterm.routes.service import ServiceDep, answer, answer_value, problems, router
+from clusterm.routes.access import needs
+from clusterm.routes.service import By, ServiceDep, answer, answer_value, problems, router
 from clusterm.settings import (
     AnsibleSettings,
     ManagerSettings,
@@ -17,6 +18,7 @@ from clusterm.settings import (
     SerfSettings,
     StoreSettings,
 )
+from clusterm.states import TokenRole
 from clusterm.store import jobs as stored_jobs
 from clusterm.store import kept
 
@@ -35,7 +37,7 @@ def get_globals(service: ServiceDep) -> Response:
 @routes.post(
     "/globals", response_model=schemas.Globals, responses=problems(400, 413, 415, 422), summary="Set the globals"
 )
-def set_globals(service: ServiceDep, body: schemas.GlobalsRequest) -> Response:
+def set_globals(service: ServiceDep, by: By, body: schemas.GlobalsRequest) -> Response:
     """Replace the extra vars that every job gets. A value sent back masked, as it is shown, stays what it is."""
     seal = service.configuration.current.seal
     with service.store.write() as session:
@@ -45,7 +47,7 @@ def set_globals(service: ServiceDep, body: schemas.GlobalsRequest) -> Response:
         except SecretsLost as lost:
             raise NotReady(str(lost)) from None
         kept.put(session, kept.GLOBALS, shown, sealed)
-    log.info("the globals were set: %s", ", ".join(sorted(shown)) or "none")
+    log.info("the globals were set by %s: %s", by, ", ".join(sorted(shown)) or "none")
     return answer(schemas.Globals(extra_vars=shown))
 
 
@@ -68,14 +70,18 @@ def get_config(service: ServiceDep) -> Response:
 
 
 @routes.post(
-    "/config", response_model=Config, responses=problems(400, 413, 415, 422), summary="Change the configuration"
+    "/config",
+    response_model=Config,
+    responses=problems(400, 413, 415, 422),
+    openapi_extra=needs(TokenRole.ADMIN),
+    summary="Change the configuration",
 )
-def set_config(service: ServiceDep, body: schemas.ConfigRequest) -> Response:
+def set_config(service: ServiceDep, by: By, body: schemas.ConfigRequest) -> Response:
     """Change the `ansible` section, for jobs that begin from now on. What is not named stays as it is.
 
     The change is kept across restarts, until the section changes in the configuration file.
     """
-    service.configuration.change(body.config)
+    service.configuration.change(body.config, by)
     return answer_value(service.configuration.shown())
 
 
@@ -87,15 +93,29 @@ def get_drain(service: ServiceDep) -> Response:
         return answer(schemas.Drain(drained=bool(kept.get(session, kept.DRAIN)), running=running))
 
 
-@routes.post("/manager/drain", response_model=schemas.Drain, responses=problems(), summary="Take no new jobs")
-def drain(service: ServiceDep) -> Response:
+@routes.post(
+    "/manager/drain",
+    response_model=schemas.Drain,
+    responses=problems(),
+    openapi_extra=needs(TokenRole.ADMIN),
+    summary="Take no new jobs",
+)
+def drain(service: ServiceDep, by: By) -> Response:
     """Refuse new jobs with 503 and hold queued ones back, also after a restart. What runs goes on."""
+    log.info("drained by %s", by)
     return answer(jobs.drain(service.store, drained=True))
 
 
-@routes.post("/manager/undrain", response_model=schemas.Drain, responses=problems(), summary="Take new jobs again")
-def undrain(service: ServiceDep) -> Response:
+@routes.post(
+    "/manager/undrain",
+    response_model=schemas.Drain,
+    responses=problems(),
+    openapi_extra=needs(TokenRole.ADMIN),
+    summary="Take new jobs again",
+)
+def undrain(service: ServiceDep, by: By) -> Response:
     """End a drain."""
+    log.info("drain ended by %s", by)
     answered = answer(jobs.drain(service.store, drained=False))
     service.supervisor.wake()
     return answered

@@ -19,6 +19,9 @@ SERF: Final = "serf"
 DRAIN: Final = "drain"
 """The name under which it stands that no new jobs are taken; nothing set means that they are."""
 
+HOST_KEYS: Final = "host_keys"
+"""The host keys of addresses that are no node's yet, as discover jobs have seen them."""
+
 TOTALS: Final = "totals"
 """The name of what has been counted of ended jobs."""
 

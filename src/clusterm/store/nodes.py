@@ -7,7 +7,7 @@ from sqlalchemy import Enum, String, func, outerjoin, type_coerce
 from sqlalchemy import select as sql_select
 from sqlmodel import Session, col, select
 
-from clusterm import schemas
+from clusterm import schemas, ssh_keys
 from clusterm.errors import NotFound, quote
 from clusterm.sealing import Seal, Sealed
 from clusterm.selection import Candidate
@@ -17,7 +17,7 @@ from clusterm.store import tables
 _MANY: Final = 1000
 _NODE_COLUMNS: Final = (
     "name", "label", "serial", "address", "status", "prev_status", "state", "prev_state", "host_group",
-    "inventory_vars",
+    "inventory_vars", "host_keys",
 )  # fmt: skip
 _EVENT_COLUMNS: Final = (
     "id", "at", "event", "result", "job_id", "detail", "cause", "by", "changes", "times", "since",
@@ -123,6 +123,7 @@ def to_wire(
             host_group=node.host_group,
             ssh_address=node.address,
             inventory_vars={"node_name": node.name, "node_addr": node.address, **inventory_vars},
+            host_keys=[schemas.HostKey.of(key) for key in node.host_keys],
         ),
         events=events,
     )
@@ -157,7 +158,8 @@ def _columns(table: type[tables.SQLModel], names: Iterable[str]) -> list[Any]:
 
 def _listed(row: Sequence[Any]) -> dict[str, Any]:
     """Write what `to_wire` makes, in JSON."""
-    (name, label, serial, address, status, prev_status, state, prev_state, host_group, inventory_vars, *event) = row
+    name, label, serial, address, status, prev_status, state, prev_state, host_group, *rest = row
+    inventory_vars, host_keys, *event = rest
     event_id, at, event_name, result, job_id, detail, cause, by, changes, times, since = event
     return {
         "monitoring_state": {"label": label, "serial_number": serial, "management_address": address},
@@ -173,6 +175,7 @@ def _listed(row: Sequence[Any]) -> dict[str, Any]:
             "host_group": host_group,
             "ssh_address": address,
             "inventory_vars": {"node_name": name, "node_addr": address, **inventory_vars},
+            "host_keys": [{"type": ssh_keys.kind(key), "fingerprint": ssh_keys.fingerprint(key)} for key in host_keys],
         },
         "events": []
         if event_id is None

@@ -17,6 +17,7 @@ from clusterm.states import (
     Status,
     StepName,
     TaskStatus,
+    TokenRole,
     WebhookEvent,
 )
 
@@ -35,6 +36,7 @@ _STATE = _names(State)
 _STATUS = _names(Status)
 _STEP_NAME = _names(StepName)
 _TASK_STATUS = _names(TaskStatus)
+_TOKEN_ROLE = _names(TokenRole)
 _WEBHOOK_EVENT = _names(WebhookEvent)
 
 
@@ -54,6 +56,8 @@ class Node(SQLModel, table=True):
     host_group: str
     inventory_vars: dict[str, Any] = Field(default_factory=dict, sa_column=Column(JSON, nullable=False))  # masked
     sealed: str | None = None  # the same encrypted, where there are secrets among them
+    # that are known of it, as ssh_keys.parse returns them
+    host_keys: list[str] = Field(default_factory=list, sa_column=Column(JSON, nullable=False, server_default="[]"))
 
 
 class Event(SQLModel, table=True):
@@ -256,6 +260,25 @@ class IdempotencyKey(SQLModel, table=True):
     at: datetime = Field(index=True)
 
 
+class Token(SQLModel, table=True):
+    """One token that was made. The service knows no more of it than a digest."""
+
+    __tablename__ = "tokens"
+    __table_args__ = (
+        Index("tokens_by_name", "name", unique=True, sqlite_where=text("revoked_at IS NULL")),
+        {"sqlite_autoincrement": True},
+    )
+
+    id: int = Field(default=None, primary_key=True)
+    name: str  # unique among those that were not revoked
+    role: TokenRole = Field(sa_type=_TOKEN_ROLE)
+    digest: str = Field(unique=True)  # SHA-256
+    created_at: datetime
+    expires_at: datetime | None = None
+    revoked_at: datetime | None = None
+    used_at: datetime | None = None  # to the minute or so
+
+
 class Setting(SQLModel, table=True):
     """One thing set at run time and kept across restarts: the globals, a changed configuration."""
 
@@ -279,4 +302,5 @@ __all__ = [
     "SQLModel",
     "Setting",
     "TaskResult",
+    "Token",
 ]

@@ -1,0 +1,142 @@
+"""The connection to the service: plain, encrypted, or through a unix socket; and what a fault of it means."""
+
+import socket
+import ssl
+from dataclasses import dataclass
+from typing import Final
+from urllib.parse import urlsplit
+
+import httpx
+
+from clusterctl.errors import Usage
+
+UNIX: Final = "unix:"
+"""What a service's URL begins with that is the path of a socket."""
+
+_EXPIRED: Final = 10
+_NOT_YET_VALID: Final = 9
+_OTHER_NAMES: Final = {62, 64}
+"""OpenSSL's numbers, from X509_verify_cert_error_string(3), for what is wrong with a certificate."""
+
+_NO_TLS: Final = {"WRONG_VERSION_NUMBER", "RECORD_LAYER_FAILURE", "UNKNOWN_PROTOCOL", "HTTP_REQUEST"}
+_PROBE_TIMEOUT: Final = 1.0
+
+
+@dataclass(frozen=True)
+class Certificates:
+    """Files with certificates in PEM.
+
+    Attributes:
+        cacert: CAs of services; None for those that the system trusts.
+        cert: the client's own.
+        key: its key, if it is not in the same file.
+    """
+
+    cacert: str | None = None
+    cert: str | None = None
+    key: str | None = None
+
+
+def connect(url: str, certificates: Certificates, timeout: httpx.Timeout | float) -> httpx.Client:
+    """Make a client for the service at a URL; it connects when it is first asked something.
+
+    Raises:
+        Usage: a certificate's file is not what it should be.
+    """
+    if url.startswith(UNIX):
+        transport = httpx.HTTPTransport(uds=url.removeprefix(UNIX), verify=False)
+        return httpx.Client(base_url="http://localhost", timeout=timeout, trust_env=False, transport=transport)
+    # Without TLS httpx needs no certificates, and loading them would cost more than the request.
+    verify = _context(certificates) if url.startswith("https:") else False
+    return httpx.Client(base_url=url, timeout=timeout, trust_env=False, verify=verify)
+
+
+def fault_of_tls(error: BaseException, url: str, certificates: Certificates) -> str | None:
+    """Say what is wrong, and what to do, if a request failed because client and service do not agree on TLS."""
+    found: BaseException | None = error
+    while found is not None and not isinstance(found, ssl.SSLError):
+        found = found.__cause__ or found.__context__
+    if isinstance(found, ssl.SSLCertVerificationError):
+        return f"cannot trust clusterm at {url}: {_distrust(found)}"
+    if found and found.reason in _NO_TLS:
+        return f"clusterm at {url} speaks no TLS: say http:// in --url or CLUSTERM_URL"
+    if url.startswith("http:") and _speaks_tls(url):
+        return f"clusterm at {url} speaks TLS: say https:// in --url or CLUSTERM_URL"
+    if url.startswith("https:") and _turns_away(url, certificates):
+        if certificates.cert:
+            return f"clusterm at {url} does not take the client certificate {certificates.cert}: is it from its CA?"
+        return f"clusterm at {url} wants a client certificate: give one with --cert and --key"
+    return None
+
+
+def _context(certificates: Certificates) -> ssl.SSLContext:
+    for option in ("cacert", "cert", "key"):
+        try:
+            if file := getattr(certificates, option):
+                open(file, "rb").close()  # noqa: PTH123 -- ssl does not say which file is missing
+        except OSError as error:
+            raise Usage(f"cannot read --{option} {file}: {error.strerror}") from None
+    if certificates.key and not certificates.cert:
+        raise Usage("--key is for a certificate: give --cert, too")
+    try:
+        context = ssl.create_default_context(cafile=certificates.cacert)
+    except ssl.SSLError:
+        raise Usage(f"--cacert {certificates.cacert} holds no certificate in PEM") from None
+    if certificates.cacert:
+        context.verify_flags |= ssl.VERIFY_X509_PARTIAL_CHAIN  # the service's own certificate will do, too
+    if certificates.cert:
+        try:
+            context.load_cert_chain(certificates.cert, certificates.key)
+        except ssl.SSLError as error:
+            reason = (error.reason or "PEM_LIB").replace("_", " ").lower()
+            raise Usage(f"--cert {certificates.cert} is no certificate with its key in PEM ({reason})") from None
+    return context
+
+
+def _distrust(error: ssl.SSLCertVerificationError) -> str:
+    if error.verify_code == _EXPIRED:
+        return "its certificate has expired; renew it, and send the service SIGHUP"
+    if error.verify_code == _NOT_YET_VALID:
+        return "its certificate is not valid yet; look at the clocks here and there"
+    if error.verify_code in _OTHER_NAMES:
+        said = error.verify_message.rstrip(".")
+        return f"its certificate is for another name ({said}); reach it by a name that stands in the certificate"
+    return (
+        f"its certificate is from a CA that is not known here ({error.verify_message}); "
+        "give the CA's certificate with --cacert or CLUSTERM_CACERT"
+    )
+
+
+def _speaks_tls(url: str) -> bool:
+    """Tell whether a service that hung up on plain HTTP speaks TLS."""
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    context.check_hostname, context.verify_mode = False, ssl.CERT_NONE  # to see whether it understands, no more
+    try:
+        with _reach(url) as plain, context.wrap_socket(plain):
+            return True
+    except OSError:
+        return False
+
+
+def _turns_away(url: str, certificates: Certificates) -> bool:
+    """Tell whether a service hangs up before it was asked for anything.
+
+    That is how it refuses a client's certificate, or one without: most versions of asyncio do not tell the client why.
+    """
+    try:
+        plain = _reach(url)
+    except OSError:
+        return False
+    try:
+        with plain, _context(certificates).wrap_socket(plain, server_hostname=urlsplit(url).hostname) as connected:
+            return not connected.recv(1)
+    except TimeoutError:
+        return False
+    except OSError:
+        return True
+
+
+def _reach(url: str) -> socket.socket:
+    parts = urlsplit(url)
+    default = 443 if parts.scheme == "https" else 80
+    return socket.create_connection((parts.hostname or "", parts.port or default), timeout=_PROBE_TIMEOUT)

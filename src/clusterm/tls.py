@@ -1,0 +1,72 @@
+"""The service's side of TLS: certificate, key and client CA out of files that may change while it runs."""
+
+import ssl
+from typing import Any
+
+from clusterm.errors import CannotStart
+from clusterm.settings import ManagerSettings
+
+
+class Tls:
+    """What new connections are encrypted with.
+
+    Args:
+        manager: names the files.
+
+    Raises:
+        CannotStart: they are not what they should be.
+    """
+
+    def __init__(self, manager: ManagerSettings) -> None:
+        self._manager = manager
+        self._current = _context(manager)
+        self.context = _context(manager)
+        """For the server to listen with. It hands each connection on to the context that was loaded last: other than
+        loading files into one that is in use, this takes back a client CA, and changes nothing if a file is bad."""
+        self.context.sni_callback = self._hand_on
+
+    def reload(self) -> None:
+        """Read the files again. Connections that there are stay as they are.
+
+        Raises:
+            CannotStart: they are not what they should be; nothing has changed.
+        """
+        self._current = _context(self._manager)
+
+    def _hand_on(self, connection: Any, _name: str | None, _context: ssl.SSLContext) -> None:
+        connection.context = self._current
+
+
+def _context(manager: ManagerSettings) -> ssl.SSLContext:
+    for name in ("tls_cert", "tls_key", "tls_client_ca"):
+        try:
+            if file := getattr(manager, name):
+                file.read_bytes()
+        except OSError as error:
+            raise CannotStart(f"cannot read manager.{name} {file}: {error.strerror}") from None
+    cert, key = manager.tls_cert, manager.tls_key
+    assert cert is not None  # noqa: S101 -- for the type checker
+
+    def refuse_password() -> str:
+        raise CannotStart(f"the key in {key or cert} is encrypted, and nobody is there to be asked: decrypt it")
+
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.minimum_version = ssl.TLSVersion.TLSv1_2
+    context.num_tickets = 0  # a client that resumes a session is not asked for its certificate again
+    try:
+        context.load_cert_chain(cert, key, password=refuse_password)
+    except ssl.SSLError as error:
+        files = f"manager.tls_cert {cert} and manager.tls_key {key}" if key else f"manager.tls_cert {cert}"
+        raise CannotStart(f"{files}: no certificate with its key in PEM ({_reason(error)})") from None
+    if manager.tls_client_ca:
+        try:
+            context.load_verify_locations(manager.tls_client_ca)
+        except ssl.SSLError as error:
+            file = manager.tls_client_ca
+            raise CannotStart(f"manager.tls_client_ca {file}: no certificate in PEM ({_reason(error)})") from None
+        context.verify_mode = ssl.CERT_REQUIRED
+    return context
+
+
+def _reason(error: ssl.SSLError) -> str:
+    return (error.reason or "PEM_LIB").replace("_", " ").lower()
