@@ -208,7 +208,7 @@ def test_a_head_that_is_too_large_is_refused_however_it_arrives(
     tmp_path: Path, path: str, headers: dict[str, str], status: int
 ) -> None:
     """The server itself refuses only one that arrives in pieces, with a 400."""
-    settings = Settings.model_validate({"manager": {"state_dir": tmp_path}})
+    settings = Settings.model_validate({"manager": {"state_dir": tmp_path, "auth": "none"}})
     store = Store(settings.store_url)
     migrate(store)
 

@@ -42,7 +42,7 @@ PLAYBOOK = """
           ansible.builtin.command: "true"
 
     - name: Set a password
-      ansible.builtin.command: "echo hunter2 {{ password }}"
+      ansible.builtin.command: "echo hunter2 {{ word }}"
       no_log: true
       failed_when: false
 
@@ -57,7 +57,7 @@ PLAYBOOK = """
 
     - name: Mount
       ansible.builtin.fail:
-        msg: "disk /dev/sdb is missing, says {{ password }}"
+        msg: "disk /dev/sdb is missing, says {{ word }}"
       when: broken | default(false) and node_name == "b-2"
 """
 
@@ -80,7 +80,7 @@ def site(module_clusterm: Clusterm) -> Clusterm:
 @pytest.fixture(scope="module")
 def failed(site: Clusterm) -> dict[str, Any]:
     """A job that failed on one of its nodes."""
-    return site.run("commission", NODES, extra_vars={"broken": True, "password": "hunter2"})
+    return site.run("commission", NODES, extra_vars={"broken": True, "word": "hunter2"})
 
 
 def tasks(clusterm: Clusterm, job: dict[str, Any], **parameters: Any) -> list[dict[str, Any]]:
@@ -146,7 +146,7 @@ def test_results_can_be_chosen(site: Clusterm, failed: dict[str, Any]) -> None:
 
 
 def test_jobs_are_compared(site: Clusterm, failed: dict[str, Any]) -> None:
-    later = site.run("commission", NODES, extra_vars={"changes": True, "pause": 3, "password": "x"})
+    later = site.run("commission", NODES, extra_vars={"changes": True, "pause": 3, "word": "x"})
     assert later["status"] == "Complete"
     diff = site.get(f"/info/job/{failed['id']}/diff/{later['id']}")
     assert diff["failing"] == []
@@ -162,7 +162,7 @@ def test_jobs_are_compared(site: Clusterm, failed: dict[str, Any]) -> None:
 
 
 def test_a_running_job_tells_who_is_busy_and_one_that_is_cut_off_keeps_it(site: Clusterm) -> None:
-    job = site.begin("discover", NODES, extra_vars={"until": str(site.root / "never"), "password": "x"})
+    job = site.begin("discover", NODES, extra_vars={"until": str(site.root / "never"), "word": "x"})
 
     def waiting() -> bool:
         current = site.job(job["id"], logs=False)["current"]
@@ -189,7 +189,7 @@ def test_a_running_job_tells_who_is_busy_and_one_that_is_cut_off_keeps_it(site: 
 
 def test_results_go_on_with_another_executor(site: Clusterm) -> None:
     go_on = site.root / "go_on"
-    job = site.begin("discover", NODES, extra_vars={"until": str(go_on), "password": "x"})
+    job = site.begin("discover", NODES, extra_vars={"until": str(go_on), "word": "x"})
     wait_for(lambda: any(task["task"] == "Wait" for task in tasks(site, job)), "the task that waits")
     for executor in site.executors():
         executor.kill()
@@ -267,7 +267,7 @@ def test_without_the_plugin_all_but_the_records_works(new_clusterm: Clusterm, mo
     monkeypatch.setenv("PYTHONPATH", str(shim))
     new_clusterm.start()
     new_clusterm.add_nodes(*NODES)
-    job = new_clusterm.run("commission", NODES, extra_vars={"broken": True, "password": "x"})
+    job = new_clusterm.run("commission", NODES, extra_vars={"broken": True, "word": "x"})
     assert any("not with this ansible" in line for line in job["logs"])
     assert any("fatal: [b-2]" in line for line in job["logs"])
     assert job["status"] == "Errored"
@@ -275,5 +275,5 @@ def test_without_the_plugin_all_but_the_records_works(new_clusterm: Clusterm, mo
     assert (job["failures"], job["recap"], tasks(new_clusterm, job)) == ([], {}, [])
     assert job["results"] == {A: "fail", B: "fail"}
     assert [new_clusterm.status_of(node) for node in NODES] == ["Unallocated"] * 2
-    done = new_clusterm.run("commission", NODES, extra_vars={"password": "x"})
+    done = new_clusterm.run("commission", NODES, extra_vars={"word": "x"})
     assert (done["status"], done["results"]) == ("Complete", {A: "pass", B: "pass"})
