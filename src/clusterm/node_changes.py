@@ -193,6 +193,8 @@ def new_node(monitored: schemas.MonitoredNode, host_group: str) -> tables.Node:
         state=State.DISCOVERED,
         prev_state=State.UNKNOWN,
         host_group=host_group,
+        inventory_vars={},  # named, because SQLModel takes long to call a default factory
+        host_keys=[],
     )
 
 

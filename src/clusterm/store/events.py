@@ -48,11 +48,12 @@ def append(session: Session, events: Iterable[tables.Event]) -> set[str | None]:
     for event in events:
         event.news = event.event in _COMING_AND_GOING and event.result is None
         if event.news:
+            news.append(event)
+        if event.news and not _is_of_a_new_node(event):
             if event.node in nodes:
                 _insert(session, waiting)
                 waiting.clear()
             _take_the_place_of_the_same(session, event)
-            news.append(event)
         waiting.append(event)
         nodes.add(event.node)
     _insert(session, waiting)
@@ -165,6 +166,11 @@ def _insert(session: Session, events: Sequence[tables.Event]) -> None:
     if events:
         rows: list[dict[str, Any]] = [event.model_dump(exclude={"id"}) for event in events]
         session.execute(insert(tables.Event), rows)  # one after the other, so that their ids follow their order
+
+
+def _is_of_a_new_node(event: tables.Event) -> bool:
+    """Tell whether news are the first of a node, so that none can be repeated."""
+    return event.changes.get("address", [""])[0] is None
 
 
 def _take_the_place_of_the_same(session: Session, event: tables.Event) -> None:
