@@ -1,15 +1,20 @@
-"""A database that another process holds locked for longer than anybody waits for it."""
+"""A database that another process holds locked for longer than anybody waits for it, and defects in its way."""
 
 import contextlib
 import socket
 import sqlite3
 import time
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 from conftest import Clusterm, wait_for
 
-from clusterm.store.engine import BUSY_TIMEOUT
+from clusterm import jobs
+from clusterm.executor.supervisor import Supervisor
+from clusterm.settings import Settings
+from clusterm.store.engine import BUSY_TIMEOUT, Store
+from clusterm.store.migrations import migrate
 
 COUNTING = """
 import pathlib, sys, time
@@ -85,3 +90,23 @@ def test_service_stops_in_time_while_a_request_waits_for_the_store(counting: Clu
         assert clusterm.process is not None
         clusterm.process.terminate()
         assert clusterm.process.wait(timeout=7) == 0  # 5 s, and some for a busy machine
+
+
+def test_a_defect_does_not_end_the_supervision_of_jobs(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    settings = Settings.model_validate({"manager": {"state_dir": tmp_path}})
+    looks: list[object] = []
+
+    def look(*arguments: object) -> None:
+        looks.append(arguments)
+        assert len(looks) > 1, "a defect"
+
+    monkeypatch.setattr(jobs, "begin_queued", look)
+    with contextlib.closing(Store(settings.store_url)) as store:
+        migrate(store)
+        supervisor = Supervisor(store, lambda: settings, echo_job_logs=False)
+        supervisor.start()
+        wait_for(lambda: len(looks) > 1, "another look")
+        supervisor.stop()
+    assert "a defect" in caplog.text

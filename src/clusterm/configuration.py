@@ -118,7 +118,9 @@ class Configuration:
             return settings
         if not change:
             return settings
-        if change["base"] != settings.ansible.model_dump(mode="json"):
+        present = settings.ansible.model_dump(mode="json")
+        # What only one of both versions knows is no change: the service was upgraded, or went back.
+        if any(present[key] != value for key, value in change["base"].items() if key in present):
             log.warning("the ansible section of the configuration file is new: what was set over REST is dropped")
             with self._store.write() as session:
                 kept.put(session, kept.CONFIG, {})
@@ -126,7 +128,8 @@ class Configuration:
         if stored.shown:  # an older version stored it in the clear
             with self._store.write() as session:
                 kept.put(session, kept.CONFIG, {}, settings.seal.encrypt(change))
-        return settings.model_copy(update={_SECTION: AnsibleSettings.model_validate(change["ansible"])})
+        known = {key: value for key, value in change["ansible"].items() if key in present}
+        return settings.model_copy(update={_SECTION: AnsibleSettings.model_validate(present | known)})
 
     def _take(self, settings: Settings) -> None:
         """Use other settings from now on."""

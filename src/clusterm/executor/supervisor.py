@@ -95,6 +95,8 @@ class Supervisor:
                 self._look_after_jobs()
             except (OSError, SQLAlchemyError) as error:
                 log.error("cannot look after the running jobs, trying again: %s", error)  # noqa: TRY400
+            except Exception:  # a defect; but without this thread no job would ever end
+                log.exception("cannot look after the running jobs, trying again")
             self._awake.wait(_TICK)
             self._awake.clear()
 
