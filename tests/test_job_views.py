@@ -86,7 +86,7 @@ def site(module_clusterm: Clusterm) -> Clusterm:
     module_clusterm.write_playbook("probe.yml", PROBE)
     module_clusterm.start()
     module_clusterm.add_nodes("a-1", "b-2")
-    module_clusterm.run("commission", ["a-1", "b-2"], extra_vars={"broken": True, "password": "x"})
+    module_clusterm.run("commission", ["a-1", "b-2"], extra_vars={"broken": True, "word": "x"})
     return module_clusterm
 
 
@@ -111,7 +111,7 @@ def test_the_commands(site: Clusterm) -> None:
 
 def test_progress_is_shown_on_a_terminal_and_gone_before_anything_else(site: Clusterm) -> None:
     go_on = site.root / "go_on"
-    job = site.begin("discover", ["127.0.3.1", "b-2"], extra_vars={"until": str(go_on), "password": "x"})
+    job = site.begin("discover", ["127.0.3.1", "b-2"], extra_vars={"until": str(go_on), "word": "x"})
     master, slave = pty.openpty()
     command = [str(BIN / "clusterctl"), "job", "get", str(job["id"]), "--follow"]
     with subprocess.Popen(
