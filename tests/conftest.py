@@ -19,6 +19,8 @@ import pytest
 from hypothesis import settings
 
 from clusterm.executor import wrapper
+from clusterm.store.engine import Store
+from clusterm.store.migrations import migrate
 
 settings.register_profile("unhurried", deadline=None)  # the machine may be busy
 settings.load_profile("unhurried")
@@ -279,6 +281,15 @@ class Clusterm:
         assert self.process.poll() is None, said
         mark = "clusterm listens on "
         return said.partition(mark)[2].split()[0] if mark in said else None
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> Iterator[Store]:
+    """An empty store that no service uses."""
+    store = Store(f"sqlite:///{tmp_path / 'clusterm.db'}")
+    migrate(store)
+    yield store
+    store.close()
 
 
 @pytest.fixture

@@ -2,7 +2,6 @@
 
 import json
 import sys
-from collections.abc import Iterator
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -19,18 +18,9 @@ from clusterm.states import Action, JobStatus
 from clusterm.store import events, nodes, tables
 from clusterm.store import jobs as rows
 from clusterm.store.engine import Store
-from clusterm.store.migrations import migrate
 
 RETENTION = RetentionSettings()
 LOCAL = "- hosts: cluster-node\n  connection: local\n  gather_facts: {gather}\n  tasks: [{{debug: {{msg: done}}}}]\n"
-
-
-@pytest.fixture
-def store(tmp_path: Path) -> Iterator[Store]:
-    store = Store(f"sqlite:///{tmp_path / 'clusterm.db'}")
-    migrate(store)
-    yield store
-    store.close()
 
 
 def job_on(store: Store, *addresses: str) -> int:

@@ -22,7 +22,6 @@ from clusterm.settings import AnsibleSettings, RetentionSettings
 from clusterm.states import DEFAULT_HOST_GROUPS, HostKeyChecking
 from clusterm.store import events, nodes, tables
 from clusterm.store.engine import Store
-from clusterm.store.migrations import migrate
 
 NETWORK = f"127.{192 + os.getpid() % 60}.{os.getpid() // 60 % 256}"
 """Loopback addresses of this process's own, so that tests run side by side."""
@@ -182,14 +181,6 @@ def test_tasks_become_another_user(new_clusterm: Clusterm) -> None:
 
 
 # Whose they are
-
-
-@pytest.fixture
-def store(tmp_path: Path) -> Iterator[Store]:
-    store = Store(f"sqlite:///{tmp_path / 'clusterm.db'}")
-    migrate(store)
-    yield store
-    store.close()
 
 
 def learned_by_a_job(store: Store, keys: dict[str, list[str]], targets: dict[str, str | None]) -> None:

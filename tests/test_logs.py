@@ -25,7 +25,6 @@ from clusterm.states import Action, JobStatus, StepName, TaskStatus
 from clusterm.store import jobs, selection, tables
 from clusterm.store.engine import Store
 from clusterm.store.logs import append
-from clusterm.store.migrations import migrate
 from clusterm.store.selection import Selection
 
 BEGAN = datetime(2026, 11, 22, 7, 0, tzinfo=UTC)
@@ -68,14 +67,6 @@ def add_result(store: Store, job_id: int, number: int, status: TaskStatus, first
         result = tables.TaskResult(job_id=job_id, number=number, task=1, node="node1-a", status=status)
         result.first_line, result.last_line = first, last
         session.add(result)
-
-
-@pytest.fixture
-def store(tmp_path: Path) -> Iterator[Store]:
-    store = Store(f"sqlite:///{tmp_path / 'clusterm.db'}")
-    migrate(store)
-    yield store
-    store.close()
 
 
 @pytest.fixture(scope="module")

@@ -1,11 +1,8 @@
 """What a node's history and the timeline keep: every change with its cause, and no flood of news."""
 
-from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
-from pathlib import Path
 from typing import Any
 
-import pytest
 from conftest import OBEDIENT, Clusterm
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
@@ -17,18 +14,9 @@ from clusterm.settings import Settings
 from clusterm.states import Cause, EventName, Result
 from clusterm.store import events, tables
 from clusterm.store.engine import Store
-from clusterm.store.migrations import migrate
 
 NOW = datetime(2026, 11, 22, 7, 31, 2, tzinfo=UTC)
 STATE = {"state": ["Discovered", "Disappeared"]}
-
-
-@pytest.fixture
-def store(tmp_path: Path) -> Iterator[Store]:
-    store = Store(f"sqlite:///{tmp_path / 'clusterm.db'}")
-    migrate(store)
-    yield store
-    store.close()
 
 
 def news(node: str = "n-1", at: datetime = NOW, **columns: Any) -> tables.Event:

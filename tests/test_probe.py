@@ -7,7 +7,6 @@ import os
 import re
 import socket
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -21,18 +20,9 @@ from clusterm.settings import Settings
 from clusterm.states import State, Status
 from clusterm.store import events, kept, nodes, tables
 from clusterm.store.engine import Store
-from clusterm.store.migrations import migrate
 
 NETWORK = f"127.{64 + os.getpid() % 128}.{os.getpid() // 128 % 256}"
 """Loopback addresses of this process's own, so that tests run side by side."""
-
-
-@pytest.fixture
-def store(tmp_path: Path) -> Iterator[Store]:
-    store = Store(f"sqlite:///{tmp_path / 'clusterm.db'}")
-    migrate(store)
-    yield store
-    store.close()
 
 
 class Port:

@@ -1,27 +1,13 @@
 """Taking in what monitors say of many nodes at once."""
 
-from collections.abc import Iterator
-from pathlib import Path
-
-import pytest
-
 from clusterm.errors import Conflict, NotFound
 from clusterm.monitor.report import News, report, report_each
 from clusterm.schemas import MonitoredNode, MonitorEvent
 from clusterm.settings import Settings
 from clusterm.store import events, nodes, tables
 from clusterm.store.engine import Store
-from clusterm.store.migrations import migrate
 
 KEEP = Settings.model_validate({"retention": {"timeline": 5000, "node_events": 5000}})
-
-
-@pytest.fixture
-def store(tmp_path: Path) -> Iterator[Store]:
-    store = Store(f"sqlite:///{tmp_path / 'clusterm.db'}")
-    migrate(store)
-    yield store
-    store.close()
 
 
 def node(number: int, addr: str = "") -> MonitoredNode:

@@ -6,7 +6,6 @@ import re
 import sqlite3
 import subprocess
 import time
-from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -35,14 +34,6 @@ while not pathlib.Path("enough").exists():  # beside the playbooks
     print(f"line {number}", flush=True)
     time.sleep(0.002)
 """
-
-
-@pytest.fixture
-def store(tmp_path: Path) -> Iterator[Store]:
-    store = Store(f"sqlite:///{tmp_path / 'clusterm.db'}")
-    migrate(store)
-    yield store
-    store.close()
 
 
 def add_job(store: Store, *nodes: str, status: JobStatus = JobStatus.COMPLETE, **columns: Any) -> int:

@@ -1,9 +1,8 @@
 """The store on a real database file: what is kept, in what order, and what transactions promise."""
 
 import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta, timezone
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -16,20 +15,11 @@ from clusterm.schemas import Event
 from clusterm.states import Action, EventName, JobStatus, Result, StepName
 from clusterm.store import events, jobs, kept, logs, selection, tables
 from clusterm.store.engine import Store
-from clusterm.store.migrations import migrate
 from clusterm.store.selection import Selection
 
 NOW = datetime(2026, 11, 22, 7, 31, 2, 123456, tzinfo=UTC)
 MANY = 10**6
 CHILDREN: tuple[Any, ...] = (tables.JobNode, tables.JobStep, tables.JobTask, tables.TaskResult, tables.LogLine)
-
-
-@pytest.fixture
-def store(tmp_path: Path) -> Iterator[Store]:
-    store = Store(f"sqlite:///{tmp_path / 'clusterm.db'}")
-    migrate(store)
-    yield store
-    store.close()
 
 
 def event(node: str | None = "node1-a", at: datetime = NOW, detail: str | None = None) -> tables.Event:

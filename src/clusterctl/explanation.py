@@ -4,7 +4,7 @@ from collections.abc import Iterator
 
 from clusterctl.client import Json, read
 from clusterctl.show import View
-from clusterctl.tables import _plain, _time
+from clusterctl.tables import _plain, time
 from clusterm.schemas import Explanation, NextStep
 from clusterm.states import ENDED
 
@@ -12,7 +12,7 @@ from clusterm.states import ENDED
 def explanation(data: Json) -> View:
     """A node's status and state in words, how it came to them, where to look, and what may be done next."""
     shown = read(Explanation, data)
-    state_since = f", since {_time(shown.state_since)}" if shown.state_since else ""
+    state_since = f", since {time(shown.state_since)}" if shown.state_since else ""
     yield from (
         f"{_plain(shown.node)} is {shown.status}: {_plain(shown.status_means)}\n",
         *(f"  {_plain(line)}\n" for line in _history(shown)),
@@ -35,7 +35,7 @@ def explanation(data: Json) -> View:
 def _history(shown: Explanation) -> Iterator[str]:
     """Yield how the node came to its status."""
     job, event = shown.job, shown.event
-    since = f"since {_time(shown.since)}" if shown.since else "nobody knows since when"
+    since = f"since {time(shown.since)}" if shown.since else "nobody knows since when"
     if job is not None and job.status not in ENDED:
         yield f"{since}: job {job.id} ({job.desc}) runs on it, requested by {job.requested_by}"
     elif job is not None:

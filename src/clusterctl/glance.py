@@ -4,7 +4,7 @@ from typing import Final
 
 from clusterctl.client import Json, read
 from clusterctl.show import View
-from clusterctl.tables import _block, _span, _time
+from clusterctl.tables import block, span, time
 from clusterm.schemas import JobSummary, ServiceStatus
 
 _UNITS: Final = ("B", "KiB", "MiB", "GiB", "TiB")
@@ -15,10 +15,10 @@ def status(data: Json) -> View:
     shown = read(ServiceStatus, data)
     lacking = [f"{name}: {check.why}" for name, check in shown.checks.items() if not check.ok and check.needed]
     warnings = [f"{name}: {check.why}" for name, check in shown.checks.items() if not check.ok and not check.needed]
-    yield _block(
+    yield block(
         {
             "Service": f"clusterm {shown.version} at {shown.url}",
-            "Since": f"{_time(shown.since)}, for {_span(shown.since, None)}",
+            "Since": f"{time(shown.since)}, for {span(shown.since, None)}",
             "Ready": "no: " + "; ".join(lacking) if lacking else "yes",
             "Warnings": "; ".join(warnings),
             "Jobs": _jobs(shown),
@@ -48,7 +48,7 @@ def _nodes(shown: ServiceStatus) -> str:
 def _job(job: JobSummary | None) -> str:
     if job is None or job.finished_at is None:
         return ""
-    return f"{job.id} ({job.desc}) {job.status} at {_time(job.finished_at)}" + (f": {job.error}" if job.error else "")
+    return f"{job.id} ({job.desc}) {job.status} at {time(job.finished_at)}" + (f": {job.error}" if job.error else "")
 
 
 def _size(number: float) -> str:

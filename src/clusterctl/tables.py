@@ -62,7 +62,7 @@ def node(data: Json) -> View:
     """A node and its latest events."""
     shown = read(Node, data)
     inventory, configuration = shown.inventory_state, shown.configuration_state
-    yield _block(
+    yield block(
         {
             "Node": inventory.name,
             "Address": shown.monitoring_state.management_address,
@@ -81,7 +81,7 @@ def node(data: Json) -> View:
 def host_keys(data: Json) -> View:
     """The host keys of a node, and those that it had."""
     answer = read(KnownHostKeys, data)
-    yield _block(
+    yield block(
         {
             "Node": answer.name,
             "Host key": ", ".join(map(str, answer.host_keys)),
@@ -125,7 +125,7 @@ def jobs(data: Json) -> View:
             _cell(_action(job)),
             _cell(", ".join(job.nodes)),
             _cell(job.status),
-            _cell(_time(job.created_at)),
+            _cell(time(job.created_at)),
             _cell(_duration(job)),
             _cell(job.error),
         )
@@ -143,7 +143,7 @@ def job_brief(data: Json) -> View:
 def job_heading(data: Json) -> View:
     """What a job is and how it stands."""
     job = read(Job, data)
-    yield _block(
+    yield block(
         {
             "Job": job.id,
             "Action": _action(job),
@@ -152,7 +152,7 @@ def job_heading(data: Json) -> View:
             "Extra vars": json.dumps(job.extra_vars, ensure_ascii=False) if job.extra_vars else "",
             "Status": job.status,
             "Task": job_progress(data),
-            "Created": _time(job.created_at),
+            "Created": time(job.created_at),
             "Duration": _duration(job),
             "Requested by": job.requested_by,
             "Retry of": job.retry_of or "",
@@ -173,7 +173,7 @@ def job_progress(data: Json) -> str:
     names = [busy.node for busy in current.busy]
     others = f" and {len(names) - 3} more" if len(names) > 3 else ""
     waiting = f", waiting for {', '.join(names[:3])}{others}" if names else ""
-    return _plain(f"{task}{waiting}{f', for {_span(since, None)}' if since else ''}")
+    return _plain(f"{task}{waiting}{f', for {span(since, None)}' if since else ''}")
 
 
 def job_outcome(data: Json) -> View:
@@ -183,7 +183,7 @@ def job_outcome(data: Json) -> View:
         yield "\n"
         table = _table("BUSY NODE", "TASK", "FOR")
         for busy in job.current.busy:
-            table.add_row(_cell(busy.node), _cell(busy.task), _cell(_span(busy.since, None)))
+            table.add_row(_cell(busy.node), _cell(busy.task), _cell(span(busy.since, None)))
         yield table
     if job.failures:
         yield "\n"
@@ -201,7 +201,7 @@ def tasks(data: Json) -> View:
             _cell(task.step),
             _cell(task.play),
             _cell(task.task),
-            _cell(_span(task.started_at, task.finished_at) if task.finished_at else ""),
+            _cell(span(task.started_at, task.finished_at) if task.finished_at else ""),
             _results(task.results),
             _cell(_first_line(task.results)),
         )
@@ -264,7 +264,7 @@ def log_text(*, timestamps: bool) -> Callable[[Iterator[Json]], Iterator[str]]:
         for line in (read(LogLine, item) for item in lines):
             goes_on = before is not None and before.partial and before.seq + 1 == line.seq
             end = "\n" if before is not None and before.partial and not goes_on else ""  # its next part is not wanted
-            stamp = f"{_time(line.at)}  " if timestamps and not goes_on else ""
+            stamp = f"{time(line.at)}  " if timestamps and not goes_on else ""
             yield end + stamp + line.text + ("" if line.partial else "\n")
             before = line
         if before is not None and before.partial:
@@ -276,7 +276,7 @@ def log_text(*, timestamps: bool) -> Callable[[Iterator[Json]], Iterator[str]]:
 def event_text(items: Iterator[Json]) -> Iterator[str]:
     """Write events as lines that read like the rows of the timeline."""
     for event in (read(Event, item) for item in items):
-        cells = (_time(event.at), f"{_plain(event):<40}", f"{_plain(event.job):>5}", _plain(event.detail))
+        cells = (time(event.at), f"{_plain(event):<40}", f"{_plain(event.job):>5}", _plain(event.detail))
         yield "  ".join(cells).rstrip() + "\n"
 
 
@@ -284,7 +284,7 @@ def _events(items: Iterable[Event]) -> Table:
     table = _table("TIME", "EVENT", "JOB", "REASON")
     for event in items:
         table.add_row(
-            _cell(_time(event.at)),
+            _cell(time(event.at)),
             Text(_plain(event), _STYLES.get(event.result or "", "")),
             _cell(event.job),
             _cell(event.detail),
@@ -297,7 +297,7 @@ def _node_events(items: Iterable[Event]) -> Table:
     for event in items:
         changes = (f"{name} {_value(before)} → {_value(after)}" for name, (before, after) in event.changes.items())
         table.add_row(
-            _cell(_time(event.at)),
+            _cell(time(event.at)),
             Text(_plain(event), _STYLES.get(event.result or "", "")),
             _cell(", ".join(changes)),
             _cell(event.job),
@@ -351,7 +351,7 @@ def _table(*columns: str) -> Table:
     return table
 
 
-def _block(values: dict[str, Any]) -> Table:
+def block(values: dict[str, Any]) -> Table:
     """Lay out names and values, without those that are empty."""
     table = Table.grid(padding=(0, 2, 0, 0))
     table.add_column(style="bold", no_wrap=True)
@@ -391,18 +391,19 @@ def _node_row(node: Json) -> Sequence[str]:
 
 def _last_event(event: Json) -> str:
     result = f"; result: {event['result']}" if event["result"] else ""
-    return f"{_time(datetime.fromisoformat(event['at']))} {event['event']}{result}"
+    return f"{time(datetime.fromisoformat(event['at']))} {event['event']}{result}"
 
 
-def _time(at: datetime) -> str:
+def time(at: datetime) -> str:
+    """Write a time to the second, in UTC."""
     return at.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
 
 
 def _duration(job: Job) -> str:
-    return _span(job.started_at, job.finished_at)
+    return span(job.started_at, job.finished_at)
 
 
-def _span(start: datetime | None, end: datetime | None) -> str:
+def span(start: datetime | None, end: datetime | None) -> str:
     """Say how long something took, or takes until now."""
     # What goes on is told by two clocks, which may differ.
     return "" if start is None else _lasted(max((end or datetime.now(UTC)) - start, timedelta()))
@@ -424,7 +425,7 @@ def _action(job: Job) -> str:
 def _cancel(job: Job) -> str:
     if job.cancel_requested_at is None:
         return ""
-    return f"by {job.cancel_requested_by} at {_time(job.cancel_requested_at)}"
+    return f"by {job.cancel_requested_by} at {time(job.cancel_requested_at)}"
 
 
 def _flat(data: dict[str, Any], path: str = "") -> Iterator[tuple[str, Any]]:

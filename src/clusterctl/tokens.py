@@ -13,10 +13,11 @@ from typing import Final
 from urllib.parse import urlsplit
 
 from clusterctl.errors import CannotWrite, Usage
-from clusterm.places import TOKEN_FILE, default_state_dir
+from clusterm.places import TOKEN_FILE, default_state_dir, write_private
 
 _VARIABLE: Final = "CLUSTERM_TOKEN"
-_LONGEST: Final = 4096
+LONGEST: Final = 4096
+"""Characters that are read of what should be a token."""
 
 
 @dataclass(frozen=True)
@@ -55,7 +56,7 @@ def read(file: str) -> Token:
     """
     try:
         with Path(file).open("rb") as opened:
-            text = opened.read(_LONGEST).decode(errors="replace").strip()
+            text = opened.read(LONGEST).decode(errors="replace").strip()
     except OSError as error:
         raise Usage(f"cannot read the token in {file}: {error.strerror}") from None
     return Token(_checked(text, file), file)
@@ -139,15 +140,10 @@ def _stored() -> dict[str, str]:
 
 
 def _write(tokens: dict[str, str]) -> Path:
-    """Write the file whole or not at all."""
     file = _file()
-    unfinished = file.with_name(f".{file.name}.{os.getpid()}")
     try:
         file.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-        unfinished.unlink(missing_ok=True)
-        with os.fdopen(os.open(unfinished, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as opened:
-            json.dump(tokens, opened, indent=2)
-        unfinished.replace(file)
+        write_private(file, json.dumps(tokens, indent=2))
     except OSError as error:
         raise CannotWrite(f"cannot keep tokens in {file}: {error.strerror}") from None
     return file

@@ -92,7 +92,7 @@ class Guard:
             return True
         with self._store.read() as session:
             token = tokens.by_id(session, principal.token_id)
-        if token is None or _status_of(token) is not TokenStatus.VALID:
+        if token is None or tokens.status_of(token) is not TokenStatus.VALID:
             return False
         self._good_at[principal.token_id] = time.monotonic()
         return True
@@ -136,7 +136,7 @@ class Guard:
             found = tokens.by_digest(session, access.digest(token))
         if found is None:
             raise Unauthorized("this token is not known here", "invalid_token")
-        if (status := _status_of(found)) is not TokenStatus.VALID:
+        if (status := tokens.status_of(found)) is not TokenStatus.VALID:
             raise Unauthorized(f"the token {found.name} is {status}", "invalid_token")
         with self._lock:
             self._uses[found.id] = datetime.now(UTC)
@@ -172,7 +172,3 @@ class Guard:
                     tokens.note_uses(session, uses)
             except DBAPIError as error:
                 log.error("cannot write down when tokens were used: %s", error.orig)  # noqa: TRY400
-
-
-def _status_of(token: tokens.Known) -> TokenStatus:
-    return access.status_of(token.expires_at, token.revoked_at, datetime.now(UTC))

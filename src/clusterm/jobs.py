@@ -2,7 +2,7 @@
 
 import logging
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
@@ -289,14 +289,12 @@ def finish(
                 name, detail = next(iter(refused.items()))
                 more = f" (and {len(refused) - 1} more)" if len(refused) > 1 else ""
                 status, error = JobStatus.ERRORED, f"{name}: {detail}{more}"
-        changes = {} if job.action is Action.DISCOVER or job.check else _leave(session, job, found)
+        is_discover = job.action is Action.DISCOVER
+        changes = {} if is_discover or job.check else _leave(session, job, found)
         if error is not None and found.batch is not None:
             error = f"in batch {found.batch}: {error}"
-        is_discover = job.action is Action.DISCOVER
-        targets = {
-            name: registered[name].node if name in registered else None if is_discover else name
-            for name in jobs.node_names(session, job_id)
-        }
+        targets = {name: None if is_discover else name for name in jobs.node_names(session, job_id)}
+        targets |= {address: one.node for address, one in registered.items()}
         host_keys.learn(session, job, learned or {}, targets)
         _end(session, retention, job, status, error, found, changes, registered)
         ended = jobs.to_wire(session, job)
@@ -320,9 +318,9 @@ def obstacle(session: Session, names: Sequence[str], *, max_active: int) -> str 
     return f"{ActiveJob(jobs.refer(session, blocking))}; with --queue it waits for its turn" if blocking else None
 
 
-def member(node: tables.Node) -> Member:
-    """Return what the rules need to know of a node."""
-    return Member(name=node.name, status=node.status, state=node.state, host_group=node.host_group)
+def members(candidates: Iterable[Candidate]) -> dict[str, Member]:
+    """Return what the rules need to know of nodes, by name."""
+    return {node.name: Member(node.name, node.status, node.state, node.host_group) for node in candidates}
 
 
 def boot_id() -> str:
@@ -424,7 +422,7 @@ def _apply_rules(
 ) -> Iterator[Objection]:
     if action is Action.DISCOVER or not names:
         return iter(())
-    cluster = {node.name: Member(node.name, node.status, node.state, node.host_group) for node in candidates}
+    cluster = members(candidates)
     return lifecycle.objections(action, [cluster[name] for name in names], host_group, cluster, groups)
 
 

@@ -5,11 +5,11 @@ several keys, a line each: the first encrypts, all of them decrypt.
 """
 
 import json
-import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from clusterm.errors import CannotStart, SecretsLost
+from clusterm.places import write_private
 from clusterm.redaction import SecretNames, holds_mask, redact, restore
 
 if TYPE_CHECKING:
@@ -38,13 +38,17 @@ class Seal:
         self._names = names
         self._loaded: MultiFernet | None = None
 
+    def show(self, values: dict[str, Any]) -> dict[str, Any]:
+        """Return variables with what is secret masked."""
+        return dict(redact(values, self._names))
+
     def close(self, values: dict[str, Any]) -> Sealed:
         """Return what to store of variables.
 
         Raises:
             SecretsLost: there is no key.
         """
-        shown = redact(values, self._names)
+        shown = self.show(values)
         return Sealed(shown, None if shown == values else self.encrypt(values))
 
     def open(self, stored: Sealed, whose: str) -> dict[str, Any]:
@@ -119,17 +123,8 @@ def make_key(key_file: Path) -> bool:
 
     if key_file.exists():
         return False
-    unfinished = key_file.with_suffix(".new")
     try:
-        unfinished.unlink(missing_ok=True)
-        with os.fdopen(os.open(unfinished, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb") as file:
-            file.write(Fernet.generate_key() + b"\n")
-            file.flush()
-            os.fsync(file.fileno())
-        unfinished.rename(key_file)
-        directory = os.open(key_file.parent, os.O_RDONLY)
-        os.fsync(directory)  # what will be encrypted with it must not outlive it
-        os.close(directory)
+        write_private(key_file, f"{Fernet.generate_key().decode()}\n")
     except OSError as error:
         raise CannotStart(f"cannot make the key {key_file}: {error.strerror}") from None
     return True

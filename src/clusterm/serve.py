@@ -6,7 +6,8 @@ import logging
 import os
 import signal
 import sys
-from contextlib import closing
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -58,9 +59,12 @@ def serve(
     sys.setswitchinterval(_SWITCH_INTERVAL)
     journal.set_up(log_format or settings.manager.log_format, log_level or settings.manager.log_level)
     state_dir = settings.manager.state_dir
-    lock = _take_state_dir(state_dir)
     tls = Tls(settings.manager) if settings.manager.tls_cert else None
-    with listen(settings.manager) as listening, closing(Store(settings.store_url)) as store:
+    with (
+        _state_dir_of_our_own(state_dir),
+        listen(settings.manager) as listening,
+        closing(Store(settings.store_url)) as store,
+    ):
         if settings.manager.auth is Auth.NONE and not (insecure or is_private(listening)):
             raise CannotStart(
                 f'with manager.auth = "none" everybody who can reach {settings.manager.addr} could run your playbooks: '
@@ -80,7 +84,6 @@ def serve(
         address = url(listening, tls=tls is not None)
         log.info("clusterm listens on %s and keeps its state in %s", address, state_dir)
         server.run([listening])
-    os.close(lock)
 
 
 class _Server(uvicorn.Server):
@@ -126,8 +129,9 @@ class _Server(uvicorn.Server):
             log.error("the certificate stays as it is: %s", error)  # noqa: TRY400
 
 
-def _take_state_dir(state_dir: Path) -> int:
-    """Lock the state directory against a second service."""
+@contextmanager
+def _state_dir_of_our_own(state_dir: Path) -> Iterator[None]:
+    """Lock the state directory against a second service; at the end no longer."""
     try:
         state_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
         lock = os.open(state_dir / "lock", os.O_RDWR | os.O_CREAT, 0o600)
@@ -136,8 +140,10 @@ def _take_state_dir(state_dir: Path) -> int:
             f"cannot use the state directory {state_dir}: {error.strerror}; set manager.state_dir to a writable one"
         ) from None
     try:
-        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise CannotStart(f"another clusterm is running on the state directory {state_dir}") from None
+        yield
+    finally:
         os.close(lock)
-        raise CannotStart(f"another clusterm is running on the state directory {state_dir}") from None
-    return lock

@@ -1,7 +1,6 @@
 """Making and revoking tokens. All of it works on the database alone, beside a service that may be running."""
 
 import logging
-import os
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -11,10 +10,10 @@ from sqlmodel import Session
 
 from clusterm import access
 from clusterm.errors import CannotStart, Conflict, NotFound, quote
-from clusterm.places import TOKEN_FILE
+from clusterm.places import TOKEN_FILE, write_private
 from clusterm.schemas import format_time
 from clusterm.states import TokenRole, TokenStatus
-from clusterm.store import tables, tokens
+from clusterm.store import tokens
 from clusterm.store.engine import Store
 
 log = logging.getLogger(__name__)
@@ -47,7 +46,7 @@ def create(store: Store, name: str, role: TokenRole, lifetime: timedelta | None)
     with store.write() as session:
         present = tokens.named(session, name)
         if present is not None:
-            if _status_of(present) is TokenStatus.VALID:
+            if tokens.status_of(present) is TokenStatus.VALID:
                 raise Conflict(f"there is a token {name} already: revoke it first (clusterm token revoke {name})")
             present.revoked_at = datetime.now(UTC)  # it has expired, and the name is free again
             session.flush()
@@ -74,7 +73,7 @@ def every(store: Store) -> list[Shown]:
             Shown(
                 name=token.name,
                 role=token.role,
-                status=_status_of(token),
+                status=tokens.status_of(token),
                 created_at=format_time(token.created_at),
                 expires_at=_time(token.expires_at),
                 revoked_at=_time(token.revoked_at),
@@ -102,9 +101,9 @@ def keep_local(store: Store, state_dir: Path) -> None:
                 if (former := tokens.named(session, LOCAL)) is not None:
                     former.revoked_at = datetime.now(UTC)
                     session.flush()
-                _write(file, _add(session, LOCAL, TokenRole.OPERATOR, None))
+                write_private(file, f"{_add(session, LOCAL, TokenRole.OPERATOR, None)}\n")
                 log.info("made a token for clusterctl on this host, in %s", file)
-            elif (status := _status_of(known)) is not TokenStatus.VALID:
+            elif (status := tokens.status_of(known)) is not TokenStatus.VALID:
                 log.warning("the token in %s is %s; remove the file, and the next start makes a new one", file, status)
     except OSError as error:
         raise CannotStart(f"cannot keep a token in {file}: {error.strerror}; remove it, or make it readable") from None
@@ -114,21 +113,6 @@ def _add(session: Session, name: str, role: TokenRole, lifetime: timedelta | Non
     token, now = access.new_token(), datetime.now(UTC)
     tokens.add(session, name, role, access.digest(token), now, None if lifetime is None else now + lifetime)
     return token
-
-
-def _write(file: Path, token: str) -> None:
-    """Write a file that nobody else can read, whole or not at all."""
-    unfinished = file.with_name(f".{file.name}.{os.getpid()}")
-    unfinished.unlink(missing_ok=True)
-    with os.fdopen(os.open(unfinished, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as opened:
-        opened.write(f"{token}\n")
-        opened.flush()
-        os.fsync(opened.fileno())
-    unfinished.replace(file)
-
-
-def _status_of(token: tables.Token | tokens.Known) -> TokenStatus:
-    return access.status_of(token.expires_at, token.revoked_at, datetime.now(UTC))
 
 
 def _time(moment: datetime | None) -> str | None:

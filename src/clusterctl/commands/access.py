@@ -10,8 +10,6 @@ from clusterctl.errors import Usage
 from clusterctl.session import Session
 from clusterctl.show import Result, note
 
-_LONGEST = 4096
-
 
 def login(ctx: typer.Context) -> Result:
     """Keep a token for the service at --url, after a look whether it lets you in.
@@ -42,7 +40,7 @@ def logout(ctx: typer.Context) -> Result:
 
 def _ask(url: str) -> str:
     if not sys.stdin.isatty():
-        return sys.stdin.read(_LONGEST)
+        return sys.stdin.read(tokens.LONGEST)
     try:
         return str(typer.prompt(f"Token for {url}", hide_input=True, err=True))
     except typer.Abort:

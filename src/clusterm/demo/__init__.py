@@ -15,6 +15,7 @@ from typing import Final
 import psutil
 
 from clusterm.errors import CannotStart, ClustermError
+from clusterm.executor.plan import clean_environment
 from clusterm.places import TOKEN_FILE
 
 _PLAYBOOKS: Final = Path(__file__).parent / "playbooks"
@@ -100,7 +101,7 @@ def _start_service(root: Path) -> subprocess.Popen[bytes]:
             stdin=subprocess.DEVNULL,
             stdout=log,
             stderr=log,
-            env=_environment(),
+            env=clean_environment(),
             start_new_session=True,
         )
 
@@ -121,7 +122,7 @@ def _await_url(root: Path, service: subprocess.Popen[bytes]) -> str:
 def _run(url: str, root: Path, command: str, *, fails: bool = False) -> None:
     """Run a command as a person would type it, and check that it ends as the story goes."""
     print(f"\n$ {command}", flush=True)  # noqa: T201
-    environment = {**_environment(), "CLUSTERM_URL": url, "CLUSTERM_TOKEN": _token(root), "PATH": _path()}
+    environment = {**clean_environment(), "CLUSTERM_URL": url, "CLUSTERM_TOKEN": _token(root), "PATH": _path()}
     status = subprocess.run(shlex.split(command), env=environment, check=False).returncode
     if (status != 0) is not fails:
         raise ClustermError(f"the demo went wrong: {command!r} ended with exit status {status}")
@@ -134,11 +135,6 @@ def _stop(service: subprocess.Popen[bytes], root: Path) -> None:
     for process in psutil.process_iter(["cmdline"]):
         if any(str(root / "state") in argument for argument in process.info["cmdline"] or ()):
             process.kill()
-
-
-def _environment() -> dict[str, str]:
-    """Return the environment without what is meant for another clusterm."""
-    return {name: value for name, value in os.environ.items() if not name.startswith("CLUSTERM_")}
 
 
 def _token(root: Path) -> str:

@@ -183,11 +183,12 @@ class Supervisor:
                 return False
             job = jobs.to_wire(session, row)
             settings = self._settings()
+            seal = settings.seal  # it reads the key once
             of_job = [] if row.action is Action.DISCOVER else nodes.named(session, job.nodes)
-            wire = [nodes.to_wire(node, [], nodes.open_vars(node, settings.seal)) for node in of_job]
-            global_vars = kept.open_globals(session, settings.seal)
+            wire = [nodes.to_wire(node, [], nodes.open_vars(node, seal)) for node in of_job]
+            global_vars = kept.open_globals(session, seal)
             keys = host_keys.known(session, job.nodes)
-            prepare(settings, job, wire, global_vars, jobs.open_vars(row, settings.seal), keys)
+            prepare(settings, job, wire, global_vars, jobs.open_vars(row, seal), keys)
         return True
 
     def _give_up(self, job_id: int, error: str) -> None:

@@ -138,7 +138,7 @@ def explain_node(service: ServiceDep, name: NodeName) -> Response:
             address=node.address,
             label=node.label,
             serial=node.serial,
-            cluster={each.name: jobs.member(each) for each in nodes.every(session)},
+            cluster=jobs.members(nodes.candidates(session)),
             events=past,
             job=stored_jobs.to_wire(session, job) if job else None,
             waiting=[each.id for each in reversed(queued)],

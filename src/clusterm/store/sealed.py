@@ -3,7 +3,7 @@
 import logging
 from collections.abc import Iterable
 
-from sqlmodel import Session, col, select
+from sqlmodel import Session, select
 
 from clusterm.errors import SecretsLost
 from clusterm.sealing import Seal, Sealed
@@ -26,12 +26,15 @@ def seal_all(session: Session, seal: Seal) -> bool:
     def anew(stored: Sealed, whose: str) -> Sealed:
         nonlocal changed
         try:
-            sealed = seal.close(seal.open(stored, whose))
+            values = seal.open(stored, whose)
+            if seal.show(values) == stored.shown:
+                return stored
+            sealed = seal.close(values)
         except SecretsLost:
             lost.append(whose)
             return stored
-        changed = changed or sealed.shown != stored.shown
-        return sealed if sealed.shown != stored.shown else stored
+        changed = True
+        return sealed
 
     for job in session.exec(select(tables.Job)):
         job.extra_vars, job.sealed = anew(Sealed(job.extra_vars, job.sealed), f"job {job.id}")
@@ -52,7 +55,5 @@ def check_readable(session: Session, seal: Seal, names: Iterable[str]) -> None:
         SecretsLost: they cannot.
     """
     kept.open_globals(session, seal)
-    concerning = set(names)
-    for node in session.exec(select(tables.Node).where(col(tables.Node.sealed).is_not(None))):
-        if node.name in concerning:
-            nodes.open_vars(node, seal)
+    for node in nodes.named(session, names):
+        nodes.open_vars(node, seal)

@@ -2,13 +2,14 @@
 
 import hmac
 from collections.abc import Mapping
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Final, NamedTuple
 
 from sqlalchemy import select, update
 from sqlmodel import Session, col
 
-from clusterm.states import TokenRole
+from clusterm import access
+from clusterm.states import TokenRole, TokenStatus
 from clusterm.store import tables
 
 
@@ -55,6 +56,11 @@ def add(
 ) -> None:
     """Keep a new token."""
     session.add(tables.Token(name=name, role=role, digest=digest, created_at=created_at, expires_at=expires_at))
+
+
+def status_of(token: tables.Token | Known) -> TokenStatus:
+    """Tell whether a token is still good."""
+    return access.status_of(token.expires_at, token.revoked_at, datetime.now(UTC))
 
 
 def note_uses(session: Session, uses: Mapping[int, datetime]) -> None:
