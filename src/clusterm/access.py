@@ -5,11 +5,11 @@ import math
 import re
 import secrets
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import timedelta
 from typing import Final
 
 from clusterm.errors import BadRequest, quote
-from clusterm.states import TokenRole, TokenStatus
+from clusterm.states import TokenRole
 
 PREFIX: Final = "clusterm_"
 """What every token begins with, so that people, log filters and scanners for secrets know one when they see it."""
@@ -66,13 +66,6 @@ def new_token() -> str:
 def digest(token: str) -> str:
     """Return what is stored of a token. It is random, so a plain hash keeps it as well as a slow one would."""
     return hashlib.sha256(token.encode(errors="replace")).hexdigest()
-
-
-def status_of(expires_at: datetime | None, revoked_at: datetime | None, now: datetime) -> TokenStatus:
-    """Tell whether a token is still good."""
-    if revoked_at is not None:
-        return TokenStatus.REVOKED
-    return TokenStatus.EXPIRED if expires_at is not None and expires_at <= now else TokenStatus.VALID
 
 
 def check_name(name: str) -> None:

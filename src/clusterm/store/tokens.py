@@ -8,7 +8,6 @@ from typing import Final, NamedTuple
 from sqlalchemy import select, update
 from sqlmodel import Session, col
 
-from clusterm import access
 from clusterm.states import TokenRole, TokenStatus
 from clusterm.store import tables
 
@@ -60,7 +59,10 @@ def add(
 
 def status_of(token: tables.Token | Known) -> TokenStatus:
     """Tell whether a token is still good."""
-    return access.status_of(token.expires_at, token.revoked_at, datetime.now(UTC))
+    if token.revoked_at is not None:
+        return TokenStatus.REVOKED
+    has_expired = token.expires_at is not None and token.expires_at <= datetime.now(UTC)
+    return TokenStatus.EXPIRED if has_expired else TokenStatus.VALID
 
 
 def note_uses(session: Session, uses: Mapping[int, datetime]) -> None:
