@@ -28,7 +28,7 @@ check: $(READY) ## Check style, types, imports, migrations and docs
 	$(BIN)/mypy src tests migrations scripts benchmarks
 	$(BIN)/lint-imports
 	$(BIN)/python scripts/generate_docs.py --check
-	$(BIN)/pytest -q tests/test_migrations.py tests/test_docs.py
+	$(BIN)/pytest -q tests/store/test_migrations.py tests/docs
 
 format: $(READY) ## Put the code in the house's format
 	$(BIN)/ruff check --fix .
@@ -38,13 +38,13 @@ docs: $(READY) ## Generate the reference out of the code
 	$(BIN)/python scripts/generate_docs.py
 
 chaos: $(READY) ## Kill processes at random in 50 rounds of real jobs, and check what must hold whatever dies
-	$(BIN)/python tests/chaos.py $(ARGS)
+	PYTHONPATH=tests $(BIN)/python tests/system/chaos.py $(ARGS)
 
 bench: $(READY) ## Measure the speed, side by side with the same work done without clusterm
 	@$(BIN)/python benchmarks/bench.py $(ARGS)
 
 image-check: $(READY) ## Build the container image and run it, as root and without a registry
-	@$(BIN)/python tests/image_check.py
+	@PYTHONPATH=tests $(BIN)/python tests/system/image_check.py
 
 migration: $(READY) ## Write a migration for the tables as they are now: make migration m="add ..."
 	@$(BIN)/python scripts/new_migration.py "$(m)"

@@ -7,8 +7,8 @@ from typing import Final
 from service import NODES, Clusterm
 from sqlmodel import Session
 
-from clusterm.states import Action, EventName, JobStatus, Result, State, Status, StepName
-from clusterm.store import logs, tables
+from clusterm.enums import Action, EventName, JobStatus, Result, State, Status, StepName
+from clusterm.store import log_lines, tables
 from clusterm.store.engine import Store
 from clusterm.store.migrations import migrate
 
@@ -86,7 +86,7 @@ def _add_job(session: Session, number: int) -> None:
         )
     )
     line = {"job_id": number, "at": at, "text": "." * CHARACTERS, "partial": False, "task": None, "node": None}
-    logs.append(session, [{**line, "seq": seq} for seq in range(1, LINES + 1)])
+    log_lines.append(session, [{**line, "seq": seq} for seq in range(1, LINES + 1)])
     session.add_all(
         tables.Event(at=at, node=name, event=EventName.UPDATED, result=Result.PASS, job_id=number, detail=None)
         for name in NODES

@@ -5,7 +5,7 @@ from typing import Final
 
 from service import Clusterm
 
-from clusterm.states import EventName, Result, State, Status
+from clusterm.enums import EventName, Result, State, Status
 from clusterm.store import tables
 from clusterm.store.engine import Store
 from clusterm.store.migrations import migrate

@@ -7,8 +7,8 @@ from history import CHARACTERS
 from service import NODES, Clusterm
 from sqlmodel import Session
 
-from clusterm.states import Action, JobStatus, TaskStatus
-from clusterm.store import logs, tables
+from clusterm.enums import Action, JobStatus, TaskStatus
+from clusterm.store import log_lines, tables
 from clusterm.store.engine import Store
 from clusterm.store.migrations import migrate
 
@@ -62,7 +62,7 @@ def _add_lines(session: Session, first: int, last: int) -> None:
     task = first // _BATCH
     origins = {seq: NODES[seq // _OF_RESULT % len(NODES)] for seq in range(first, last + 1)}
     line = {"job_id": 1, "text": "." * CHARACTERS, "partial": False, "task": task}
-    logs.append(
+    log_lines.append(
         session,
         [{**line, "seq": seq, "at": BEGAN + seq * LINE_TIME, "node": node} for seq, node in origins.items()],
     )

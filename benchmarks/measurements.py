@@ -19,7 +19,8 @@ import large_cluster
 import long_log
 from service import LONGEST_HISTORY, NODES, Broken, Clusterm, clean_environment, clusterm
 
-from clusterm.executor.plan import PLUGINS, find_executable, inventory
+from clusterm.ansible.command import PLUGINS, find_executable
+from clusterm.ansible.inventory import inventory
 from clusterm.schemas import Job, Node, format_time
 from clusterm.settings import MIB, AnsibleSettings
 

@@ -5,9 +5,9 @@ from unittest.mock import patch
 
 from fastapi import FastAPI, Request, Response
 
-from clusterm.__main__ import main
-from clusterm.app import create_app
-from clusterm.configuration import Configuration
+from clusterm.cli.main import main
+from clusterm.live_settings import Configuration
+from clusterm.server.app import create_app
 from clusterm.store.engine import Store
 
 

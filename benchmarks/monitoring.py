@@ -18,11 +18,11 @@ import msgpack
 from measurements import Finding, Findings
 from service import Broken, Clusterm, clusterm
 
-from clusterm.monitor.probe import Probe
-from clusterm.monitor.report import report
+from clusterm.enums import State
+from clusterm.monitoring.probe import Probe
+from clusterm.monitoring.reports import report
 from clusterm.schemas import MonitoredNode, MonitorEvent
 from clusterm.settings import Settings
-from clusterm.states import State
 from clusterm.store import nodes
 from clusterm.store.engine import Store
 from clusterm.store.migrations import migrate

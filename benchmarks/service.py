@@ -15,7 +15,7 @@ from typing import Any, Final
 import httpx
 import psutil
 
-from clusterm.states import ENDED, JobStatus
+from clusterm.enums import ENDED, JobStatus
 
 NODES: Final = [f"node{number}-bench" for number in range(1, 11)]
 LONGEST_HISTORY: Final = 1000

@@ -18,10 +18,10 @@ from reference_markdown import default_of, one_line, table, type_of
 from reference_of_rest import rest
 
 import clusterctl.app
-import clusterm.__main__
-from clusterm import states
-from clusterm.app import create_app
-from clusterm.configuration import Configuration
+import clusterm.cli.main
+from clusterm import enums
+from clusterm.live_settings import Configuration
+from clusterm.server.app import create_app
 from clusterm.settings import Settings
 from clusterm.store.engine import Store
 from clusterm.store.migrations import migrate
@@ -78,14 +78,14 @@ def configuration() -> Iterator[str]:
 
 def cli() -> Iterator[str]:
     """Describe every command of both programs."""
-    for app in (clusterctl.app.app, clusterm.__main__.cli):
+    for app in (clusterctl.app.app, clusterm.cli.main.cli):
         root = typer.main.get_command(app)
         yield from _command(root, str(root.name), level=2)
 
 
 def names() -> Iterator[str]:
     """Describe the names in answers, with the comments beside them."""
-    for kind in vars(states).values():
+    for kind in vars(enums).values():
         if isinstance(kind, type) and issubclass(kind, StrEnum) and kind is not StrEnum:
             yield from ("", f"## {_words(kind.__name__)}", "", one_line(kind.__doc__ or ""), "")
             comments = re.findall(r'^ {4}\w+ = "([^"]+)"(?:  # (.+))?$', inspect.getsource(kind), re.MULTILINE)

@@ -5,22 +5,22 @@ from typing import Annotated
 import typer
 
 from clusterctl.aliases import Nouns
+from clusterctl.api.connection import Certificates
 from clusterctl.commands import (
-    access,
     config,
     globals,  # noqa: A004 -- named by its noun
     jobs,
+    login,
     logs,
-    node_changes,
     nodes,
     status,
     support,
     timeline,
 )
-from clusterctl.connection import Certificates
-from clusterctl.session import Session
-from clusterctl.show import Format
-from clusterctl.values import parse_url
+from clusterctl.commands import node as node_commands
+from clusterctl.context import Session
+from clusterctl.output.output import Format
+from clusterctl.parsing import parse_url
 
 app = typer.Typer(
     name="clusterctl",
@@ -34,13 +34,13 @@ app = typer.Typer(
     "g (global), j (job), d (discover), c (config), and below them g, s, c, d, u (get, set, commission, "
     "decommission, update).",
 )
-nodes.node_app.command("set")(node_changes.set_node)
-nodes.node_app.command("rename")(node_changes.rename)
-nodes.node_app.command("remove")(node_changes.remove)
-nodes.node_app.command("trust")(node_changes.trust)
-nodes.node_app.command("forget-key")(node_changes.forget_key)
-nodes.node_app.command("import")(node_changes.import_nodes)
-app.add_typer(nodes.node_app)
+node_commands.node_app.command("set")(node_commands.set_node)
+node_commands.node_app.command("rename")(node_commands.rename)
+node_commands.node_app.command("remove")(node_commands.remove)
+node_commands.node_app.command("trust")(node_commands.trust)
+node_commands.node_app.command("forget-key")(node_commands.forget_key)
+node_commands.node_app.command("import")(node_commands.import_nodes)
+app.add_typer(node_commands.node_app)
 app.add_typer(nodes.nodes_app)
 app.command("discover")(nodes.discover)
 jobs.app.command("logs")(logs.logs)
@@ -51,8 +51,8 @@ app.command("status")(status.status)
 app.command("support-bundle")(support.support_bundle)
 app.add_typer(globals.app)
 app.add_typer(config.app)
-app.command("login")(access.login)
-app.command("logout")(access.logout)
+app.command("login")(login.login)
+app.command("logout")(login.logout)
 
 
 def _print_version(ctx: typer.Context, wanted: bool) -> None:  # noqa: FBT001 -- Typer calls it with the option's value

@@ -6,13 +6,14 @@ from typing import Final
 
 import typer
 
-from clusterctl import tokens
-from clusterctl.client import Client, read
-from clusterctl.connection import Certificates
+from clusterctl import credentials
+from clusterctl.api.client import Client
+from clusterctl.api.connection import Certificates
+from clusterctl.api.models import read
 from clusterctl.errors import ClusterctlError
-from clusterctl.values import parse_url
+from clusterctl.parsing import parse_url
+from clusterm.enums import DEFAULT_HOST_GROUPS
 from clusterm.schemas import Job, Node, Page
-from clusterm.states import DEFAULT_HOST_GROUPS
 
 Candidates = list[tuple[str, str]]
 """What may stand there, each with what zsh and fish say about it."""
@@ -62,7 +63,7 @@ def _service(ctx: typer.Context) -> Client:
     given = ctx.find_root().params
     url = parse_url(given["url"])
     certificates = Certificates(given["cacert"], given["cert"], given["key"])
-    token = tokens.find(url, given["token_file"])
+    token = credentials.find(url, given["token_file"])
     return Client(url, lambda _: None, certificates, timeout=_PATIENCE, token=token)
 
 

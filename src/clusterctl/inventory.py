@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Final
 
-from clusterctl.client import Json
+from clusterctl.api.models import Json
 from clusterctl.errors import Usage
 
 _PROGRAM: Final = "ansible-inventory"

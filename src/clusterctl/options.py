@@ -5,9 +5,9 @@ from typing import Annotated
 import typer
 
 from clusterctl.completion import complete_host_group, complete_job, complete_node
-from clusterctl.show import Format
-from clusterctl.values import parse_duration
-from clusterm.states import HOST_GROUPS, State, Status
+from clusterctl.output.output import Format
+from clusterctl.parsing import parse_duration
+from clusterm.enums import HOST_GROUPS, State, Status
 
 NodeName = Annotated[
     str,

@@ -8,9 +8,9 @@ from io import TextIOWrapper
 import typer
 
 from clusterctl.app import app
+from clusterctl.context import Session
 from clusterctl.errors import ClusterctlError
-from clusterctl.session import Session
-from clusterctl.show import error, show
+from clusterctl.output.output import error, show
 
 
 def run() -> int:

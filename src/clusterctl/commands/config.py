@@ -4,12 +4,12 @@ from typing import Annotated
 
 import typer
 
-from clusterctl import tables
 from clusterctl.aliases import Verbs
+from clusterctl.context import session_of
 from clusterctl.options import AsJson
-from clusterctl.session import session_of
-from clusterctl.show import Document, Result
-from clusterctl.values import read_mapping
+from clusterctl.output.output import Document, Result
+from clusterctl.parsing import read_mapping
+from clusterctl.views import settings as setting_views
 
 app = typer.Typer(name="config", cls=Verbs, help="See or change the configuration of the running service.")
 
@@ -17,7 +17,7 @@ app = typer.Typer(name="config", cls=Verbs, help="See or change the configuratio
 @app.command("get")
 def get(ctx: typer.Context, *, as_json: AsJson = False) -> Result:
     """Show the configuration that the service runs with."""
-    yield Document(session_of(ctx, as_json=as_json).client.config(), tables.settings)
+    yield Document(session_of(ctx, as_json=as_json).client.config(), setting_views.settings)
 
 
 @app.command("set")
@@ -38,4 +38,4 @@ def change(
     `clusterctl config set FILE`.
     """
     session = session_of(ctx, as_json=as_json)
-    yield Document(session.client.set_config(read_mapping(source)), tables.settings)
+    yield Document(session.client.set_config(read_mapping(source)), setting_views.settings)

@@ -2,14 +2,14 @@
 
 import typer
 
-from clusterctl import tables
 from clusterctl.aliases import Verbs
-from clusterctl.client import Json, read
+from clusterctl.api.models import Json, read
+from clusterctl.context import session_of
 from clusterctl.errors import Usage
 from clusterctl.options import AsJson, ExtraVars
-from clusterctl.session import session_of
-from clusterctl.show import Document, Result, note
-from clusterctl.values import parse_extra_vars
+from clusterctl.output.output import Document, Result, note
+from clusterctl.parsing import parse_extra_vars
+from clusterctl.views import settings as setting_views
 from clusterm.schemas import Globals
 
 app = typer.Typer(name="global", cls=Verbs, help="See or replace the extra vars that every job gets.")
@@ -35,6 +35,6 @@ def replace(ctx: typer.Context, *, extra_vars: ExtraVars = None, as_json: AsJson
 
 
 def _shown(answer: Json) -> Result:
-    yield Document(answer, tables.globals)
+    yield Document(answer, setting_views.globals)
     if not read(Globals, answer).extra_vars:
         note("no global extra vars; set them with: clusterctl global set -e NAME=VALUE")

@@ -5,17 +5,20 @@ from typing import Annotated, Any
 
 import typer
 
-from clusterctl import following, tables
 from clusterctl.aliases import Verbs
-from clusterctl.client import Client, Json, read
+from clusterctl.api import following
+from clusterctl.api.client import Client
+from clusterctl.api.models import Json, read
+from clusterctl.context import Session, session_of
 from clusterctl.errors import NotComplete, Refused
 from clusterctl.options import AsJson, Cursor, Follow, JobName, OfNode, Queue, Since, Wait
-from clusterctl.progress import shown_below
-from clusterctl.session import Session, session_of
-from clusterctl.show import Document, Format, Result, Stream, note, page_items
-from clusterctl.values import parse_duration, parse_job, parse_since
+from clusterctl.output.output import Document, Format, Result, Stream, note, page_items
+from clusterctl.output.status_line import shown_below
+from clusterctl.parsing import parse_duration, parse_job, parse_since
+from clusterctl.views import jobs as job_views
+from clusterctl.views import logs as log_views
+from clusterm.enums import ENDED, Action, JobStatus, TaskStatus
 from clusterm.schemas import Job, JobDiff, Page, Task
-from clusterm.states import ENDED, Action, JobStatus, TaskStatus
 
 app = typer.Typer(name="job", cls=Verbs, help="See what jobs do and did, stop them, or do them once more.")
 
@@ -25,7 +28,7 @@ def started(session: Session, answer: Json, *, wait: bool, follow: bool) -> Resu
     job = read(Job, answer)
     queued = job.status is JobStatus.QUEUED
     if not (wait or follow):
-        yield Document(answer, tables.job_brief)
+        yield Document(answer, job_views.job_brief)
         note(f"{'it waits for its turn; ' if queued else ''}follow it with: clusterctl job get {job.id} --follow")
         return
     note(f"job {job.id} {'waits for its turn' if queued else 'started'}: {job.desc}")
@@ -33,7 +36,7 @@ def started(session: Session, answer: Json, *, wait: bool, follow: bool) -> Resu
         yield _log(session.client, job.id)
     ended = following.end(session.client, job.id, note)
     if not follow:
-        yield Document(ended, tables.job)
+        yield Document(ended, job_views.job)
     conclude(ended)
 
 
@@ -56,19 +59,19 @@ def get(
     session = session_of(ctx, as_json=as_json)
     client = session.client
     if not follow:
-        yield Document(client.job(parse_job(job or "last"), logs=not no_logs), tables.job)
+        yield Document(client.job(parse_job(job or "last"), logs=not no_logs), job_views.job)
         return
     answer = find(client, job)
     job_id = read(Job, answer).id
     if session.output in {Format.TABLE, Format.TEXT}:
-        yield Document(answer, tables.job_heading)
+        yield Document(answer, job_views.job_heading)
         yield _log(client, job_id, printed=not no_logs)
         ended = following.end(client, job_id, note)
-        yield Document(ended, tables.job_outcome)
+        yield Document(ended, job_views.job_outcome)
     else:
         following.end(client, job_id, note)
         ended = client.job(str(job_id), logs=not no_logs)
-        yield Document(ended, tables.job)
+        yield Document(ended, job_views.job)
     conclude(ended)
 
 
@@ -97,7 +100,7 @@ def tasks(
     if slowest is not None:
         shown = zip(read(Page[Task], found).items, found["items"], strict=True)
         found = {**found, "items": [item for _, item in sorted(shown, key=_seconds, reverse=True)[:slowest]]}
-    yield Document(found, tables.tasks, items=page_items)
+    yield Document(found, job_views.tasks, items=page_items)
     if not found["items"]:
         note("no such tasks" if node or status or task else "ansible has run no tasks, or could not tell of them")
 
@@ -117,7 +120,7 @@ def diff(
     """
     client = session_of(ctx, as_json=as_json).client
     answer = client.compare(parse_job(before), parse_job(after))
-    yield Document(answer, tables.diff)
+    yield Document(answer, job_views.diff)
     shown = read(JobDiff, answer)
     if not (shown.failing or shown.changed or shown.slower):
         note(f"no task fails, changes or is much slower in job {shown.after} that was not so in job {shown.before}")
@@ -147,7 +150,7 @@ def list_jobs(
         limit=limit,
         cursor=cursor,
     )
-    yield Document(page, tables.jobs, items=page_items)
+    yield Document(page, job_views.jobs, items=page_items)
     shown = read(Page[Any], page)
     if not shown.items:
         note("no such jobs" if status or action or node or since or until or cursor else "no jobs yet")
@@ -177,7 +180,7 @@ def wait(
     session = session_of(ctx, as_json=as_json)
     job_id = read(Job, find(session.client, job)).id
     ended = following.end(session.client, job_id, note, timeout=timeout)
-    yield Document(ended, tables.job)
+    yield Document(ended, job_views.job)
     conclude(ended)
 
 
@@ -207,12 +210,12 @@ def cancel(
     job_id = read(Job, client.job(parse_job(job or "active"), logs=False)).id
     answer = client.cancel(job_id, cleanup=not no_cleanup)
     if not wait:
-        yield Document(answer, tables.job_brief)
+        yield Document(answer, job_views.job_brief)
         if read(Job, answer).status not in ENDED:
             note(f"it ends once ansible has been stopped; wait for that with: clusterctl job wait {job_id}")
         return
     ended = following.end(client, job_id, note)
-    yield Document(ended, tables.job)
+    yield Document(ended, job_views.job)
     status = read(Job, ended).status
     if status is not JobStatus.CANCELLED:
         raise NotComplete(f"job {job_id} ended {status} all the same; see it with: clusterctl job get {job_id}")
@@ -269,9 +272,9 @@ def conclude(answer: Json) -> None:
 
 def _log(client: Client, job: int, *, printed: bool = True) -> Stream:
     """Follow a log with the job's progress below it, or the progress alone."""
-    lines = shown_below(following.log_lines(client, job, note), client, job, tables.job_progress)
+    lines = shown_below(following.log_lines(client, job, note), client, job, job_views.job_progress)
     return Stream(
-        lines if printed else (line for line in lines if not line), tables.log_text(timestamps=False), live=True
+        lines if printed else (line for line in lines if not line), log_views.log_text(timestamps=False), live=True
     )
 
 

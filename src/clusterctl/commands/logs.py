@@ -6,16 +6,18 @@ from typing import Annotated
 
 import typer
 
-from clusterctl import following, tables
-from clusterctl.client import Client, Json, Lines, read
+from clusterctl.api import following
+from clusterctl.api.client import Client
+from clusterctl.api.models import Json, Lines, read
 from clusterctl.commands.jobs import conclude, find
+from clusterctl.context import session_of
 from clusterctl.errors import Differs
 from clusterctl.options import AsJson, Follow, JobName, Output
-from clusterctl.session import session_of
-from clusterctl.show import Document, Result, Stream, note
-from clusterctl.values import parse_job, parse_since
+from clusterctl.output.output import Document, Result, Stream, note
+from clusterctl.parsing import parse_job, parse_since
+from clusterctl.views import logs as log_views
+from clusterm.enums import ENDED
 from clusterm.schemas import Job, LogLine
-from clusterm.states import ENDED
 
 
 def logs(
@@ -65,7 +67,7 @@ def logs(
     """
     session = session_of(ctx, as_json=as_json, output=output)
     client = session.client
-    text = tables.log_text(timestamps=timestamps)
+    text = log_views.log_text(timestamps=timestamps)
     lines = Lines(
         first=first,
         last=last,
@@ -101,7 +103,7 @@ def verify(ctx: typer.Context, job: JobName = None, *, as_json: AsJson = False) 
         f"{found[name]} instead of {value} as {name}" for name, value in wanted.items() if found[name] != value
     ]
     answer = {"job": recorded.id, "verified": not differences, **found, "log_incomplete": recorded.log_incomplete}
-    yield Document(answer, tables.verified)
+    yield Document(answer, log_views.verified)
     if differences:
         raise Differs(
             f"the log of job {recorded.id} is not what it was when the job ended: it has {', '.join(differences)}; "
@@ -138,7 +140,7 @@ def _measure(client: Client, job: int) -> Json:
             last = read(LogLine, line).seq
             yield line
 
-    for text in tables.log_text(timestamps=False)(counted()):
+    for text in log_views.log_text(timestamps=False)(counted()):
         data = text.encode()
         size += len(data)
         sha256.update(data)

@@ -1,27 +1,19 @@
-"""`clusterctl node`, `clusterctl nodes` and `clusterctl discover`.
+"""`clusterctl nodes` and `clusterctl discover`."""
 
-What starts a job is the same command under `node` and `nodes`.
-"""
-
-from collections.abc import Callable
-from functools import partial
-from typing import Annotated, Any, Final
+from typing import Annotated
 
 import typer
 
-from clusterctl import following, tables
 from clusterctl.aliases import Verbs
-from clusterctl.client import Json, read
 from clusterctl.commands import jobs
-from clusterctl.commands.starting import Start, selection
-from clusterctl.commands.timeline import COLUMNS
+from clusterctl.commands.job_start import Start, selection
+from clusterctl.commands.node import node_app
+from clusterctl.context import session_of
 from clusterctl.errors import Usage
-from clusterctl.explanation import explanation
 from clusterctl.options import (
     All,
     AsJson,
     Check,
-    Cursor,
     DryRun,
     ExtraVars,
     Follow,
@@ -30,96 +22,19 @@ from clusterctl.options import (
     InGroup,
     JobTimeout,
     LimitBatch,
-    NodeName,
     NodeNames,
     OfHostGroup,
     OfState,
     OfStatus,
-    Output,
     Queue,
-    Since,
     Wait,
 )
-from clusterctl.session import session_of
-from clusterctl.show import Document, Result, Stream, note, page_items
-from clusterctl.values import parse_extra_vars, parse_since, read_lines
-from clusterm.schemas import Event, Page
-from clusterm.states import Action
+from clusterctl.output.output import Document, Result, note
+from clusterctl.parsing import parse_extra_vars, read_lines
+from clusterctl.views import nodes as node_views
+from clusterm.enums import Action
 
-_LARGEST_PAGE: Final = 1000
-
-node_app = typer.Typer(name="node", cls=Verbs, help="See one node, add one, or take it through its lifecycle.")
 nodes_app = typer.Typer(name="nodes", cls=Verbs, help="See all nodes, or take several through their lifecycle at once.")
-
-
-@node_app.command("get")
-def get(ctx: typer.Context, name: NodeName, *, as_json: AsJson = False) -> Result:
-    """Show a node: address, host group, status, state and latest events."""
-    yield Document(session_of(ctx, as_json=as_json).client.node(name), tables.node)
-
-
-@node_app.command("add")
-def add(
-    ctx: typer.Context,
-    label: Annotated[str, typer.Argument(metavar="LABEL", help="What to call the node.")],
-    addr: Annotated[str, typer.Option(metavar="ADDRESS", help="Its management address: IP address or host name.")],
-    *,
-    serial: Annotated[
-        str | None,
-        typer.Option(metavar="SERIAL", help="What tells it from others of that label. Default: made of the address."),
-    ] = None,
-    as_json: AsJson = False,
-) -> Result:
-    """Make a node known to the cluster, as if monitoring had discovered it, and show it.
-
-    The node's name will be `<label>-<serial>`. Nothing is run on it: `clusterctl node commission` does that.
-    Adding a node again says that it can be reached (again), at this address.
-    """
-    client = session_of(ctx, as_json=as_json).client
-    serial = serial or addr.replace(":", "-").strip("-.")
-    client.announce(label, serial, addr)
-    yield Document(client.node(f"{label}-{serial}"), tables.node)
-
-
-@node_app.command("events")
-def events(
-    ctx: typer.Context,
-    name: NodeName,
-    *,
-    limit: Annotated[int, typer.Option("--limit", "-n", min=1, metavar="N", help="How many at most.")] = 30,
-    since: Since = None,
-    follow: Annotated[
-        bool, typer.Option("--follow", "-f", help="Go on printing events as they happen, until Ctrl-C.")
-    ] = False,
-    cursor: Cursor = None,
-    output: Output = None,
-    as_json: AsJson = False,
-) -> Result:
-    """Show what happened to a node, newest last. `-o csv` prints a row for each event."""
-    if follow and cursor:
-        raise Usage("--cursor leads to older events, --follow to those to come: use one of them")
-    ask = partial(session_of(ctx, as_json=as_json, csv=True, output=output).client.node_events, name)
-    moment = parse_since(since) if since else None
-    if follow:
-        coming = following.events(ask, note, limit=limit, since=moment)
-        yield Stream(coming, tables.event_text, live=True, columns=COLUMNS)
-        return
-    page = _newest(ask, limit, since=moment, cursor=cursor)
-    yield Document(page, tables.node_events, items=page_items, columns=COLUMNS)
-    shown = read(Page[Event], page)
-    if not shown.items:
-        note("no such events" if since or cursor else f"nothing has happened to {name}")
-    if shown.next:
-        note(f"there are older ones; see them with --cursor {shown.next}")
-
-
-@node_app.command("explain")
-def explain(ctx: typer.Context, name: NodeName, *, as_json: AsJson = False) -> Result:
-    """Explain a node: what its status means, since when and by which job, where it failed, and what to do next.
-
-    Says for every command whether it would be taken as things are, and if not why.
-    """
-    yield Document(session_of(ctx, as_json=as_json).client.explanation(name), explanation)
 
 
 @nodes_app.command("get")
@@ -138,7 +53,7 @@ def get_all(
         raise Usage("either name nodes or say --all, not both")
     client = session_of(ctx, as_json=as_json).client
     answer = client.nodes(names or [], status=status, state=state, host_group=host_group)
-    yield Document(answer, tables.nodes, items=dict.values)
+    yield Document(answer, node_views.nodes, items=dict.values)
     if not answer:
         selected = names or status or state or host_group
         note("no such nodes" if selected else "no nodes yet; add one with: clusterctl node add LABEL --addr ADDRESS")
@@ -312,12 +227,3 @@ def discover(
         idle_timeout=idle_timeout,
     )
     yield from jobs.started(session, job, wait=wait, follow=follow)
-
-
-def _newest(ask: Callable[..., Json], limit: int, *, cursor: str | None, **terms: Any) -> Json:
-    """Return the newest events in one page, however many pages of the service that takes."""
-    page = ask(limit=min(limit, _LARGEST_PAGE), cursor=cursor, **terms)
-    while page["next"] and (missing := limit - len(page["items"])) > 0:
-        older = ask(limit=min(missing, _LARGEST_PAGE), cursor=page["next"], **terms)
-        page = {**older, "items": older["items"] + page["items"]}
-    return page

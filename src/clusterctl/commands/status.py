@@ -2,12 +2,12 @@
 
 import typer
 
-from clusterctl.client import read
+from clusterctl.api.models import read
+from clusterctl.context import session_of
 from clusterctl.errors import NotReady
-from clusterctl.glance import status as glance
 from clusterctl.options import AsJson
-from clusterctl.session import session_of
-from clusterctl.show import Document, Result
+from clusterctl.output.output import Document, Result
+from clusterctl.views.status import status as glance
 from clusterm.schemas import ServiceStatus
 
 

@@ -4,11 +4,11 @@ from typing import Annotated
 
 import typer
 
-from clusterctl.client import Json
+from clusterctl.api.models import Json
+from clusterctl.context import session_of
 from clusterctl.options import AsJson, Since
-from clusterctl.session import session_of
-from clusterctl.show import Document, Result, View, note
-from clusterctl.values import parse_since
+from clusterctl.output.output import Document, Result, View, note
+from clusterctl.parsing import parse_since
 
 
 def support_bundle(
@@ -28,7 +28,7 @@ def support_bundle(
     happened since then.
     """
     from clusterctl.archive import written  # noqa: PLC0415 -- slow to load, and nobody else needs them
-    from clusterctl.bundle import Bundle  # noqa: PLC0415
+    from clusterctl.support_bundle import Bundle  # noqa: PLC0415
 
     client = session_of(ctx, as_json=as_json).client
     moment = parse_since(since) if since else None

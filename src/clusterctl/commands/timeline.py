@@ -5,12 +5,13 @@ from typing import Annotated, Final
 
 import typer
 
-from clusterctl import following, tables
-from clusterctl.client import read
+from clusterctl.api import following
+from clusterctl.api.models import read
+from clusterctl.context import session_of
 from clusterctl.options import AsJson, OfNode, Output, Since
-from clusterctl.session import session_of
-from clusterctl.show import Document, Result, Stream, note, page_items
-from clusterctl.values import parse_since
+from clusterctl.output.output import Document, Result, Stream, note, page_items
+from clusterctl.parsing import parse_since
+from clusterctl.views import events as event_views
 from clusterm.schemas import Event, Page
 
 COLUMNS: Final = tuple(Event.model_fields)
@@ -39,9 +40,9 @@ def timeline(
     moment = parse_since(since) if since else None
     if follow:
         coming = following.events(ask, note, limit=limit, since=moment)
-        yield Stream(coming, tables.event_text, live=True, columns=COLUMNS)
+        yield Stream(coming, event_views.event_text, live=True, columns=COLUMNS)
         return
     page = ask(limit=limit, since=moment)
-    yield Document(page, tables.events, items=page_items, columns=COLUMNS)
+    yield Document(page, event_views.events, items=page_items, columns=COLUMNS)
     if not read(Page[Event], page).items:
         note("no such events" if node or since else "nothing has happened yet")

@@ -14,9 +14,9 @@ from typing import Final
 
 import psutil
 
+from clusterm.ansible.command import clean_environment
+from clusterm.common.paths import TOKEN_FILE
 from clusterm.errors import CannotStart, ClustermError
-from clusterm.executor.plan import clean_environment
-from clusterm.places import TOKEN_FILE
 
 _PLAYBOOKS: Final = Path(__file__).parent / "playbooks"
 _NODES: Final = {"node1-a": "127.0.0.11", "node2-b": "127.0.0.12", "node3-c": "127.0.0.13"}

@@ -4,14 +4,14 @@ import logging
 import sys
 from pathlib import Path
 
-from clusterm import journal
-from clusterm.executor.run import run
-from clusterm.states import LogFormat, LogLevel
+from clusterm.common import service_log
+from clusterm.enums import LogFormat, LogLevel
+from clusterm.executor.job import run
 
 log = logging.getLogger(__name__)
 
 if __name__ == "__main__":
-    journal.set_up(LogFormat.JSON, LogLevel.INFO)
+    service_log.set_up(LogFormat.JSON, LogLevel.INFO)
     try:
         run(Path(sys.argv[1]))
     except Exception as error:

@@ -8,8 +8,8 @@ from typing import Final
 from fastapi import Request, Response
 from fastapi.openapi.docs import get_swagger_ui_html
 
-from clusterm.routes.access import OPEN
-from clusterm.routes.service import router
+from clusterm.routes.auth import OPEN
+from clusterm.routes.dependencies import router
 
 routes = router("docs")
 

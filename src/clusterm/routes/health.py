@@ -11,13 +11,14 @@ from fastapi import Request, Response
 from sqlalchemy.exc import DBAPIError
 from sqlmodel import Session
 
-from clusterm.executor.versions import versions
-from clusterm.routes import checks
-from clusterm.routes.access import OPEN
-from clusterm.routes.service import PROBLEM_TYPE, ServiceDep, answer, problems, router
-from clusterm.schemas import Health, NodeCount, NotificationCount, Problem, Readiness, ServiceStatus, Versions
-from clusterm.states import JobStatus
-from clusterm.store import jobs, kept, nodes, notifications
+from clusterm.ansible.versions import versions
+from clusterm.enums import JobStatus
+from clusterm.observability import health
+from clusterm.routes.auth import OPEN
+from clusterm.routes.dependencies import PROBLEM_TYPE, Service, ServiceDep, answer, problems, router
+from clusterm.schemas import Check, Health, NodeCount, NotificationCount, Problem, Readiness, ServiceStatus, Versions
+from clusterm.store import job_views, nodes, outbox, runtime_values
+from clusterm.store import jobs as job_queries
 
 routes = router("health")
 
@@ -41,11 +42,11 @@ def get_readiness(service: ServiceDep) -> Response:
     What is wrong stands in `checks` by name, also in the problem that is answered if they cannot. It may be asked
     every few seconds: whether ansible runs is tried every few minutes only.
     """
-    found = checks.check(service)
-    if checks.is_ready(found):
-        return answer(Readiness(degraded=checks.reasons(found, needed=False), checks=found))
+    found = _check(service)
+    if health.is_ready(found):
+        return answer(Readiness(degraded=health.reasons(found, needed=False), checks=found))
     status = HTTPStatus.SERVICE_UNAVAILABLE
-    problem = Problem(title=status.phrase, status=status, detail="; ".join(checks.reasons(found, needed=True)))
+    problem = Problem(title=status.phrase, status=status, detail="; ".join(health.reasons(found, needed=True)))
     shown = {name: check.model_dump() for name, check in found.items()}
     return Response(
         orjson.dumps({**problem.model_dump(), "checks": shown}), status_code=status, media_type=PROBLEM_TYPE
@@ -58,12 +59,12 @@ def get_status(request: Request, service: ServiceDep) -> Response:
 
     What only the store knows is empty while that cannot be read; `checks` then say so.
     """
-    manager, found = service.configuration.current.manager, checks.check(service)
+    manager, found = service.configuration.current.manager, _check(service)
     status = ServiceStatus(
         version=version("clusterm"),
         url=manager.public_url or str(request.base_url).rstrip("/"),
         since=service.since,
-        ready=checks.is_ready(found),
+        ready=health.is_ready(found),
         checks=found,
         drained=False,
         running=[],
@@ -86,19 +87,28 @@ def get_versions(service: ServiceDep) -> Response:
     return answer(versions(service.configuration.current.ansible.executable))
 
 
+def _check(service: Service) -> dict[str, Check]:
+    settings = service.configuration.current
+    return health.check(
+        service.store,
+        settings,
+        ansible=service.trials.problem(settings.ansible.executable),
+        monitors=service.monitors.problems(),
+        notifications=service.notifier.problems(),
+    )
+
+
 def _of_store(session: Session) -> dict[str, Any]:
-    last, failure = jobs.last(session), jobs.last(session, JobStatus.ERRORED)
+    last, failure = job_queries.last(session), job_queries.last(session, JobStatus.ERRORED)
     return {
-        "drained": bool(kept.get(session, kept.DRAIN)),
-        "running": [jobs.summary(session, job) for job in jobs.running(session)],
-        "queued": jobs.count_unended(session).get(JobStatus.QUEUED, 0),
+        "drained": bool(runtime_values.get(session, runtime_values.DRAIN)),
+        "running": [job_views.summary(session, job) for job in job_queries.running(session)],
+        "queued": job_queries.count_unended(session).get(JobStatus.QUEUED, 0),
         "nodes": [
             NodeCount(status=status, state=state, nodes=number)
             for (status, state), number in sorted(nodes.count(session).items())
         ],
-        "last_job": last and jobs.summary(session, last),
-        "last_failure": failure and jobs.summary(session, failure),
-        "notifications": {
-            name: NotificationCount(**count._asdict()) for name, count in notifications.counts(session).items()
-        },
+        "last_job": last and job_views.summary(session, last),
+        "last_failure": failure and job_views.summary(session, failure),
+        "notifications": {name: NotificationCount(**count._asdict()) for name, count in outbox.counts(session).items()},
     }

@@ -2,9 +2,9 @@
 
 from fastapi import Response
 
-from clusterm import host_keys
-from clusterm.node_requests import HostKeysRequest, KnownHostKeys
-from clusterm.routes.service import NodeName, SenderDep, ServiceDep, answer, problems, router
+from clusterm.nodes import host_keys
+from clusterm.routes.dependencies import NodeName, SenderDep, ServiceDep, answer, problems, router
+from clusterm.schemas import HostKeysRequest, KnownHostKeys
 
 routes = router("nodes")
 

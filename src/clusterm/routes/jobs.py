@@ -6,11 +6,12 @@ from typing import Annotated
 
 from fastapi import Query, Request, Response
 
-from clusterm import jobs as begin_and_end
 from clusterm import schemas
+from clusterm.enums import Action, JobStatus
 from clusterm.errors import NotFound
-from clusterm.routes import event_forms
-from clusterm.routes.service import (
+from clusterm.jobs import admission, stop
+from clusterm.routes import event_formats
+from clusterm.routes.dependencies import (
     AfterEvent,
     Cursor,
     JobLabel,
@@ -25,8 +26,8 @@ from clusterm.routes.service import (
     problems,
     router,
 )
-from clusterm.states import Action, JobStatus
-from clusterm.store import events, jobs, logs, nodes
+from clusterm.store import events, job_views, log_lines, nodes
+from clusterm.store import jobs as job_queries
 
 routes = router("jobs")
 
@@ -40,9 +41,9 @@ def get_job(
 ) -> Response:
     """Return one job: its status, why it failed, its steps, and its log."""
     with service.store.read() as session:
-        row = jobs.labelled(session, job)
-        found = jobs.to_wire(session, row)
-        lines = logs.texts(session, row.id) if with_logs else None
+        row = job_queries.labelled(session, job)
+        found = job_views.to_wire(session, row)
+        lines = log_lines.texts(session, row.id) if with_logs else None
     return answer_value({**found.model_dump(mode="json"), "logs": lines})
 
 
@@ -60,7 +61,7 @@ def list_jobs(
     """Return jobs without their logs, newest first."""
     before = parse_cursor(cursor)
     with service.store.read() as session:
-        rows = jobs.history(
+        rows = job_queries.history(
             session,
             limit=limit + 1,
             before=before,
@@ -70,21 +71,21 @@ def list_jobs(
             since=since,
             until=until,
         )
-        items = [jobs.to_wire(session, row) for row in rows[:limit]]
+        items = [job_views.to_wire(session, row) for row in rows[:limit]]
     return answer(schemas.Page(items=items, next=str(items[-1].id) if len(rows) > limit else None))
 
 
 @routes.get(
     "/info/jobs/timeline",
     response_model=schemas.Page[schemas.Event],
-    responses={**event_forms.EVENTS, **problems(422)},
+    responses={**event_formats.EVENTS, **problems(422)},
     summary="Show what happened in the cluster",
 )
 def get_timeline(
     request: Request,
     service: ServiceDep,
     *,
-    accept: event_forms.Accept = "",
+    accept: event_formats.Accept = "",
     limit: Annotated[int, Query(ge=1, le=1_000_000, description="The most to return: the latest ones.")] = 30,
     node: Annotated[str | None, Query(description="Only this node's: name or management address.")] = None,
     since: Since = None,
@@ -100,7 +101,7 @@ def get_timeline(
             with suppress(NotFound):  # its events may have outlived it
                 node = nodes.get(session, node).name
         found = events.timeline(session, bound, limit=limit, node=node, since=since, after=after)
-    return event_forms.answer_events(request, schemas.Page(items=found, next=None), accept)
+    return event_formats.answer_events(request, schemas.Page(items=found, next=None), accept)
 
 
 @routes.post(
@@ -120,9 +121,7 @@ def cancel_job(
     now = schemas.format_time(datetime.now(UTC))
     reason = f"cancelled by {sender.name} at {now}"
     cleanup = body is None or body.cleanup
-    return answer(
-        begin_and_end.request_stop(service.store, job, JobStatus.CANCELLED, reason, sender=sender, cleanup=cleanup)
-    )
+    return answer(stop.request_stop(service.store, job, JobStatus.CANCELLED, reason, sender=sender, cleanup=cleanup))
 
 
 @routes.post(
@@ -137,6 +136,6 @@ def retry_job(
     """Begin a job that does what an ended one did, with the same vars, on its nodes or on those that failed."""
     body = body or schemas.RetryRequest()
     settings = service.configuration.current
-    begun = begin_and_end.retry(service.store, settings, job, sender, failed_only=body.failed_only, queue=body.queue)
+    begun = admission.retry(service.store, settings, job, sender, failed_only=body.failed_only, queue=body.queue)
     service.supervisor.wake()
     return answer(begun)

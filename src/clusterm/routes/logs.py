@@ -16,16 +16,18 @@ from fastapi import Header, Query, Request, Response
 from fastapi.responses import StreamingResponse
 
 from clusterm import schemas
-from clusterm.access import Principal
+from clusterm.access.principal import Principal
 from clusterm.errors import NotFound
-from clusterm.routes import forms
-from clusterm.routes.access import OpenStream, principal_of, while_let_in
-from clusterm.routes.forms import Form
-from clusterm.routes.service import JobLabel, Moment, Service, ServiceDep, problems, router
-from clusterm.routes.tail import Place
-from clusterm.store import jobs, nodes, selection
-from clusterm.store.logs import Row
-from clusterm.store.selection import Selection
+from clusterm.logs import formats
+from clusterm.logs.follower import Place
+from clusterm.logs.formats import Form
+from clusterm.routes import negotiation
+from clusterm.routes.auth import OpenStream, principal_of, while_let_in
+from clusterm.routes.dependencies import JobLabel, Moment, Service, ServiceDep, problems, router
+from clusterm.store import jobs as job_queries
+from clusterm.store import log_query, log_reader, nodes
+from clusterm.store.log_lines import Row
+from clusterm.store.log_query import Selection
 
 routes = router("jobs")
 
@@ -53,9 +55,9 @@ _VERSION: Final = version("clusterm")
         200: {
             "description": "Its lines, as `Accept` asks: text, an object for each line, or server-sent events.",
             "content": {
-                forms.TEXT.media_type: {"schema": {"type": "string"}, "example": "PLAY [all] ****\n"},
-                forms.NDJSON.media_type: _LINE,
-                forms.EVENTS.media_type: {**_LINE, "example": _EVENT},
+                formats.TEXT.media_type: {"schema": {"type": "string"}, "example": "PLAY [all] ****\n"},
+                formats.NDJSON.media_type: _LINE,
+                formats.EVENTS.media_type: {**_LINE, "example": _EVENT},
             },
         },
         **problems(400, 404, 422),
@@ -91,7 +93,7 @@ async def get_logs(
     ] = None,
     failed: Annotated[
         bool,
-        Query(description=f"Only lines of failed results, and the {selection.CONTEXT} before and after each."),
+        Query(description=f"Only lines of failed results, and the {log_query.CONTEXT} before and after each."),
     ] = False,
     grep: Annotated[
         str | None,
@@ -116,7 +118,7 @@ async def get_logs(
     The log of an ended job has an `ETag`, and is 304 where `If-None-Match` names it. With `Accept-Encoding: gzip` the
     answer is compressed, also that to followers, line by line.
     """
-    form = forms.choose(accept)
+    form = negotiation.choose(accept)
     if last_event_id is not None:
         start, tail, since = last_event_id + 1, None, None
     wanted = Selection(
@@ -126,10 +128,10 @@ async def get_logs(
         failed=failed,
         grep=grep,
         ignore_case=ignore_case,
-        follow=follow if follow is not None else job == "active" or form is forms.EVENTS,
+        follow=follow if follow is not None else job == "active" or form is formats.EVENTS,
     )
     request = await to_thread.run_sync(_make_out, service, job, wanted, start, since, tail, form)
-    compressed = forms.accepts_gzip(accept_encoding)
+    compressed = negotiation.accepts_gzip(accept_encoding)
     headers = {"Cache-Control": "no-cache", "Vary": "Accept, Accept-Encoding", "X-Accel-Buffering": "no"}
     if request.digest is not None:
         headers["ETag"] = _etag(request, compressed=compressed)
@@ -157,16 +159,16 @@ def _make_out(
 ) -> _Request:
     """Find the job, its node, and the first line."""
     with service.store.read() as session:
-        job = jobs.labelled(session, label)
+        job = job_queries.labelled(session, label)
         job_id, lines, digest = job.id, job.lines, None if wanted.follow else job.sha256
         with contextlib.suppress(NotFound):  # of a discover job, or not known any more
             wanted = replace(wanted, nodes=tuple({*wanted.nodes, *(nodes.get(session, n).name for n in wanted.nodes)}))
     if not wanted.follow:
         wanted = replace(wanted, last=lines if wanted.last is None else min(wanted.last, lines))
     if since is not None:
-        start = max(start, selection.first_since(service.store, job_id, since))
+        start = max(start, log_reader.first_since(service.store, job_id, since))
     if tail is not None:
-        start = selection.start_of_tail(service.store, job_id, wanted, start, tail)
+        start = log_reader.start_of_tail(service.store, job_id, wanted, start, tail)
     return _Request(Place(job_id, start, wanted, form), digest)
 
 
@@ -180,7 +182,7 @@ async def _pieces(service: Service, place: Place, principal: Principal | None) -
         while (
             piece := await while_let_in(service.guard, principal, partial(service.tail.read, place, live=live))
         ) is not None:
-            if (piece.first or piece.end) and selection.is_cut_off(before, piece.first):
+            if (piece.first or piece.end) and log_reader.is_cut_off(before, piece.first):
                 yield form.newline
             if piece.data:
                 yield piece.data
@@ -188,7 +190,7 @@ async def _pieces(service: Service, place: Place, principal: Principal | None) -
                 yield form.ping
             before = piece.last or before
             if piece.end:
-                if selection.is_cut_off(piece.last, None):
+                if log_reader.is_cut_off(piece.last, None):
                     yield form.newline
                 if following:
                     yield form.end(piece.end)

@@ -2,8 +2,8 @@
 
 from fastapi import Response
 
-from clusterm.metrics import CONTENT_TYPE
-from clusterm.routes.service import ServiceDep, router
+from clusterm.observability.metrics import CONTENT_TYPE
+from clusterm.routes.dependencies import ServiceDep, router
 
 routes = router("health")
 

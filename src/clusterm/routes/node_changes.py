@@ -2,9 +2,10 @@
 
 from fastapi import Response
 
-from clusterm import node_changes, schemas
-from clusterm.node_requests import ImportAnswer, ImportRequest, RemoveRequest, RenameRequest, SetRequest
-from clusterm.routes.service import NodeName, SenderDep, Service, ServiceDep, answer, problems, router
+from clusterm import schemas
+from clusterm.nodes import changes as node_changes
+from clusterm.routes.dependencies import NodeName, SenderDep, Service, ServiceDep, answer, problems, router
+from clusterm.schemas import ImportAnswer, ImportRequest, RemoveRequest, RenameRequest, SetRequest
 from clusterm.store import events, nodes
 
 routes = router("nodes")

@@ -6,14 +6,17 @@ import orjson
 from fastapi import Path, Query, Request, Response
 from sqlmodel import Session
 
-from clusterm import jobs, schemas
+from clusterm import schemas
+from clusterm.enums import Action, JobStatus, State, Status, TokenRole
 from clusterm.errors import NotFound
-from clusterm.executor.preview import preview
-from clusterm.explain import Facts, explain, last_job_event
-from clusterm.jobs import Order, Sender
-from clusterm.routes import event_forms
-from clusterm.routes.access import needs
-from clusterm.routes.service import (
+from clusterm.jobs import admission
+from clusterm.jobs.plan import preview
+from clusterm.jobs.requests import Order, Sender
+from clusterm.nodes.explanation import Facts, explain, last_job_event
+from clusterm.nodes.selection import select
+from clusterm.routes import event_formats
+from clusterm.routes.auth import needs
+from clusterm.routes.dependencies import (
     AfterEvent,
     Cursor,
     Limit,
@@ -28,10 +31,8 @@ from clusterm.routes.service import (
     problems,
     router,
 )
-from clusterm.selection import select
-from clusterm.states import Action, JobStatus, State, Status, TokenRole
-from clusterm.store import events, nodes, tables
-from clusterm.store import jobs as stored_jobs
+from clusterm.store import events, job_views, nodes, tables
+from clusterm.store import jobs as job_queries
 
 routes = router("nodes")
 EVENTS_SHOWN = 10
@@ -87,7 +88,7 @@ def get_node(service: ServiceDep, name: NodeName) -> Response:
 @routes.get(
     "/info/node/{name}/events",
     response_model=schemas.Page[schemas.Event],
-    responses={**event_forms.EVENTS, **problems(400, 404, 422)},
+    responses={**event_formats.EVENTS, **problems(400, 404, 422)},
     summary="Show what happened to a node",
 )
 def list_node_events(
@@ -95,7 +96,7 @@ def list_node_events(
     service: ServiceDep,
     name: NodeName,
     *,
-    accept: event_forms.Accept = "",
+    accept: event_formats.Accept = "",
     limit: Limit = 100,
     cursor: Cursor = None,
     since: Since = None,
@@ -118,7 +119,7 @@ def list_node_events(
     items = found[:limit] if after is not None else found[-limit:]
     older = len(found) > limit and after is None
     page = schemas.Page[schemas.Event](items=items, next=str(items[0].id) if older else None)
-    return event_forms.answer_events(request, page, accept)
+    return event_formats.answer_events(request, page, accept)
 
 
 @routes.get(
@@ -130,19 +131,19 @@ def explain_node(service: ServiceDep, name: NodeName) -> Response:
     with service.store.read() as session:
         node = nodes.get(session, name)
         past = events.of_node(session, node.name, settings.retention.node_events, limit=settings.retention.node_events)
-        running = stored_jobs.history(session, limit=1, node=node.name, status=JobStatus.RUNNING)
-        queued = stored_jobs.history(session, limit=100, node=node.name, status=JobStatus.QUEUED)
+        running = job_queries.history(session, limit=1, node=node.name, status=JobStatus.RUNNING)
+        queued = job_queries.history(session, limit=100, node=node.name, status=JobStatus.QUEUED)
         ended = last_job_event(past)
         job = running[0] if running else session.get(tables.Job, ended.job) if ended else None
         facts = Facts(
             address=node.address,
             label=node.label,
             serial=node.serial,
-            cluster=jobs.members(nodes.candidates(session)),
+            cluster=admission.members(nodes.candidates(session)),
             events=past,
-            job=stored_jobs.to_wire(session, job) if job else None,
+            job=job_views.to_wire(session, job) if job else None,
             waiting=[each.id for each in reversed(queued)],
-            refused=jobs.obstacle(session, [node.name], max_active=settings.manager.max_active_jobs),
+            refused=admission.obstacle(session, [node.name], max_active=settings.manager.max_active_jobs),
             groups=settings.ansible.host_groups,
         )
         return answer(explain(node.name, facts))
@@ -244,6 +245,6 @@ def _order(action: Action, body: schemas.NodesRequest) -> Order:
 
 
 def _begin(service: Service, sender: Sender, order: Order, *, queue: bool) -> Response:
-    job = jobs.begin(service.store, service.configuration.current, order, sender, queue=queue)
+    job = admission.begin(service.store, service.configuration.current, order, sender, queue=queue)
     service.supervisor.wake()
     return answer(job)

@@ -14,8 +14,8 @@ from sqlmodel import Session, col, select
 from sqlmodel.sql.expression import SelectOfScalar
 
 from clusterm import schemas
-from clusterm.states import BEGINNINGS, EventName
-from clusterm.store import notifications, tables
+from clusterm.enums import BEGINNINGS, EventName
+from clusterm.store import outbox, tables
 
 REPEATED_WITHIN: Final = timedelta(hours=1)
 """News that come again within this time, with no other event of the node in between, take the earlier one's place."""
@@ -57,7 +57,7 @@ def append(session: Session, events: Iterable[tables.Event]) -> set[str | None]:
         waiting.append(event)
         nodes.add(event.node)
     _insert(session, waiting)
-    notifications.note_news(session, news)
+    outbox.note_news(session, news)
     return nodes
 
 

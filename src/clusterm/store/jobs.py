@@ -7,11 +7,9 @@ from typing import Any
 from sqlalchemy import func, insert, update
 from sqlmodel import Session, col, select
 
-from clusterm import schemas
+from clusterm.enums import ENDED, Action, JobStatus, Result
 from clusterm.errors import BadRequest, NotFound, quote
-from clusterm.sealing import Seal, Sealed
-from clusterm.states import ENDED, Action, JobStatus, Result
-from clusterm.store import results as task_results
+from clusterm.secrets.encryption import Seal, Sealed
 from clusterm.store import tables
 
 
@@ -212,93 +210,3 @@ def open_vars(job: tables.Job, seal: Seal) -> dict[str, Any]:
         SecretsLost: they cannot be decrypted.
     """
     return seal.open(Sealed(job.extra_vars, job.sealed), f"job {job.id}")
-
-
-def describe(job: tables.Job, names: Sequence[str]) -> str:
-    """Say what a job does, in a few words."""
-    shown = " ".join(names[:5]) + (f" and {len(names) - 5} more" if len(names) > 5 else "")
-    group = f" as {job.host_group}" if job.host_group else ""
-    return f"{job.action} {shown}{group}{' (check)' if job.check else ''}"
-
-
-def refer(session: Session, job: tables.Job) -> str:
-    """Say which job is meant."""
-    return f"{describe(job, node_names(session, job.id))} (id {job.id})"
-
-
-def log_end(job: tables.Job) -> schemas.LogEnd:
-    """Say how a job and its log stand, to those who have all of its lines that they wanted."""
-    return schemas.LogEnd(
-        job=job.id,
-        status=job.status,
-        lines=job.lines,
-        log_incomplete=job.incomplete,
-        log_bytes=None if job.sha256 is None else job.bytes,
-        log_sha256=job.sha256,
-    )
-
-
-def summary(session: Session, job: tables.Job) -> schemas.JobSummary:
-    """Say what matters of a job, in short."""
-    return schemas.JobSummary.model_construct(
-        id=job.id,
-        desc=describe(job, node_names(session, job.id)),
-        status=job.status,
-        error=job.error,
-        requested_by=job.requested_by,
-        started_at=job.started_at,
-        finished_at=job.finished_at,
-    )
-
-
-def to_wire(session: Session, job: tables.Job) -> schemas.Job:
-    """Turn a job into what goes over the wire, without its log."""
-    results = node_results(session, job.id)
-    names = list(results)
-    begun = steps(session, job.id)
-    return schemas.Job.model_construct(
-        id=job.id,
-        action=job.action,
-        desc=describe(job, names),
-        task=begun[-1].name if begun else "",
-        status=job.status,
-        error=job.error,
-        nodes=names,
-        host_group=job.host_group,
-        extra_vars=job.extra_vars,
-        check=job.check,
-        limit_batch=job.limit_batch,
-        created_at=job.created_at,
-        started_at=job.started_at,
-        finished_at=job.finished_at,
-        requested_by=job.requested_by,
-        retry_of=job.retry_of,
-        cancel_requested_at=job.stop_requested_at if job.stop_requested_by else None,
-        cancel_requested_by=job.stop_requested_by,
-        lines=job.lines,
-        log_incomplete=job.incomplete,
-        log_bytes=None if job.sha256 is None else job.bytes,
-        log_sha256=job.sha256,
-        steps=[
-            schemas.Step.model_construct(
-                name=step.name,
-                playbook=step.playbook,
-                batch=step.batch,
-                started_at=step.started_at,
-                finished_at=step.finished_at,
-                exit_status=step.exit_status,
-                error=step.error,
-                first_line=step.first_line,
-            )
-            for step in begun
-        ],
-        partial_success=job.partial_success,
-        results={node: result for node, result in results.items() if result},
-        recap={
-            node: schemas.Recap.model_validate(job.recap[node])
-            for node in dict.fromkeys([*names, *job.recap])  # ansible's order is that of the first results
-            if node in job.recap
-        },
-        current=task_results.current(session, begun[-1]) if begun and begun[-1].finished_at is None else None,
-        failures=[schemas.Failure.model_validate(failure) for failure in job.failures],
-    )

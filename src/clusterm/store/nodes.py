@@ -7,12 +7,23 @@ from sqlalchemy import Enum, String, func, outerjoin, type_coerce
 from sqlalchemy import select as sql_select
 from sqlmodel import Session, col, select
 
-from clusterm import schemas, ssh_keys
+from clusterm import schemas
+from clusterm.common import ssh_keys
+from clusterm.enums import State, Status
 from clusterm.errors import NotFound, quote
-from clusterm.sealing import Seal, Sealed
-from clusterm.selection import Candidate
-from clusterm.states import State, Status
+from clusterm.secrets.encryption import Seal, Sealed
 from clusterm.store import tables
+
+
+class Candidate(NamedTuple):
+    """What a selection asks of a node."""
+
+    name: str
+    address: str
+    status: Status
+    state: State
+    host_group: str
+
 
 _MANY: Final = 1000
 _NODE_COLUMNS: Final = (

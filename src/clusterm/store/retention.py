@@ -7,9 +7,10 @@ from typing import Final, NamedTuple
 from sqlalchemy import delete, func, select
 from sqlmodel import Session, col
 
+from clusterm.enums import ENDED, Action, JobStatus
 from clusterm.settings import RetentionSettings
-from clusterm.states import ENDED, Action, JobStatus
-from clusterm.store import jobs, tables
+from clusterm.store import jobs as job_queries
+from clusterm.store import tables
 from clusterm.store.engine import Store
 
 _LINES: Final = 2000  # deleted in one transaction
@@ -52,7 +53,7 @@ def surplus(session: Session, retention: RetentionSettings) -> list[Surplus]:
             reason = f"older than {retention.days:g} days"
         else:
             continue
-        found.append(Surplus(job_id, action, jobs.node_names(session, job_id), size, reason))
+        found.append(Surplus(job_id, action, job_queries.node_names(session, job_id), size, reason))
     return found[::-1]
 
 

@@ -7,7 +7,7 @@ from typing import Any, ClassVar
 from sqlalchemy import JSON, Column, Enum, ForeignKey, ForeignKeyConstraint, Index, Integer, text
 from sqlmodel import Field, SQLModel
 
-from clusterm.states import (
+from clusterm.enums import (
     Action,
     Cause,
     EventName,

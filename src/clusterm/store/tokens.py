@@ -8,7 +8,7 @@ from typing import Final, NamedTuple
 from sqlalchemy import select, update
 from sqlmodel import Session, col
 
-from clusterm.states import TokenRole, TokenStatus
+from clusterm.enums import TokenRole, TokenStatus
 from clusterm.store import tables
 
 

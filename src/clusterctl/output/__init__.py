@@ -1,0 +1,1 @@
+"""Prints results as tables, JSON, YAML or CSV."""

@@ -1,0 +1,194 @@
+"""Turns what stands on the command line into values; refuses what makes no sense."""
+
+import json
+import re
+import shlex
+import sys
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any, Final
+from urllib.parse import urlsplit
+
+from clusterctl.api.connection import UNIX
+from clusterctl.errors import Usage
+
+DEFAULT_PORT: Final = 9007
+
+_DURATION: Final = re.compile(r"(?:\d{1,9}[smhdw])+")
+_UNITS: Final = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days", "w": "weeks"}
+
+
+def parse_url(text: str) -> str:
+    """Return the base URL of the service that `text` names as URL, `host:port`, `host`, or `unix:/path`."""
+    if text.startswith(UNIX):
+        path = text.removeprefix(UNIX).removeprefix("//")
+        if not path.startswith("/") or not text.isprintable():
+            raise _no_url(text, "the path of a unix socket begins with /")
+        return f"{UNIX}{path}"
+    try:
+        parts = urlsplit(text if "://" in text else f"http://{text}")
+        port = DEFAULT_PORT if parts.port is None and "://" not in text else parts.port
+    except ValueError as error:
+        raise _no_url(text, str(error)) from None
+    host = parts.hostname or ""
+    if not text.isprintable():
+        raise _no_url(text, "it has characters that cannot be printed")
+    if parts.scheme not in {"http", "https"}:
+        raise _no_url(text, "it begins with neither http:// nor https://")
+    if not re.fullmatch(r"[\w.-]+|[0-9a-f:.]*:[0-9a-f:.]*", host):
+        raise _no_url(text, "it names no host")
+    if parts.username is not None or parts.query or parts.fragment:
+        raise _no_url(text, "it says more than host, port and path")
+    host = f"[{host}]" if ":" in host else host
+    return f"{parts.scheme}://{host}{'' if port is None else f':{port}'}{parts.path.rstrip('/')}"
+
+
+def parse_job(text: str) -> str:
+    """Return `active`, `last` or the id of a job."""
+    if text in {"active", "last"} or (text.isascii() and text.isdigit()):
+        return text
+    raise Usage(f"{text!r} names no job: say active, last or a job's id, as `clusterctl job list` shows it")
+
+
+def parse_since(text: str, now: datetime | None = None) -> datetime:
+    """Return the moment that `text` gives as RFC 3339, or as the time since then: `30m`, `2h`, `1d`."""
+    try:
+        if _DURATION.fullmatch(text):
+            return (now or datetime.now(UTC)) - _sum(text)
+        moment = datetime.fromisoformat(text)
+        if moment.tzinfo:
+            return moment.astimezone(UTC)
+    except (ValueError, OverflowError):
+        pass
+    raise Usage(f"{text!r} is no time: write it as 2026-11-22T07:31:02Z, or how long ago as 30m, 2h or 1d")
+
+
+def parse_duration(text: str) -> float:
+    """Return the seconds that `text` gives as a number, or with units: `30m`, `1h30m`."""
+    try:
+        if re.fullmatch(r"\d{1,9}(\.\d+)?", text, re.ASCII):
+            return float(text)
+        if _DURATION.fullmatch(text):
+            return _sum(text).total_seconds()
+    except OverflowError:
+        pass
+    raise Usage(f"{text!r} is no duration: give seconds as 90 or 1.5, or with a unit as 90s, 30m, 2h or 1d")
+
+
+def parse_extra_vars(texts: list[str] | None) -> dict[str, Any]:
+    """Merge extra vars: JSON objects, `name=value ...`, `@FILE`, or `-` for standard input."""
+    merged: dict[str, Any] = {}
+    for text in texts or []:
+        merged |= _extra_vars(text)
+    return merged
+
+
+def parse_host_vars(texts: list[str]) -> dict[str, Any]:
+    """Merge host vars: `name=value`, `name=` for one to take away, JSON objects, or `@FILE`."""
+    merged: dict[str, Any] = {}
+    for text in texts:
+        if text.startswith(("@", "{")):
+            merged |= _extra_vars(text)
+            continue
+        name, equals, value = text.partition("=")
+        if not name or not equals:
+            raise Usage(f"{text!r} is no host var: give name=value, name= to take it away, or a JSON object")
+        merged[name] = value or None
+    return merged
+
+
+def read_lines(source: str) -> list[str]:
+    """Read the words in a file or, for `-`, from standard input; what follows a # is a comment."""
+    return [word for line in _read(source).splitlines() for word in line.partition("#")[0].split()]
+
+
+def parse_keys(texts: list[str]) -> list[str]:
+    """Return public keys, one a line, given as they are or as `@FILE`; what follows a # at a line's start is no key."""
+    lines = [line for text in texts for line in (_read(text[1:]) if text.startswith("@") else text).splitlines()]
+    keys = [line for line in lines if line.strip() and not line.startswith("#")]
+    if not keys:
+        raise Usage(f"{' '.join(texts)!r} holds no key: give a line of the machine's /etc/ssh/ssh_host_ed25519_key.pub")
+    return keys
+
+
+def read_mapping(source: str) -> dict[str, Any]:
+    """Read the JSON, YAML or (from a file called so) TOML in a file or, for `-`, from standard input."""
+    try:
+        return _mapping(_read(source), toml=source.endswith(".toml"))
+    except (ValueError, TypeError, RecursionError) as error:
+        raise Usage(f"{_name(source)} holds no JSON or YAML object: {error}") from None
+
+
+def _read(source: str) -> str:
+    try:
+        return (sys.stdin.buffer.read() if source == "-" else Path(source).read_bytes()).decode()
+    except OSError as error:
+        raise Usage(f"cannot read {_name(source)}: {error.strerror}") from None
+    except ValueError:
+        raise Usage(f"cannot read {_name(source)}: it is not UTF-8 text") from None
+
+
+def _name(source: str) -> str:
+    return "standard input" if source == "-" else source
+
+
+def _no_url(text: str, reason: str) -> Usage:
+    return Usage(
+        f"{text!r} is no address of a service, {reason}: "
+        "give --url or CLUSTERM_URL as http://host:port, an IPv6 host in brackets, or unix:/path"
+    )
+
+
+def _sum(duration: str) -> timedelta:
+    amounts = re.findall(r"(\d+)([smhdw])", duration)
+    return sum((timedelta(**{_UNITS[unit]: int(n)}) for n, unit in amounts), timedelta())
+
+
+def _extra_vars(text: str) -> dict[str, Any]:
+    if text == "-" or text.startswith("@"):
+        return read_mapping(text.removeprefix("@"))
+    try:
+        if not text.strip():
+            return {}
+        if "=" in text and text.lstrip()[0] not in '{["':
+            return _pairs(text)
+        return _object(json.loads(text, parse_constant=_refuse_constant))
+    except (ValueError, TypeError, RecursionError) as error:
+        raise Usage(
+            f"""--extra-vars: {error}; give a JSON object as '{{"name": "value"}}', @FILE, - or name=value"""
+        ) from None
+
+
+def _pairs(text: str) -> dict[str, Any]:
+    pairs = [word.partition("=") for word in shlex.split(text)]
+    for name, equals, _ in pairs:
+        if not name or not equals:
+            raise ValueError(f"{name or equals!r} is no name=value")
+    return {name: value for name, _, value in pairs}
+
+
+def _mapping(text: str, *, toml: bool) -> dict[str, Any]:
+    if toml:
+        import tomllib  # noqa: PLC0415 -- hardly ever needed
+
+        return _object(tomllib.loads(text))
+    try:
+        return _object(json.loads(text, parse_constant=_refuse_constant))
+    except json.JSONDecodeError:
+        import yaml  # noqa: PLC0415 -- costs more than all of a usual call's parsing
+
+    try:
+        return _object(yaml.safe_load(text))
+    except yaml.YAMLError as error:
+        raise ValueError(str(error)) from None
+
+
+def _object(value: Any) -> dict[str, Any]:
+    if not isinstance(value, dict):
+        raise TypeError("it is valid, but no object (names with values)")
+    json.dumps(value, allow_nan=False)
+    return value
+
+
+def _refuse_constant(name: str) -> None:
+    raise ValueError(f"{name} is not JSON")

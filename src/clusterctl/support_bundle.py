@@ -1,0 +1,163 @@
+"""What a support bundle holds: all that tells somebody else what is wrong with a cluster, without its secrets."""
+
+import json
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from functools import partial
+from importlib.metadata import version
+from typing import Any, Final
+from urllib.parse import quote
+
+from clusterctl.api.client import Client
+from clusterctl.api.models import ALL, Json
+from clusterctl.archive import Archive
+from clusterctl.errors import NotUnderstood, Refused
+from clusterm.common.redaction import MASK, redact, redact_text
+from clusterm.schemas import format_time
+
+_TOP: Final = "clusterm-support/"
+_PAGE: Final = 1000
+
+_README: Final = """A support bundle of clusterm: what there is to know of one cluster, to attach to a report.
+
+Made at {at}, with the last {jobs} jobs{since}.
+
+versions.json       versions of clusterctl, of the service, of ansible, Python, SQLite and the operating system
+health.json         whether the service is alive and can do its work
+drain.json          whether it takes new jobs, and which run
+config.json         its configuration
+globals.json        the extra vars that every job gets
+nodes.json          all nodes by name, with status, state, address and latest event
+nodes/NAME.jsonl    what happened to a node, an event on each line, oldest first
+timeline.jsonl      what happened in the cluster, an event on each line, oldest first: read this first
+jobs/ID/job.json    a job: what it did to which nodes, its steps, why it failed
+jobs/ID/log.txt     what ansible wrote, each line with its time
+missing.txt         what could not be had, and why
+
+Secrets: values whose names look secret (passwords, tokens, keys) are replaced by {mask}, and so are they in
+the text of logs and messages where name and value stand together, as in password=... . A job's own secrets are masked
+in its log. What the service did not know to be one cannot be told from other text: look through the logs before you
+give this file away.
+"""
+
+
+class Bundle:
+    """Collects what there is.
+
+    Args:
+        client: the service.
+        archive: where it goes.
+    """
+
+    def __init__(self, client: Client, archive: Archive) -> None:
+        self.nodes = self.jobs = 0
+        self.missing: list[str] = []
+        self._client = client
+        self._archive = archive
+
+    def collect(self, *, jobs: int, since: datetime | None) -> None:
+        """Collect everything. What the service refuses is noted as missing.
+
+        Args:
+            jobs: how many of the last jobs.
+            since: only events and jobs that are not older.
+
+        Raises:
+            Unreachable: there is no service any more.
+        """
+        client = self._client
+        asked = f", and of what happened since {format_time(since)}" if since else ""
+        at = format_time(datetime.now(UTC))
+        self._archive.add(f"{_TOP}README.txt", [_README.format(at=at, jobs=jobs, since=asked, mask=MASK)])
+        self._add("versions.json", lambda: {"clusterctl": version("clusterm"), "service": client.versions()})
+        self._add("health.json", lambda: {"alive": _state(client.alive), "ready": _state(client.ready)})
+        self._add("drain.json", client.drain_state)
+        self._add("config.json", client.config)
+        self._add("globals.json", client.globals)
+        nodes = self._add("nodes.json", client.nodes) or {}
+        self._add_lines("timeline.jsonl", _events(partial(client.timeline, node=None, since=since)))
+        for name in sorted(nodes):
+            events = _events(partial(client.node_events, name, since=since))
+            self.nodes += self._add_lines(f"nodes/{quote(name, safe='')}.jsonl", events)
+        for job in self._last_jobs(jobs, since):
+            if self._add(f"jobs/{job}/job.json", lambda job=job: client.job(str(job), logs=False)) is not None:  # type: ignore[misc]
+                self.jobs += self._add_text(f"jobs/{job}/log.txt", _log(client, job))
+        self._archive.add(f"{_TOP}missing.txt", [f"{line}\n" for line in self.missing or ["Nothing is missing."]])
+
+    def _last_jobs(self, count: int, since: datetime | None) -> list[int]:
+        found: list[int] = []
+        cursor = None
+        filters: dict[str, Any] = {"status": None, "action": None, "node": None, "since": since, "until": None}
+        with self._noted("jobs"):
+            while len(found) < count:
+                page = self._client.jobs(**filters, limit=min(count - len(found), _PAGE), cursor=cursor)
+                found += [job["id"] for job in page["items"]]
+                if (cursor := page["next"]) is None:
+                    break
+        return found
+
+    def _add(self, name: str, ask: Callable[[], Json]) -> Json | None:
+        """Add an answer of the service, and return it."""
+        with self._noted(name):
+            answer = ask()
+            self._archive.add(_TOP + name, [json.dumps(_clean(answer), indent=2, ensure_ascii=False), "\n"])
+            return answer
+        return None
+
+    def _add_lines(self, name: str, items: Iterable[Json]) -> bool:
+        return self._add_text(name, (json.dumps(_clean(item), ensure_ascii=False) + "\n" for item in items))
+
+    def _add_text(self, name: str, pieces: Iterable[str]) -> bool:
+        """Add a text, and tell whether it could be had."""
+        with self._noted(name):
+            self._archive.add(_TOP + name, pieces)
+            return True
+        return False
+
+    @contextmanager
+    def _noted(self, name: str) -> Iterator[None]:
+        """Note what the service refuses, and go on."""
+        try:
+            yield
+        except (Refused, NotUnderstood) as error:
+            self.missing.append(f"{name}: {error}")
+
+
+def _state(ask: Callable[[], Json]) -> Json:
+    try:
+        return ask()
+    except Refused as error:
+        return {"status": str(error)}
+
+
+def _events(ask: Callable[..., Json]) -> Iterator[Json]:
+    """Yield all events, oldest first."""
+    seen = 0
+    while True:
+        items = ask(limit=_PAGE, after=seen)["items"]
+        yield from items
+        if len(items) < _PAGE:
+            return
+        seen = items[-1]["id"]
+
+
+def _log(client: Client, job: int) -> Iterator[str]:
+    at_start = True
+    for line in client.log_lines(job, ALL):
+        stamp = f"{line['at']}  " if at_start else ""
+        yield stamp + redact_text(line["text"]) + ("" if line["partial"] else "\n")
+        at_start = not line["partial"]
+
+
+def _clean(value: Any) -> Any:
+    """Return a copy of a JSON value without secrets, also in its texts."""
+    return _clean_texts(redact(value))
+
+
+def _clean_texts(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {key: _clean_texts(item) for key, item in value.items()}
+    if isinstance(value, list):
+        return [_clean_texts(item) for item in value]
+    return redact_text(value) if isinstance(value, str) else value

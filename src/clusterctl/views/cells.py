@@ -1,0 +1,94 @@
+"""What tables are made of."""
+
+import json
+from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
+from typing import Any, Final
+
+from rich.table import Table
+from rich.text import Text
+
+from clusterctl.output.output import View
+from clusterm.enums import JobStatus, Result, State, Status
+
+_NARROW: Final = {"TIME", "CREATED", "JOB", "ID", "STATUS", "LINE", "STEP", "DURATION", "FOR", "WHAT"}
+"""Columns that are never wrapped, for what is in them is short."""
+
+
+_STYLES: Final[dict[str, str]] = {
+    JobStatus.COMPLETE: "green",
+    JobStatus.ERRORED: "red",
+    JobStatus.RUNNING: "yellow",
+    JobStatus.CANCELLED: "yellow",
+    Status.ALLOCATED: "green",
+    Status.PROVISIONING: "yellow",
+    Status.MAINTENANCE: "yellow",
+    State.DISAPPEARED: "red",
+    Result.PASS: "green",
+    Result.FAIL: "red",
+}
+
+
+def _table(*columns: str) -> Table:
+    table = Table(box=None, padding=(0, 2, 0, 0), pad_edge=False, header_style="bold")
+    for column in columns:
+        table.add_column(column, overflow="fold", no_wrap=column in _NARROW)
+    return table
+
+
+def block(values: dict[str, Any]) -> Table:
+    """Lay out names and values, without those that are empty."""
+    table = Table.grid(padding=(0, 2, 0, 0))
+    table.add_column(style="bold", no_wrap=True)
+    table.add_column(overflow="fold")
+    for name, value in values.items():
+        if value != "":
+            table.add_row(name, _cell(value))
+    return table
+
+
+def _if_rows(table: Table) -> View:
+    if table.row_count:
+        yield table
+
+
+def _cell(value: object) -> Text:
+    text = _plain(value)
+    return Text(text, _STYLES.get(text, ""))
+
+
+def _plain(value: object) -> str:
+    """Write a value on one line, without what would move a terminal's cursor."""
+    return "" if value is None else "".join(c for c in " ".join(str(value).split()) if c.isprintable())
+
+
+def time(at: datetime) -> str:
+    """Write a time to the second, in UTC."""
+    return at.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+
+
+def span(start: datetime | None, end: datetime | None) -> str:
+    """Say how long something took, or takes until now."""
+    # What goes on is told by two clocks, which may differ.
+    return "" if start is None else _lasted(max((end or datetime.now(UTC)) - start, timedelta()))
+
+
+def _lasted(lasted: timedelta) -> str:
+    seconds = lasted.total_seconds()
+    if seconds < 60:
+        return f"{seconds:.1f} s"
+    minutes, seconds = divmod(round(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours} h {minutes} min" if hours else f"{minutes} min {seconds} s"
+
+
+def _flat(data: dict[str, Any], path: str = "") -> Iterator[tuple[str, Any]]:
+    for name, value in data.items():
+        if isinstance(value, dict) and value:
+            yield from _flat(value, f"{path}{name}.")
+        else:
+            yield f"{path}{name}", value
+
+
+def _value(value: Any) -> str:
+    return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)

@@ -1,0 +1,59 @@
+"""What people see of a node's explanation."""
+
+from collections.abc import Iterator
+
+from clusterctl.api.models import Json, read
+from clusterctl.output.output import View
+from clusterctl.views.cells import _plain, time
+from clusterm.enums import ENDED
+from clusterm.schemas import Explanation, NextStep
+
+
+def explanation(data: Json) -> View:
+    """A node's status and state in words, how it came to them, where to look, and what may be done next."""
+    shown = read(Explanation, data)
+    state_since = f", since {time(shown.state_since)}" if shown.state_since else ""
+    yield from (
+        f"{_plain(shown.node)} is {shown.status}: {_plain(shown.status_means)}\n",
+        *(f"  {_plain(line)}\n" for line in _history(shown)),
+        f"It is {shown.state}{state_since}: {_plain(shown.state_means)}\n",
+    )
+    if shown.failures:
+        yield "\nWhere it failed:\n"
+        for failure in shown.failures:
+            line = f", line {failure.line}" if failure.line else ""
+            yield f"  {_plain(failure.reason)} ({failure.step}{line})\n"
+    if shown.look_at:
+        yield "\nLook at:\n"
+        yield from (f"  {_plain(command)}\n" for command in shown.look_at)
+    allowed = [step for step in shown.next_steps if step.allowed]
+    refused = [step for step in shown.next_steps if not step.allowed]
+    yield from _steps("\nYou can:\n", allowed)
+    yield from _steps("\nYou cannot now:\n", refused)
+
+
+def _history(shown: Explanation) -> Iterator[str]:
+    """Yield how the node came to its status."""
+    job, event = shown.job, shown.event
+    since = f"since {time(shown.since)}" if shown.since else "nobody knows since when"
+    if job is not None and job.status not in ENDED:
+        yield f"{since}: job {job.id} ({job.desc}) runs on it, requested by {job.requested_by}"
+    elif job is not None:
+        how = f"{job.status}: {job.error}" if job.error else job.status
+        yield f"{since}: job {job.id} ({job.desc}), requested by {job.requested_by}, ended {how}"
+    elif event is not None:
+        detail = f": {event.detail}" if event.detail else ""
+        yield f"{since}: {event.event} by job {event.job}, which is no longer kept; result: {event.result}{detail}"
+    else:
+        yield f"{since}: no job has been done on it"
+    if shown.waiting:
+        yield f"waiting for their turn on it: job {', '.join(map(str, shown.waiting))}"
+
+
+def _steps(heading: str, steps: list[NextStep]) -> Iterator[str]:
+    if steps:
+        yield heading
+    for step in steps:
+        yield f"  {_plain(step.command)}\n      {_plain(step.what)}\n"
+        if step.reason:
+            yield f"      refused: {_plain(step.reason)}\n"

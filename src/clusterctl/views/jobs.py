@@ -1,0 +1,192 @@
+"""Jobs as tables."""
+
+import json
+from collections.abc import Iterable, Sequence
+from datetime import timedelta
+from typing import Final
+
+from rich.table import Table
+from rich.text import Text
+
+from clusterctl.api.models import Json, read
+from clusterctl.output.output import View
+from clusterctl.views.cells import _cell, _if_rows, _lasted, _plain, _table, block, span, time
+from clusterm.enums import TaskStatus
+from clusterm.schemas import (
+    Failure,
+    Job,
+    JobDiff,
+    Page,
+    Recap,
+    Task,
+    TaskResult,
+)
+
+_BAD: Final = frozenset({TaskStatus.FAILED, TaskStatus.UNREACHABLE})
+
+
+def jobs(data: Json) -> View:
+    """One row for each job of the history."""
+    table = _table("ID", "ACTION", "NODES", "STATUS", "CREATED", "DURATION", "ERROR")
+    for job in read(Page[Job], data).items:
+        table.add_row(
+            _cell(job.id),
+            _cell(_action(job)),
+            _cell(", ".join(job.nodes)),
+            _cell(job.status),
+            _cell(time(job.created_at)),
+            _cell(_duration(job)),
+            _cell(job.error),
+        )
+    yield from _if_rows(table)
+
+
+def job_brief(data: Json) -> View:
+    """The few facts that matter about a job that has just been asked for."""
+    job = read(Job, data)
+    table = _table("ID", "ACTION", "NODES", "STATUS")
+    table.add_row(_cell(job.id), _cell(_action(job)), _cell(", ".join(job.nodes)), _cell(job.status))
+    yield table
+
+
+def job_heading(data: Json) -> View:
+    """What a job is and how it stands."""
+    job = read(Job, data)
+    yield block(
+        {
+            "Job": job.id,
+            "Action": _action(job),
+            "Nodes": ", ".join(job.nodes),
+            "Host group": job.host_group,
+            "Extra vars": json.dumps(job.extra_vars, ensure_ascii=False) if job.extra_vars else "",
+            "Status": job.status,
+            "Task": job_progress(data),
+            "Created": time(job.created_at),
+            "Duration": _duration(job),
+            "Requested by": job.requested_by,
+            "Retry of": job.retry_of or "",
+            "Cancel requested": _cancel(job),
+            "Log": "incomplete: some of its lines are missing" if job.log_incomplete else "",
+            "Error": job.error,
+        }
+    )
+
+
+def job_progress(data: Json) -> str:
+    """What a job is at, in a line; empty if it does not run."""
+    current = read(Job, data).current
+    if current is None:
+        return ""
+    task = f"{current.step}: {current.task or 'starting ansible'}"
+    since = min((busy.since for busy in current.busy if busy.since), default=current.started_at)
+    names = [busy.node for busy in current.busy]
+    others = f" and {len(names) - 3} more" if len(names) > 3 else ""
+    waiting = f", waiting for {', '.join(names[:3])}{others}" if names else ""
+    return _plain(f"{task}{waiting}{f', for {span(since, None)}' if since else ''}")
+
+
+def job_outcome(data: Json) -> View:
+    """Where a job failed, and its recap; which nodes are at work while it runs."""
+    job = read(Job, data)
+    if job.current and job.current.busy:
+        yield "\n"
+        table = _table("BUSY NODE", "TASK", "FOR")
+        for busy in job.current.busy:
+            table.add_row(_cell(busy.node), _cell(busy.task), _cell(span(busy.since, None)))
+        yield table
+    if job.failures:
+        yield "\n"
+        yield _failures(job.failures)
+    if job.recap:
+        yield "\n"
+        yield _recap(job)
+
+
+def tasks(data: Json) -> View:
+    """One row for each task of a job."""
+    table = _table("STEP", "PLAY", "TASK", "DURATION", "RESULTS", "LINE")
+    for task in read(Page[Task], data).items:
+        table.add_row(
+            _cell(task.step),
+            _cell(task.play),
+            _cell(task.task),
+            _cell(span(task.started_at, task.finished_at) if task.finished_at else ""),
+            _results(task.results),
+            _cell(_first_line(task.results)),
+        )
+    yield from _if_rows(table)
+
+
+def diff(data: Json) -> View:
+    """One row for each difference between two jobs."""
+    found = read(JobDiff, data)
+    table = _table("WHAT", "NODE", "STEP", "TASK", "BEFORE", "AFTER", "MESSAGE", "LINE")
+    for what, changes in (("fails", found.failing), ("changes", found.changed)):
+        for change in changes:
+            cells = (what, change.node, change.step, change.task, change.before or "not reached", change.after)
+            table.add_row(*map(_cell, (*cells, change.message, change.line)))
+    for slower in found.slower:
+        before, after = (_lasted(timedelta(seconds=seconds)) for seconds in (slower.before, slower.after))
+        table.add_row(*map(_cell, ("slower", "", slower.step, slower.task, before, after, "", "")))
+    yield from _if_rows(table)
+
+
+def job(data: Json) -> View:
+    """All about a job, and its log if it is there."""
+    yield from job_heading(data)
+    yield from job_outcome(data)
+    logs = read(Job, data).logs
+    if logs:
+        yield "\n" if logs[0] else ""
+        yield from (f"{line}\n" for line in logs)
+
+
+def _failures(failures: Iterable[Failure]) -> Table:
+    table = _table("NODE", "TASK", "MESSAGE", "LINE", "STEP")
+    for failure in failures:
+        cells = (failure.node, failure.task, failure.message, failure.line, failure.step)
+        table.add_row(*map(_cell, cells))
+    return table
+
+
+def _recap(job: Job) -> Table:
+    """Lay out what ansible counted, and for each node of the job whether it passed."""
+    table = _table("NODE", *(name.upper() for name in Recap.model_fields), "RESULT")
+    for name in {**job.recap, **job.results}:
+        counts = job.recap[name].model_dump().values() if name in job.recap else [""] * len(Recap.model_fields)
+        table.add_row(_cell(name), *map(_cell, counts), _cell(job.results.get(name)))
+    return table
+
+
+def _first_line(results: Sequence[TaskResult]) -> int | None:
+    """Return where in the log the results of a task begin, those that failed if there are some."""
+    failed = [result for result in results if result.status in _BAD]
+    return min((result.first_line for result in failed or results if result.first_line), default=None)
+
+
+def _results(results: Sequence[TaskResult]) -> Text:
+    """Say how a task ended: how often well, and on which nodes not."""
+    nodes: dict[str, list[str]] = {}
+    for result in results:
+        nodes.setdefault(result.status or "busy or cut off", []).append(result.node)
+    well = {TaskStatus.OK, TaskStatus.CHANGED, TaskStatus.SKIPPED}
+    parts = [
+        f"{len(names)} {status}" if status in well else f"{status}: {' '.join(names)}"
+        for status, names in nodes.items()
+    ]
+    bad = not nodes.keys().isdisjoint(_BAD)
+    return Text(_plain(", ".join(parts)), "red" if bad else "")
+
+
+def _duration(job: Job) -> str:
+    return span(job.started_at, job.finished_at)
+
+
+def _action(job: Job) -> str:
+    return f"{job.action} (check)" if job.check else str(job.action)
+
+
+def _cancel(job: Job) -> str:
+    if job.cancel_requested_at is None:
+        return ""
+    return f"by {job.cancel_requested_by} at {time(job.cancel_requested_at)}"

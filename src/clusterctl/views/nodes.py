@@ -1,0 +1,92 @@
+"""Nodes as tables."""
+
+from collections.abc import Sequence
+from datetime import datetime
+
+from clusterctl.api.models import Json, read
+from clusterctl.output.output import View
+from clusterctl.output.rows import Rows
+from clusterctl.views.cells import _STYLES, _cell, _if_rows, _table, _value, block, time
+from clusterctl.views.events import _node_events
+from clusterm.schemas import (
+    ImportAnswer,
+    KnownHostKeys,
+    Node,
+)
+
+
+def nodes(data: Json) -> View:
+    """One row for each node. Ten thousand of them are not read as models, which would take too long."""
+    try:
+        rows = [_node_row(node) for node in data.values()]
+    except (KeyError, IndexError, TypeError, ValueError, AttributeError):
+        for node in data.values():
+            read(Node, node)  # says what is wrong with it
+        raise
+    if rows:
+        yield Rows(("NAME", "ADDRESS", "HOST GROUP", "STATUS", "STATE", "LAST EVENT"), rows, _STYLES)
+
+
+def node(data: Json) -> View:
+    """A node and its latest events."""
+    shown = read(Node, data)
+    inventory, configuration = shown.inventory_state, shown.configuration_state
+    yield block(
+        {
+            "Node": inventory.name,
+            "Address": shown.monitoring_state.management_address,
+            "Host group": configuration.host_group,
+            "Status": inventory.status,
+            "State": inventory.state,
+            "Host vars": ", ".join(f"{k}={_value(v)}" for k, v in configuration.inventory_vars.items()),
+            "Host key": ", ".join(map(str, configuration.host_keys)),
+        }
+    )
+    if shown.events:
+        yield "\n"
+        yield _node_events(shown.events)
+
+
+def host_keys(data: Json) -> View:
+    """The host keys of a node, and those that it had."""
+    answer = read(KnownHostKeys, data)
+    yield block(
+        {
+            "Node": answer.name,
+            "Host key": ", ".join(map(str, answer.host_keys)),
+            "Forgotten": ", ".join(map(str, answer.forgotten)),
+        }
+    )
+
+
+def imported(data: Json) -> View:
+    """One row for each host of an inventory."""
+    answer = read(ImportAnswer, data)
+    done = "would be imported" if answer.dry_run else "imported"
+    table = _table("NODE", "ADDRESS", "HOST GROUP", "RESULT", "REASON")
+    for outcome in answer.nodes:
+        table.add_row(
+            _cell(outcome.node),
+            _cell(outcome.address),
+            _cell(outcome.host_group),
+            _cell(done if outcome.imported else "skipped"),
+            _cell(outcome.reason),
+        )
+    yield from _if_rows(table)
+
+
+def _node_row(node: Json) -> Sequence[str]:
+    inventory = node["inventory_state"]
+    return (
+        inventory["name"],
+        node["monitoring_state"]["management_address"],
+        node["configuration_state"]["host_group"],
+        inventory["status"],
+        inventory["state"],
+        _last_event(node["events"][-1]) if node["events"] else "",
+    )
+
+
+def _last_event(event: Json) -> str:
+    result = f"; result: {event['result']}" if event["result"] else ""
+    return f"{time(datetime.fromisoformat(event['at']))} {event['event']}{result}"

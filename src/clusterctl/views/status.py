@@ -1,0 +1,59 @@
+"""What people see of the service's status: a few lines."""
+
+from typing import Final
+
+from clusterctl.api.models import Json, read
+from clusterctl.output.output import View
+from clusterctl.views.cells import block, span, time
+from clusterm.schemas import JobSummary, ServiceStatus
+
+_UNITS: Final = ("B", "KiB", "MiB", "GiB", "TiB")
+
+
+def status(data: Json) -> View:
+    """What the service is, whether it is ready, what it does, how it went last, and how much room there is."""
+    shown = read(ServiceStatus, data)
+    lacking = [f"{name}: {check.why}" for name, check in shown.checks.items() if not check.ok and check.needed]
+    warnings = [f"{name}: {check.why}" for name, check in shown.checks.items() if not check.ok and not check.needed]
+    yield block(
+        {
+            "Service": f"clusterm {shown.version} at {shown.url}",
+            "Since": f"{time(shown.since)}, for {span(shown.since, None)}",
+            "Ready": "no: " + "; ".join(lacking) if lacking else "yes",
+            "Warnings": "; ".join(warnings),
+            "Jobs": _jobs(shown),
+            "Nodes": _nodes(shown),
+            "Last job": _job(shown.last_job),
+            "Last failure": _job(shown.last_failure),
+            "Store": f"{_size(shown.store_bytes)}; {_size(shown.free_bytes)} free on its disk",
+            "Notifications": "; ".join(
+                f"{name}: {count.pending} to be sent, {count.sent} sent, {count.failed} given up"
+                for name, count in shown.notifications.items()
+            ),
+        }
+    )
+
+
+def _jobs(shown: ServiceStatus) -> str:
+    running = ", ".join(f"{job.id} ({job.desc})" for job in shown.running)
+    drained = "; no new ones are taken: the service is drained" if shown.drained else ""
+    return f"{len(shown.running)} running{': ' if running else ''}{running}; {shown.queued} queued{drained}"
+
+
+def _nodes(shown: ServiceStatus) -> str:
+    each = [f"{count.nodes} {count.status} {count.state}" for count in shown.nodes]
+    return f"{sum(count.nodes for count in shown.nodes)}" + (f": {', '.join(each)}" if each else "")
+
+
+def _job(job: JobSummary | None) -> str:
+    if job is None or job.finished_at is None:
+        return ""
+    return f"{job.id} ({job.desc}) {job.status} at {time(job.finished_at)}" + (f": {job.error}" if job.error else "")
+
+
+def _size(number: float) -> str:
+    for unit in _UNITS:
+        if number < 1024 or unit == _UNITS[-1]:
+            break
+        number /= 1024
+    return f"{number:.0f} {unit}" if unit == "B" else f"{number:.1f} {unit}"

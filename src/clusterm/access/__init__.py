@@ -1,0 +1,1 @@
+"""Tokens, roles, authentication and rate limits."""

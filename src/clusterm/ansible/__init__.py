@@ -1,0 +1,1 @@
+"""Everything that depends on ansible; without the store."""

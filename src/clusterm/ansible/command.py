@@ -1,0 +1,103 @@
+"""The command line and environment of ansible-playbook."""
+
+import configparser
+import os
+import shutil
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Final
+
+from clusterm.settings import AnsibleSettings
+
+PLUGINS: Final = Path(__file__).parent / "callback_plugins"
+"""Where the callback plugin is that writes the records."""
+
+
+_ANSIBLE_DEFAULT_PLUGINS: Final = "~/.ansible/plugins/callback:/usr/share/ansible/plugins/callback"
+
+
+class CannotRun(Exception):
+    """A playbook cannot be run; the text says why."""
+
+
+def find_executable(name: str) -> str | None:
+    """Find a program: a path as it is, a name beside this Python, then in PATH."""
+    beside = Path(sys.executable).parent / name
+    return shutil.which(name if "/" in name else str(beside)) or shutil.which(name)
+
+
+def clean_environment() -> dict[str, str]:
+    """Return the service's environment without what is meant for the service alone."""
+    return {name: value for name, value in os.environ.items() if not name.startswith("CLUSTERM_")}
+
+
+def _options(ansible: AnsibleSettings, directory: Path, *, check: bool) -> list[str]:
+    options = ["--inventory", str(directory / "inventory.json"), "--extra-vars", f"@{directory / 'extra_vars.json'}"]
+    if check:
+        options += ["--check", "--diff"]
+    if ansible.user:
+        options.append(f"--user={ansible.user}")
+    if ansible.priv_key_file:
+        options.append(f"--private-key={ansible.priv_key_file}")
+    if ansible.become:
+        options.append("--become")
+    if ansible.become_user:
+        options.append(f"--become-user={ansible.become_user}")
+    if ansible.become_method:
+        options.append(f"--become-method={ansible.become_method}")
+    if ansible.become_password_file:
+        options.append(f"--become-password-file={ansible.become_password_file}")
+    if ansible.vault_password_file:
+        options.append(f"--vault-password-file={ansible.vault_password_file}")
+    return options
+
+
+def _check_readable(what: str, file: str, setting: str) -> None:
+    if file and not os.access(file, os.R_OK):
+        why = "can't be read: check its permissions" if Path(file).exists() else "doesn't exist"
+        raise CannotRun(f"the {what} {file} {why} (ansible.{setting})")
+
+
+def _environment(location: Path, nonce: str) -> dict[str, str]:
+    """Return what ansible's environment has beyond the service's own."""
+    environment = {
+        "ANSIBLE_TRANSFORM_INVALID_GROUP_CHARS": "ignore",  # host groups have dashes, as they had in contiv
+        "CLUSTERM_NONCE": nonce,
+    }
+    locale = os.environ.get("LC_ALL") or os.environ.get("LC_CTYPE") or os.environ.get("LANG") or ""
+    if locale and "utf" not in locale.lower():
+        environment["LC_ALL"] = "C.UTF-8"  # ansible refuses to run in any other encoding
+    config = location / "ansible.cfg"
+    if "ANSIBLE_CONFIG" not in os.environ and config.is_file():
+        environment["ANSIBLE_CONFIG"] = str(config)  # found also where the directory is writable by others
+    environment["ANSIBLE_CALLBACK_PLUGINS"] = f"{_callback_path(environment)}:{PLUGINS}"
+    return environment
+
+
+def _callback_path(environment: Mapping[str, str]) -> str:
+    """Return where ansible would look for callback plugins."""
+    path, folder = _configured(environment, "ANSIBLE_CALLBACK_PLUGINS", "defaults", "callback_plugins")
+    if not path or folder is None:
+        return path or _ANSIBLE_DEFAULT_PLUGINS
+    return ":".join(str(folder / Path(part).expanduser()) for part in path.split(":"))
+
+
+def _configured(
+    environment: Mapping[str, str], variable: str, section: str, key: str
+) -> tuple[str | None, Path | None]:
+    """Return what ansible is set to by the environment or its configuration file, and the folder of that file."""
+    if variable in os.environ:
+        return os.environ[variable], None
+    config = environment.get("ANSIBLE_CONFIG", os.environ.get("ANSIBLE_CONFIG"))
+    candidates = [config] if config else ["~/.ansible.cfg", "/etc/ansible/ansible.cfg"]
+    for candidate in map(Path, candidates):
+        file = candidate.expanduser()
+        parser = configparser.ConfigParser(interpolation=None, inline_comment_prefixes=(";",), strict=False)
+        try:
+            found = parser.read(file)
+        except (configparser.Error, UnicodeDecodeError):
+            break  # ansible will say what is wrong with it
+        if found:
+            return parser.get(section, key, fallback=None), file.parent
+    return None, None

@@ -1,0 +1,215 @@
+"""The specification of a job: what its executor runs. Written to the job's directory before the job starts."""
+
+import contextlib
+import json
+import os
+import secrets
+import shutil
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from types import MappingProxyType
+from typing import Any, Final
+
+from pydantic import BaseModel
+
+from clusterm.ansible import ssh
+from clusterm.ansible.command import CannotRun, _check_readable, _configured, _environment, _options, find_executable
+from clusterm.ansible.inventory import inventory, merge_vars
+from clusterm.ansible.variables import as_data, dump
+from clusterm.common.redaction import secrets_in
+from clusterm.enums import DEFAULT_HOST_GROUPS, Action, Role, StepName
+from clusterm.schemas import Job, Node
+from clusterm.settings import AnsibleSettings, RetentionSettings, Settings
+
+FACTS: Final = "facts"
+"""Directory, in a job's, of what is known of the machines that it discovers."""
+
+
+_PLAN: Final = "plan.json"
+_ANSIBLE_DEFAULT_SSH_ARGS: Final = "-C -o ControlMaster=auto -o ControlPersist=60s"
+
+
+class Plan(BaseModel):
+    """What the executor of one job needs to know."""
+
+    job_id: int
+    action: Action
+    check: bool = False
+    store_url: str
+    retention: RetentionSettings
+    location: Path
+    playbooks: dict[StepName, str]
+    executable: str
+    options: list[str]
+    environment: dict[str, str]
+    nonce: str
+    key_file: str
+    agent: str = ""
+    become_password_file: str = ""
+    vault_password_file: str = ""
+    secrets: list[str] = []
+    """What is not to be seen in the log."""
+    job_timeout: float
+    idle_timeout: float
+    stop_grace: float
+    registers: bool = False
+    """Whether the machines that a discover job has prepared become nodes."""
+    host_groups: dict[str, Role] = dict(DEFAULT_HOST_GROUPS)
+
+    @classmethod
+    def load(cls, directory: Path) -> "Plan":
+        """Read the plan in a job's directory.
+
+        Raises:
+            OSError: there is none.
+            ValueError: it is damaged.
+        """
+        return cls.model_validate_json((directory / _PLAN).read_bytes())
+
+    def command(self, step: StepName, limit: Path | None) -> list[str]:
+        """Return the command line of a step.
+
+        Args:
+            step: the step.
+            limit: file with the nodes to run it on; None for all.
+
+        Raises:
+            CannotRun: it would not work.
+        """
+        if not self.location.is_dir():
+            raise CannotRun(f"the playbook directory {self.location} doesn't exist: check ansible.playbook_location")
+        playbook = self.location / self.playbooks[step]
+        if not playbook.is_file():
+            what = "is a directory, not a file" if playbook.is_dir() else "doesn't exist"
+            raise CannotRun(
+                f"the playbook {playbook} {what}: check ansible.playbook_location and ansible.{step}_playbook"
+            )
+        if not os.access(playbook, os.R_OK):
+            raise CannotRun(f"the playbook {playbook} can't be read: check its permissions")
+        _check_readable("ssh key", self.key_file, "priv_key_file")
+        _check_readable("socket of the ssh agent", self.agent, "ssh_agent")
+        _check_readable("password file", self.become_password_file, "become_password_file")
+        _check_readable("vault password", self.vault_password_file, "vault_password_file")
+        executable = find_executable(self.executable)
+        if executable is None:
+            raise CannotRun(f"{self.executable} was not found: install ansible-core, or set ansible.executable")
+        return [executable, *self.options, *([f"--limit=@{limit}"] if limit else []), str(playbook)]
+
+
+def prepare(
+    settings: Settings,
+    job: Job,
+    nodes: Sequence[Node],
+    global_vars: Mapping[str, Any],
+    own: Mapping[str, Any],
+    host_keys: Mapping[str, Sequence[str]] = MappingProxyType({}),
+) -> Path:
+    """Write the directory of a job, all of it or nothing.
+
+    Args:
+        settings: the configuration.
+        job: the job.
+        nodes: its nodes; none for a discover job, whose addresses are the job's `nodes`.
+        global_vars: the globals.
+        own: the request's own extra vars.
+        host_keys: those that are known, by node or address.
+
+    Returns:
+        The directory.
+
+    Raises:
+        OSError: it cannot be written.
+    """
+    ansible = settings.ansible
+    directory = settings.jobs_dir / str(job.id)
+    plan = draft(settings, job.id, job.action, directory, check=job.check)
+    plan.secrets = sorted(_secrets(settings, nodes, global_vars, own))
+    extra_vars = merge_vars(ansible, _from_users(global_vars, ansible), _from_users(own, ansible))
+    made = inventory(job.action, job.nodes, nodes, ansible, host_group=job.host_group)
+    ssh_args, _ = _configured(plan.environment, "ANSIBLE_SSH_ARGS", "ssh_connection", "ssh_args")
+    control_path, _ = _configured(plan.environment, "ANSIBLE_SSH_CONTROL_PATH", "ssh_connection", "control_path")
+    ssh_args = _ANSIBLE_DEFAULT_SSH_ARGS if ssh_args is None else ssh_args
+    ssh.connect(made, ansible, host_keys, directory, ssh_args, control_path)
+    for group in made["all"]["children"].values():
+        group["hosts"] = {name: _from_users(host_vars, ansible) for name, host_vars in group["hosts"].items()}
+    unfinished = settings.jobs_dir / f"{job.id}.new"
+    shutil.rmtree(unfinished, ignore_errors=True)
+    try:
+        unfinished.mkdir(mode=0o700, parents=True)
+        if plan.registers:
+            (unfinished / FACTS).mkdir()
+        _write(unfinished / "inventory.json", dump(made))
+        _write(unfinished / ssh.KNOWN, ssh.known_hosts(host_keys))
+        _write(unfinished / "extra_vars.json", dump(extra_vars))
+        _write(unfinished / _PLAN, plan.model_dump_json())
+        unfinished.rename(directory)
+    except OSError:
+        shutil.rmtree(unfinished, ignore_errors=True)  # where the disk is full, it is needed for the job's end
+        raise
+    return directory
+
+
+def draft(settings: Settings, job_id: int, action: Action, directory: Path, *, check: bool) -> Plan:
+    """Decide what to run, and write nothing."""
+    ansible = settings.ansible
+    nonce = secrets.token_hex(16)
+    environment = _environment(ansible.playbook_location, nonce)
+    registers = action is Action.DISCOVER and ansible.register_discovered and not settings.serf.addr
+    if registers:
+        environment["CLUSTERM_FACTS"] = str(directory / FACTS)
+    if ansible.ssh_agent:
+        environment["SSH_AUTH_SOCK"] = ansible.ssh_agent
+    return Plan(
+        job_id=job_id,
+        action=action,
+        check=check,
+        store_url=settings.store_url,
+        retention=settings.retention,
+        location=ansible.playbook_location,
+        playbooks={StepName.CONFIGURE: ansible.configure_playbook, StepName.CLEANUP: ansible.cleanup_playbook},
+        executable=ansible.executable,
+        options=_options(ansible, directory, check=check),
+        environment=environment,
+        nonce=nonce,
+        key_file=ansible.priv_key_file,
+        agent=ansible.ssh_agent,
+        become_password_file=ansible.become_password_file,
+        vault_password_file=ansible.vault_password_file,
+        job_timeout=ansible.job_timeout,
+        idle_timeout=ansible.idle_timeout,
+        stop_grace=ansible.stop_grace,
+        registers=registers,
+        host_groups=ansible.host_groups,
+    )
+
+
+def _from_users(variables: Mapping[str, Any], ansible: AnsibleSettings) -> dict[str, Any]:
+    """Return variables as ansible is to get them that come from requests, and not from the configuration."""
+    return dict(variables) if ansible.allow_templates_in_vars else as_data(variables)
+
+
+def _secrets(
+    settings: Settings, nodes: Sequence[Node], global_vars: Mapping[str, Any], own: Mapping[str, Any]
+) -> set[str]:
+    """Return all that must not be seen in a job's log."""
+    ansible = settings.ansible
+    of_nodes = [node.configuration_state.inventory_vars for node in nodes]
+    variables = [json.loads(ansible.extra_variables), dict(global_vars), dict(own), *of_nodes]
+    found = set(secrets_in(variables, settings.secret_names)) | {settings.serf.auth_key.get_secret_value()}
+    return found | _passwords_in(ansible.vault_password_file, ansible.become_password_file)
+
+
+def _passwords_in(*files: str) -> set[str]:
+    """Return what password files hold; one that can be run is a program, which ansible asks itself."""
+    found = set()
+    for file in map(Path, filter(None, files)):
+        with contextlib.suppress(OSError, UnicodeDecodeError):
+            if file.is_file() and not os.access(file, os.X_OK):
+                found.add(file.read_text(encoding="utf-8"))
+    return found
+
+
+def _write(file: Path, text: str) -> None:
+    """Write a file that only its owner can read."""
+    with os.fdopen(os.open(file, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w", encoding="utf-8") as opened:
+        opened.write(text)

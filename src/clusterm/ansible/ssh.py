@@ -1,0 +1,150 @@
+"""How ansible's ssh knows a node again: by the host keys that are known of it, whatever its address is.
+
+What is known when a job begins is written into its directory, and ssh itself adds to another file there what it trusts
+at first use. So jobs that run side by side share no file, and whoever goes on with a job finds what it has learned.
+"""
+
+import hashlib
+import json
+import re
+import shlex
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import Any, Final
+
+from clusterm.common import ssh_keys
+from clusterm.enums import HostKeyChecking
+from clusterm.settings import AnsibleSettings
+
+KNOWN: Final = "known_hosts"
+"""File, in a job's directory, of the keys that were known when it began."""
+
+_DIGITS: Final = 16
+"""Of a digest in the name of a socket, which must be short."""
+
+_LEARNED: Final = "learned_hosts"
+
+_REFUSED: Final = re.compile(
+    r"(?P<changed>Host key for (?P<known_as>\S+) has changed)|host key is known for (?P<unknown>\S+) and you have"
+)
+"""What ssh says where it does not accept a key."""
+
+_SENT: Final = re.compile(r"fingerprint for the (\S+) key sent by the remote host is\s+(SHA256:[A-Za-z0-9+/]+)")
+
+
+def connect(
+    inventory: dict[str, Any],
+    ansible: AnsibleSettings,
+    known: Mapping[str, Sequence[str]],
+    directory: Path,
+    ssh_args: str,
+    control_path: str | None,
+) -> None:
+    """Tell ansible in an inventory how to connect to its hosts.
+
+    The options stand in `ansible_ssh_args`, which ansible puts first on ssh's command line, where the first word
+    counts: so no `ansible.cfg` and no environment takes the check away, and `ansible_ssh_common_args` stays free for
+    jump hosts.
+    Connections that ssh keeps open after a job are for those jobs only that would have accepted the same key.
+
+    Args:
+        inventory: the inventory.
+        ansible: the configuration.
+        known: the keys that are known, by host.
+        directory: the job's directory.
+        ssh_args: what `ansible_ssh_args` would be by ansible's own configuration.
+        control_path: where that keeps connections; None if it does not say.
+    """
+    everywhere = inventory["all"]
+    is_on = ansible.host_key_checking is not HostKeyChecking.OFF
+    common = _options(ansible.host_key_checking, directory)
+    everywhere["vars"] |= {"ansible_host_key_checking": is_on, "ansible_ssh_args": f"{common} {ssh_args}".strip()}
+    strict = _options(HostKeyChecking.STRICT, directory)
+    for group in everywhere["children"].values():
+        for name, host_vars in group["hosts"].items():
+            own = f"-o HostKeyAlias={name} {strict if is_on and name in known else common}"
+            host_vars["ansible_ssh_args"] = f"{own} {host_vars.get('ansible_ssh_args', ssh_args)}".strip()
+            if control_path is None:
+                accepted = (known.get(name) or str(directory)) if is_on else None
+                text = json.dumps([name, host_vars["ansible_host"], accepted])
+                digest = hashlib.sha256(text.encode()).hexdigest()[:_DIGITS]
+                host_vars.setdefault("ansible_control_path", f"%(directory)s/{digest}-%%p-%%r")
+
+
+def known_hosts(known: Mapping[str, Iterable[str]]) -> str:
+    """Return the text of a file with the keys that are known."""
+    return "".join(f"{name.lower()} {key}\n" for name, keys in known.items() for key in keys)
+
+
+def learned(directory: Path, targets: Iterable[str]) -> dict[str, list[str]]:
+    """Return the keys that ssh has trusted at first use in a job.
+
+    Args:
+        directory: the job's directory.
+        targets: its nodes and addresses.
+    """
+    return _read(directory / _LEARNED, targets)
+
+
+def explain(message: str, node: str, directory: Path) -> str:
+    """Say of a node that could not be reached what is wrong with its host key, if that is why.
+
+    Args:
+        message: what ansible says.
+        node: the node's name, or an address.
+        directory: the job's directory.
+    """
+    refused = _REFUSED.search(message)
+    if refused is None:
+        return message
+    alias = refused["known_as"] or refused["unknown"]
+    name = node if alias == node.lower() else alias  # a task that is delegated goes to another one
+    if not refused["changed"]:
+        return (
+            f"the host key of {name} is not known, and ansible.host_key_checking is strict: read it on the machine, "
+            f"from /etc/ssh/ssh_host_ed25519_key.pub, and run: clusterctl node trust {name} KEY"
+        )
+    keys = {**_read(directory / _LEARNED, [name]), **_read(directory / KNOWN, [name])}.get(name, [])
+    was = " or ".join(f"{ssh_keys.kind(key)} {ssh_keys.fingerprint(key)}" for key in keys)
+    sent = _SENT.search(message)
+    now = f" and is {sent[1]} {sent[2]}" if sent else ""
+    return (
+        f"the host key of {name} has changed: it was {was or 'another one'}{now}. If the machine was installed anew, "
+        f"run: clusterctl node forget-key {name}. If not, another machine answers in its place"
+    )
+
+
+def _options(checking: HostKeyChecking, directory: Path) -> str:
+    """Return the options with which ssh knows hosts by a job's files, and none by its own."""
+    if checking is HostKeyChecking.OFF:
+        options = ["StrictHostKeyChecking=no", "UserKnownHostsFile=/dev/null"]
+    else:
+        files = " ".join(f'"{directory / name}"'.replace("%", "%%") for name in (_LEARNED, KNOWN))
+        options = [
+            f"StrictHostKeyChecking={'yes' if checking is HostKeyChecking.STRICT else 'accept-new'}",
+            f"UserKnownHostsFile={files}",
+            "HashKnownHosts=no",
+            "UpdateHostKeys=no",
+            "CheckHostIP=no",
+        ]
+    # Else every first use would be a warning in front of what ssh has to say.
+    return " ".join(f"-o {shlex.quote(option)}" for option in [*options, "LogLevel=ERROR"])
+
+
+def _read(file: Path, targets: Iterable[str]) -> dict[str, list[str]]:
+    """Return the keys in a file by the targets' names, which ssh has written in small letters."""
+    names = {target.lower(): target for target in targets}
+    found: dict[str, list[str]] = {}
+    try:
+        lines = file.read_text(errors="replace").splitlines()
+    except FileNotFoundError:
+        return found
+    for line in lines:
+        name = names.get(line.partition(" ")[0])
+        if name is None:
+            continue
+        try:
+            found.setdefault(name, []).append(ssh_keys.parse(line))
+        except ValueError:  # half a line, as where the disk was full
+            continue
+    return found

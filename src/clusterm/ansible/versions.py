@@ -1,0 +1,64 @@
+"""Which versions are at work: of clusterm, of what runs it, and of the ansible that it runs."""
+
+import platform
+import re
+import sqlite3
+import subprocess
+import sys
+from functools import lru_cache
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import Final
+
+from clusterm.ansible.command import clean_environment, find_executable
+from clusterm.schemas import Versions
+
+_TIMEOUT: Final = 20.0  # seconds
+
+
+def versions(executable: str) -> Versions:
+    """Return the versions.
+
+    Args:
+        executable: what is run as ansible-playbook, as configured.
+    """
+    path = find_executable(executable)
+    return Versions(
+        clusterm=version("clusterm"),
+        ansible=None if path is None else _ansible(path, Path(path).stat().st_mtime_ns),
+        ansible_playbook=path,
+        python=platform.python_version(),
+        sqlite=sqlite3.sqlite_version,
+        os=_os(),
+        kernel=f"{platform.system()} {platform.release()} {platform.machine()}",
+    )
+
+
+@lru_cache(maxsize=8)
+def _ansible(path: str, _changed: int) -> str | None:
+    """Return ansible-core's version; a program that is not our own Python's is asked for it, which takes a second."""
+    if Path(path).parent == Path(sys.executable).parent:
+        try:
+            return version("ansible-core")
+        except PackageNotFoundError:
+            return None
+    try:
+        asked = subprocess.run(
+            [path, "--version"],
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            env=clean_environment(),
+            timeout=_TIMEOUT,
+            check=False,
+        )
+    except (OSError, subprocess.TimeoutExpired):
+        return None
+    found = re.match(r"ansible-playbook \[core (\S{1,50})\]", asked.stdout.decode(errors="replace"))
+    return found[1] if found else None
+
+
+def _os() -> str | None:
+    try:
+        return platform.freedesktop_os_release()["PRETTY_NAME"]
+    except (OSError, KeyError):
+        return None

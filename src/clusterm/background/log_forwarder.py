@@ -1,0 +1,92 @@
+"""Passes on to the service's log what a job's executor logs, and on request the lines of the job's own log.
+
+The executor outlives the service, so it writes to a file. How far that was passed on is kept beside it: the next
+service goes on there.
+"""
+
+import contextlib
+import json
+import logging
+from pathlib import Path
+from typing import Final
+
+from clusterm import schemas
+from clusterm.common import service_log
+from clusterm.executor.files import LOG, PASSED_ON
+from clusterm.store import jobs as job_queries
+from clusterm.store import log_reader, tables
+from clusterm.store.engine import Store
+from clusterm.store.log_query import Selection
+
+_BYTES: Final = 1 << 20  # read at once
+_ansible: Final = logging.getLogger("clusterm.ansible")
+_executor: Final = logging.getLogger("clusterm.executor")
+
+
+class Relay:
+    """Passes on what comes from one job.
+
+    Args:
+        store: the store.
+        directory: the job's directory.
+        job: the job.
+        echo: whether the job's own log is passed on, too.
+    """
+
+    def __init__(self, store: Store, directory: Path, job: int, *, echo: bool) -> None:
+        self._store = store
+        self._directory = directory
+        self._echo = echo
+        with store.read() as session:
+            row = session.get(tables.Job, job)
+            about = (row.action, job_queries.node_names(session, job)) if row else ("", [])
+        self._job = job
+        self._about = about
+        try:
+            self._offset, self._line = map(int, json.loads((directory / PASSED_ON).read_bytes()))
+        except (OSError, ValueError, TypeError):
+            self._offset, self._line = 0, 0
+
+    def log(self, logger: logging.Logger) -> service_log.JobLog:
+        """Return a logger whose lines are about the job."""
+        return service_log.JobLog(logger, self._job, *self._about)
+
+    def pass_on(self) -> bool:
+        """Pass on some of what is new, and tell whether there was any."""
+        before = self._offset, self._line
+        if self._echo:
+            self._pass_on_lines()
+        self._pass_on_log()
+        if (self._offset, self._line) == before:
+            return False
+        with contextlib.suppress(OSError):  # the disk is full: the next service would say some of it again
+            (self._directory / PASSED_ON).write_text(json.dumps([self._offset, self._line]))
+        return True
+
+    def _pass_on_lines(self) -> None:
+        log = self.log(_ansible)
+        with self._store.read() as session:
+            job = session.get(tables.Job, self._job)
+            rows = log_reader.read(session, job, Selection(), self._line + 1).rows if job else []
+        for row in rows:
+            written_at = row.at and schemas.format_time(row.at)
+            about = {"line": row.seq, "node": row.node, "task": row.task, "written_at": written_at}
+            log.info("%s", row.text, extra=about)
+            self._line = row.seq
+
+    def _pass_on_log(self) -> None:
+        """Pass on whole lines; what is after the last newline is still being written."""
+        try:
+            with (self._directory / LOG).open("rb") as file:
+                file.seek(self._offset)
+                whole = file.read(_BYTES).rpartition(b"\n")[0]
+        except FileNotFoundError:
+            return
+        if whole:
+            self._offset += len(whole) + 1
+        about = self.log(_executor).extra or {}
+        for line in whole.decode(errors="backslashreplace").split("\n") if whole else ():
+            record = service_log.parse(line, about)
+            logger = logging.getLogger(record.name)
+            if logger.isEnabledFor(record.levelno):
+                logger.handle(record)

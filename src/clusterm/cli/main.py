@@ -1,0 +1,49 @@
+"""The command `clusterm`, put together of its commands."""
+
+import sys
+from importlib.metadata import version
+from typing import Annotated
+
+import typer
+
+from clusterm.cli import database, demo, drain, healthcheck, notifications, serve, tokens
+from clusterm.errors import ClustermError
+
+cli = typer.Typer(
+    name="clusterm",
+    help="The cluster manager service. Talk to it with clusterctl.\n\n"
+    "A first look: `clusterm demo`. For real: `clusterm serve`, with your playbooks in /etc/clusterm/playbooks.",
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    rich_markup_mode=None,
+    add_completion=False,
+    context_settings={"help_option_names": ["--help", "-h"]},
+)
+cli.add_typer(tokens.token_cli)
+cli.command("serve")(serve.serve_command)
+cli.command("migrate")(database.migrate_command)
+cli.command("prune")(database.prune_command)
+cli.command("drain")(drain.drain_command)
+cli.command("undrain")(drain.undrain_command)
+cli.command("healthcheck")(healthcheck.healthcheck_command)
+cli.command("notify-test")(notifications.notify_test_command)
+cli.command("demo")(demo.demo_command)
+
+
+def main() -> None:
+    """Run the command; what a person can mend is one line on stderr."""
+    try:
+        cli()
+    except ClustermError as error:
+        print(f"clusterm: {error}", file=sys.stderr)  # noqa: T201
+        sys.exit(1)
+
+
+@cli.callback(invoke_without_command=True)
+def options(
+    *, show_version: Annotated[bool, typer.Option("--version", help="Show the version and exit.")] = False
+) -> None:
+    """Handle what stands before the command."""
+    if show_version:
+        typer.echo(f"clusterm {version('clusterm')}")
+        raise typer.Exit

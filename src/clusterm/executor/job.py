@@ -1,0 +1,109 @@
+"""Runs one job to its end. It may be killed at any moment; the next executor resumes where it stopped."""
+
+import contextlib
+import os
+import shutil
+from pathlib import Path
+
+from clusterm.ansible import ssh
+from clusterm.ansible.facts import identify
+from clusterm.ansible.job_spec import Plan
+from clusterm.executor.files import LOG, PASSED_ON
+from clusterm.executor.locks import hold
+from clusterm.executor.retry import _insist
+from clusterm.executor.step import Interrupted, _Step
+from clusterm.jobs import completion
+from clusterm.jobs.progress import Following, next_step
+from clusterm.schemas import MonitoredNode
+from clusterm.secrets.masking import Masker
+from clusterm.store import jobs as job_queries
+from clusterm.store.engine import Store
+
+
+def run(directory: Path) -> None:
+    """Run the job in a directory to its end, unless another executor is at it.
+
+    Args:
+        directory: the job's directory, as `plan.prepare` wrote it.
+    """
+    lock = hold(directory)
+    if lock is None:
+        return
+    plan = Plan.load(directory)
+    store = Store(plan.store_url)
+    try:
+        with store.read() as session:
+            ended = job_queries.has_ended(job_queries.get(session, plan.job_id))
+        if not ended:
+            error = _run_steps(store, plan, directory)
+            found = _discovered(store, plan, directory, error)
+            with store.read() as session:
+                learned = ssh.learned(directory, job_queries.node_names(session, plan.job_id))
+            _insist(
+                lambda: completion.finish(
+                    store,
+                    plan.retention,
+                    plan.job_id,
+                    error,
+                    discovered=found,
+                    learned=learned,
+                    groups=plan.host_groups,
+                )
+            )
+        _clear(directory)
+    finally:
+        store.close()
+        os.close(lock)
+
+
+def _clear(directory: Path) -> None:
+    """Remove all that is not wanted any more, secrets above all; the rest is the supervisor's, which may be at it."""
+    with contextlib.suppress(OSError):
+        for entry in directory.iterdir():
+            if entry.is_dir():
+                shutil.rmtree(entry, ignore_errors=True)
+            elif entry.name not in {LOG, PASSED_ON, "lock"}:
+                entry.unlink(missing_ok=True)
+
+
+def _run_steps(store: Store, plan: Plan, directory: Path) -> str | None:
+    """Run or go on with the steps that the lifecycle asks for, and return the first failed one's error."""
+
+    def look() -> tuple[Following | None, list[str | None]]:
+        with store.read() as session:
+            job = job_queries.get(session, plan.job_id)
+            done = [step.error for step in job_queries.steps(session, job.id) if step.finished_at is not None]
+            return next_step(session, job), done
+
+    while True:
+        following, errors = _insist(look)
+        error = next(filter(None, errors), None)
+        if following is None:
+            return error
+        step = _Step(store, plan, directory, len(errors) + 1, following)
+        try:
+            step.run()
+        except Interrupted as interrupted:
+            return error or str(interrupted)
+
+
+def _discovered(store: Store, plan: Plan, directory: Path, error: str | None) -> dict[str, MonitoredNode | str]:
+    """Find out who the machines are that a discover job has prepared."""
+    if not plan.registers:
+        return {}
+
+    def is_stopped() -> bool:
+        with store.read() as session:
+            return job_queries.get(session, plan.job_id).stop_reason is not None
+
+    with store.read() as session:
+        job = job_queries.get(session, plan.job_id)
+        addresses = job_queries.node_names(session, plan.job_id)
+        if job.stop_reason is not None:
+            return {}
+        if error is not None:
+            passed = [step.passed or () for step in job_queries.steps(session, plan.job_id)]
+            addresses = [address for address in addresses if all(address in those for those in passed)]
+    masker = Masker(plan.secrets)
+    found = identify(plan, directory, addresses, is_stopped)
+    return {address: masker.mask(node) if isinstance(node, str) else node for address, node in found.items()}

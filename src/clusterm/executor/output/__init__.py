@@ -1,0 +1,1 @@
+"""A job's output, from bytes to stored lines and task results."""

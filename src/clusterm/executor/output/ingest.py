@@ -1,0 +1,235 @@
+"""From a step's output into the store: lines with their times, the tasks that wrote them, failures and recap.
+
+What has been read, and how far, is written in one transaction. So whoever goes on after a crash neither loses a line
+nor stores one twice.
+"""
+
+from collections.abc import Sequence
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any, Final
+
+from sqlmodel import Session
+
+from clusterm import schemas
+from clusterm.ansible import ssh
+from clusterm.enums import StepName, TaskStatus
+from clusterm.executor.output.parser import Line, Reader, Record
+from clusterm.executor.output.records import Callback, parse
+from clusterm.executor.output.task_results import Results
+from clusterm.executor.wrapper import TIME
+from clusterm.secrets.masking import Masker
+from clusterm.store import jobs as job_queries
+from clusterm.store import log_lines, tables
+
+_READ_BYTES: Final = 1 << 20  # at the most in one transaction
+_TEXTS: Final = ("play", "task", "path", "message")
+"""Members of a record that a playbook has written."""
+_FAILED: Final = frozenset({TaskStatus.FAILED, TaskStatus.UNREACHABLE})
+
+
+class Ingest:
+    """Reads one step's output and keeps what is not stored yet.
+
+    Args:
+        session: a reading transaction.
+        step: the step's row.
+        step_directory: where the wrapper writes.
+        nonce: marks ansible's records.
+        limit: bytes that are kept of the job's log; of a larger one, head and tail.
+        masker: masks secrets.
+    """
+
+    def __init__(
+        self, session: Session, step: tables.JobStep, step_directory: Path, nonce: str, limit: int, masker: Masker
+    ) -> None:
+        self.failures: list[dict[str, Any]] = []
+        """Failed results that are not in the store yet."""
+        self.last_line_at: datetime | None = None
+        self._job_id, self._number, self._name = step.job_id, step.number, step.name
+        self._directory = step_directory.parent
+        self._output = (step_directory / "output").open("rb")
+        self._output.seek(step.offset)
+        self._limit = limit
+        self._clock = _Clock(step_directory / "times")
+        self._masker = masker
+        self._reader = Reader(nonce, step.offset, masker)
+        self._offset = step.offset
+        self._nodes = set(job_queries.node_names(session, step.job_id))
+        self._seq = job_queries.get(session, step.job_id).lines
+        self._first_line = step.first_line
+        self._unclaimed = step.unclaimed
+        self._lines: list[dict[str, Any]] = []
+        self._results = Results(session, step)
+        self._claims: list[tuple[int, int, int | None, str | None]] = []
+        self._recap: dict[str, dict[str, int]] | None = None
+        self._passed: list[str] | None = None
+
+    @property
+    def pending(self) -> bool:
+        """Whether there is something to write."""
+        return bool(self._lines or self._claims or self._results.pending or self.failures or self._recap)
+
+    def read(self) -> bool:
+        """Take more of the output, and tell whether there was more."""
+        data = self._output.read(_READ_BYTES)
+        self._take(self._reader.feed(data))
+        return bool(data)
+
+    def finish(self) -> None:
+        """Take what is left where the output has ended."""
+        self._take(self._reader.close())
+
+    def write(self, session: Session) -> None:
+        """Write what is pending; after the transaction was committed, call `written`."""
+        log_lines.append(session, self._lines)
+        self._results.write(session, self._recap)
+        for first, last, task, node in self._claims:
+            log_lines.attribute(session, self._job_id, first, last, task=task, node=node)
+        job = job_queries.get(session, self._job_id)
+        job.lines = self._seq
+        job.bytes += sum(len(line["text"].encode()) + 1 for line in self._lines)
+        if job.bytes > self._limit:
+            log_lines.leave_out(session, job, self._limit)
+        if self.failures:
+            job.failures = [*job.failures, *self.failures]
+        if self._recap:
+            job.failures = _confirmed(job.failures, self._name, self._recap)
+            job.recap = _sum(job.recap, self._recap)
+        step = job_queries.step(session, self._job_id, self._number)
+        if self._recap:
+            step.passed = self._passed
+        step.offset, step.unclaimed, step.first_line = self._offset, self._unclaimed, self._first_line
+
+    def written(self) -> None:
+        """Forget what is in the store now."""
+        self._results.written()
+        self._lines, self._claims, self.failures, self._recap = [], [], [], None
+
+    def close(self) -> None:
+        """Close the files."""
+        self._output.close()
+        self._clock.close()
+
+    def _take(self, found: Any) -> None:
+        for item in found:
+            self._offset = item.end
+            if isinstance(item, Line):
+                self._take_line(item)
+            else:
+                self._take_record(item)
+
+    def _take_line(self, line: Line) -> None:
+        self._seq += 1
+        self._first_line = self._first_line or self._seq
+        self._unclaimed = self._unclaimed or self._seq
+        self.last_line_at = self._clock.at(line.end)
+        self._lines.append(
+            {
+                "job_id": self._job_id,
+                "seq": self._seq,
+                "at": self.last_line_at,
+                "text": line.text,
+                "partial": line.partial,
+                "task": None,
+                "node": None,
+            }
+        )
+
+    def _take_record(self, record: Record) -> None:
+        callback = parse(_masked(record, self._masker))
+        if callback is None:
+            return
+        if callback.status is TaskStatus.UNREACHABLE and callback.message and callback.node:
+            explained = ssh.explain(callback.message, callback.node, self._directory)
+            callback = callback.model_copy(update={"message": explained})
+        lines = None if self._unclaimed is None else (self._unclaimed, self._seq)
+        at = self._clock.at(record.end)
+        task = self._results.take(callback, at, lines)
+        if callback.status in _FAILED and callback.node is not None:
+            self.failures.append(
+                schemas.Failure(
+                    node=callback.node,
+                    step=self._name,
+                    play=callback.play,
+                    task=callback.task,
+                    message=callback.message or callback.status,
+                    line=self._unclaimed,
+                ).model_dump(mode="json")
+            )
+        if callback.recap is not None:
+            self._recap = callback.recap
+            self._passed = self._passed_nodes(callback)
+        if lines:
+            self._claim(lines[0], task, callback.node)
+            self._unclaimed = None
+
+    def _passed_nodes(self, callback: Callback) -> list[str] | None:
+        """Return the nodes of the job that passed; none where something else failed, such as localhost."""
+        elsewhere = [counts for name, counts in (callback.recap or {}).items() if name not in self._nodes]
+        if callback.passed is None or any(counts.get("failed") or counts.get("unreachable") for counts in elsewhere):
+            return None
+        return [node for node in callback.passed if node in self._nodes]
+
+    def _claim(self, first: int, task: int | None, node: str | None) -> None:
+        """Say what wrote the lines from `first` on, be they stored already or not."""
+        if task is None and node is None:
+            return
+        stored = self._seq - len(self._lines)
+        for line in self._lines[max(0, first - stored - 1) :]:
+            line["task"], line["node"] = task, node
+        if first <= stored:
+            self._claims.append((first, stored, task, node))
+
+
+class _Clock:
+    """Tells when a part of the output came, from the wrapper's `times`."""
+
+    def __init__(self, file: Path) -> None:
+        self._file = file.open("rb")
+        self._end = 0
+        self._at = datetime.now(UTC)
+
+    def at(self, offset: int) -> datetime:
+        """Return the time of the part that ends at or after an offset; offsets must not go back."""
+        while self._end < offset:
+            entry = self._file.read(TIME.size)
+            if len(entry) < TIME.size:  # not written yet, or never: the disk was full
+                self._file.seek(-len(entry), 1)
+                return datetime.now(UTC) if self._end == 0 else self._at
+            self._end, nanoseconds = TIME.unpack(entry)
+            self._at = datetime.fromtimestamp(nanoseconds / 1e9, UTC)
+        return self._at
+
+    def close(self) -> None:
+        self._file.close()
+
+
+def _masked(record: Record, masker: Masker) -> dict[str, Any]:
+    """Return what a record says without secrets. Where the plugin cut a text, its reader could not see them."""
+    texts = {name: text for name in _TEXTS if isinstance(text := record.data.get(name), str)}
+    hidden = {name: masker.mask(text) for name, text in texts.items() if record.secret or "…" in text}
+    return {**record.data, **hidden}
+
+
+def _confirmed(failures: Sequence[dict[str, Any]], step: StepName, recap: dict[str, Any]) -> list[dict[str, Any]]:
+    """Leave out a step's failures that were rescued: the recap counts only those that were not."""
+    kept: list[dict[str, Any]] = []
+    left = {node: counts.get("failed", 0) + counts.get("unreachable", 0) for node, counts in recap.items()}
+    for failure in reversed(failures):
+        if failure["step"] == step:
+            if left.get(failure["node"], 1) < 1:
+                continue
+            left[failure["node"]] = left.get(failure["node"], 1) - 1
+        kept.append(failure)
+    return kept[::-1]
+
+
+def _sum(recap: dict[str, Any], more: dict[str, dict[str, int]]) -> dict[str, Any]:
+    """Add the counts of one step to those of the steps before it."""
+    total = {node: dict(counts) for node, counts in recap.items()}
+    for node, counts in more.items():
+        of_node = total.setdefault(node, {})
+        for name, count in counts.items():
+            of_node[name] = of_node.get(name, 0) + count
+    return total

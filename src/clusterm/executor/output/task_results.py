@@ -1,0 +1,120 @@
+"""From records to rows: the tasks of a step, and how each ended on each node."""
+
+from collections.abc import Mapping
+from datetime import datetime
+from typing import Any
+
+from sqlmodel import Session
+
+from clusterm.executor.output.records import LINES_OF_A_RESULT, Callback
+from clusterm.store import tables, task_results
+
+
+class Results:
+    """Keeps what is not stored yet of a step's tasks and results.
+
+    Args:
+        session: a reading transaction.
+        step: the step's row.
+    """
+
+    def __init__(self, session: Session, step: tables.JobStep) -> None:
+        self._job_id, self._step = step.job_id, step.number
+        self._before = task_results.last_task(session, step.job_id, before_step=step.number)
+        self._known = task_results.task_numbers(session, step.job_id, step.number)
+        self._last = self._stored = task_results.last_result(session, step.job_id)
+        self._busy = {(row["task"], row["node"]): row for row in task_results.busy(session, step.job_id, step.number)}
+        self._tasks: list[dict[str, Any]] = []
+        self._ended: dict[int, datetime] = {}
+        self._begun: list[dict[str, Any]] = []
+        self._changed: dict[int, dict[str, Any]] = {}
+
+    @property
+    def pending(self) -> bool:
+        """Whether there is something to write."""
+        return bool(self._tasks or self._ended or self._begun or self._changed)
+
+    def take(self, callback: Callback, at: datetime, lines: tuple[int, int] | None) -> int | None:
+        """Take what a record tells.
+
+        Args:
+            callback: the record.
+            at: when it was written.
+            lines: the first and the last line that came with it.
+
+        Returns:
+            The number of the task that it is about.
+        """
+        if callback.number is None:
+            return None
+        task = self._before + callback.number
+        if task not in self._known:
+            self._begin_task(task, callback, at)
+        if callback.node is None or callback.task is None:
+            return task
+        if callback.event == "start":
+            self._begin(task, callback.node, at)
+        elif callback.event in LINES_OF_A_RESULT:
+            row = self._busy.get((task, callback.node)) or self._begin(task, callback.node, None)
+            if lines:
+                row["first_line"], row["last_line"] = row["first_line"] or lines[0], lines[1]
+            row["retries"] += callback.event == "retry"
+            if callback.status is not None:
+                row |= {"status": callback.status, "message": callback.message, "finished_at": at}
+                self._ended[task] = at
+                del self._busy[task, callback.node]
+            if row["number"] <= self._stored:
+                self._changed[row["number"]] = row
+        return task
+
+    def write(self, session: Session, recap: Mapping[str, Mapping[str, int]] | None) -> None:
+        """Write what is pending; after the transaction was committed, call `written`.
+
+        Args:
+            session: a writing transaction.
+            recap: the counts at the step's end, if it has come.
+        """
+        task_results.add_tasks(session, self._tasks)
+        task_results.end_tasks(session, self._job_id, self._ended)
+        task_results.add(session, self._begun)
+        task_results.change(session, self._changed.values())
+        if recap is not None:
+            task_results.settle(session, self._job_id, self._step, recap)
+
+    def written(self) -> None:
+        """Forget what is in the store now, but for what is going on."""
+        self._tasks, self._ended, self._begun, self._changed = [], {}, [], {}
+        self._stored = self._last
+
+    def _begin_task(self, number: int, callback: Callback, at: datetime) -> None:
+        self._known.add(number)
+        self._tasks.append(
+            {
+                "job_id": self._job_id,
+                "number": number,
+                "step": self._step,
+                "play": callback.play,
+                "name": callback.task,
+                "path": callback.path,
+                "started_at": at,
+            }
+        )
+
+    def _begin(self, task: int, node: str, at: datetime | None) -> dict[str, Any]:
+        self._last += 1
+        row = {
+            "job_id": self._job_id,
+            "number": self._last,
+            "task": task,
+            "node": node,
+            "status": None,
+            "retries": 0,
+            "message": None,
+            "first_line": None,
+            "last_line": None,
+            "started_at": at,
+            "finished_at": None,
+        }
+        self._begun.append(row)
+        self._busy[task, node] = row
+        return row

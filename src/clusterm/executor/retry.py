@@ -1,0 +1,28 @@
+"""Retries store operations until the store is available."""
+
+import logging
+import time
+from collections.abc import Callable
+from typing import Final, TypeVar
+
+from sqlalchemy.exc import OperationalError
+
+log = logging.getLogger(__name__)
+
+T = TypeVar("T")
+
+
+_RETRY: Final = 0.5  # seconds between tries to write to a store that is locked or full
+
+
+def _insist(action: Callable[[], T]) -> T:
+    """Do something to the store, however long it is locked or full: ansible does not wait for it."""
+    refused = False
+    while True:
+        try:
+            return action()
+        except OperationalError as error:
+            if not refused:
+                log.warning("the store cannot be used, trying until it can: %s", error.orig)
+            refused = True
+            time.sleep(_RETRY)

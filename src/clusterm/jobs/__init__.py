@@ -1,0 +1,1 @@
+"""Accepts, starts, stops and finishes jobs, in one transaction each."""

@@ -1,0 +1,46 @@
+"""Starts queued jobs in their turn."""
+
+from clusterm.enums import JobStatus
+from clusterm.jobs.admission import _judge_queued
+from clusterm.jobs.completion import _end
+from clusterm.jobs.events import _about, _log_end
+from clusterm.jobs.progress import Outcomes
+from clusterm.jobs.start import _start
+from clusterm.settings import Settings
+from clusterm.store import job_views, runtime_values
+from clusterm.store import jobs as job_queries
+from clusterm.store.engine import Store
+
+
+def begin_queued(store: Store, settings: Settings) -> None:
+    """Let queued jobs run for which there is room, the oldest first.
+
+    One whose nodes are in another job goes on waiting, and so do younger ones that want the same nodes. One that a
+    rule forbids by now ends.
+    """
+    with store.read() as session:
+        if not job_queries.queued(session):
+            return
+    changed = []
+    with store.write() as session:
+        if runtime_values.get(session, runtime_values.DRAIN):
+            return
+        room = settings.manager.max_active_jobs - len(job_queries.running(session))
+        taken = job_queries.held_nodes(session)
+        for job in job_queries.queued(session):
+            names = job_queries.node_names(session, job.id)
+            if room > 0 and taken.isdisjoint(names):
+                if objections := _judge_queued(session, job, names, settings):
+                    reason = f"not started when its turn came: {objections[0].refusal}"
+                    _end(session, settings.retention, job, JobStatus.ERRORED, reason, Outcomes(reached=set(names)))
+                    changed.append(job_views.to_wire(session, job))
+                    continue
+                _start(session, job, names)
+                changed.append(job_views.to_wire(session, job))
+                room -= 1
+            taken.update(names)
+    for each in changed:
+        if each.status is JobStatus.RUNNING:
+            _about(each).info("its turn has come: started", extra={"status": each.status})
+        else:
+            _log_end(each)

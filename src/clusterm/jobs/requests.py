@@ -1,0 +1,40 @@
+"""Requests for jobs, independent of their transport."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from clusterm import schemas
+from clusterm.enums import Action
+
+
+@dataclass(frozen=True)
+class Order:
+    """What a job is to do."""
+
+    action: Action
+    targets: Sequence[str]
+    """Names, management addresses or globs of nodes; for discover, addresses that are no node's."""
+    select: schemas.Selection = field(default_factory=schemas.Selection)
+    """Which of these nodes to take."""
+    host_group: str = ""
+    """The group to commission or update nodes into; empty where it stays as it is."""
+    extra_vars: dict[str, Any] = field(default_factory=dict)
+    check: bool = False
+    """Whether ansible only says what it would change."""
+    limit_batch: int | None = None
+    """How many nodes to take at a time."""
+    job_timeout: float | None = None
+    idle_timeout: float | None = None
+    retry_of: int | None = None
+
+
+@dataclass(frozen=True)
+class Sender:
+    """Who asks, and what makes the same request known when it comes again."""
+
+    name: str
+    key: str | None = None
+    """Idempotency key."""
+    digest: str = ""
+    """Of the whole request."""

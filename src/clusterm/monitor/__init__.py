@@ -1,1 +1,0 @@
-"""Who tells us that a node is there."""

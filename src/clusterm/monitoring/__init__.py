@@ -1,0 +1,1 @@
+"""Monitors that track whether nodes are reachable."""

@@ -1,0 +1,282 @@
+"""Watching nodes by looking at them: does the ssh port answer that ansible would connect to?"""
+
+import asyncio
+import contextlib
+import errno
+import ipaddress
+import json
+import logging
+import os
+import random
+import socket
+import threading
+from collections.abc import Callable, Mapping
+from typing import Any, Final, NamedTuple
+
+from sqlalchemy.exc import SQLAlchemyError
+
+from clusterm.enums import State
+from clusterm.monitoring.reports import Look, report_looks
+from clusterm.settings import Settings
+from clusterm.store import nodes, runtime_values
+from clusterm.store.engine import Store
+
+log = logging.getLogger(__name__)
+
+_SPREAD: Final = 0.8  # of the interval, over which the looks of one round are spread
+_REPORT: Final = 1.0  # seconds between reports of what a round has found so far
+_SSH: Final = frozenset({"ssh", "smart", "paramiko", "ansible.builtin.ssh", "ansible.builtin.paramiko_ssh"})
+_UNREACHABLE: Final = frozenset(
+    {
+        errno.ECONNABORTED,
+        errno.ECONNREFUSED,
+        errno.ECONNRESET,
+        errno.EHOSTDOWN,
+        errno.EHOSTUNREACH,
+        errno.ENETUNREACH,
+        errno.ETIMEDOUT,
+    }
+)
+"""What says something of the node. Anything else, as too few file descriptors, is about this machine."""
+_NO_SUCH_NAME: Final = frozenset({socket.EAI_NONAME, socket.EAI_NODATA})
+
+_lookups: Final = threading.BoundedSemaphore(500)
+
+
+class Target(NamedTuple):
+    """Where to look for a node."""
+
+    name: str
+    address: str
+    host: str
+    port: int
+
+
+class Probe:
+    """Looks at every node once in an interval, in an order and at times left to chance.
+
+    A node has disappeared when it did not answer several times in a row; it is back when it answers once.
+
+    Args:
+        store: the store.
+        settings: returns the configuration as it is now.
+
+    Attributes:
+        problem: why nodes cannot be looked at now, if they cannot.
+    """
+
+    name: Final = "probe"
+
+    def __init__(self, store: Store, settings: Callable[[], Settings]) -> None:
+        self.problem: str | None = None
+        self._store = store
+        self._settings = settings
+        self._monitor = settings().monitor
+        self._free = asyncio.Semaphore(self._monitor.concurrency)
+        self._misses: dict[Target, int] = {}
+        self._looks: dict[Target, Look] = {}  # not reported yet
+        self._trouble: str | None = None
+        self._warned = False
+
+    async def run(self) -> None:
+        """Look at the nodes until cancelled."""
+        loop = asyncio.get_running_loop()
+        while True:
+            began = loop.time()
+            await self.look_at_all()
+            pause = self._monitor.interval * random.uniform(0.9, 1.1)  # noqa: S311 -- it is no secret
+            await asyncio.sleep(max(0.0, began + pause - loop.time()))
+
+    async def look_at_all(self) -> int:
+        """Look at every node once, and return how many there are."""
+        try:
+            targets = await asyncio.to_thread(self._targets)
+        except SQLAlchemyError as error:
+            self._say_problem(f"the nodes cannot be read: {error}")
+            return 0
+        states = dict(targets)
+        self._misses = {target: count for target, count in self._misses.items() if target in states}
+        self._trouble = None
+        answered = 0
+
+        async def look(target: Target, state: State) -> None:
+            nonlocal answered
+            try:
+                answered += await self._look(target, state)
+            finally:
+                self._free.release()
+
+        reporting = asyncio.create_task(self._keep_reporting())
+        try:
+            async with asyncio.TaskGroup() as tasks:
+                loop = asyncio.get_running_loop()
+                began, spread = loop.time(), self._monitor.interval * _SPREAD
+                for number, (target, state) in enumerate(targets):
+                    await asyncio.sleep(max(0.0, began + spread * number / len(targets) - loop.time()))
+                    await self._free.acquire()
+                    tasks.create_task(look(target, state))
+        finally:
+            reporting.cancel()
+        await self._report()
+        self._say_problem(self._trouble)
+        self._warn_if_nobody_answers(len(targets), answered)
+        return len(targets)
+
+    async def _look(self, target: Target, state: State) -> bool:
+        """Look at one node, note what is new, and tell whether it answered."""
+        try:
+            missed = await _connect(target.host, target.port, self._monitor.timeout)
+        except OSError as error:
+            self._trouble = f"{target.name} cannot be looked at: {error.strerror or error}"
+            return False
+        if missed is None:
+            self._misses.pop(target, None)
+            if state is not State.DISCOVERED:
+                self._looks[target] = Look(target.name, target.address, None)
+            return True
+        if state is State.DISCOVERED:
+            count = self._misses[target] = self._misses.get(target, 0) + 1
+            if count >= self._monitor.misses:
+                times = f", {count} times in a row" if count > 1 else ""
+                why = f"no answer at {target.host} port {target.port}: {missed}{times}"
+                self._looks[target] = Look(target.name, target.address, why)
+        return False
+
+    async def _keep_reporting(self) -> None:
+        while True:
+            await asyncio.sleep(_REPORT)
+            await self._report()
+
+    async def _report(self) -> None:
+        """Bring what is new into the store. Where that fails, the next look at the node finds it once more."""
+        looks, self._looks = self._looks, {}
+        if not looks:
+            return
+        try:
+            await asyncio.to_thread(report_looks, self._store, self._settings(), list(looks.values()))
+        except SQLAlchemyError as error:
+            self._trouble = f"what was found cannot be stored: {error}"
+            return
+        for target in looks:
+            self._misses.pop(target, None)
+        lost = sum(look.missed is not None for look in looks.values())
+        log.info("the probe has found %d nodes back and %d gone", len(looks) - lost, lost)
+
+    def _targets(self) -> list[tuple[Target, State]]:
+        """Return where to look for the nodes, and what is thought of them, in an order left to chance.
+
+        Not looked at are nodes that ansible reaches otherwise than over ssh, and those whose address is now another's.
+        """
+        with self._store.read() as session:
+            overriding = runtime_values.get(session, runtime_values.GLOBALS)
+            rows = nodes.whereabouts(session)
+        overriding = json.loads(self._settings().ansible.extra_variables) | overriding
+        taken = {row.address: row.name for row in rows if row.state is State.DISCOVERED}
+        found = [
+            (target, row.state)
+            for row in rows
+            if taken.get(row.address, row.name) == row.name
+            and (target := _target(row.name, row.address, row.inventory_vars | overriding)) is not None
+        ]
+        random.shuffle(found)
+        return found
+
+    def _say_problem(self, problem: str | None) -> None:
+        if problem is not None and problem != self.problem:
+            log.error("%s; trying again", problem)
+        self.problem = problem
+
+    def _warn_if_nobody_answers(self, looked_at: int, answered: int) -> None:
+        """Say once that it may be the probe that is wrong, and not the nodes, unless one has answered before."""
+        if answered:
+            self._warned = True
+        elif looked_at and not self._warned and self.problem is None:
+            self._warned = True
+            log.warning(
+                "no node answers at its ssh port (%d looked at). If they are not to be reached directly from here, "
+                "as behind a jump host, switch the probe off: monitor.probe = false",
+                looked_at,
+            )
+
+
+def _target(name: str, address: str, variables: Mapping[str, Any]) -> Target | None:
+    """Return where ansible would connect to, None if it would not or if that is more than can be known here."""
+    host, port = variables.get("ansible_host", address), str(variables.get("ansible_port", 22))
+    if variables.get("ansible_connection", "ssh") not in _SSH or not isinstance(host, str) or "{{" in host:
+        return None
+    return Target(name, address, host, int(port)) if port.isdecimal() and 0 < int(port) < 65536 else None
+
+
+async def _connect(host: str, port: int, timeout: float) -> str | None:  # noqa: ASYNC109
+    """Connect to a port, as ssh would: to one address of a name after the other. Return why that fails, if it does.
+
+    Raises:
+        OSError: this machine cannot connect at all.
+    """
+    missed = "the name has no address"
+    try:
+        async with asyncio.timeout(timeout):
+            for family, address in await _resolve(host, port):
+                with socket.socket(family, socket.SOCK_STREAM) as connecting:
+                    connecting.settimeout(0)
+                    try:
+                        await asyncio.get_running_loop().sock_connect(connecting, address)
+                    except OSError as error:
+                        if error.errno not in _UNREACHABLE:
+                            raise
+                        missed = os.strerror(error.errno)
+                    else:
+                        return None
+    except TimeoutError:
+        return f"nothing within {timeout:g} seconds"
+    except UnicodeError:
+        return "the name is no host name"
+    except socket.gaierror as error:
+        if error.errno not in _NO_SUCH_NAME:
+            raise
+        return f"the name cannot be resolved: {error.strerror}"
+    return missed
+
+
+async def _resolve(host: str, port: int) -> list[tuple[int, Any]]:
+    """Return the socket addresses of a host.
+
+    A name is looked up in a daemon thread: a resolver may take half a minute, and the service shall stop before that.
+    """
+    try:
+        literal = ipaddress.ip_address(host)
+    except ValueError:
+        pass
+    else:
+        return [(socket.AF_INET6 if literal.version == 6 else socket.AF_INET, (host, port))]
+    if not _lookups.acquire(blocking=False):
+        raise OSError(errno.EAGAIN, "the name service does not answer")
+    loop = asyncio.get_running_loop()
+    answer: asyncio.Future[list[tuple[int, Any]]] = loop.create_future()
+
+    def look_up() -> None:
+        found: list[tuple[int, Any]] = []
+        failure: Exception | None = None
+        try:
+            found = [(info[0], info[4]) for info in socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)]
+        except (OSError, UnicodeError) as error:
+            failure = error
+        finally:
+            _lookups.release()
+        with contextlib.suppress(RuntimeError):  # the loop has ended
+            loop.call_soon_threadsafe(_settle, answer, found, failure)
+
+    threading.Thread(target=look_up, name="resolver", daemon=True).start()
+    return await answer
+
+
+def _settle(
+    answer: "asyncio.Future[list[tuple[int, Any]]]", found: list[tuple[int, Any]], failure: Exception | None
+) -> None:
+    """Hand the outcome of a lookup to whom it may concern; it may be too late."""
+    if answer.done():
+        return
+    if failure is None:
+        answer.set_result(found)
+    else:
+        answer.set_exception(failure)

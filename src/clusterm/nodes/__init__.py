@@ -1,0 +1,1 @@
+"""Rules of the lifecycle and changes of nodes."""

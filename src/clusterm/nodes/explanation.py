@@ -1,0 +1,155 @@
+"""Explaining a node: what its status and state mean, how it came to them, and what may be done next.
+
+What may be done is asked of the rules themselves, so that an explanation never says other than what the service does.
+"""
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Final
+
+from clusterm.enums import DEFAULT_HOST_GROUPS, ENDED, Action, EventName, HostGroups, JobStatus, State, Status
+from clusterm.errors import RequestRefused
+from clusterm.nodes import lifecycle
+from clusterm.nodes.lifecycle import Member
+from clusterm.schemas import Event, Explanation, Failure, Job, NextStep
+
+_STATUS: Final = {
+    Status.UNALLOCATED: "known, but not part of the cluster",
+    Status.PROVISIONING: "being commissioned: the configure playbook runs on it",
+    Status.ALLOCATED: "part of the cluster",
+    Status.MAINTENANCE: "being updated: the cleanup and the configure playbook run on it",
+    Status.CANCELLED: "being decommissioned: the cleanup playbook runs on it",
+    Status.DECOMMISSIONED: "taken out of the cluster",
+}
+_STATE: Final = {
+    State.UNKNOWN: "monitoring has told nothing of it yet",
+    State.DISCOVERED: "it can be reached, as far as monitoring knows",
+    State.DISAPPEARED: "it could be reached, and no longer can: look at its power and network",
+}
+_NEWS: Final = frozenset({EventName.DISCOVERED, EventName.DISAPPEARED})
+
+_BEFORE: Final = 5
+"""Lines of the log to look at before the failure."""
+
+
+@dataclass(frozen=True)
+class Facts:
+    """What is known of a node.
+
+    Attributes:
+        address: its management address.
+        label: the first part of its name.
+        serial: the second part.
+        cluster: every node there is, by name.
+        events: what happened to it, newest last.
+        job: the job that runs on it, else the one that brought it to its status; None if no job did, or if it is no
+            longer kept.
+        waiting: ids of the jobs on it that wait for their turn.
+        refused: why no job at all would be taken now.
+        groups: the site's host groups.
+    """
+
+    address: str
+    label: str
+    serial: str
+    cluster: Mapping[str, Member]
+    events: Sequence[Event]
+    job: Job | None
+    waiting: Sequence[int] = ()
+    refused: str | None = None
+    groups: HostGroups = field(default_factory=lambda: DEFAULT_HOST_GROUPS)
+
+
+def explain(name: str, facts: Facts) -> Explanation:
+    """Explain a node.
+
+    Args:
+        name: its name.
+        facts: what is known of it.
+    """
+    node = facts.cluster[name]
+    ended = last_job_event(facts.events)
+    failures = [failure for failure in facts.job.failures if failure.node == name] if facts.job else []
+    return Explanation(
+        node=name,
+        status=node.status,
+        status_means=_STATUS[node.status],
+        since=_since(facts, ended),
+        state=node.state,
+        state_means=_STATE[node.state],
+        state_since=next((event.at for event in reversed(facts.events) if event.event in _NEWS), None),
+        host_group=node.host_group,
+        event=ended,
+        job=facts.job,
+        failures=failures,
+        look_at=list(_look_at(facts, ended, failures)),
+        waiting=list(facts.waiting),
+        next_steps=list(_next_steps(node, facts)),
+    )
+
+
+def last_job_event(events: Sequence[Event]) -> Event | None:
+    """Return the last event by which a job ended for the node, if one did."""
+    return next((event for event in reversed(events) if event.job is not None and event.result is not None), None)
+
+
+def _since(facts: Facts, ended: Event | None) -> datetime | None:
+    """Return when the node came to its status."""
+    if facts.job is not None and facts.job.status is JobStatus.RUNNING:
+        return facts.job.started_at
+    if ended is not None:
+        return ended.at
+    return facts.events[0].at if facts.events else None
+
+
+def _look_at(facts: Facts, ended: Event | None, failures: Sequence[Failure]) -> Iterator[str]:
+    """Yield the commands that show more."""
+    job = facts.job
+    if job is None:
+        if ended is not None:
+            yield f"clusterctl node events {ended.node}"
+        return
+    if job.status not in ENDED:
+        yield f"clusterctl job get {job.id} --follow"
+        return
+    yield f"clusterctl job get {job.id}"
+    for line in [failure.line for failure in failures if failure.line is not None][:1]:
+        yield f"clusterctl job logs {job.id} --from {max(line - _BEFORE, 1)}"
+
+
+def _next_steps(node: Member, facts: Facts) -> Iterator[NextStep]:
+    """Yield everything that can be asked for, and whether it would be refused now."""
+    job = facts.job
+    if node.state is not State.DISCOVERED:
+        command = f"clusterctl node add {facts.label} --serial {facts.serial} --addr {facts.address}"
+        yield NextStep(command=command, what="say that it can be reached again", allowed=True)
+    if job is not None and job.status is JobStatus.RUNNING:
+        yield NextStep(command=f"clusterctl job cancel {job.id}", what="stop the job that runs on it", allowed=True)
+    for group in facts.groups:
+        command = f"clusterctl node commission {node.name} --host-group {group}"
+        yield _job_step(
+            command, f"make it part of the cluster as {group}", Action.COMMISSION, [node.name], group, facts
+        )
+    command = f"clusterctl node update {node.name}"
+    yield _job_step(command, "configure it anew", Action.UPDATE, [node.name], "", facts)
+    command = f"clusterctl node decommission {node.name}"
+    yield _job_step(command, "take it out of the cluster", Action.DECOMMISSION, [node.name], "", facts)
+    if job is not None and job.status in {JobStatus.ERRORED, JobStatus.CANCELLED} and job.action in lifecycle.PASSAGES:
+        failed = {failure.node for failure in job.failures}
+        some = [name for name in job.nodes if name in failed]
+        names, option = (some, " --failed-only") if some and len(some) < len(job.nodes) else (job.nodes, "")
+        command = f"clusterctl job retry {job.id}{option}"
+        what = f"do job {job.id} once more on {'those that failed' if option else 'all its nodes'}"
+        yield _job_step(command, what, job.action, names, job.host_group, facts)
+
+
+def _job_step(command: str, what: str, action: Action, names: Sequence[str], host_group: str, facts: Facts) -> NextStep:
+    """Return a step that begins a job, with the reason why it would be refused, if it would."""
+    try:
+        lifecycle.check(action, names, host_group, facts.cluster, facts.groups)
+    except RequestRefused as refusal:
+        reason: str | None = str(refusal)
+    else:
+        reason = facts.refused
+    return NextStep(command=command, what=what, allowed=reason is None, reason=reason)

@@ -1,0 +1,139 @@
+"""The host keys that are known of nodes: learned by jobs, named or forgotten by people.
+
+They belong to nodes, not to addresses, so they go with a node that moves or is renamed, and leave with one that is
+removed. Those that a discover job has seen at an address are kept under it until there is a node.
+"""
+
+import ipaddress
+import logging
+from collections.abc import Iterable, Mapping, Sequence
+from datetime import UTC, datetime
+
+from sqlmodel import Session
+
+from clusterm.enums import Cause, EventName
+from clusterm.errors import NotFound
+from clusterm.schemas import HostKey, KnownHostKeys
+from clusterm.settings import RetentionSettings
+from clusterm.store import events, nodes, runtime_values, tables
+from clusterm.store.engine import Store
+
+log = logging.getLogger(__name__)
+
+
+def known(session: Session, targets: Iterable[str]) -> dict[str, list[str]]:
+    """Return the keys that are known of a job's nodes or addresses; those of which none is are left out."""
+    at_addresses = runtime_values.get(session, runtime_values.HOST_KEYS)
+    found = {target: at_addresses.get(target) for target in targets}
+    for node in nodes.named(session, found):
+        found[node.name] = node.host_keys or at_addresses.get(node.address)
+    return {target: keys for target, keys in found.items() if keys}
+
+
+def learn(
+    session: Session, job: tables.Job, learned: Mapping[str, Sequence[str]], targets: Mapping[str, str | None]
+) -> None:
+    """Keep what a job has learned, with an event for each node or address. What is known already stays.
+
+    Args:
+        session: a writing transaction.
+        job: the job.
+        learned: the keys that were trusted at first use, by node or address.
+        targets: the job's nodes and addresses; for each the node that it is, or None if it is none's.
+    """
+    at_addresses = runtime_values.get(session, runtime_values.HOST_KEYS)
+    before = dict(at_addresses)
+    by_name = {node.name: node for node in nodes.named(session, targets.values())}
+    happened = []
+    for target, name in targets.items():
+        fresh = list(learned.get(target, ()))
+        if name is None:
+            if not fresh or target in at_addresses:
+                continue
+            at_addresses[target] = fresh
+        elif node := by_name.get(name):
+            fresh = [*at_addresses.pop(node.address, ()), *fresh]
+            if not fresh or node.host_keys:
+                continue
+            node.host_keys = fresh
+        happened.append(_event(target, name, [], fresh, job=job))
+    if at_addresses != before:
+        runtime_values.put(session, runtime_values.HOST_KEYS, at_addresses)
+    events.append(session, happened)
+
+
+def replace(store: Store, retention: RetentionSettings, name: str, keys: Sequence[str], by: str) -> KnownHostKeys:
+    """Say which keys a node has, or that none is known any more.
+
+    Args:
+        store: the store.
+        retention: how many events to keep.
+        name: the node's name or address; also an address that is no node's yet.
+        keys: the keys, as `ssh_keys.parse` returns them; none to forget those that are known.
+        by: who asks.
+
+    Raises:
+        NotFound: there is no such node, and it is no address.
+    """
+    with store.write() as session:
+        at_addresses = runtime_values.get(session, runtime_values.HOST_KEYS)
+        try:
+            node: tables.Node | None = nodes.get(session, name)
+        except NotFound:
+            if name not in at_addresses and not (keys and _is_address(name)):
+                raise
+            node = None
+        address = node.address if node else name
+        at_address = at_addresses.pop(address, [])
+        before = (node.host_keys if node else None) or at_address
+        after = list(dict.fromkeys(keys))
+        if node:
+            name = node.name
+            node.host_keys = after
+        elif after:
+            at_addresses[name] = after
+        runtime_values.put(session, runtime_values.HOST_KEYS, at_addresses)
+        if before != after:
+            event = _event(name, node.name if node else None, before, after, by=by)
+            events.add(session, [event], timeline=retention.timeline, node_events=retention.node_events)
+    log.info("the host keys of %s were set by %s: %s", name, by, _in_words(after) or "none is known any more")
+    return KnownHostKeys(
+        name=name,
+        host_keys=[HostKey.of(key) for key in after],
+        forgotten=[HostKey.of(key) for key in before if key not in after],
+    )
+
+
+def _event(
+    target: str,
+    node: str | None,
+    before: Sequence[str],
+    after: Sequence[str],
+    *,
+    job: tables.Job | None = None,
+    by: str | None = None,
+) -> tables.Event:
+    detail = f"{_in_words(after)}{' at first use' if job else ''}" if after else f"was {_in_words(before)}"
+    return tables.Event(
+        at=datetime.now(UTC),
+        node=node,
+        event=EventName.KEY_TRUSTED if after else EventName.KEY_FORGOTTEN,
+        result=None,
+        job_id=job.id if job else None,
+        detail=detail if node else f"{target}: {detail}",
+        cause=Cause.JOB if job else Cause.USER,
+        by=job.requested_by if job else by,
+        changes={"host_keys": [_in_words(before) or None, _in_words(after) or None]},
+    )
+
+
+def _in_words(keys: Sequence[str]) -> str:
+    return ", ".join(str(HostKey.of(key)) for key in keys)
+
+
+def _is_address(text: str) -> bool:
+    try:
+        ipaddress.ip_address(text)
+    except ValueError:
+        return False
+    return True

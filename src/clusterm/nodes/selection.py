@@ -1,0 +1,93 @@
+"""Which nodes a request means: those that it names, and those of a status, state or host group, as a pure function."""
+
+import re
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, field
+from fnmatch import translate
+
+from clusterm.enums import State
+from clusterm.errors import BadRequest, NotFound, RequestRefused, quote
+from clusterm.schemas import Selection
+from clusterm.store.nodes import Candidate
+
+
+@dataclass(frozen=True)
+class Selected:
+    """What a selection has found."""
+
+    names: list[str] = field(default_factory=list)
+    """Each node once: those that were named in their order, those of a glob by name."""
+    refusals: list[RequestRefused] = field(default_factory=list)
+    """Why it cannot be meant, one for each name that is no node's, and one if nothing is left."""
+
+
+def select(targets: Sequence[str], selection: Selection, candidates: Sequence[Candidate]) -> Selected:
+    """Find the nodes that a request means. One that says nothing means none.
+
+    Args:
+        targets: names, management addresses, and globs of names. What is a node's name or address is no glob.
+        selection: which of these to take; without targets, which of all nodes.
+        candidates: every node there is, by name.
+    """
+    if selection.all and targets:
+        refusal = BadRequest('either name nodes or select "all" of them, not both')
+        return Selected(refusals=[refusal])
+    if not (targets or selection.all or selection.narrows):
+        return Selected(refusals=[BadRequest("atleast one node should be specified")])
+    refusals: list[RequestRefused] = []
+    named = list(_named(targets, candidates, refusals)) if targets else candidates
+    found = list(dict.fromkeys(node.name for node in named if _fits(node, selection)))
+    if not found and not refusals:
+        refusals.append(NotFound(f"no node matches {_describe(targets, selection)}"))
+    return Selected(found, refusals)
+
+
+def _named(
+    targets: Sequence[str], candidates: Sequence[Candidate], refusals: list[RequestRefused]
+) -> Iterator[Candidate]:
+    by_name = {node.name: node for node in candidates}
+    by_address: dict[str, Candidate] = {}
+    for node in candidates:
+        known = by_address.setdefault(node.address, node)
+        # Of several that have been there, the one that is there now.
+        if node.state is State.DISCOVERED and known.state is not State.DISCOVERED:
+            by_address[node.address] = node
+    for target in targets:
+        node_of_target = by_name.get(target) or by_address.get(target)
+        if node_of_target is not None:
+            yield node_of_target
+        elif not any(character in target for character in "*?["):
+            refusals.append(NotFound(f"node with name or address {quote(target)} doesn't exists"))
+        elif matching := list(_matching(target, candidates)):
+            yield from matching
+        else:
+            refusals.append(NotFound(f"no node matches {quote(target)}"))
+
+
+def _matching(glob: str, candidates: Iterable[Candidate]) -> Iterator[Candidate]:
+    matches = re.compile(translate(glob)).match
+    return (node for node in candidates if matches(node.name))
+
+
+def _fits(node: Candidate, selection: Selection) -> bool:
+    return (
+        (not selection.status or node.status in selection.status)
+        and (not selection.state or node.state in selection.state)
+        and (not selection.host_group or node.host_group in selection.host_group)
+    )
+
+
+def _describe(targets: Sequence[str], selection: Selection) -> str:
+    parts = [
+        f"{what} {' or '.join(map(str, values))}"
+        for what, values in (
+            ("status", selection.status),
+            ("state", selection.state),
+            ("host group", [quote(group) for group in selection.host_group]),
+        )
+        if values
+    ]
+    if targets:
+        more = f" and {len(targets) - 1} more" if len(targets) > 1 else ""
+        parts.insert(0, quote(targets[0]) + more)
+    return ", ".join(parts) or "the selection: there are no nodes yet"

@@ -1,0 +1,131 @@
+"""What is sent to a webhook, as a pure function of the message and the webhook's settings."""
+
+import hashlib
+import hmac
+from datetime import UTC, datetime
+from typing import Any, Final
+from uuid import uuid4
+
+import orjson
+
+from clusterm import schemas
+from clusterm.common.redaction import redact_text
+from clusterm.enums import JobStatus, WebhookEvent, WebhookTemplate
+from clusterm.settings import Webhook
+from clusterm.store import tables
+
+TEST: Final = "test"
+"""What a message says that it tells of when somebody only wants to see it arrive."""
+
+_LONGEST: Final = 500
+"""Characters of an error in the text; a JSON body has all of it."""
+
+_MOST_NODES: Final = 10
+"""Nodes that the text names."""
+
+_ICONS: Final = {
+    WebhookEvent.JOB_FAILED: ":x:",
+    WebhookEvent.NODE_DISAPPEARED: ":warning:",
+    WebhookEvent.NODE_RETURNED: ":white_check_mark:",
+}
+
+
+def request(webhook: Webhook, message: tables.Notification, public_url: str, now: int) -> tuple[bytes, dict[str, str]]:
+    """Return body and headers of the request that brings a message.
+
+    Args:
+        webhook: the receiver.
+        message: the message.
+        public_url: where people reach the service; empty for no links.
+        now: the present time, in seconds since 1970, which is signed together with the body.
+    """
+    body = {
+        "id": message.key,
+        "event": message.event,
+        "at": schemas.format_time(message.at),
+        "text": _text(message.event, message.about),
+        **_members(message, public_url),
+    }
+    return _request(webhook, body, now)
+
+
+def test_request(webhook: Webhook, now: int) -> tuple[bytes, dict[str, str]]:
+    """Return body and headers of a request that only shows that messages arrive."""
+    at = schemas.format_time(datetime.fromtimestamp(now, UTC))
+    text = f"This is a test: clusterm will tell {webhook.name} of {', '.join(sorted(webhook.events))}."
+    return _request(webhook, {"id": str(uuid4()), "event": TEST, "at": at, "text": text}, now)
+
+
+def _request(webhook: Webhook, body: dict[str, Any], now: int) -> tuple[bytes, dict[str, str]]:
+    content = orjson.dumps(_slack(body) if webhook.template is WebhookTemplate.SLACK else body)
+    headers = {
+        "Content-Type": "application/json",
+        "User-Agent": "clusterm",
+        "Clusterm-Event": str(body["event"]),
+        "Clusterm-Delivery": str(body["id"]),
+        "Clusterm-Timestamp": str(now),
+    }
+    if secret := webhook.secret.get_secret_value():
+        signature = hmac.new(secret.encode(), f"{now}.".encode() + content, hashlib.sha256).hexdigest()
+        headers["Clusterm-Signature"] = f"sha256={signature}"
+    return content, headers | {name: value.get_secret_value() for name, value in webhook.headers.items()}
+
+
+def _members(message: tables.Notification, public_url: str) -> dict[str, Any]:
+    if message.event in {WebhookEvent.NODE_DISAPPEARED, WebhookEvent.NODE_RETURNED}:
+        return {**message.about, "url": f"{public_url}/info/nodes" if public_url else None}
+    job = _redacted(message.about)
+    return {"job": job, "url": f"{public_url}/info/job/{job['id']}" if public_url else None}
+
+
+def _text(event: WebhookEvent, about: dict[str, Any]) -> str:
+    """Say what happened; the first line is what matters."""
+    if event in {WebhookEvent.NODE_DISAPPEARED, WebhookEvent.NODE_RETURNED}:
+        return _text_of_nodes(event, about["nodes"])
+    job = _redacted(about)
+    how = {JobStatus.COMPLETE: "is complete", JobStatus.CANCELLED: "was cancelled"}.get(job["status"], "failed")
+    lines = [f"Job {job['id']} {how}: {job['desc']}"]
+    if failure := job["first_failure"]:
+        place = f"{failure['node']}: {failure['task']}" if failure["task"] else failure["node"]
+        lines.append(_cut(f"{place}: {failure['message']}"))
+    elif job["error"]:
+        lines.append(_cut(job["error"]))
+    ran = "it never ran" if job["seconds"] is None else f"it ran for {job['seconds']:.1f} s"
+    lines.append(f"requested by {job['requested_by']}; {ran}")
+    return "\n".join(lines)
+
+
+def _text_of_nodes(event: WebhookEvent, nodes: list[dict[str, Any]]) -> str:
+    gone = event is WebhookEvent.NODE_DISAPPEARED
+    lines = []
+    for node in nodes[:_MOST_NODES]:
+        again = f" ({node['times']} times since {node['since']})" if node["times"] > 1 else ""
+        lines.append(_cut(f"{node['name']} {'has disappeared' if gone else 'is back'}{again}: {node['detail']}"))
+    if len(nodes) > _MOST_NODES:
+        lines.insert(0, f"{len(nodes)} nodes {'have disappeared' if gone else 'are back'}")
+        lines.append(f"and {len(nodes) - _MOST_NODES} more")
+    return "\n".join(lines)
+
+
+def _redacted(job: dict[str, Any]) -> dict[str, Any]:
+    """Return what there is to tell of a job without secrets in its texts."""
+    failure = job["first_failure"]
+    return {
+        **job,
+        "error": redact_text(job["error"]),
+        "first_failure": failure and {**failure, "message": redact_text(failure["message"])},
+    }
+
+
+def _slack(body: dict[str, Any]) -> dict[str, str]:
+    """Write a message as Slack's incoming webhooks take it; the first line in bold."""
+    text = body["text"].replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
+    first, newline, rest = text.partition("\n")
+    icon = _ICONS.get(body["event"], ":information_source:")
+    link = f"\n<{body['url']}>" if body.get("url") else ""
+    return {"text": f"{icon} *{first}*{newline}{rest}{link}"}
+
+
+def _cut(text: str) -> str:
+    line = " ".join(text.split())
+    return line if len(line) <= _LONGEST else f"{line[: _LONGEST - 1]}…"

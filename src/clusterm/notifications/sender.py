@@ -1,0 +1,269 @@
+"""Sends what is in the outbox to the webhooks, in a thread with an event loop of its own, apart from the API's.
+
+A message is tried until it is taken or too old. Where a webhook cannot be reached, its messages wait in their order;
+one that it refuses as it is lets the others pass. What is remembered of failures only makes the next tries polite, so
+a new service may well try at once.
+"""
+
+import asyncio
+import logging
+import random
+import ssl
+import threading
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from typing import Final, NamedTuple
+
+import httpx
+from sqlalchemy.exc import SQLAlchemyError
+
+from clusterm.notifications import payloads
+from clusterm.settings import NotificationSettings, Settings, Webhook
+from clusterm.store import outbox, tables
+from clusterm.store.engine import Store
+
+log = logging.getLogger(__name__)
+
+_TICK: Final = 1.0  # seconds between looks into the outbox
+_TIMEOUT: Final = 15.0  # seconds that a receiver has for all of its answer
+_FIRST_PAUSE: Final = 1.0  # seconds before the second try; each further one waits twice as long as the one before
+_LONGEST_PAUSE: Final = 600.0
+_LONGEST_WISH: Final = 3600.0  # seconds of a Retry-After that are heeded
+_PATIENCE: Final = 5.0  # seconds to wait for a transaction at the end
+
+_REFUSALS: Final = frozenset({400, 413, 415, 422})
+"""Answers that are about the message, and not about the receiver."""
+
+
+class Problem(NamedTuple):
+    """Why a message was not taken."""
+
+    reason: str
+    of_message: bool = False
+    """Whether another message may be."""
+    wish: float = 0.0
+    """Seconds that the receiver asks to be left alone."""
+
+
+@dataclass
+class _Backoff:
+    """When to try again."""
+
+    failures: int = 0
+    not_before: float = 0.0  # monotonic time
+
+    def fail(self, wish: float) -> None:
+        pause = min(_FIRST_PAUSE * 2 ** min(self.failures, 20), _LONGEST_PAUSE) * random.uniform(0.5, 1)  # noqa: S311
+        self.failures += 1
+        self.not_before = time.monotonic() + max(pause, min(wish, _LONGEST_WISH))
+
+    def is_over(self) -> bool:
+        return time.monotonic() >= self.not_before
+
+
+@dataclass
+class _Receiver:
+    """What is remembered of a webhook while the service runs."""
+
+    task: asyncio.Task[None] | None = None
+    problem: str | None = None
+    backoff: _Backoff = field(default_factory=_Backoff)
+    refused: dict[int, _Backoff] = field(default_factory=dict)  # by message
+    taken: set[int] = field(default_factory=set)  # messages that are to be forgotten, and not sent again until then
+
+
+class Notifier:
+    """Tells webhooks what happened.
+
+    Args:
+        store: the store.
+        settings: returns the configuration as it is now.
+    """
+
+    def __init__(self, store: Store, settings: Callable[[], Settings]) -> None:
+        self._store = store
+        self._settings = settings
+        self._receivers: dict[str, _Receiver] = {}
+        self._configured: NotificationSettings | None = None
+        self._client: httpx.AsyncClient | None = None  # made when there is something to send
+        self._stop: Callable[[], object] = lambda: None
+        self._started = threading.Event()
+        self._thread = threading.Thread(target=lambda: asyncio.run(self._run()), name="notifier", daemon=True)
+
+    def start(self) -> None:
+        """Begin. From now on what happens is noted for the webhooks of the configuration."""
+        try:
+            self._look()
+        except SQLAlchemyError as error:
+            log.error("cannot note the webhooks, trying again: %s", error)  # noqa: TRY400
+        self._thread.start()
+        self._started.wait()
+
+    def stop(self) -> None:
+        """End. A message that is on its way may be sent again by the next service."""
+        self._stop()
+        self._thread.join(_PATIENCE)
+
+    def problems(self) -> list[str]:
+        """Return why webhooks cannot be told now."""
+        configured = [webhook.name for webhook in self._settings().notifications.webhooks]
+        found = ((name, self._receivers[name].problem) for name in configured if name in self._receivers)
+        return [f"the webhook {name} cannot be told: {problem}" for name, problem in found if problem]
+
+    async def _run(self) -> None:
+        loop, stopping = asyncio.get_running_loop(), asyncio.Event()
+        self._stop = lambda: loop.call_soon_threadsafe(stopping.set)
+        self._started.set()
+        while not stopping.is_set():
+            try:
+                waiting = await asyncio.to_thread(self._look)
+            except SQLAlchemyError as error:
+                log.error("cannot look for notifications, trying again: %s", error)  # noqa: TRY400
+                waiting = []
+            for name, receiver in self._receivers.items():
+                if name not in waiting:
+                    receiver.problem = None
+            for name in waiting:
+                receiver = self._receivers.setdefault(name, _Receiver())
+                if (receiver.task is None or receiver.task.done()) and receiver.backoff.is_over():
+                    receiver.task = asyncio.create_task(self._send_all(name, receiver))
+            try:
+                async with asyncio.timeout(_TICK):
+                    await stopping.wait()
+            except TimeoutError:
+                pass
+        tasks = [receiver.task for receiver in self._receivers.values() if receiver.task is not None]
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+        if self._client is not None:
+            await self._client.aclose()
+
+    def _look(self) -> list[str]:
+        """Share out what is due, give up what is too old, and return the webhooks with messages to send."""
+        settings = self._settings().notifications
+        if settings is not self._configured:
+            with self._store.write() as session:
+                outbox.configure(session, {webhook.name: webhook.events for webhook in settings.webhooks})
+            self._configured = settings
+        if not settings.webhooks:
+            return []
+        now = datetime.now(UTC)
+        settle, oldest = timedelta(seconds=settings.settle), now - timedelta(days=settings.give_up_after)
+        with self._store.read() as session:
+            due = outbox.is_due(session, now, settle)
+            old = outbox.is_old(session, oldest)
+        if due or old:
+            with self._store.write() as session:
+                outbox.share_out(session, now, settle)
+                given_up = outbox.give_up(session, oldest)
+            for name, number in given_up.items():
+                reason = "the webhook %s was not told of %d messages: they are older than %g days and are given up"
+                log.error(reason, name, number, settings.give_up_after)
+        with self._store.read() as session:
+            counts = outbox.counts(session)
+        return [name for name, count in counts.items() if count.pending]
+
+    async def _send_all(self, name: str, receiver: _Receiver) -> None:
+        """Send what waits for a webhook, until nothing is left or it fails."""
+        try:
+            while (webhook := self._webhook(name)) and receiver.backoff.is_over():
+                message = await asyncio.to_thread(self._next, name, receiver)
+                if message is None:
+                    return
+                if message.id not in receiver.taken and not await self._send(webhook, receiver, message):
+                    continue
+                receiver.taken.add(message.id)
+                await asyncio.to_thread(self._close, message.id)
+                receiver.taken.remove(message.id)
+        except SQLAlchemyError as error:
+            log.error("cannot go on with the webhook %s, trying again: %s", name, error)  # noqa: TRY400
+        except Exception:
+            receiver.backoff.fail(0)
+            log.exception("the webhook %s cannot be told, which is a defect. Please report it", name)
+
+    async def _send(self, webhook: Webhook, receiver: _Receiver, message: tables.Notification) -> bool:
+        """Send a message, and tell whether it was taken."""
+        url = self._settings().manager.public_url
+        self._client = self._client or _new_client()
+        problem = await _post(self._client, webhook, *payloads.request(webhook, message, url, int(time.time())))
+        self._note(receiver, message, problem)
+        return problem is None
+
+    def _webhook(self, name: str) -> Webhook | None:
+        return next((each for each in self._settings().notifications.webhooks if each.name == name), None)
+
+    def _next(self, name: str, receiver: _Receiver) -> tables.Notification | None:
+        """Return the oldest message to a webhook that may be tried now."""
+        with self._store.read() as session:
+            waiting = outbox.of_webhook(session, name, limit=len(receiver.refused) + 1)
+        numbers = {message.id for message in waiting}
+        receiver.refused = {number: backoff for number, backoff in receiver.refused.items() if number in numbers}
+        return next((each for each in waiting if _may_try(receiver, each.id)), None)
+
+    def _close(self, number: int) -> None:
+        with self._store.write() as session:
+            outbox.close(session, number, sent=True)
+
+    def _note(self, receiver: _Receiver, message: tables.Notification, problem: Problem | None) -> None:
+        about = f"the webhook {message.webhook}"
+        if problem is None:
+            if receiver.problem is not None:
+                log.info("%s is told again", about)
+            receiver.problem, receiver.backoff = None, _Backoff()
+            receiver.refused.pop(message.id, None)
+            return
+        if problem.reason != receiver.problem:
+            log.warning("%s cannot be told, trying again: %s", about, problem.reason)
+        receiver.problem = problem.reason
+        backoff = receiver.refused.setdefault(message.id, _Backoff()) if problem.of_message else receiver.backoff
+        backoff.fail(problem.wish)
+
+
+def send_test(webhook: Webhook) -> Problem | None:
+    """Send a message to a webhook that only shows that messages arrive."""
+
+    async def send() -> Problem | None:
+        async with _new_client() as client:
+            return await _post(client, webhook, *payloads.test_request(webhook, int(time.time())))
+
+    return asyncio.run(send())
+
+
+async def _post(client: httpx.AsyncClient, webhook: Webhook, content: bytes, headers: dict[str, str]) -> Problem | None:
+    """Send a request to a webhook, and return why it was not taken, or None if it was."""
+    try:
+        async with (
+            asyncio.timeout(_TIMEOUT),
+            client.stream("POST", webhook.url, content=content, headers=headers) as response,
+        ):
+            if response.is_success:
+                return None
+            status, wish = response.status_code, response.headers.get("Retry-After", "")
+    except TimeoutError:
+        return Problem(f"no answer within {_TIMEOUT:g} seconds")
+    except httpx.ConnectError as error:
+        return Problem(f"it cannot be reached: {error}")
+    except (httpx.HTTPError, httpx.InvalidURL, OSError) as error:
+        return Problem(str(error) or type(error).__name__)
+    seconds = float(wish) if wish.isascii() and wish.isdigit() and len(wish) < 10 else 0.0
+    return Problem(f"it answered {status} {response.reason_phrase}".rstrip(), status in _REFUSALS, seconds)
+
+
+def _new_client() -> httpx.AsyncClient:
+    """Return a client that checks certificates against those that the system trusts, and follows no redirects.
+
+    A connection that is kept may be gone when it is needed again, so none is.
+    """
+    return httpx.AsyncClient(
+        verify=ssl.create_default_context(),
+        timeout=_TIMEOUT,
+        follow_redirects=False,
+        limits=httpx.Limits(max_keepalive_connections=0),
+    )
+
+
+def _may_try(receiver: _Receiver, number: int) -> bool:
+    return number not in receiver.refused or receiver.refused[number].is_over()

@@ -1,0 +1,150 @@
+"""What Prometheus reads: numbers about jobs, nodes, log, store and requests.
+
+Names follow Prometheus' conventions (https://prometheus.io/docs/practices/naming/). What the store knows is looked up
+when it is asked for, so that it is the same after a restart; only requests are counted from the service's start on.
+"""
+
+import shutil
+from collections.abc import Iterator
+from importlib.metadata import version
+from pathlib import Path
+from typing import Final
+
+from prometheus_client import (
+    CONTENT_TYPE_LATEST,
+    CollectorRegistry,
+    Counter,
+    Gauge,
+    Histogram,
+    ProcessCollector,
+    disable_created_metrics,
+)
+from prometheus_client.core import (
+    CounterMetricFamily,
+    GaugeMetricFamily,
+    HistogramMetricFamily,
+    InfoMetricFamily,
+    Metric,
+)
+from prometheus_client.exposition import generate_latest
+from prometheus_client.registry import Collector
+from sqlalchemy.exc import DBAPIError
+
+from clusterm.enums import ENDED, JobStatus
+from clusterm.store import counters, nodes, outbox
+from clusterm.store import jobs as job_queries
+from clusterm.store.engine import Store
+
+CONTENT_TYPE: Final = CONTENT_TYPE_LATEST
+
+_METHODS: Final = frozenset({"DELETE", "GET", "HEAD", "OPTIONS", "PATCH", "POST", "PUT"})
+_OTHER: Final = "other"
+"""Stands for every method and path that is none of ours: what clients make up must not become labels."""
+
+
+class Metrics:
+    """The numbers of one service.
+
+    Args:
+        store: the store.
+        state_dir: where the state is kept.
+    """
+
+    def __init__(self, store: Store, state_dir: Path) -> None:
+        disable_created_metrics()  # type: ignore[no-untyped-call]  # they double the series, and nobody uses them
+        self._registry = CollectorRegistry()
+        self._registry.register(_OfStore(store, state_dir))
+        ProcessCollector(registry=self._registry)
+        self.requests = Counter(
+            "clusterm_http_requests",
+            "Answered requests.",
+            ("method", "route", "status"),
+            registry=self._registry,
+        )
+        self.durations = Histogram(
+            "clusterm_http_request_duration_seconds",
+            "Time from a request to the start of its answer.",
+            ("method", "route"),
+            registry=self._registry,
+        )
+        self.followers = Gauge(
+            "clusterm_followers",
+            "Clients that follow the log of a job.",
+            registry=self._registry,
+        )
+
+    def write(self) -> bytes:
+        """Return all numbers in Prometheus' text format."""
+        return generate_latest(self._registry)
+
+
+class _OfStore(Collector):
+    """What the store knows."""
+
+    def __init__(self, store: Store, state_dir: Path) -> None:
+        self._store = store
+        self._state_dir = state_dir
+
+    def collect(self) -> Iterator[Metric]:
+        """Yield the numbers; without the store the others are still there, and one that tells of it."""
+        about = InfoMetricFamily("clusterm_build", "The version that runs.")
+        about.add_metric((), {"version": version("clusterm")})
+        yield about
+        up = GaugeMetricFamily("clusterm_store_up", "1 if the store can be read.", value=1)
+        try:
+            found = [*self._of_jobs(), *self._of_nodes(), *self._of_notifications()]
+        except DBAPIError:
+            up = GaugeMetricFamily("clusterm_store_up", "1 if the store can be read.", value=0)
+            found = []
+        yield up
+        yield from found
+        size = self._store.size()
+        yield GaugeMetricFamily("clusterm_store_size_bytes", "Size of the database's files.", value=size)
+        free = shutil.disk_usage(self._state_dir).free
+        yield GaugeMetricFamily("clusterm_state_dir_free_bytes", "Room on the disk of the state directory.", value=free)
+
+    def _of_jobs(self) -> Iterator[Metric]:
+        with self._store.read() as session:
+            counted = counters.get(session)
+            unended = job_queries.count_unended(session)
+        now = GaugeMetricFamily("clusterm_jobs", "Jobs that have not ended.", labels=("status",))
+        for status in JobStatus:
+            if status not in ENDED:
+                now.add_metric((status,), unended.get(status, 0))
+        yield now
+        ran = HistogramMetricFamily(
+            "clusterm_job_duration_seconds", "How long ended jobs ran.", labels=("action", "status")
+        )
+        for (action, status), durations in counted.running.items():
+            ran.add_metric((action, status), list(durations.cumulative()), durations.seconds)
+        yield ran
+        waited = HistogramMetricFamily("clusterm_job_queue_seconds", "How long jobs waited for their turn.")
+        waited.add_metric((), list(counted.waiting.cumulative()), counted.waiting.seconds)
+        yield waited
+        yield CounterMetricFamily("clusterm_log_lines", "Log lines of ended jobs.", value=counted.lines)
+        yield CounterMetricFamily("clusterm_log_bytes", "Bytes of the logs of ended jobs.", value=counted.bytes)
+
+    def _of_nodes(self) -> Iterator[Metric]:
+        with self._store.read() as session:
+            counted = nodes.count(session)
+        family = GaugeMetricFamily("clusterm_nodes", "Nodes.", labels=("status", "state"))
+        for (status, state), number in counted.items():
+            family.add_metric((status, state), number)
+        yield family
+
+    def _of_notifications(self) -> Iterator[Metric]:
+        with self._store.read() as session:
+            counts = outbox.counts(session)
+        by_webhook = ("webhook",)
+        pending = GaugeMetricFamily(
+            "clusterm_notifications_pending", "Notifications that are still to be sent.", labels=by_webhook
+        )
+        sent = CounterMetricFamily("clusterm_notifications_sent", "Notifications that were taken.", labels=by_webhook)
+        failed = CounterMetricFamily(
+            "clusterm_notifications_failed", "Notifications that were given up.", labels=by_webhook
+        )
+        for name, count in counts.items():
+            pending.add_metric((name,), count.pending)
+            sent.add_metric((name,), count.sent)
+            failed.add_metric((name,), count.failed)
+        yield from (pending, sent, failed)

@@ -1,0 +1,185 @@
+"""What routes share: the parts of the running service, and how answers are written."""
+
+import hashlib
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from typing import Annotated, Any, Final
+
+import orjson
+from fastapi import APIRouter, Depends, Header, Path, Query, Request, Response
+from fastapi.routing import APIRoute
+from pydantic import AfterValidator, AwareDatetime, BaseModel
+
+from clusterm.access.authenticator import Guard
+from clusterm.ansible.check import Trials
+from clusterm.background.supervisor import Supervisor
+from clusterm.enums import TokenRole
+from clusterm.errors import BadRequest, quote
+from clusterm.jobs.requests import Sender
+from clusterm.live_settings import Configuration
+from clusterm.logs.follower import Tail
+from clusterm.monitoring.monitors import Monitors
+from clusterm.notifications.sender import Notifier
+from clusterm.observability.metrics import Metrics
+from clusterm.routes.auth import let_in, needed, needs, principal_of, sender_of
+from clusterm.schemas import Problem
+from clusterm.store.engine import Store
+
+
+@dataclass(frozen=True)
+class Service:
+    """The parts of the running service."""
+
+    store: Store
+    configuration: Configuration
+    supervisor: Supervisor
+    monitors: Monitors
+    notifier: Notifier
+    tail: Tail
+    metrics: Metrics
+    guard: Guard
+    trials: Trials = field(default_factory=Trials)
+    since: datetime = field(default_factory=lambda: datetime.now(UTC))
+    """When it was started."""
+
+
+def _service(request: Request) -> Service:
+    service: Service = request.app.state.service
+    return service
+
+
+def _in_utc(moment: datetime) -> datetime:
+    try:
+        return moment.astimezone(UTC)
+    except OverflowError:
+        raise ValueError("the time is out of range") from None
+
+
+Moment = Annotated[AwareDatetime, AfterValidator(_in_utc)]
+ServiceDep = Annotated[Service, Depends(_service)]
+JobLabel = Annotated[
+    str, Path(description="`active` (running now), `last` (the one that ended last) or an id.", examples=["last"])
+]
+NodeName = Annotated[str, Path(description="Name or management address.", examples=["node1-4c4c4544"])]
+Limit = Annotated[int, Query(ge=1, le=1000, description="The most to return.")]
+Cursor = Annotated[str | None, Query(description="`next` of the page before.")]
+Since = Annotated[Moment | None, Query(description="Only what is as new as this (RFC 3339).")]
+AfterEvent = Annotated[
+    int | None,
+    Query(ge=0, le=2**62, description="The first ones after the event with this id, in place of the latest ones."),
+]
+Until = Annotated[Moment | None, Query(description="Only what is older than this (RFC 3339).")]
+
+
+async def _by(request: Request) -> str:
+    """Tell who sends a request: the name of its token, or its address where none is asked for."""
+    principal = principal_of(request)
+    return principal.name if principal else sender_of(request)
+
+
+By = Annotated[str, Depends(_by)]
+
+
+async def _sender(
+    request: Request,
+    by: By,
+    key: Annotated[
+        str | None,
+        Header(
+            alias="Idempotency-Key",
+            min_length=1,
+            max_length=255,
+            description="Any text of your own. For a day the same request with the same key begins nothing new, but "
+            "answers with the first job; another request with that key is refused (422).",
+        ),
+    ] = None,
+) -> Sender:
+    """Tell who sends a request; its digest covers method, path and body."""
+    digest = hashlib.sha256(f"{request.method} {request.url.path}\n".encode() + await request.body()).hexdigest()
+    return Sender(name=by, key=key, digest=digest)
+
+
+SenderDep = Annotated[Sender, Depends(_sender)]
+
+PROBLEMS: Final[dict[int, str]] = {
+    400: "The request makes no sense; `detail` says why.",
+    401: "There is no token, or it is not good; `detail` says which.",
+    403: "The token's role is not enough.",
+    404: "There is no such thing.",
+    409: "Not while the cluster is as it is; `detail` says why.",
+    413: "The body is too large.",
+    415: "The body is not announced as JSON.",
+    422: "A value is missing or not valid; `detail` says which.",
+    429: "The token asks too often, or has too many streams open; `Retry-After` says when to try again.",
+    431: "The address and the headers are too large.",
+    503: "Not now; `Retry-After` says when to try again.",
+}
+
+
+def problems(*statuses: int) -> dict[int | str, dict[str, Any]]:
+    """Describe the error answers of a route."""
+    return {
+        status: {"description": PROBLEMS[status], "content": {PROBLEM_TYPE: {"schema": _PROBLEM_SCHEMA}}}
+        for status in (*statuses, 503)
+    }
+
+
+PROBLEM_TYPE: Final = "application/problem+json"
+_PROBLEM_SCHEMA: Final = {"$ref": f"#/components/schemas/{Problem.__name__}"}
+
+
+def answer(model: BaseModel) -> Response:
+    """Write an answer. It was made from valid rows, so it is not validated once more."""
+    return Response(model.model_dump_json(), media_type="application/json")
+
+
+def answer_value(value: Any) -> Response:
+    """Write an answer that is plain JSON."""
+    return Response(orjson.dumps(value), media_type="application/json")
+
+
+def parse_cursor(cursor: str | None) -> int | None:
+    """Return the id that a page starts before.
+
+    Raises:
+        BadRequest: no page of ours has such a cursor.
+    """
+    if cursor is None:
+        return None
+    if not (cursor.isascii() and cursor.isdigit() and len(cursor) <= 18):
+        raise BadRequest(f'{quote(cursor)} is no cursor: pass the "next" of the page before')
+    return int(cursor)
+
+
+class _StrictRequest(Request):
+    """Reads JSON as RFC 8259 has it: UTF-8, no NaN, no lone surrogates, no bottomless nesting."""
+
+    async def json(self) -> Any:
+        return orjson.loads(await self.body())
+
+
+class _StrictRoute(APIRoute):
+    """Lets nobody in by mistake: without a word who reads has to be a viewer, and who changes something an operator."""
+
+    def __init__(self, path: str, endpoint: Any, **options: Any) -> None:
+        role = TokenRole.VIEWER if set(options.get("methods") or ["GET"]) == {"GET"} else TokenRole.OPERATOR
+        options["openapi_extra"] = needs(role) | (options.get("openapi_extra") or {})
+        super().__init__(path, endpoint, **options)
+
+    def get_route_handler(self) -> Any:
+        handle = super().get_route_handler()
+        role = needed(self.openapi_extra or {})
+
+        async def strictly(request: Request) -> Response:
+            guard = _service(request).guard
+            if role is not None and guard.asks:
+                await let_in(guard, request, role)  # before its body is read
+            response: Response = await handle(_StrictRequest(request.scope, request.receive))
+            return response
+
+        return strictly
+
+
+def router(tag: str) -> APIRouter:
+    """Make a router whose routes stand under a tag."""
+    return APIRouter(tags=[tag], route_class=_StrictRoute)

@@ -1,0 +1,56 @@
+"""The forms in which a list of events is answered: JSON, an object on each line, or CSV."""
+
+from typing import Annotated, Any, Final
+
+from fastapi import Header, Request, Response
+
+from clusterm import schemas
+from clusterm.common import csv_export
+from clusterm.routes.dependencies import answer
+from clusterm.routes.negotiation import parse
+
+Accept = Annotated[str, Header(include_in_schema=False)]
+
+_JSON: Final = "application/json"
+_NDJSON: Final = "application/x-ndjson"
+_CSV: Final = "text/csv"
+
+EVENTS: Final[dict[int | str, dict[str, Any]]] = {
+    200: {
+        "description": "Events, as `Accept` asks: a page in JSON, an object on each line, or CSV. The address of the "
+        'next page is in the header `Link`, too, with `rel="next"`.',
+        "content": {
+            _NDJSON: {"schema": {"$ref": f"#/components/schemas/{schemas.Event.__name__}"}},
+            _CSV: {"schema": {"type": "string"}, "example": f"{','.join(schemas.Event.model_fields)}\r\n"},
+        },
+    }
+}
+"""What a route says of its answer."""
+
+
+def answer_events(request: Request, page: schemas.Page[schemas.Event], accept: str) -> Response:
+    """Write a page of events in the form that its reader likes best."""
+    match _preferred(accept, (_JSON, _NDJSON, _CSV)):
+        case "text/csv":
+            items = (item.model_dump(mode="json") for item in page.items)
+            text = "".join(csv_export.rows(list(schemas.Event.model_fields), items))
+            response = Response(text, media_type=f"{_CSV}; charset=utf-8; header=present")
+        case "application/x-ndjson":
+            response = Response("".join(f"{item.model_dump_json()}\n" for item in page.items), media_type=_NDJSON)
+        case _:
+            response = answer(page)
+    response.headers["Vary"] = "Accept"
+    if page.next is not None:
+        response.headers["Link"] = f'<{request.url.include_query_params(cursor=page.next)}>; rel="next"'
+    return response
+
+
+def _preferred(accept: str, offered: tuple[str, ...]) -> str:
+    """Return what `Accept` (RFC 9110, 12.5.1) ranks highest of what is offered; else the first."""
+    ranks = dict(parse(accept))
+
+    def rank(kind: str) -> float:
+        ranges = (kind, f"{kind.partition('/')[0]}/*", "*/*")
+        return next((ranks[each] for each in ranges if each in ranks), 0.0)
+
+    return max(offered, key=rank)

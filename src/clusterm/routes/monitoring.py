@@ -1,0 +1,27 @@
+"""News from monitoring."""
+
+from fastapi import Response
+
+from clusterm import schemas
+from clusterm.monitoring.reports import report
+from clusterm.routes.dependencies import ServiceDep, answer_value, problems, router
+from clusterm.store import nodes
+
+routes = router("monitoring")
+
+
+@routes.post(
+    "/monitor/event",
+    response_model=dict[str, schemas.Node],
+    responses=problems(400, 404, 409, 413, 415, 422),
+    summary="Report nodes as discovered or disappeared",
+)
+def post_event(service: ServiceDep, body: schemas.MonitorRequest) -> Response:
+    """Say which nodes are there, or no longer are. A node's first discovery creates it.
+
+    Returns the nodes, by name, as they are now.
+    """
+    names = report(service.store, service.configuration.current, body.monitor_event)
+    with service.store.read() as session:
+        found = [nodes.to_wire(node, []) for node in nodes.named(session, names)]
+    return answer_value({node.inventory_state.name: node.model_dump(mode="json") for node in found})

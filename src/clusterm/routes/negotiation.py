@@ -1,0 +1,35 @@
+"""What a client accepts, as its headers say (RFC 9110, section 12.5)."""
+
+from collections.abc import Iterator
+
+from clusterm.logs.formats import _FORMS, TEXT, Form
+
+
+def choose(accept: str) -> Form:
+    """Return the form that a client likes best (RFC 9110, section 12.5.1); text if it knows none of ours."""
+    liked = [(quality, _FORMS[media_range]) for media_range, quality in parse(accept) if media_range in _FORMS]
+    quality, form = max(liked, key=lambda each: each[0], default=(0.0, TEXT))
+    return form if quality else TEXT
+
+
+def accepts_gzip(accept_encoding: str) -> bool:
+    """Tell whether a client wants gzip (RFC 9110, section 12.5.3)."""
+    return next((quality > 0 for coding, quality in parse(accept_encoding) if coding == "gzip"), False)
+
+
+def parse(header: str) -> Iterator[tuple[str, float]]:
+    """Yield each media range or coding of a header with its quality, which is 0 where it is no number."""
+    for item in header.split(","):
+        what, *parameters = (part.strip().lower() for part in item.split(";"))
+        yield what, _quality(parameters)
+
+
+def _quality(parameters: list[str]) -> float:
+    for parameter in parameters:
+        name, _, value = parameter.partition("=")
+        if name.strip() == "q":
+            try:
+                return float(value)
+            except ValueError:
+                return 0.0
+    return 1.0

@@ -1,0 +1,186 @@
+"""What requests and responses share: base classes, types and checks."""
+
+import ipaddress
+import json
+import re
+from datetime import UTC, datetime
+from typing import Annotated, Any, Final, Generic, Self, TypeVar
+
+from pydantic import (
+    AfterValidator,
+    AwareDatetime,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    PlainSerializer,
+    WithJsonSchema,
+    model_validator,
+)
+from pydantic_core import PydanticCustomError
+
+from clusterm.common.ip_ranges import expand
+
+T = TypeVar("T")
+
+NAME_PATTERN: Final = r"[A-Za-z0-9](?:[A-Za-z0-9._-]{0,126}[A-Za-z0-9])?"
+"""A label or a serial: what can stand in a node's name without a meaning to ansible's inventory, a path or a shell."""
+
+HOSTNAME_PATTERN: Final = r"(?:{label}\.)*{label}\.?".format(label=r"[A-Za-z0-9](?:[A-Za-z0-9-]{0,61}[A-Za-z0-9])?")
+"""A host name after RFC 1123, section 2.1; it has 253 characters at the most."""
+
+MAX_NESTING: Final = 100
+"""Levels of objects and arrays in extra vars."""
+
+_CONTIV_MEMBERS: Final = frozenset({"nodes", "addrs", "host_group", "extra_vars", "job", "monitor_event", "config"})
+
+
+def format_time(at: datetime) -> str:
+    """Write a time as RFC 3339 in UTC with microseconds, as `2026-11-22T07:31:02.000001Z`."""
+    return at.astimezone(UTC).replace(tzinfo=None).isoformat(timespec="microseconds") + "Z"
+
+
+def check_address(value: str) -> str:
+    """Return the address unchanged if it is an IP address or a host name.
+
+    Raises:
+        ValueError: it is neither.
+    """
+    try:
+        address = ipaddress.ip_address(value)
+    except ValueError:
+        named = re.fullmatch(HOSTNAME_PATTERN, value) is not None and not re.fullmatch(r"[0-9.]+", value)
+        valid = named and len(value) <= 253
+    else:
+        valid = "%" not in str(address)  # a zone means something on one machine only, and may be any text
+    if not valid:
+        message = f"{value[:80]!r} is neither an IP address nor a host name"
+        raise PydanticCustomError("address", "{message}", {"message": message})
+    return value
+
+
+def check_name(value: str) -> str:
+    """Return the label or serial unchanged if a node may be called so.
+
+    Raises:
+        ValueError: it may not.
+    """
+    if not re.fullmatch(NAME_PATTERN, value):
+        message = (
+            f"{value[:80]!r} is no valid name: use up to 128 letters, digits, dots, underscores and dashes, "
+            "with a letter or digit at both ends"
+        )
+        raise PydanticCustomError("name", "{message}", {"message": message})
+    return value
+
+
+def _parse_extra_vars(value: Any) -> Any:
+    """Turn a string holding a JSON object into that object: contiv's client sends strings."""
+    if value is None or value == "":
+        return {}
+    try:
+        parsed = json.loads(value, parse_constant=_refuse_constant) if isinstance(value, str) else value
+        if not isinstance(parsed, dict):
+            raise TypeError(f"a JSON object is needed, not {_JSON_TYPES.get(type(parsed), 'this')}")  # noqa: TRY301
+        json.dumps(parsed, allow_nan=False, ensure_ascii=False).encode()
+        if _is_deeper(parsed, MAX_NESTING):
+            raise ValueError(f"it is nested more than {MAX_NESTING} levels deep")  # noqa: TRY301
+    except (ValueError, TypeError, RecursionError) as error:
+        message = f'"extra_vars" should be a valid json. Error: {error}'
+        raise PydanticCustomError("extra_vars", "{message}", {"message": message}) from None
+    return parsed
+
+
+_JSON_TYPES: Final[dict[type, str]] = {
+    list: "an array", str: "a string", int: "a number", float: "a number", bool: "a boolean", type(None): "null",
+}  # fmt: skip
+
+
+def _is_deeper(value: Any, levels: int) -> bool:
+    items = value.values() if isinstance(value, dict) else value if isinstance(value, list) else None
+    return items is not None and (levels == 0 or any(_is_deeper(item, levels - 1) for item in items))
+
+
+def _refuse_constant(name: str) -> None:
+    raise ValueError(f"{name} is not JSON")
+
+
+def _unique(values: list[str]) -> list[str]:
+    return list(dict.fromkeys(values))
+
+
+def _expand(value: Any) -> Any:
+    """Put the addresses in the place of ranges."""
+    if not isinstance(value, list) or not all(isinstance(item, str) for item in value):
+        return [] if value is None else value
+    try:
+        return expand(value)
+    except ValueError as error:
+        raise PydanticCustomError("addresses", "{message}", {"message": str(error)}) from None
+
+
+def _none_to_empty_list(value: Any) -> Any:
+    return [] if value is None else value
+
+
+def _none_to_empty_dict(value: Any) -> Any:
+    return {} if value is None else value
+
+
+def _none_to_empty_string(value: Any) -> Any:
+    return "" if value is None else value
+
+
+Timestamp = Annotated[
+    AwareDatetime,
+    PlainSerializer(format_time, when_used="json"),
+    WithJsonSchema({"type": "string", "format": "date-time"}, mode="serialization"),
+]
+Address = Annotated[str, AfterValidator(check_address)]
+Name = Annotated[str, AfterValidator(check_name)]
+ExtraVars = Annotated[dict[str, Any], BeforeValidator(_parse_extra_vars)]
+Seconds = Annotated[float, Field(ge=0, le=10**9, allow_inf_nan=False)]
+HostGroup = Annotated[str, BeforeValidator(_none_to_empty_string)]
+Choices = Annotated[list[T], BeforeValidator(_none_to_empty_list)]
+
+
+class Answer(BaseModel):
+    """What the service sends."""
+
+    model_config = ConfigDict(extra="ignore", defer_build=True)
+
+
+class Request(BaseModel):
+    """What a client sends. contiv's client sends all of its members with every request: those are ignored."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    @model_validator(mode="before")
+    @classmethod
+    def _drop_members_of_other_requests(cls, value: Any) -> Any:
+        if not isinstance(value, dict):
+            return value
+        return {key: item for key, item in value.items() if key in cls.model_fields or key not in _CONTIV_MEMBERS}
+
+
+class Page(Answer, Generic[T]):
+    """One page of a longer list."""
+
+    items: list[T]
+    next: str | None = Field(description="Pass it as `cursor` to get the next page; null on the last one.")
+
+    @classmethod
+    def last(cls, items: list[T]) -> Self:
+        """Make a page after which there is none."""
+        return cls(items=items, next=None)
+
+
+class Problem(Answer):
+    """An error, after RFC 9457."""
+
+    type: str = "about:blank"
+    title: str = Field(examples=["Conflict"])
+    status: int = Field(examples=[409])
+    detail: str = Field(
+        examples=["there is already an active job, please try in sometime. Job: commission node1-a (7)"]
+    )

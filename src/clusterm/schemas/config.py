@@ -1,0 +1,33 @@
+"""Globals and configuration."""
+
+from typing import Any
+
+from pydantic import (
+    Field,
+)
+
+from clusterm.schemas.base import Answer, ExtraVars, Request
+
+
+class GlobalsRequest(Request):
+    """Replace the global extra vars."""
+
+    extra_vars: ExtraVars = Field(
+        default_factory=dict,
+        description="All of them: what is not named is gone.",
+        examples=[{"env": {"http_proxy": "http://proxy:8080"}}],
+    )
+
+
+class ConfigRequest(Request):
+    """Change the configuration of the running service; only `ansible` may differ from what it is."""
+
+    config: dict[str, Any] | None = Field(
+        default=None, description="Sections by name.", examples=[{"ansible": {"user": "vagrant"}}]
+    )
+
+
+class Globals(Answer):
+    """The global extra vars, secrets redacted."""
+
+    extra_vars: dict[str, Any] = Field(examples=[{"env": {"http_proxy": "http://proxy:8080"}}])

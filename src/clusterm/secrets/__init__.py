@@ -1,0 +1,1 @@
+"""Encryption of stored variables and masking of secrets in output."""

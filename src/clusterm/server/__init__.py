@@ -1,0 +1,1 @@
+"""The HTTP server: process, sockets, TLS, middleware and errors."""

@@ -1,0 +1,98 @@
+"""ASGI middleware: request limits, security headers and metrics."""
+
+import time
+from http import HTTPStatus
+from itertools import chain
+
+from fastapi import Request
+from starlette.datastructures import MutableHeaders
+from starlette.exceptions import HTTPException
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from clusterm.observability.metrics import _METHODS, _OTHER, Metrics
+from clusterm.server.problems import _SECURITY_HEADERS, _refuse
+from clusterm.settings import ManagerSettings, size
+
+
+class CountRequests:
+    """Counts requests and how long they take.
+
+    Args:
+        app: what answers them.
+        metrics: where they are counted.
+    """
+
+    def __init__(self, app: ASGIApp, metrics: Metrics) -> None:
+        self._app = app
+        self._metrics = metrics
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer a request and count it."""
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+        method = scope["method"] if scope["method"] in _METHODS else _OTHER
+        began = time.perf_counter()
+
+        async def send_counted(message: Message) -> None:
+            if message["type"] == "http.response.start":
+                route = getattr(scope.get("route"), "path", _OTHER)
+                self._metrics.requests.labels(method, route, message["status"]).inc()
+                self._metrics.durations.labels(method, route).observe(time.perf_counter() - began)
+            await send(message)
+
+        await self._app(scope, receive, send_counted)
+
+
+class _SizeLimits:
+    """Refuses heads and bodies that are too large, bodies also if they do not say so in advance.
+
+    The server's own limit is about what it must keep while a head is incomplete; one that arrives in a single piece
+    gets past it. FastAPI's own `max_body_size` answers in plain text, which would be a second shape of errors.
+    """
+
+    def __init__(self, app: ASGIApp, manager: ManagerSettings) -> None:
+        self._app = app
+        self._head, self._body = manager.max_header_bytes, manager.max_body_bytes
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+        if sum(map(len, (scope["raw_path"], scope["query_string"], *chain(*scope["headers"])))) > self._head:
+            refusal = f"the address and the headers are larger than {size(self._head)}"
+            await _refuse(Request(scope), HTTPStatus.REQUEST_HEADER_FIELDS_TOO_LARGE, refusal)(scope, receive, send)
+            return
+        too_large = f"the body is larger than {size(self._body)}"
+        announced = dict(scope["headers"]).get(b"content-length", b"0")
+        if announced.isdigit() and int(announced[:20]) > self._body:
+            await _refuse(Request(scope), HTTPStatus.REQUEST_ENTITY_TOO_LARGE, too_large)(scope, receive, send)
+            return
+        received = 0
+
+        async def receive_limited() -> Message:
+            nonlocal received
+            message = await receive()
+            received += len(message.get("body", b""))
+            if received > self._body:
+                raise HTTPException(HTTPStatus.REQUEST_ENTITY_TOO_LARGE, too_large)
+            return message
+
+        await self._app(scope, receive_limited, send)
+
+
+class _SecurityHeaders:
+    """Puts what browsers are to be told on every answer that does not say otherwise itself."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self._app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        async def send_with_headers(message: Message) -> None:
+            if message["type"] == "http.response.start":
+                headers = MutableHeaders(scope=message)
+                for name, value in _SECURITY_HEADERS.items():
+                    headers.setdefault(name, value)
+            await send(message)
+
+        await self._app(scope, receive, send_with_headers)

@@ -1,0 +1,68 @@
+"""Section `notifications`."""
+
+import re
+
+from pydantic import (
+    Field,
+    SecretStr,
+    field_validator,
+)
+
+from clusterm.enums import WebhookEvent, WebhookTemplate
+from clusterm.settings.base import Section, _check_http_url
+
+
+class Webhook(Section):
+    """A receiver of notifications."""
+
+    name: str = Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_-]{0,39}$", description="What to call it.", examples=["ops"])
+    url: str = Field(description="Where to POST to.", examples=["https://hooks.example.org/clusterm"])
+    events: tuple[WebhookEvent, ...] = Field(
+        default=(WebhookEvent.JOB_FAILED, WebhookEvent.NODE_DISAPPEARED),
+        min_length=1,
+        description="What it is told of.",
+        examples=[["job_ended", "node_disappeared", "node_returned"]],
+    )
+    template: WebhookTemplate = Field(default=WebhookTemplate.JSON, description="How it wants to be told.")
+    secret: SecretStr = Field(
+        default=SecretStr(""), description="The key of the signature that goes with each message. Empty: none goes."
+    )
+    headers: dict[str, SecretStr] = Field(
+        default_factory=dict,
+        description="Further headers of each request.",
+        examples=[{"Authorization": "Bearer ..."}],
+    )
+
+    @field_validator("url")
+    @classmethod
+    def _check_url(cls, value: str) -> str:
+        return _check_http_url(value)
+
+    @field_validator("headers")
+    @classmethod
+    def _check_headers(cls, value: dict[str, SecretStr]) -> dict[str, SecretStr]:
+        for name, secret in value.items():
+            text = secret.get_secret_value()
+            if not re.fullmatch(r"[A-Za-z0-9!#$%&'*+.^_`|~-]+", name) or not (text.isascii() and text.isprintable()):
+                raise ValueError(f"{name[:80]!r} is no header with a value of printable ASCII characters")
+        return value
+
+
+class NotificationSettings(Section):
+    """Who is told when jobs end and nodes come or go. Is read again on SIGHUP."""
+
+    webhooks: tuple[Webhook, ...] = Field(default=(), description="The receivers.")
+    give_up_after: float = Field(default=3, gt=0, le=365, description="Days that a message is tried to be sent.")
+    settle: float = Field(
+        default=10,
+        ge=0,
+        le=3600,
+        description="Seconds that news of a node wait for more, so that nodes which go together are told of together.",
+    )
+
+    @field_validator("webhooks")
+    @classmethod
+    def _check_webhooks(cls, value: tuple[Webhook, ...]) -> tuple[Webhook, ...]:
+        if len({webhook.name for webhook in value}) < len(value):
+            raise ValueError("two webhooks have the same name")
+        return value

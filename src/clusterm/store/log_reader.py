@@ -1,0 +1,199 @@
+"""Reads log lines, in small transactions that read no more of the log than needed."""
+
+import hashlib
+from collections.abc import Iterable, Iterator, Sequence
+from datetime import datetime
+from typing import Any, Final, NamedTuple
+
+from sqlalchemy import Integer, func, select, type_coerce
+from sqlmodel import Session, col
+
+from clusterm.store import jobs as job_queries
+from clusterm.store import tables
+from clusterm.store.engine import Store
+from clusterm.store.log_lines import Row
+from clusterm.store.log_query import _SCAN, Selection, _conditions, _last, _spans
+
+_LINES: Final = 2000  # returned by one read
+_BYTES: Final = 128 * 1024  # about as much at the most: a follower who is slow keeps two such parts waiting
+
+
+_SAMPLES: Final = 64
+
+
+class Part(NamedTuple):
+    """The next of the lines that were asked for."""
+
+    rows: list[Row]
+    next: int
+    """Number of the line to go on from."""
+    exhausted: bool
+    """There is no more of them now."""
+
+
+class Digest(NamedTuple):
+    """What tells whether a log is what it was."""
+
+    bytes: int
+    sha256: str
+
+
+NOTHING: Final = Digest(0, hashlib.sha256().hexdigest())
+"""Of an empty log."""
+
+
+def read(session: Session, job: tables.Job, selection: Selection, start: int, *, as_text: bool = False) -> Part:
+    """Return the next lines of a selection, as many as are read at once.
+
+    Args:
+        session: a reading transaction.
+        job: the job, read in that transaction.
+        selection: which lines.
+        start: number of the first line to look at.
+        as_text: whether nothing but text is wanted.
+    """
+    last = _last(session, job, selection)
+    rows: list[Row] = []
+    size = looked_at = 0
+    for begin, end in _spans(session, job, selection, start, last):
+        first = begin
+        while first <= end:
+            first = _first_stored(session, job.id, first, end)
+            until = min(end, first + _SCAN - looked_at - 1)
+            for row in _rows(session, job.id, first, until, selection, _LINES - len(rows), as_text=as_text):
+                rows.append(row)
+                size += len(row.text)
+                if len(rows) == _LINES or size >= _BYTES:
+                    return Part(rows, row.seq + 1, exhausted=False)
+            looked_at += max(0, until - first + 1)
+            first = until + 1
+            if looked_at >= _SCAN:
+                return Part(rows, first, exhausted=first > last)
+    return Part(rows, max(start, last + 1), exhausted=True)
+
+
+def first_since(store: Store, job_id: int, moment: datetime) -> int:
+    """Return the number of the first line that is as new as a moment, one more than the last line's if none is.
+
+    It is found by samples and not by reading the log. Where the clock was set back while the job ran, times do not
+    grow with the numbers: then it is the first sample that is new enough that counts, so that rather too many lines
+    are found than too few.
+    """
+    with store.read() as session:
+        low, high = 0, job_queries.get(session, job_id).lines + 1
+        while high - low > _SAMPLES:
+            samples = _times(session, job_id, range(low + 1, high, (high - low) // _SAMPLES))
+            new = next((index for index, (_, at) in enumerate(samples) if at >= moment), len(samples))
+            before = low, high
+            low = samples[new - 1][0] if new else low
+            high = samples[new][0] if new < len(samples) else high
+            if (low, high) == before:  # there are no lines in between but for some at the ends: the others are left out
+                break
+        return _first_between(session, job_id, low, high, moment)
+
+
+def start_of_tail(store: Store, job_id: int, selection: Selection, start: int, count: int) -> int:
+    """Return the number from which on there are only so many lines of a selection; `start` if there are no more."""
+    with store.read() as session:
+        job = job_queries.get(session, job_id)
+        last = _last(session, job, selection)
+        if count == 0:
+            return last + 1
+        if selection.is_whole:
+            first = last - count + 1
+            if job.omitted and job.head_end is not None and first <= job.head_end + job.omitted < last:
+                first -= job.omitted - 1  # one of them made room for the line that tells of them
+            return max(start, first)
+        spans = list(_spans(session, job, selection, start, last))
+    for begin, end in reversed(spans):
+        for first in range(max(begin, end - _SCAN + 1), begin - _SCAN, -_SCAN):
+            with store.read() as session:
+                found = _numbers(session, job_id, max(begin, first), min(end, first + _SCAN - 1), selection)
+            if len(found) >= count:
+                return found[-count]
+            count -= len(found)
+    return start
+
+
+def digest(store: Store, job_id: int) -> Digest:
+    """Return the size and the SHA-256 of a log as text, of which no more lines are to come."""
+    size, sha256 = 0, hashlib.sha256()
+    start, before, exhausted = 1, None, False
+    while not exhausted:
+        with store.read() as session:
+            rows, start, exhausted = read(session, job_queries.get(session, job_id), Selection(), start, as_text=True)
+        data = text_of(rows, before)
+        before = rows[-1] if rows else before
+        sha256.update(data)
+        size += len(data)
+    if is_cut_off(before, None):
+        sha256.update(b"\n")
+        size += 1
+    return Digest(size, sha256.hexdigest())
+
+
+def text_of(rows: Sequence[Row], before: Row | None = None) -> bytes:
+    """Write lines as text, those that are stored in parts joined.
+
+    Args:
+        rows: the lines.
+        before: the line that was written before them.
+    """
+    parts: list[str] = []
+    for row in rows:
+        if is_cut_off(before, row):
+            parts.append("\n")
+        parts.append(row.text if row.partial else f"{row.text}\n")
+        before = row
+    return "".join(parts).encode()
+
+
+def is_cut_off(row: Row | None, after: Row | None) -> bool:
+    """Tell whether a line in parts ends here all the same, because what comes after is not its next part."""
+    return row is not None and row.partial and (after is None or after.seq != row.seq + 1)
+
+
+def _rows(
+    session: Session, job_id: int, first: int, last: int, selection: Selection, limit: int, *, as_text: bool
+) -> Iterator[Row]:
+    line, task = tables.LogLine, tables.JobTask
+    query = (
+        # SQLite has no booleans, and making some for each line takes its time.
+        select(col(line.seq), col(line.text), type_coerce(col(line.partial), Integer))
+        .where(col(line.job_id) == job_id, col(line.seq).between(first, last), *_conditions(job_id, selection))
+        .order_by(col(line.seq))
+        .limit(limit)
+    )
+    if not as_text:
+        of_line = (col(task.job_id) == col(line.job_id)) & (col(task.number) == col(line.task))
+        query = query.add_columns(col(line.at), col(task.play), col(task.name), col(line.node)).outerjoin(task, of_line)
+    # Some at a time: lines may be long, and the caller may stop.
+    found: Iterable[Any] = session.connection().execute(query, execution_options={"yield_per": 100})
+    return (Row(*columns) for columns in found)
+
+
+def _numbers(session: Session, job_id: int, first: int, last: int, selection: Selection) -> Sequence[int]:
+    line = tables.LogLine
+    query = select(col(line.seq)).where(col(line.job_id) == job_id, col(line.seq).between(first, last))
+    return session.scalars(query.where(*_conditions(job_id, selection)).order_by(col(line.seq))).all()
+
+
+def _first_stored(session: Session, job_id: int, first: int, last: int) -> int:
+    """Return the number of the first line of a span that is stored; one more than the last if none is."""
+    line = tables.LogLine
+    query = select(func.min(col(line.seq))).where(col(line.job_id) == job_id, col(line.seq).between(first, last))
+    return session.scalars(query).one() or last + 1
+
+
+def _times(session: Session, job_id: int, numbers: Sequence[int]) -> Sequence[tuple[int, datetime]]:
+    line = tables.LogLine
+    query = select(col(line.seq), col(line.at)).where(col(line.job_id) == job_id, col(line.seq).in_(numbers))
+    return [(seq, at) for seq, at in session.connection().execute(query.order_by(col(line.seq)))]
+
+
+def _first_between(session: Session, job_id: int, low: int, high: int, moment: datetime) -> int:
+    """Return the number of the first line between two that is as new as a moment, the higher one if none is."""
+    line = tables.LogLine
+    between = col(line.seq).between(low + 1, high - 1)
+    query = select(func.min(col(line.seq))).where(col(line.job_id) == job_id, between, col(line.at) >= moment)
+    return session.scalars(query).one() or high

@@ -1,0 +1,188 @@
+"""The tasks that ansible ran in a job, and how each ended on each node.
+
+A playbook may have tens of thousands of results, so they go in and come out as plain rows, not as objects.
+"""
+
+from collections import defaultdict
+from collections.abc import Collection, Mapping, Sequence
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import bindparam, func, insert, select, update
+from sqlmodel import Session, col
+
+from clusterm import schemas
+from clusterm.enums import TaskStatus
+from clusterm.store import tables
+
+_task = tables.JobTask
+_result = tables.TaskResult
+
+
+def last_task(session: Session, job_id: int, *, before_step: int) -> int:
+    """Return the number of the last task of the steps before one, 0 if there is none."""
+    query = select(func.max(col(_task.number))).where(col(_task.job_id) == job_id, col(_task.step) < before_step)
+    return session.scalar(query) or 0
+
+
+def task_numbers(session: Session, job_id: int, step: int) -> set[int]:
+    """Return the numbers of the tasks and plays of a step."""
+    query = select(col(_task.number)).where(col(_task.job_id) == job_id, col(_task.step) == step)
+    return set(session.scalars(query))
+
+
+def last_result(session: Session, job_id: int) -> int:
+    """Return the number of the result that began last, 0 if none did."""
+    return session.scalar(select(func.max(col(_result.number))).where(col(_result.job_id) == job_id)) or 0
+
+
+def busy(session: Session, job_id: int, step: int) -> list[dict[str, Any]]:
+    """Return the results of a step that are still to come, by whoever began first."""
+    query = (
+        select(*_result.__table__.columns)  # type: ignore[attr-defined]
+        .join(_task, (col(_task.job_id) == col(_result.job_id)) & (col(_task.number) == col(_result.task)))
+        .where(col(_result.job_id) == job_id, col(_result.status).is_(None), col(_task.step) == step)
+        .order_by(col(_result.number))
+    )
+    return [dict(row) for row in session.connection().execute(query).mappings()]
+
+
+def add_tasks(session: Session, rows: Sequence[Mapping[str, Any]]) -> None:
+    """Add tasks that have begun, each a mapping of the columns of `tables.JobTask`."""
+    if rows:
+        session.connection().execute(insert(_task), rows)
+
+
+def end_tasks(session: Session, job_id: int, ended: Mapping[int, datetime]) -> None:
+    """Note when tasks ended on the last node so far, by their numbers."""
+    if ended:
+        session.connection().execute(
+            update(_task)
+            .where(col(_task.job_id) == job_id, col(_task.number) == bindparam("ended"))
+            .values(finished_at=bindparam("at")),
+            [{"ended": number, "at": at} for number, at in ended.items()],
+        )
+
+
+def add(session: Session, rows: Sequence[Mapping[str, Any]]) -> None:
+    """Add results, each a mapping of the columns of `tables.TaskResult`."""
+    if rows:
+        session.connection().execute(insert(_result), rows)
+
+
+def change(session: Session, rows: Collection[Mapping[str, Any]]) -> None:
+    """Write what has become known of stored results, given as for `add`."""
+    if not rows:
+        return
+    columns = ("status", "retries", "message", "first_line", "last_line", "finished_at")
+    session.connection().execute(
+        update(_result)
+        .where(col(_result.job_id) == bindparam("of_job"), col(_result.number) == bindparam("its_number"))
+        .values({name: bindparam(f"new_{name}") for name in columns}),
+        [
+            {"of_job": row["job_id"], "its_number": row["number"], **{f"new_{name}": row[name] for name in columns}}
+            for row in rows
+        ],
+    )
+
+
+def settle(session: Session, job_id: int, step: int, recap: Mapping[str, Mapping[str, int]]) -> None:
+    """Make a step's failures agree with its recap, which knows for certain how many of a node's were not rescued.
+
+    Those are the last ones: after a failure that is not rescued, a node does little more.
+    """
+    query = (
+        select(col(_result.node), col(_result.number))
+        .join(_task, (col(_task.job_id) == col(_result.job_id)) & (col(_task.number) == col(_result.task)))
+        .where(col(_result.job_id) == job_id, col(_task.step) == step)
+        .where(col(_result.status).in_((TaskStatus.FAILED, TaskStatus.UNREACHABLE)))
+        .order_by(col(_result.number))
+    )
+    failures: dict[str, list[int]] = defaultdict(list)
+    for node, number in session.connection().execute(query):
+        failures[node].append(number)
+    rescued = []
+    for node, counts in recap.items():
+        surplus = len(failures[node]) - counts.get("failed", 0) - counts.get("unreachable", 0)
+        rescued += failures[node][: max(0, surplus)]
+    if rescued:
+        session.connection().execute(
+            update(_result)
+            .where(col(_result.job_id) == job_id, col(_result.number) == bindparam("its_number"))
+            .values(status=TaskStatus.RESCUED),
+            [{"its_number": number} for number in rescued],
+        )
+
+
+def tasks(
+    session: Session,
+    job_id: int,
+    *,
+    limit: int,
+    after: int = 0,
+    node: str | None = None,
+    status: TaskStatus | None = None,
+    task: str | None = None,
+) -> list[schemas.Task]:
+    """Return a job's tasks in the order in which they began, with their results.
+
+    Args:
+        session: any transaction.
+        job_id: the job.
+        limit: the most to return.
+        after: only tasks with a greater number.
+        node: only tasks that this node took part in, and its results.
+        status: only tasks that ended so on a node, and these results.
+        task: only tasks with this text in their names, in whatever case.
+    """
+    step = tables.JobStep
+    query = (
+        select(*(col(getattr(_task, name)) for name in ("number", "play", "name", "path", "started_at", "finished_at")))
+        .add_columns(col(step.name).label("step"))
+        .join(step, (col(step.job_id) == col(_task.job_id)) & (col(step.number) == col(_task.step)))
+        .where(col(_task.job_id) == job_id, col(_task.number) > after, col(_task.name).is_not(None))
+        .order_by(col(_task.number))
+        .limit(limit)
+    )
+    wanted = [col(_result.job_id) == job_id]
+    if node is not None:
+        wanted.append(col(_result.node) == node)
+    if status is not None:
+        wanted.append(col(_result.status) == status)
+    if task is not None:
+        query = query.where(col(_task.name).icontains(task, autoescape=True))
+    if len(wanted) > 1:
+        query = query.where(col(_task.number).in_(select(col(_result.task)).where(*wanted)))
+    rows = session.connection().execute(query).mappings().all()
+    if not rows:
+        return []
+    of_tasks: dict[int, list[schemas.TaskResult]] = defaultdict(list)
+    page = col(_result.task).between(rows[0]["number"], rows[-1]["number"])
+    columns = [col(getattr(_result, name)) for name in ("task", *schemas.TaskResult.model_fields)]
+    found = session.connection().execute(select(*columns).where(*wanted, page).order_by(col(_result.number)))
+    for row in found.mappings():
+        of_tasks[row["task"]].append(schemas.TaskResult.model_construct(**row))
+    return [schemas.Task.model_construct(task=row["name"], results=of_tasks[row["number"]], **row) for row in rows]
+
+
+def current(session: Session, step: tables.JobStep) -> schemas.Current:
+    """Return what a running step is at."""
+    query = select(_task).where(col(_task.job_id) == step.job_id, col(_task.step) == step.number)
+    latest = session.scalars(
+        query.where(col(_task.name).is_not(None)).order_by(col(_task.number).desc()).limit(1)
+    ).first()
+    waited_for = busy(session, step.job_id, step.number)
+    numbers = {row["task"] for row in waited_for}
+    names: dict[int, str | None] = {
+        row.number: row.name for row in session.scalars(query.where(col(_task.number).in_(numbers)))
+    }
+    return schemas.Current(
+        step=step.name,
+        play=latest.play if latest else None,
+        task=latest.name if latest else None,
+        started_at=latest.started_at if latest else step.started_at,
+        busy=[
+            schemas.Busy(node=row["node"], task=names.get(row["task"]) or "", since=row["started_at"])
+            for row in waited_for
+        ],
+    )

@@ -1,0 +1,277 @@
+"""Host keys: trusted at first use, refused when they change, forgotten, named; and who logs in, and as whom."""
+
+import json
+import os
+import shlex
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from support.programs import OBEDIENT
+from support.requirements import path_of, requires
+from support.service import PATIENCE, Clusterm, wait_for
+from support.ssh import PORT, SshNodes
+
+from clusterm.ansible import ssh
+from clusterm.common import ssh_keys
+from clusterm.enums import DEFAULT_HOST_GROUPS, HostKeyChecking
+from clusterm.nodes import changes as node_changes
+from clusterm.nodes.host_keys import known, learn, replace
+from clusterm.schemas import MonitoredNode
+from clusterm.settings import AnsibleSettings, RetentionSettings
+from clusterm.store import events, nodes, tables
+from clusterm.store.engine import Store
+
+NETWORK = f"127.{192 + os.getpid() % 60}.{os.getpid() // 60 % 256}"
+"""Loopback addresses of this process's own, so that tests run side by side."""
+
+SITE = "- hosts: all\n  gather_facts: false\n  tasks: [{raw: echo >> ~/visits}]\n"
+
+UNSAFE = """
+[defaults]
+host_key_checking = false
+
+[ssh_connection]
+ssh_args = -o StrictHostKeyChecking=no -o UserKnownHostsFile=/dev/null -o ControlMaster=auto -o ControlPersist=60s
+"""
+"""What stands in many an ansible.cfg. A connection that is kept open must not take the check away, either."""
+
+KEY = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIAewJ4om2EkzmBWG+rfZHp+Lwdsq2iQoWEg/Bl0qEePP"
+PRINT = "SHA256:iGfZkZlbwBH3gXLnhhZYt4pTpPqBEYrx/LdwdcANL18"
+OTHER = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIAewJ4om2EkzmBWG+rfZHp+Lwdsq2iQoWEg/Bl0qEePA"
+
+
+@pytest.fixture
+def machines(tmp_path: Path, new_clusterm: Clusterm) -> Iterator[SshNodes]:
+    """Two machines, and a clusterm that is not started and can log in to them."""
+    found = SshNodes(tmp_path / "nodes", {name: f"{NETWORK}.{n}" for n, name in enumerate(("Node1-a", "node2-b"), 1)})
+    try:
+        found.configure(new_clusterm)
+        new_clusterm.write_playbook("site.yml", SITE)
+        new_clusterm.write_playbook("cleanup.yml", SITE)
+        variables = {"ansible_python_interpreter": sys.executable, "ansible_port": PORT}
+        new_clusterm.config["ansible"]["extra_variables"] = json.dumps(variables)
+        yield found
+    finally:
+        found.stop()
+
+
+def announce(clusterm: Clusterm, machines: SshNodes) -> None:
+    told = [{"label": name[:-2], "serial": name[-1], "addr": addr} for name, addr in machines.addresses.items()]
+    assert clusterm.post("/monitor/event", {"monitor_event": {"name": "discovered", "nodes": told}}).is_success
+
+
+def described(machines: SshNodes, name: str) -> dict[str, str]:
+    return {"type": "ED25519", "fingerprint": ssh_keys.fingerprint(ssh_keys.parse(machines.host_key(name)))}
+
+
+def key_events(clusterm: Clusterm, name: str) -> list[tuple[Any, ...]]:
+    found = clusterm.get(f"/info/node/{name}/events")["items"]
+    return [(e["event"], e["cause"], e["job"], e["changes"]) for e in found if e["event"].startswith("key_")]
+
+
+@requires("sshd", "ssh", "ssh-keygen")
+def test_a_key_is_trusted_once_and_a_changed_one_refused_until_it_is_forgotten(
+    new_clusterm: Clusterm, machines: SshNodes
+) -> None:
+    settings = (new_clusterm.playbooks / "ansible.cfg").read_text().removeprefix("[ssh_connection]\n")
+    new_clusterm.write_playbook("ansible.cfg", UNSAFE + settings)
+    clusterm = new_clusterm.start()
+    announce(clusterm, machines)
+    both = list(machines.addresses)
+
+    first = clusterm.run("commission", both)
+    assert first["status"] == "Complete", first["error"]
+    old = described(machines, "node2-b")
+    text = f"ED25519 {old['fingerprint']}"
+    for name in both:
+        assert clusterm.get(f"/info/node/{name}")["configuration_state"]["host_keys"] == [old]
+        assert clusterm.get("/info/nodes")[name]["configuration_state"]["host_keys"] == [old]
+        assert key_events(clusterm, name) == [("key_trusted", "job", first["id"], {"host_keys": [None, text]})]
+    assert text in clusterm.ctl("node", "get", "node2-b").stdout
+
+    machines.reinstall("node2-b")
+    refused = clusterm.run("update", both)
+    new = described(machines, "node2-b")
+    changed = (
+        f"the host key of node2-b has changed: it was {text} and is ED25519 {new['fingerprint']}. If the machine was "
+        "installed anew, run: clusterctl node forget-key node2-b. If not, another machine answers in its place"
+    )
+    assert refused["status"] == "Errored"
+    assert {failure["node"]: failure["message"] for failure in refused["failures"]} == {"node2-b": changed}
+    assert changed in refused["error"]
+    assert changed in clusterm.ctl("timeline").stdout
+    visits = {name: len((machines.homes[name] / "visits").read_text()) for name in both}
+    assert visits == {"Node1-a": 2, "node2-b": 1}
+
+    forgotten = clusterm.ctl("node", "forget-key", "node2-b")
+    assert (forgotten.returncode, text in forgotten.stdout) == (0, True)
+    assert clusterm.run("commission", both)["status"] == "Complete"
+    assert [event[0] for event in key_events(clusterm, "node2-b")] == ["key_trusted", "key_forgotten", "key_trusted"]
+    assert clusterm.get("/info/node/node2-b")["configuration_state"]["host_keys"] == [new]
+    assert "no host key of node2-b" not in clusterm.ctl("node", "forget-key", "node2-b").stderr
+    assert "no host key of node2-b was known" in clusterm.ctl("node", "forget-key", "node2-b").stderr
+
+    # A strict clusterm wants to be told the key; one that does not check takes any.
+    assert clusterm.post("/config", {"config": {"ansible": {"host_key_checking": "strict"}}}).is_success
+    strange = clusterm.run("update", ["node2-b"])
+    assert "the host key of node2-b is not known, and ansible.host_key_checking is strict" in strange["error"]
+    scanned = f"# {NETWORK}.2 SSH-2.0\n[{NETWORK}.2]:{PORT} {machines.host_key('node2-b')}"
+    trusted = clusterm.ctl("node", "trust", "node2-b", "@-", "--json", input=scanned)
+    assert json.loads(trusted.stdout) == {"name": "node2-b", "host_keys": [new], "forgotten": []}
+    assert clusterm.run("commission", ["node2-b"])["status"] == "Complete"
+    assert clusterm.post("/config", {"config": {"ansible": {"host_key_checking": False}}}).is_success
+    machines.reinstall("node2-b")
+    assert clusterm.run("update", ["node2-b"])["status"] == "Complete"
+    assert clusterm.get("/info/node/node2-b")["configuration_state"]["host_keys"] == [new]
+
+
+@requires("sshd", "ssh", "ssh-keygen", "ssh-agent", "ssh-add")
+def test_a_discovered_machine_is_known_again_and_the_key_may_be_in_an_agent(
+    new_clusterm: Clusterm, machines: SshNodes, tmp_path: Path
+) -> None:
+    socket = Path(f"/tmp/clusterm-agent-{os.getpid()}")
+    agent = subprocess.Popen([path_of("ssh-agent"), "-D", "-a", socket], stdout=subprocess.DEVNULL)
+    try:
+        wait_for(socket.exists, "the agent")
+        key = machines.user_key.rename(tmp_path / "key")
+        environment = os.environ | {"SSH_AUTH_SOCK": str(socket)}
+        subprocess.run([path_of("ssh-add"), "-q", key], env=environment, check=True, timeout=PATIENCE)
+        key.unlink()
+        ansible = new_clusterm.config["ansible"]
+        ansible |= {"priv_key_file": "", "ssh_agent": str(socket), "ssh_args": "-o ConnectTimeout=10"}
+        clusterm = new_clusterm.start()
+        address = machines.addresses["node2-b"]
+        discovered = clusterm.run("discover", [address])
+    finally:
+        agent.terminate()
+        agent.wait(PATIENCE)
+        socket.unlink(missing_ok=True)
+    assert discovered["status"] == "Complete", discovered["error"]
+    node = clusterm.get(f"/info/node/{address}")
+    name = node["inventory_state"]["name"]
+    assert node["configuration_state"]["host_keys"] == [described(machines, "node2-b")]
+    assert [event["event"] for event in node["events"]] == ["key_trusted", "discovered"]
+    assert key_events(clusterm, name)[0][1:3] == ("job", discovered["id"])
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root becomes another user without a password")
+@requires("su")
+def test_tasks_become_another_user(new_clusterm: Clusterm) -> None:
+    password = new_clusterm.root / "password"
+    password.write_text("canary\n")
+    become = {"become": True, "become_user": "nobody", "become_method": "su", "become_password_file": str(password)}
+    new_clusterm.config["ansible"] |= become
+    new_clusterm.write_playbook("ansible.cfg", "[su_become_plugin]\nflags = -s /bin/sh\n")
+    new_clusterm.write_playbook(
+        "site.yml", "- {hosts: all, connection: local, gather_facts: false, tasks: [{raw: test $(id -un) = nobody}]}"
+    )
+    clusterm = new_clusterm.start()
+    clusterm.add_nodes("node1-a")
+    job = clusterm.run("commission", ["node1-a"])
+    assert job["status"] == "Complete", job["error"]
+    clusterm.use_program(OBEDIENT)
+    program = {"executable": new_clusterm.config["ansible"]["executable"]}
+    assert clusterm.post("/config", {"config": {"ansible": program}}).is_success
+    given = json.loads(clusterm.run("update", ["node1-a"])["logs"][0])["arguments"]
+    wanted = ["--become", "--become-user=nobody", "--become-method=su", f"--become-password-file={password}"]
+    assert set(wanted) <= set(given)
+    assert "canary" not in str(given)
+
+
+# Whose they are
+
+
+def learned_by_a_job(store: Store, keys: dict[str, list[str]], targets: dict[str, str | None]) -> None:
+    about: dict[str, Any] = {"id": 7, "requested_by": "ann"}
+    with store.write() as session:
+        learn(session, tables.Job(**about), keys, targets)
+
+
+def keys_of(store: Store, target: str) -> list[str]:
+    with store.read() as session:
+        return known(session, [target]).get(target, [])
+
+
+def test_keys_go_from_an_address_to_its_node_and_with_that(store: Store) -> None:
+    learned_by_a_job(store, {"10.0.0.1": [KEY]}, {"10.0.0.1": None, "10.0.0.2": None})
+    assert keys_of(store, "10.0.0.1") == [KEY]
+    groups = DEFAULT_HOST_GROUPS
+    with store.write() as session:
+        node_changes.register(session, MonitoredNode(label="web", serial="1", addr="10.0.0.1"), groups)
+    assert keys_of(store, "web-1") == [KEY], "before a job was on the node, too"
+    learned_by_a_job(store, {}, {"web-1": "web-1"})
+    assert keys_of(store, "10.0.0.1") == []
+    with store.write() as session:
+        nodes.get(session, "web-1").address = "10.0.0.9"
+    assert keys_of(store, "web-1") == [KEY]
+    learned_by_a_job(store, {"web-1": [OTHER]}, {"web-1": "web-1"})
+    assert keys_of(store, "web-1") == [KEY], "a key that is known is not replaced by a job"
+    with store.read() as session:
+        told = [(event.node, event.event, event.detail) for event in events.timeline(session, 99, limit=99)]
+    assert told == [
+        (None, "key_trusted", f"10.0.0.1: ED25519 {PRINT} at first use"),
+        ("web-1", "key_trusted", f"ED25519 {PRINT} at first use"),
+    ]
+
+
+def test_an_address_that_is_no_node_can_be_trusted_and_forgotten(store: Store) -> None:
+    retention = RetentionSettings()
+    replace(store, retention, "2001:db8::1", [KEY, KEY], "ann")
+    assert keys_of(store, "2001:db8::1") == [KEY]
+    answer = replace(store, retention, "2001:db8::1", [OTHER], "ann")
+    assert [key.fingerprint for key in answer.forgotten] == [PRINT]
+    replace(store, retention, "2001:db8::1", [], "ann")
+    assert keys_of(store, "2001:db8::1") == []
+    with store.read() as session:
+        told = [(event.event, event.by) for event in events.timeline(session, 99, limit=99)]
+    assert told == [("key_trusted", "ann"), ("key_trusted", "ann"), ("key_forgotten", "ann")]
+
+
+# What ssh is told
+
+
+@requires("ssh")
+def test_each_host_has_options_of_its_own_in_front_of_all_others(tmp_path: Path) -> None:
+    hosts: dict[str, Any] = {
+        "Web-1": {"ansible_host": "a"},
+        "web-2": {"ansible_host": "b", "ansible_ssh_args": "-o StrictHostKeyChecking=no"},
+    }
+    inventory = {"all": {"vars": {}, "children": {"any": {"hosts": hosts}}}}
+    directory = tmp_path / "a b%h"
+    ssh.connect(inventory, AnsibleSettings(), {"Web-1": [KEY]}, directory, "-C", None)
+    first, second = hosts["Web-1"]["ansible_ssh_args"], hosts["web-2"]["ansible_ssh_args"]
+    assert first.startswith("-o HostKeyAlias=Web-1 -o StrictHostKeyChecking=yes ")
+    assert first.endswith(" -C")
+    assert second.startswith("-o HostKeyAlias=web-2 -o StrictHostKeyChecking=accept-new ")
+    assert second.endswith(" -o StrictHostKeyChecking=no")
+    directory.mkdir()
+    (directory / "known_hosts").write_text(ssh.known_hosts({"Web-1": [KEY]}))
+    command = [path_of("ssh"), "-G", *shlex.split(first), "localhost"]
+    shown = subprocess.run(command, capture_output=True, text=True, check=True).stdout
+    assert f"userknownhostsfile {directory}/learned_hosts {directory}/known_hosts" in shown
+    assert len({host["ansible_control_path"] for host in hosts.values()}) == len(hosts)
+    assert ssh.learned(directory, ["Web-1"]) == {}
+    (directory / "learned_hosts").write_text(f"web-1 {OTHER}\nelsewhere {KEY}\nweb-1 ssh-ed25519 AAAA")
+    assert ssh.learned(directory, ["Web-1"]) == {"Web-1": [OTHER]}
+
+
+@pytest.mark.parametrize("text", ["", "ssh-ed25519", "ssh-ed25519 AAAA", "ssh-rsa " + KEY.split()[1], "ssh-ed25519 é"])
+def test_what_is_no_public_key(text: str) -> None:
+    with pytest.raises(ValueError, match="key"):
+        ssh_keys.parse(text)
+
+
+def test_public_keys_are_described_as_ssh_keygen_does() -> None:
+    assert ssh_keys.parse(f"host.example {KEY} root@host") == KEY
+    assert f"{ssh_keys.kind(KEY)} {ssh_keys.fingerprint(KEY)}" == f"ED25519 {PRINT}"
+    names = {"ssh-rsa": "RSA", "ecdsa-sha2-nistp256": "ECDSA", "sk-ssh-ed25519@openssh.com": "ED25519-SK"}
+    assert {type_: ssh_keys.kind(f"{type_} AAAA") for type_ in names} == names
+
+
+def test_a_switch_is_understood() -> None:
+    for given, meant in {True: "accept-new", "false": "off", "strict": "strict"}.items():
+        assert AnsibleSettings.model_validate({"host_key_checking": given}).host_key_checking == HostKeyChecking(meant)

@@ -1,0 +1,263 @@
+"""Events for programs: as NDJSON and CSV, and followed without loss."""
+
+import csv
+import io
+import json
+import re
+import signal
+import subprocess
+from collections.abc import Callable, Iterator
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+from support.programs import OBEDIENT
+from support.service import BIN, PATIENCE, Clusterm, wait_for
+
+from clusterctl.api.client import Client
+from clusterctl.commands import node as node_commands
+from clusterm.common import csv_export
+from clusterm.routes.event_formats import _preferred
+from clusterm.schemas import Event
+
+FORMS = ("application/json", "application/x-ndjson", "text/csv")
+
+
+@pytest.mark.parametrize(
+    ("accept", "form"),
+    [
+        ("", "application/json"),
+        ("*/*", "application/json"),
+        ("text/html,application/xhtml+xml,*/*;q=0.8", "application/json"),
+        ("text/html", "application/json"),
+        ("text/csv", "text/csv"),
+        ("TEXT/CSV; header=present", "text/csv"),
+        ("text/*", "text/csv"),
+        ("text/csv;q=0.5, application/x-ndjson", "application/x-ndjson"),
+        ("text/csv;q=0, */*", "application/json"),
+        ("text/csv;q=much", "application/json"),
+        (",;=\x00", "application/json"),
+    ],
+)
+def test_accept_chooses_the_form(accept: str, form: str) -> None:
+    assert _preferred(accept, FORMS) == form
+
+
+@pytest.mark.parametrize(
+    ("value", "field"),
+    [
+        (None, ""),
+        ("plain", "plain"),
+        ("-7", "'-7"),
+        (-7, "-7"),
+        (True, "true"),
+        ({"status": ["Allocated", "Ü"]}, '"{""status"": [""Allocated"", ""Ü""]}"'),
+        ('=HYPERLINK("http://x")', '"\'=HYPERLINK(""http://x"")"'),
+        ("@SUM(1)", "'@SUM(1)"),
+        ("+1", "'+1"),
+        ("\t=1", "'\t=1"),
+        ("＝1", "'＝1"),  # noqa: RUF001
+        ("a\r\nb,c", '"a\r\nb,c"'),
+    ],
+)
+def test_a_field_of_csv(value: Any, field: str) -> None:
+    assert list(csv_export.rows(["a", "b"], [{"a": value, "c": 1}])) == ["a,b\r\n", f"{field},\r\n"]
+
+
+# Of a service
+
+
+@pytest.fixture(scope="module")
+def busy(module_clusterm: Clusterm) -> Clusterm:
+    """A service with a past of more than a page, and with a name that a spreadsheet would run."""
+    module_clusterm.config["retention"] = {"timeline": 10_000, "node_events": 10_000}
+    module_clusterm.use_program(OBEDIENT)
+    module_clusterm.start()
+    module_clusterm.add_nodes("node1-a", "node2-b")
+    for number in range(1, 40):
+        report(module_clusterm, "node1-a", "discovered", f"10.0.0.{number}")
+    report(module_clusterm, "node1-a", "discovered")
+    module_clusterm.run("commission", ["node1-a"], extra_vars={"status": 3})
+    return module_clusterm
+
+
+def report(clusterm: Clusterm, node: str, event: str, addr: str = "127.0.1.1") -> None:
+    label, serial = node.split("-")
+    news = [{"label": label, "serial": serial, "addr": addr}]
+    response = clusterm.post("/monitor/event", {"monitor_event": {"name": event, "nodes": news}})
+    assert response.status_code == 200, response.text
+
+
+def rows(text: str) -> list[dict[str, str]]:
+    return list(csv.DictReader(io.StringIO(text, newline=""), strict=True))
+
+
+def as_row(event: dict[str, Any]) -> dict[str, str]:
+    """Return an event as it reads from CSV, none of these being a formula."""
+    return {name: "" if v is None else v if isinstance(v, str) else json.dumps(v) for name, v in event.items()}
+
+
+@pytest.mark.parametrize("path", ["/info/jobs/timeline", "/info/node/node1-a/events"])
+def test_events_come_in_other_forms(busy: Clusterm, path: str) -> None:
+    page = busy.http.get(path, params={"limit": 7})
+    assert page.headers["vary"] == "Accept"
+    items = page.json()["items"]
+    assert len(items) == 7
+
+    lines = busy.http.get(path, params={"limit": 7}, headers={"Accept": "application/x-ndjson"})
+    assert lines.headers["content-type"] == "application/x-ndjson"
+    assert [json.loads(line) for line in lines.text.splitlines()] == items
+
+    table = busy.http.get(path, params={"limit": 7}, headers={"Accept": "text/csv"})
+    assert table.headers["content-type"] == "text/csv; charset=utf-8; header=present"
+    assert table.content.count(b"\r\n") == 8
+    assert table.text.splitlines()[0].split(",") == list(Event.model_fields)
+    assert rows(table.text) == [as_row(item) for item in items]
+
+
+def test_pages_are_linked_in_every_form(busy: Clusterm) -> None:
+    every = busy.get("/info/node/node1-a/events", limit=1000)["items"]
+    found: list[dict[str, Any]] = []
+    url = "/info/node/node1-a/events?limit=30"
+    while url:
+        response = busy.http.get(url, headers={"Accept": "application/x-ndjson"})
+        found = [json.loads(line) for line in response.text.splitlines()] + found
+        url = response.links.get("next", {}).get("url", "")
+    assert found == every
+    assert len(every) > 30
+
+
+def test_events_after_one_come_first_things_first(busy: Clusterm) -> None:
+    for path in ("/info/jobs/timeline", "/info/node/node1-a/events"):
+        every = busy.get(path, limit=1000)["items"]
+        after = every[4]["id"]
+        assert busy.get(path, limit=3, after=after) == {"items": every[5:8], "next": None}
+        assert busy.get(path, limit=1000, after=every[-1]["id"])["items"] == []
+        assert busy.http.get(path, params={"after": -1}).status_code == 422
+    since = busy.get("/info/node/node1-a/events", limit=1)["items"][0]["at"]
+    assert len(busy.get("/info/node/node1-a/events", since=since)["items"]) == 1
+
+
+def test_the_commands_print_every_form(busy: Clusterm) -> None:
+    for arguments, path, parameters in (
+        ("timeline -n 35", "/info/jobs/timeline", {"limit": 35}),
+        ("node events 127.0.1.1 -n 35", "/info/node/node1-a/events", {"limit": 35}),
+        ("timeline --node 127.0.1.1", "/info/jobs/timeline", {"node": "node1-a"}),
+    ):
+        page = busy.get(path, **parameters)
+        printed = {}
+        for form in ("json", "jsonl", "yaml", "csv"):
+            run = busy.ctl(*arguments.split(), "--output", form)
+            assert run.returncode == 0, run.stderr
+            printed[form] = run.stdout
+        assert busy.ctl("-o", "csv", *arguments.split()).stdout == printed["csv"], "before the command, too"
+        assert json.loads(printed["json"]) == page == yaml.safe_load(printed["yaml"])
+        assert [json.loads(line) for line in printed["jsonl"].splitlines()] == page["items"]
+        assert rows(printed["csv"]) == [as_row(item) for item in page["items"]]
+
+
+@pytest.mark.parametrize("arguments", ["nodes get", "node commission node2-b -g service-master", "job logs --follow"])
+def test_csv_elsewhere_is_wrong_usage_and_does_nothing(busy: Clusterm, arguments: str) -> None:
+    before = busy.everything()
+    run = busy.ctl("-o", "csv", *arguments.split())
+    assert (run.returncode, run.stdout) == (2, "")
+    assert "-o json, jsonl or yaml" in run.stderr
+    assert run.stderr.count("\n") == 1
+    assert busy.everything() == before
+
+
+def test_node_events_of_many_pages(busy: Clusterm, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(node_commands, "_LARGEST_PAGE", 4)
+    client = Client(str(busy.http.base_url), lambda _: None)
+    every = busy.get("/info/node/node1-a/events", limit=1000)["items"]
+    for limit in (1, 4, 5, 8, 29):
+        page = node_commands._newest(partial(client.node_events, "node1-a"), limit, cursor=None)
+        assert page["items"] == every[-limit:]
+        assert page["next"] == str(every[-limit]["id"])
+    assert node_commands._newest(partial(client.node_events, "node1-a"), 999, cursor=None) == {
+        "items": every,
+        "next": None,
+    }
+    client.close()
+
+
+# Followed
+
+
+class Follower:
+    """A clusterctl that follows events, and what it has printed so far."""
+
+    def __init__(self, clusterm: Clusterm, file: Path, form: str, *arguments: str) -> None:
+        self.form = form
+        self.file = file
+        command = [str(BIN / "clusterctl"), "--url", str(clusterm.http.base_url), "-o", form, *arguments, "--follow"]
+        with self.file.open("wb") as out:
+            self.process = subprocess.Popen(command, stdout=out, stderr=subprocess.PIPE)
+
+    def names(self) -> list[str]:
+        """Return the names of the nodes whose events were printed, as far as lines are whole."""
+        assert self.process.poll() is None, self.process.communicate()[1]
+        text = self.file.read_bytes().decode()
+        text = text[: text.rfind("\n") + 1]
+        match self.form:
+            case "table":
+                return [line.split()[1] for line in text.splitlines()]
+            case "yaml":
+                return re.findall(r"^  node: (\S+)$", text, re.MULTILINE)
+            case "csv":
+                return [row["node"] for row in rows(text)]
+            case _:
+                return [json.loads(line)["node"] for line in text.splitlines()]
+
+    def end(self) -> str:
+        self.process.send_signal(signal.SIGINT)
+        return self.process.communicate(timeout=PATIENCE)[1].decode()
+
+
+@pytest.fixture
+def follow(tmp_path: Path) -> Iterator[Callable[..., Follower]]:
+    begun: list[Follower] = []
+
+    def start(clusterm: Clusterm, *arguments: str) -> Follower:
+        begun.append(Follower(clusterm, tmp_path / str(len(begun)), *arguments))
+        return begun[-1]
+
+    yield start
+    for each in begun:
+        each.process.kill()
+        each.process.communicate()
+
+
+def test_followers_lose_nothing_in_a_burst_or_over_restarts(
+    new_clusterm: Clusterm, follow: Callable[..., Follower]
+) -> None:
+    clusterm = new_clusterm
+    clusterm.config["retention"] = {"timeline": 10_000, "node_events": 10_000}
+    clusterm.start()
+    clusterm.config["manager"]["addr"] = str(clusterm.http.base_url).partition("://")[2].strip("/")
+    clusterm.add_nodes("node1-a")
+    followers = [follow(clusterm, form, "timeline") for form in ("table", "yaml", "csv")]
+    of_node = follow(clusterm, "jsonl", "node", "events", "node1-a", "--since", "1h")
+    for each in (*followers, of_node):
+        wait_for(each.names, "the first event")
+
+    addresses = [f"10.0.{number // 250}.{number % 250 + 1}" for number in range(2500)]
+    new = [{"label": f"n{number}", "serial": "x", "addr": addr} for number, addr in enumerate(addresses)]
+    burst = {"monitor_event": {"name": "discovered", "nodes": new}}
+    response = clusterm.post("/monitor/event", burst, timeout=PATIENCE)
+    assert response.status_code == 200, response.text
+    clusterm.kill()
+    clusterm.start()
+    report(clusterm, "node1-a", "disappeared")
+    clusterm.stop()
+    clusterm.start()
+    report(clusterm, "node1-a", "discovered")
+
+    every = [event["node"] for event in clusterm.get("/info/jobs/timeline", limit=10_000)["items"]]
+    assert len(every) == 2503
+    for each, expected in (*((each, every) for each in followers), (of_node, ["node1-a"] * 3)):
+        wait_for(lambda each=each, expected=expected: len(each.names()) >= len(expected), "all events")  # type: ignore[misc]
+        assert each.names() == expected
+        assert "clusterm does not answer; trying again\n" in each.end()

@@ -1,0 +1,131 @@
+"""Host groups that a site names itself: in the rules, in jobs, and changed while the service runs."""
+
+from collections.abc import Mapping
+from itertools import product
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from pydantic import ValidationError
+from support.programs import OBEDIENT
+from support.service import Clusterm
+
+from clusterm.enums import Action, Role, State, Status
+from clusterm.errors import BadRequest, Conflict, NotFound
+from clusterm.nodes import lifecycle
+from clusterm.nodes.lifecycle import PASSAGES, Member
+from clusterm.settings import AnsibleSettings
+
+OWN: Mapping[str, Role] = {"web": Role.WORKER, "control": Role.MASTER, "spare": Role.MASTER, "db": Role.WORKER}
+
+
+def member(name: str, group: str, status: Status = Status.ALLOCATED) -> Member:
+    return Member(name, status, State.DISCOVERED, group)
+
+
+def check(action: Action, names: list[str], group: str, *members: Member) -> None:
+    lifecycle.check(action, names, group, {one.name: one for one in members}, OWN)
+
+
+@pytest.mark.parametrize(("master", "worker"), list(product(["control", "spare"], ["web", "db"])))
+def test_any_group_of_masters_does_for_any_group_of_workers(master: str, worker: str) -> None:
+    new = member("n", worker, Status.UNALLOCATED)
+    check(Action.COMMISSION, ["n"], worker, new, member("m", master))
+    with pytest.raises(Conflict, match="without existence of a master"):
+        check(Action.COMMISSION, ["n"], worker, new, member("m", "db"))
+    with pytest.raises(Conflict, match="will leave only worker nodes"):
+        check(Action.DECOMMISSION, ["m"], "", member("m", master), member("n", worker))
+    with pytest.raises(Conflict, match="will result in no master"):
+        check(Action.UPDATE, ["m"], worker, member("m", master))
+    check(Action.UPDATE, ["m"], worker, member("m", master), member("o", "control"))
+
+
+def test_the_default_groups_are_none_where_a_site_has_its_own() -> None:
+    with pytest.raises(BadRequest, match=r'specified: "service-master"\. Host groups: web, control, spare, db$'):
+        check(Action.COMMISSION, ["n"], "service-master", member("n", "web", Status.UNALLOCATED))
+    assert lifecycle.first_group(OWN) == "control"
+
+
+def test_a_node_in_a_group_that_is_gone_counts_as_a_worker() -> None:
+    stranger, master = member("n", "gone"), member("m", "control")
+    with pytest.raises(Conflict, match="will leave only worker nodes"):
+        check(Action.DECOMMISSION, ["m"], "", stranger, master)
+    with pytest.raises(Conflict, match=r"not name any more: \[n:gone\]\. Update them with a host group: web, control"):
+        check(Action.UPDATE, ["n"], "", stranger, master)
+    check(Action.UPDATE, ["n"], "web", stranger, master)
+    check(Action.DECOMMISSION, ["n"], "", stranger, master)
+
+
+_groups = st.sampled_from([*OWN, "gone"])
+_clusters = st.lists(
+    st.builds(
+        member, st.just(""), _groups, st.sampled_from([Status.UNALLOCATED, Status.ALLOCATED, Status.DECOMMISSIONED])
+    ),
+    min_size=1,
+    max_size=5,
+)
+
+
+@given(st.sampled_from(list(PASSAGES)), _clusters, st.sets(st.integers(0, 4)), st.sampled_from([*OWN, ""]))
+def test_no_accepted_request_leaves_workers_without_a_master(
+    action: Action, members: list[Member], chosen: set[int], group: str
+) -> None:
+    cluster = {f"n{n}": Member(f"n{n}", one.status, one.state, one.host_group) for n, one in enumerate(members)}
+    names = [f"n{n}" for n in chosen]
+    try:
+        lifecycle.check(action, names, group, cluster, OWN)
+    except (BadRequest, Conflict, NotFound):
+        return
+
+    def roles(nodes: Mapping[str, Member]) -> set[Role | None]:
+        return {OWN.get(one.host_group, Role.WORKER) for one in nodes.values() if one.status is Status.ALLOCATED}
+
+    after = dict(cluster)
+    for name in names:
+        after[name] = member(name, group or cluster[name].host_group, PASSAGES[action].success)
+    assert roles(after) != {Role.WORKER} or roles(cluster) == {Role.WORKER}
+
+
+@pytest.mark.parametrize(
+    ("groups", "reason"),
+    [
+        ({}, "at least one host group has to be of masters"),
+        ({"a": "worker"}, "at least one host group has to be of masters"),
+        ({"a": "chief"}, "'master' or 'worker'"),
+        (["a"], "valid dictionary"),
+        *(({name: "master"}, "cannot be the name") for name in ("all", "ungrouped", "cluster-node", "", "a b", "a:b")),
+        *(({name: "master"}, "cannot be the name") for name in ("!a", "1a", "x" * 65, "ä", "a\n", "a.b", "{{a}}")),
+    ],
+)
+def test_groups_that_cannot_be_are_refused(groups: Any, reason: str) -> None:
+    with pytest.raises(ValidationError, match=reason):
+        AnsibleSettings(host_groups=groups)
+
+
+def test_a_site_with_groups_of_its_own(new_clusterm: Clusterm) -> None:
+    new_clusterm.use_program(OBEDIENT)
+    new_clusterm.config["ansible"]["host_groups"] = {"compute": "worker", "control": "master"}
+    clusterm = new_clusterm.start()
+    clusterm.add_nodes("n-1", "n-2")
+    assert clusterm.get("/info/node/n-1")["configuration_state"]["host_group"] == "control"
+    refused = clusterm.post("/commission/nodes", {"nodes": ["n-1"], "host_group": "service-master"})
+    assert (refused.status_code, refused.json()["detail"]) == (
+        400,
+        'invalid or empty host-group specified: "service-master". Host groups: compute, control',
+    )
+    named = {"name": "discovered", "nodes": [{"label": "compute", "serial": "x", "addr": "127.0.1.9"}]}
+    assert clusterm.post("/monitor/event", {"monitor_event": named}).is_success, "compute-x is no group"
+
+    clusterm.run("commission", ["n-1"], host_group="control")
+    job = clusterm.run("commission", ["n-2"], host_group="compute")
+    assert '"children": {"compute": {"hosts": {"n-2"' in job["logs"][0]
+
+    changed = clusterm.post("/config", {"config": {"ansible": {"host_groups": {"brain": "master", "limb": "worker"}}}})
+    assert changed.json()["ansible"]["host_groups"] == {"brain": "master", "limb": "worker"}
+    update = clusterm.post("/update/nodes", {"nodes": ["n-1"]})
+    assert (update.status_code, "[n-1:control]" in update.json()["detail"]) == (409, True)
+    clusterm.restart()
+    assert clusterm.run("update", ["n-1"], host_group="brain")["status"] == "Complete"
+    refused = clusterm.post("/config", {"config": {"ansible": {"host_groups": {"limb": "worker"}}}})
+    assert (refused.status_code, "of masters" in refused.json()["detail"]) == (400, True)

@@ -1,0 +1,271 @@
+"""The service over TLS, with certificates of a test's own CA."""
+
+import contextlib
+import json
+import os
+import signal
+import socket
+import ssl
+import subprocess
+import tarfile
+import threading
+from datetime import UTC, datetime, timedelta
+from http.server import BaseHTTPRequestHandler, HTTPServer
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+import trustme
+from cryptography.hazmat.primitives.serialization import (
+    BestAvailableEncryption,
+    Encoding,
+    PrivateFormat,
+    load_pem_private_key,
+)
+from pydantic import ValidationError
+from support.programs import OBEDIENT
+from support.service import BIN, Clusterm, wait_for
+
+from clusterm.errors import CannotStart
+from clusterm.server.tls import Tls
+from clusterm.settings import ManagerSettings
+
+HOST = "127.0.0.1"
+
+
+@pytest.fixture(scope="module")
+def ca() -> trustme.CA:
+    """The CA of service and clients."""
+    return trustme.CA()
+
+
+@pytest.fixture(scope="module")
+def files(ca: trustme.CA, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A directory with certificates, each with its key in the same file."""
+    directory = tmp_path_factory.mktemp("certificates")
+    ca.cert_pem.write_to_path(directory / "ca.pem")
+    trustme.CA().cert_pem.write_to_path(directory / "other-ca.pem")
+    ca.issue_cert("ops@example.org").private_key_and_cert_chain_pem.write_to_path(directory / "client.pem")
+    stranger = trustme.CA().issue_cert("ops@example.org")
+    stranger.private_key_and_cert_chain_pem.write_to_path(directory / "stranger.pem")
+    return directory
+
+
+def serve_tls(clusterm: Clusterm, ca: trustme.CA, files: Path, **settings: Any) -> Clusterm:
+    """Start a service with a certificate for HOST."""
+    put(ca.issue_cert(HOST), clusterm)
+    pair = {"tls_cert": str(clusterm.root / "cert.pem"), "tls_key": str(clusterm.root / "key.pem")}
+    clusterm.config["manager"] |= {**pair, **settings}
+    clusterm.http = httpx.Client(verify=trusting(files))
+    clusterm.use_program(OBEDIENT)
+    return clusterm
+
+
+def put(certificate: trustme.LeafCert, clusterm: Clusterm) -> None:
+    """Put a certificate and its key where the service reads them."""
+    certificate.private_key_pem.write_to_path(clusterm.root / "key.pem")
+    (clusterm.root / "cert.pem").write_bytes(b"".join(pem.bytes() for pem in certificate.cert_chain_pems))
+
+
+def trusting(files: Path, certificate: str | None = None) -> ssl.SSLContext:
+    """Return what a client needs for the service."""
+    context = ssl.create_default_context(cafile=files / "ca.pem")
+    if certificate:
+        context.load_cert_chain(files / certificate)
+    return context
+
+
+def reload(clusterm: Clusterm) -> str:
+    """Have the files read again, and return what the service says of it."""
+    assert clusterm.process is not None
+    before = clusterm.log.stat().st_size
+    clusterm.process.send_signal(signal.SIGHUP)
+
+    def look() -> str | None:
+        said = clusterm.log.read_text()[before:]
+        return said if "the certificate" in said else None
+
+    return wait_for(look, "the service to read its files again")
+
+
+def fails(done: subprocess.CompletedProcess[str], *reasons: str) -> None:
+    """Check that clusterctl could not reach the service, and said so in a line."""
+    assert done.returncode == 3, done
+    assert done.stdout == ""
+    assert done.stderr.count("\n") == 1, done.stderr
+    assert "trying again" not in done.stderr
+    for reason in reasons:
+        assert reason in done.stderr
+
+
+@pytest.fixture(scope="module")
+def encrypted(module_clusterm: Clusterm, ca: trustme.CA, files: Path) -> Clusterm:
+    """A service that speaks TLS."""
+    service = serve_tls(module_clusterm, ca, files).start()
+    service.add_nodes("node1-a")
+    return service
+
+
+def test_clusterctl_does_its_work_over_tls(
+    encrypted: Clusterm, files: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert str(encrypted.http.base_url).startswith(f"https://{HOST}:")
+    monkeypatch.setenv("CLUSTERM_CACERT", str(files / "ca.pem"))
+    followed = encrypted.ctl("node", "decommission", "node1-a", "--follow", "-e", '{"lines": 2000}')
+    assert followed.returncode == 0, followed.stderr
+    assert followed.stdout.splitlines()[-1] == "line 2000"
+    bundle = tmp_path / "bundle.tar.gz"
+    assert encrypted.ctl("support-bundle", str(bundle)).returncode == 0
+    with tarfile.open(bundle) as archive:
+        missing = archive.extractfile("clusterm-support/missing.txt")
+        assert missing is not None
+        assert missing.read() == b"Nothing is missing.\n"
+    monkeypatch.setenv("_CLUSTERCTL_COMPLETE", "complete_bash")
+    for options in ("", f"--cacert {files / 'ca.pem'} "):
+        monkeypatch.setenv("COMP_WORDS", f"clusterctl {options}node get ")
+        monkeypatch.setenv("COMP_CWORD", str(3 + 2 * bool(options)))
+        assert encrypted.ctl().stdout.strip() == "node1-a"
+        monkeypatch.delenv("CLUSTERM_CACERT", raising=False)
+
+
+def test_the_service_s_own_certificate_can_stand_for_its_ca(encrypted: Clusterm) -> None:
+    done = encrypted.ctl("--cacert", str(encrypted.root / "cert.pem"), "nodes", "get")
+    assert done.returncode == 0, done.stderr
+
+
+@pytest.mark.parametrize("command", [["nodes", "get"], ["node", "decommission", "node1-a"]])
+def test_why_a_service_is_not_trusted_is_said_at_once(encrypted: Clusterm, files: Path, command: list[str]) -> None:
+    fails(encrypted.ctl(*command), "a CA that is not known here", "--cacert")
+    fails(encrypted.ctl("--cacert", str(files / "other-ca.pem"), *command), "a CA that is not known here")
+    url = str(encrypted.http.base_url).rstrip("/")
+    options = ["--cacert", str(files / "ca.pem"), "--url", url.replace(HOST, "localhost")]
+    fails(encrypted.ctl(*options, *command), "for another name", "'localhost'")
+    fails(encrypted.ctl("--url", url.replace("https:", "http:"), *command), "speaks TLS", "https://")
+
+
+class _Plain(BaseHTTPRequestHandler):
+    def log_message(self, format: str, *args: object) -> None:  # noqa: A002 -- http.server calls it so
+        pass
+
+
+def test_a_service_without_tls(new_clusterm: Clusterm) -> None:
+    with HTTPServer((HOST, 0), _Plain) as plain:
+        threading.Thread(target=plain.serve_forever, daemon=True).start()
+        fails(new_clusterm.ctl("--url", f"https://{HOST}:{plain.server_port}", "nodes", "get"), "no TLS", "http://")
+        plain.shutdown()
+
+
+@pytest.mark.parametrize(
+    ("options", "reason"),
+    [
+        (["--cacert", "absent"], "cannot read --cacert absent: No such file or directory"),
+        (["--cacert", os.devnull], "--cacert /dev/null holds no certificate in PEM"),
+        (["--cert", os.devnull], "--cert /dev/null is no certificate with its key in PEM"),
+        (["--key", os.devnull], "give --cert, too"),
+    ],
+)
+def test_files_of_a_client_that_are_no_certificates(new_clusterm: Clusterm, options: list[str], reason: str) -> None:
+    done = new_clusterm.ctl("--url", f"https://{HOST}:1", *options, "nodes", "get")
+    assert (done.returncode, done.stdout) == (2, "")
+    assert reason in done.stderr
+    assert done.stderr.count("\n") == 1
+
+
+def test_a_new_certificate_is_used_without_a_restart(new_clusterm: Clusterm, ca: trustme.CA, files: Path) -> None:
+    service = serve_tls(new_clusterm, ca, files).start()
+    service.add_nodes("node1-a")
+    go = service.root / "go"
+    job = service.begin("decommission", ["node1-a"], extra_vars={"lines": 2, "until": str(go)})
+    with service.http.stream("GET", f"/info/logs/{job['id']}", params={"follow": True}) as following:
+        lines = following.iter_lines()
+        first = [next(lines) for _ in range(3)]
+
+        for broken in (b"", (files / "client.pem").read_bytes()):
+            (service.root / "cert.pem").write_bytes(broken)
+            assert "the certificate stays as it is" in reload(service)
+            assert httpx.get(f"{service.http.base_url}/healthz", verify=trusting(files)).is_success
+        other = trustme.CA()
+        put(other.issue_cert(HOST), service)
+        assert "the certificate was read again" in reload(service)
+        fails(service.ctl("--cacert", str(files / "ca.pem"), "nodes", "get"), "a CA that is not known here")
+        yesterday = datetime.now(UTC) - timedelta(days=1)
+        put(ca.issue_cert(HOST, not_before=yesterday - timedelta(days=1), not_after=yesterday), service)
+        reload(service)
+        fails(service.ctl("--cacert", str(files / "ca.pem"), "nodes", "get"), "has expired", "SIGHUP")
+
+        go.touch()
+        assert [*first, *lines][1:] == ["line 1", "line 2"]
+    assert service.stop() == 0
+
+
+def test_mutual_tls(new_clusterm: Clusterm, ca: trustme.CA, files: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    clients = new_clusterm.root / "clients.pem"
+    ca.cert_pem.write_to_path(clients)
+    service = serve_tls(new_clusterm, ca, files, tls_client_ca=str(clients))
+    service.http = httpx.Client(verify=trusting(files, "client.pem"))
+    service.start()
+    monkeypatch.setenv("CLUSTERM_CACERT", str(files / "ca.pem"))
+
+    done = service.ctl("--cert", str(files / "client.pem"), "nodes", "get")
+    assert done.returncode == 0, done.stderr
+    for command in (["nodes", "get"], ["discover", "127.0.0.9"]):
+        fails(service.ctl(*command), "wants a client certificate", "--cert")
+        fails(service.ctl("--cert", str(files / "stranger.pem"), *command), "does not take the client certificate")
+    old = trusting(files)
+    old.maximum_version = ssl.TLSVersion.TLSv1_2
+    with pytest.raises(ssl.SSLError), socket.create_connection((HOST, service.http.base_url.port or 0)) as plain:
+        old.wrap_socket(plain, server_hostname=HOST)
+
+    config = service.root / "clusterm.json"
+    values = json.loads(config.read_text())
+    values["manager"]["addr"] = f"{HOST}:{service.http.base_url.port}"
+    config.write_text(json.dumps(values))
+    for options in ([], ["--cert", files / "client.pem"]):
+        healthy: list[str | Path] = [BIN / "clusterm", "healthcheck", "--config", str(config), *map(str, options)]
+        assert subprocess.run(healthy, capture_output=True, text=True, check=True).stdout == "ok\n"
+
+    trustme.CA().cert_pem.write_to_path(clients)
+    reload(service)
+    fails(service.ctl("--cert", str(files / "client.pem"), "nodes", "get"), "does not take the client certificate")
+
+
+@pytest.mark.parametrize(
+    ("settings", "reasons"),
+    [
+        ({"tls_cert": "absent"}, ["cannot read manager.tls_cert", "absent: No such file"]),
+        ({"tls_cert": "empty"}, ["manager.tls_cert", "no certificate with its key"]),
+        ({"tls_cert": "ca.pem", "tls_key": "client.pem"}, ["manager.tls_key", "key values mismatch"]),
+        ({"tls_cert": "client.pem", "tls_client_ca": "empty"}, ["manager.tls_client_ca", "no certificate in PEM"]),
+        ({"tls_cert": "ca.pem", "tls_key": "encrypted"}, ["encrypted", "decrypt it"]),
+        ({"tls_key": "client.pem"}, ["TLS needs tls_cert"]),
+        ({"tls_cert": "client.pem", "addr": "unix:/tmp/x"}, ["a unix socket has no TLS"]),
+    ],
+    ids=str,
+)
+def test_files_that_the_service_cannot_use(files: Path, settings: dict[str, str], reasons: list[str]) -> None:
+    (files / "empty").touch()
+    key = load_pem_private_key((files / "client.pem").read_bytes(), None)
+    locked = key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, BestAvailableEncryption(b"x"))
+    (files / "encrypted").write_bytes(locked)
+    named = {name: value if name == "addr" else str(files / value) for name, value in settings.items()}
+    with pytest.raises((CannotStart, ValidationError)) as raised:
+        Tls(ManagerSettings.model_validate(named))
+    for reason in reasons:
+        assert reason in str(raised.value)
+
+
+def test_the_service_does_not_start_without_its_certificate(new_clusterm: Clusterm) -> None:
+    new_clusterm.config["manager"]["tls_cert"] = "absent"
+    new_clusterm.start(fails=True)
+    said = new_clusterm.log.read_text()
+    assert said.count("\n") == 1, said
+    assert said.startswith("clusterm: cannot read manager.tls_cert ")
+
+
+def test_a_client_that_does_not_finish_its_handshake_holds_nobody_up(encrypted: Clusterm) -> None:
+    port = encrypted.http.base_url.port or 0
+    with contextlib.ExitStack() as stack:
+        for _ in range(50):
+            stack.enter_context(socket.create_connection((HOST, port))).sendall(b"\x16\x03\x01")
+        assert encrypted.get("/healthz")["status"] == "ok"

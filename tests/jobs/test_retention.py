@@ -1,0 +1,327 @@
+"""What is kept and for how long, and that deleting the rest disturbs nobody."""
+
+import contextlib
+import json
+import re
+import sqlite3
+import subprocess
+import time
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+from support.service import BIN, PATIENCE, Clusterm, wait_for
+
+from clusterm.background import pruner
+from clusterm.background.pruner import Pruner
+from clusterm.enums import ENDED, Action, JobStatus
+from clusterm.executor.output.parser import MAX_LINE_BYTES
+from clusterm.settings import KIB, MIB, RetentionSettings
+from clusterm.store import jobs as job_queries
+from clusterm.store import tables
+from clusterm.store.engine import Store
+from clusterm.store.migrations import migrate
+from clusterm.store.retention import prune
+
+NOW = datetime.now(UTC)
+MANY = 60_000
+
+COUNTING = """
+import pathlib, time
+number = 0
+while not pathlib.Path("enough").exists():  # beside the playbooks
+    number += 1
+    print(f"line {number}", flush=True)
+    time.sleep(0.002)
+"""
+
+
+def add_job(store: Store, *nodes: str, status: JobStatus = JobStatus.COMPLETE, **columns: Any) -> int:
+    """Add a job that has ended, unless its status says otherwise, after those that were added before."""
+    with store.write() as session:
+        ended = status in ENDED
+        columns = {"finished_at": NOW if ended else None, **columns}
+        job = tables.Job(
+            action=Action.DECOMMISSION,
+            status=status,
+            host_group="",
+            extra_vars={},
+            requested_by="somebody",
+            created_at=NOW,
+            end_order=job_queries.next_end_order(session) if ended else None,
+            **columns,
+        )
+        session.add(job)
+        session.flush()
+        for position, node in enumerate(nodes or ["a-1"], start=1):
+            session.add(tables.JobNode(job_id=job.id, position=position, node=node, held=False))
+        return job.id
+
+
+def add_lines(database: Path, job_id: int, first: int, last: int) -> None:
+    text = "x" * 100
+    with contextlib.closing(sqlite3.connect(database)) as connection, connection:
+        connection.executemany(
+            "INSERT INTO log_lines (job_id, seq, at, text, partial) VALUES (?, ?, ?, ?, 0)",
+            ((job_id, seq, "2026-01-01 00:00:00.000000", text) for seq in range(first, last + 1)),
+        )
+        connection.execute("UPDATE jobs SET lines = ?, bytes = ? WHERE id = ?", (last, last * 101, job_id))
+
+
+def lines_of(database: Path, job_id: int) -> int:
+    return int(ask(database, "SELECT count(*) FROM log_lines WHERE job_id = ?", job_id))
+
+
+def is_going(database: Path, job_id: int) -> bool:
+    """Tell whether some lines of a job have been deleted."""
+    return bool(ask(database, "SELECT min(seq) FROM log_lines WHERE job_id = ?", job_id) != 1)
+
+
+def ask(database: Path, question: str, *values: object) -> Any:
+    with contextlib.closing(sqlite3.connect(database)) as connection:
+        return connection.execute(question, values).fetchone()[0]
+
+
+def left(store: Store) -> list[int]:
+    with store.read() as session:
+        return [job.id for job in reversed(job_queries.history(session, limit=1000))]
+
+
+def pruned(store: Store, **settings: Any) -> list[tuple[int, str]]:
+    """Prune, and return what went and why."""
+    return [(job.job_id, job.reason) for job in prune(store, RetentionSettings(**settings))]
+
+
+# What is kept
+
+
+def test_only_so_many_jobs_are_kept(store: Store) -> None:
+    for _ in range(6):
+        add_job(store)
+    assert pruned(store, jobs=4) == [(1, "more than 4 jobs"), (2, "more than 4 jobs")]
+    assert left(store) == [3, 4, 5, 6]
+    assert pruned(store, jobs=4) == []
+
+
+def test_jobs_are_kept_for_so_many_days(store: Store) -> None:
+    for days in (9, 8, 1, 0):
+        add_job(store, finished_at=NOW - timedelta(days=days))
+    assert pruned(store, days=8.5) == [(1, "older than 8.5 days")]
+    assert pruned(store, days=0) == []
+    assert pruned(store, days=0.5) == [(2, "older than 0.5 days"), (3, "older than 0.5 days")]
+    assert left(store) == [4]
+
+
+def test_logs_are_kept_up_to_so_many_bytes_the_newest_first(store: Store) -> None:
+    for size in (100, MIB // 2, 300, MIB // 2, 100):
+        add_job(store, bytes=size)
+    reason = f"logs of more than {MIB} bytes"
+    assert pruned(store, log_bytes=MIB) == [(1, reason), (2, reason)]
+    assert left(store) == [3, 4, 5]
+
+
+def test_the_last_successful_and_the_last_failed_job_of_each_node_are_kept(store: Store) -> None:
+    old: dict[str, Any] = {"finished_at": NOW - timedelta(days=99), "bytes": 2 * MIB}
+    add_job(store, "a-1", status=JobStatus.ERRORED, **old)
+    add_job(store, "a-1", "a-2", status=JobStatus.ERRORED, **old)  # 2: the last failed one of a-1
+    add_job(store, "a-2", status=JobStatus.ERRORED, **old)  # 3: the last failed one of a-2
+    add_job(store, "a-1", **old)
+    add_job(store, "a-1", "a-2", "a-3", **old)  # 5: the last successful one of a-2 and a-3
+    add_job(store, "a-1", **old)  # 6: the last successful one of a-1
+    add_job(store, "a-1", status=JobStatus.CANCELLED, **old)
+    settings = RetentionSettings(jobs=1, days=1, log_bytes=MIB)
+    assert [job.job_id for job in prune(store, settings)] == [1, 4, 7]
+    assert left(store) == [2, 3, 5, 6]
+
+
+def test_jobs_that_have_not_ended_are_not_touched(store: Store) -> None:
+    add_job(store, status=JobStatus.RUNNING)
+    add_job(store, status=JobStatus.QUEUED)
+    for _ in range(3):
+        add_job(store, "a-2")
+    assert [number for number, _ in pruned(store, jobs=1)] == [3, 4]
+    assert left(store) == [1, 2, 5]
+
+
+def test_the_service_prunes_by_itself(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(pruner, "_INTERVAL", 0.01)
+    for _ in range(3):
+        add_job(store)
+    service = Pruner(store, lambda: RetentionSettings(jobs=1))
+    service.start()
+    wait_for(lambda: left(store) == [3], "the service to prune")
+    service.stop()
+
+
+# How it is deleted
+
+
+@pytest.fixture
+def large(new_clusterm: Clusterm) -> Clusterm:
+    """A clusterm, not started yet, with a large job that is to go and one of the same node that stays."""
+    new_clusterm.config["retention"] = {"jobs": 1}
+    new_clusterm.use_program(COUNTING)
+    (new_clusterm.root / "clusterm.json").write_text(json.dumps(new_clusterm.config))
+    new_clusterm.state_dir.mkdir()
+    store = Store(f"sqlite:///{new_clusterm.database}")
+    migrate(store)
+    add_job(store)
+    add_job(store)
+    store.close()
+    add_lines(new_clusterm.database, 1, 1, MANY)
+    return new_clusterm
+
+
+def start_prune(clusterm: Clusterm, *options: str) -> subprocess.Popen[str]:
+    command: list[str | Path] = [BIN / "clusterm", "prune", "--config", clusterm.root / "clusterm.json", *options]
+    return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+
+
+def size_of(clusterm: Clusterm) -> int:
+    return sum(file.stat().st_size for file in clusterm.state_dir.glob("clusterm.db*"))
+
+
+def test_prune_says_what_it_would_do_and_then_does_it_and_the_space_is_free(large: Clusterm) -> None:
+    before = (lines_of(large.database, 1), size_of(large))
+    told = start_prune(large, "--dry-run").communicate(timeout=PATIENCE)
+    assert told == (f"job 1  {MANY * 101} bytes of log  more than 1 jobs\n", "")
+    assert (lines_of(large.database, 1), size_of(large)) == before
+    assert start_prune(large).communicate(timeout=PATIENCE) == told
+    assert lines_of(large.database, 1) == 0
+    assert size_of(large) < before[1] // 10
+    assert start_prune(large).communicate(timeout=PATIENCE) == ("", "")
+
+
+def test_a_running_job_is_not_held_up_by_pruning(large: Clusterm) -> None:
+    add_lines(large.database, 1, MANY + 1, 5 * MANY)
+    clusterm = large.start()
+    clusterm.add_nodes("a-2")
+    job = clusterm.begin("decommission", ["a-2"])
+    wait_for(lambda: clusterm.job(job["id"], logs=False)["lines"], "the first line")
+    pruning = start_prune(clusterm)
+    seen = set()
+    while pruning.poll() is None:
+        if is_going(clusterm.database, 1):
+            seen.add(ask(clusterm.database, "SELECT lines FROM jobs WHERE id = ?", job["id"]))
+        time.sleep(0.02)
+    assert pruning.communicate()[1] == ""
+    assert len(seen) >= 3, "its lines came into the store between the deletions"
+    (clusterm.playbooks / "enough").touch()
+    job = clusterm.ended(job)
+    assert job["status"] == "Complete"
+    assert job["logs"] == [f"line {number}" for number in range(1, job["lines"] + 1)]
+    assert clusterm.http.get("/info/job/1").status_code == 404
+
+
+def test_pruning_that_was_killed_half_way_goes_on_the_next_time(large: Clusterm) -> None:
+    pruning = start_prune(large)
+    wait_for(lambda: is_going(large.database, 1), "some lines to go")
+    pruning.kill()
+    pruning.communicate()
+    assert 0 < lines_of(large.database, 1) < MANY
+    large.start()
+    assert large.job(1, logs=False)["log_incomplete"] is True, "whoever sees it half-way is told"
+    assert start_prune(large).communicate(timeout=PATIENCE) == (
+        f"job 1  {MANY * 101} bytes of log  more than 1 jobs\n",
+        "",
+    )
+    assert large.http.get("/info/job/1").status_code == 404
+    assert lines_of(large.database, 1) == 0
+    with contextlib.closing(sqlite3.connect(large.database)) as connection:
+        assert connection.execute("PRAGMA integrity_check").fetchall() == [("ok",)]
+        assert connection.execute("PRAGMA foreign_key_check").fetchall() == []
+
+
+def test_two_may_prune_at_once(store: Store) -> None:
+    for _ in range(4):
+        add_job(store)
+    one = prune(store, RetentionSettings(jobs=1))
+    assert next(one).job_id == 1
+    assert pruned(store, jobs=1) == [(2, "more than 1 jobs"), (3, "more than 1 jobs")]
+    assert list(one) == []
+    assert left(store) == [4]
+
+
+def test_database_that_cannot_give_space_back_is_pruned_all_the_same(large: Clusterm) -> None:
+    with contextlib.closing(sqlite3.connect(large.database)) as connection:  # as one restored from a dump is
+        connection.execute("PRAGMA journal_mode = DELETE")
+        connection.execute("PRAGMA auto_vacuum = NONE")
+        connection.execute("VACUUM")
+    pruning = start_prune(large)
+    try:
+        assert pruning.communicate(timeout=PATIENCE)[1] == ""
+    finally:
+        pruning.kill()
+        pruning.wait()
+    assert lines_of(large.database, 1) == 0
+
+
+# A log that is too large
+
+LIMIT = 64 * KIB
+
+
+@pytest.fixture
+def limited(new_clusterm: Clusterm) -> Clusterm:
+    """A clusterm, not started yet, that keeps little of a job's log."""
+    new_clusterm.config["retention"] = {"job_log_bytes": LIMIT}
+    return new_clusterm
+
+
+def head_and_tail(job: dict[str, Any]) -> tuple[list[str], list[str]]:
+    """Check the line that says how many lines are missing, and return what is before and after it."""
+    assert job["log_incomplete"] is True
+    (place,) = (number for number, line in enumerate(job["logs"]) if line.startswith("[clusterm: "))
+    mark = r"\[clusterm: (\d+) lines are left out here: the log is larger than retention\.job_log_bytes\]"
+    found = re.fullmatch(mark, job["logs"][place])
+    assert found
+    assert int(found[1]) == job["lines"] - (len(job["logs"]) - 1)
+    assert LIMIT // 2 < sum(len(line) + 1 for line in job["logs"]) <= LIMIT + 1000
+    return job["logs"][:place], job["logs"][place + 1 :]
+
+
+def test_head_and_tail_of_a_log_that_is_too_large_are_kept(limited: Clusterm) -> None:
+    limited.use_program(
+        """
+        import pathlib, sys, time
+        for number in range(1, 30_001):
+            print(f"line {number}".ljust(99, "."))
+            if number == 15_000:
+                sys.stdout.flush()
+                while not pathlib.Path("go").exists():
+                    time.sleep(0.01)
+        """
+    )
+    clusterm = limited.start()
+    clusterm.add_nodes("a-1")
+    job = clusterm.begin("decommission", ["a-1"])
+    wait_for(lambda: clusterm.job(job["id"], logs=False)["lines"] == 15_000, "the first half")
+    head_and_tail(clusterm.job(job["id"]))
+    for executor in clusterm.executors():
+        executor.kill()
+    (clusterm.playbooks / "go").touch()
+    job = clusterm.ended(job)
+    assert (job["status"], job["lines"]) == ("Complete", 30_000)
+    head, tail = head_and_tail(job)
+    written = [f"line {number}".ljust(99, ".") for number in range(1, 30_001)]
+    assert head == written[: len(head)]
+    assert tail == written[-len(tail) :]
+    assert min(len(head), len(tail)) > 100
+    assert clusterm.http.get("/info/logs/last", params={"tail": 2}).text.splitlines() == written[-2:]
+    assert clusterm.http.get("/info/logs/last").text.splitlines() == job["logs"]
+    following = clusterm.http.get("/info/logs/last", params={"follow": True}).text
+    assert following.splitlines() == job["logs"]
+
+
+def test_line_that_is_too_large_is_cut_like_a_log(limited: Clusterm) -> None:
+    limited.use_program("print('x' * 1_000_000)\nprint('the end')\n")
+    clusterm = limited.start()
+    clusterm.add_nodes("a-1")
+    job = clusterm.run("decommission", ["a-1"])
+    assert (job["status"], job["lines"]) == ("Complete", -(-1_000_000 // MAX_LINE_BYTES) + 1)
+    assert job["log_incomplete"] is True
+    head, mark, *tail = job["logs"]
+    assert set(head) == {"x"}
+    assert mark.startswith("[clusterm: ")
+    assert tail[-1] == "the end"

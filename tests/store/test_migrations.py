@@ -1,0 +1,230 @@
+"""Every database gets to the tables that the code has, and what cannot be used is refused in one line."""
+
+import os
+import shutil
+import sqlite3
+import subprocess
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+from alembic import command
+from alembic.autogenerate import compare_metadata
+from alembic.migration import MigrationContext
+from alembic.script import ScriptDirectory
+from support.service import BIN, PATIENCE
+
+from clusterm.store.engine import Store
+from clusterm.store.migrations import alembic_config, migrate
+from clusterm.store.tables import SQLModel
+
+REVISIONS = [script.revision for script in ScriptDirectory.from_config(alembic_config()).walk_revisions()]
+"""All of them, the newest first."""
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> Iterator[Store]:
+    store = Store(f"sqlite:///{tmp_path / 'clusterm.db'}")
+    yield store
+    store.close()
+
+
+def dump(path: Path) -> list[str]:
+    connection = sqlite3.connect(path)
+    try:
+        return list(connection.iterdump())
+    finally:
+        connection.close()
+
+
+def describe(path: Path) -> dict[str, object]:
+    """Return what SQLite says of every table: columns, foreign keys, indexes, and what only its SQL tells."""
+    connection = sqlite3.connect(path)
+    try:
+        tables = dict(connection.execute("SELECT name, sql FROM sqlite_master WHERE type = 'table'"))
+        tables = {name: sql for name, sql in tables.items() if not name.startswith(("sqlite_", "alembic_"))}
+        return {
+            name: {
+                "columns": sorted(row[1:] for row in connection.execute(f"PRAGMA table_xinfo({name})")),
+                "foreign keys": sorted(row[2:] for row in connection.execute(f"PRAGMA foreign_key_list({name})")),
+                "indexes": sorted(
+                    " ".join(row[0].split())
+                    for row in connection.execute(
+                        "SELECT sql FROM sqlite_master WHERE type = 'index' AND tbl_name = ? AND sql NOT NULL", (name,)
+                    )
+                ),
+                "autoincrement": "AUTOINCREMENT" in sql,
+                "without rowid": "WITHOUT ROWID" in sql,
+            }
+            for name, sql in tables.items()
+        }
+    finally:
+        connection.close()
+
+
+# From any revision to the newest
+
+
+def test_an_empty_database_gets_the_tables_of_the_code(store: Store) -> None:
+    assert migrate(store) == "empty"
+    with store.connect() as connection:
+        context = MigrationContext.configure(connection, opts={"render_as_batch": True, "compare_type": True})
+        assert context.get_current_revision() == REVISIONS[0]
+        assert compare_metadata(context, SQLModel.metadata) == []
+
+
+def test_a_migrated_database_is_what_the_code_would_create(store: Store, tmp_path: Path) -> None:
+    migrate(store)
+    fresh = Store(f"sqlite:///{tmp_path / 'fresh.db'}")
+    with fresh.connect() as connection, connection.begin():
+        SQLModel.metadata.create_all(connection)
+    fresh.close()
+    assert describe(store.path) == describe(fresh.path)
+
+
+@pytest.mark.parametrize("revision", REVISIONS)
+def test_a_database_of_any_revision_gets_there_and_keeps_its_rows(store: Store, revision: str, tmp_path: Path) -> None:
+    config = alembic_config()
+    with store.connect() as connection, connection.begin():
+        config.attributes["connection"] = connection
+        command.upgrade(config, revision)
+        connection.exec_driver_sql("INSERT INTO settings (name, value) VALUES ('globals', '{\"a\": 1}')")
+    migrate(store)
+    newest = Store(f"sqlite:///{tmp_path / 'newest.db'}")
+    migrate(newest)
+    newest.close()
+    assert describe(store.path) == describe(newest.path)
+    with store.connect() as connection:
+        assert connection.exec_driver_sql("SELECT value FROM settings").scalar() == '{"a": 1}'
+
+
+def test_migrating_twice_changes_nothing(store: Store) -> None:
+    migrate(store)
+    before = dump(store.path)
+    assert migrate(store) is None
+    assert dump(store.path) == before
+
+
+def test_every_revision_follows_another() -> None:
+    scripts = ScriptDirectory.from_config(alembic_config())
+    assert scripts.get_heads() == REVISIONS[:1]
+    assert scripts.get_bases() == REVISIONS[-1:]
+
+
+# The commands
+
+
+def run(name: str, state_dir: Path, **environment: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [BIN / "clusterm", name],
+        env=os.environ
+        | {"CLUSTERM_MANAGER__STATE_DIR": str(state_dir), "CLUSTERM_MANAGER__ADDR": "127.0.0.1:0"}
+        | environment,
+        capture_output=True,
+        text=True,
+        timeout=PATIENCE,
+        check=False,
+    )
+
+
+def test_the_command_migrates_once(tmp_path: Path) -> None:
+    first, second = run("migrate", tmp_path), run("migrate", tmp_path)
+    assert (first.returncode, first.stderr) == (second.returncode, second.stderr) == (0, "")
+    assert first.stdout == f"{tmp_path / 'clusterm.db'}: brought to the newest form, from empty\n"
+    assert second.stdout == f"{tmp_path / 'clusterm.db'}: up to date\n"
+
+
+def test_the_command_makes_the_directories_that_it_needs(tmp_path: Path) -> None:
+    done = run("migrate", tmp_path / "not" / "there")
+    assert (done.returncode, done.stderr) == (0, "")
+    assert (tmp_path / "not" / "there" / "clusterm.db").is_file()
+
+
+def with_sql(*statements: str) -> Callable[[Path], None]:
+    def damage(file: Path) -> None:
+        connection = sqlite3.connect(file)
+        with connection:
+            for statement in statements:
+                connection.execute(statement)
+        connection.close()
+
+    return damage
+
+
+def content(file: Path) -> bytes | None:
+    """Return the file without SQLite's header, which counts the times that it was opened to write."""
+    return file.read_bytes()[100:] if file.is_file() else None
+
+
+def zero_the_middle(file: Path) -> None:
+    content = bytearray(file.read_bytes())
+    content[100 : len(content) - 100] = bytes(len(content) - 200)
+    file.write_bytes(content)
+
+
+NEWER = (with_sql("UPDATE alembic_version SET version_num = '9999'"), "was written by a newer clusterm")
+NONE = (lambda file: file.write_bytes(b"This is no database. " * 1000), "is damaged")
+SHORT = (lambda file: file.write_bytes(b"short"), "is damaged")
+ZEROED = (zero_the_middle, "is damaged")
+DIRECTORY = (lambda file: (file.unlink(), file.mkdir()), "cannot open the database")
+
+
+@pytest.mark.parametrize(
+    ("name", "damage", "reason"),
+    [
+        *(("migrate", *case) for case in (NEWER, NONE, SHORT, ZEROED, DIRECTORY)),
+        *(("serve", *case) for case in (NEWER, NONE)),
+    ],
+    ids=["newer", "none", "short", "zeroed", "directory", "newer, serve", "none, serve"],
+)
+def test_a_database_that_cannot_be_used_is_refused_in_one_line_and_stays_as_it_is(
+    name: str, damage: Callable[[Path], None], reason: str, tmp_path: Path
+) -> None:
+    file = tmp_path / "clusterm.db"
+    store = Store(f"sqlite:///{file}")
+    migrate(store)
+    store.close()
+    damage(file)
+    before = content(file)
+
+    done = run(name, tmp_path)
+    assert done.returncode == 1
+    assert done.stdout == ""
+    assert done.stderr.endswith("\n")
+    assert len(done.stderr.splitlines()) == 1, done.stderr
+    assert done.stderr.startswith("clusterm: ")
+    assert reason in done.stderr
+    assert str(file) in done.stderr
+    assert content(file) == before
+
+
+def test_a_database_of_another_program_is_refused_and_stays_as_it_is(tmp_path: Path) -> None:
+    file = tmp_path / "clusterm.db"
+    with_sql("CREATE TABLE nodes (other TEXT)", "INSERT INTO nodes VALUES ('theirs')")(file)
+    before = dump(file)
+    done = run("migrate", tmp_path)
+    assert done.returncode == 1
+    assert len(done.stderr.splitlines()) == 1, done.stderr
+    assert dump(file) == before
+
+
+def test_a_migration_that_stops_half_way_leaves_nothing(store: Store, tmp_path: Path) -> None:
+    """As SQLite's DDL is transactional, the next start finds the database as it was."""
+    migrate(store)
+    store.close()
+    copy = tmp_path / "scripts"
+    shutil.copytree(alembic_config().get_main_option("script_location") or "", copy)
+    (copy / "versions" / "half.py").write_text(
+        "from alembic import op\n"
+        f"revision, down_revision, branch_labels, depends_on = 'half', '{REVISIONS[0]}', None, None\n"
+        "def upgrade():\n"
+        "    op.execute('CREATE TABLE half (a TEXT)')\n"
+        "    op.execute('CREATE TABLE nodes (a TEXT)')\n"
+    )
+    before = dump(store.path)
+    config = alembic_config()
+    config.set_main_option("script_location", str(copy))
+    with pytest.raises(Exception, match="already exists"), store.connect() as connection, connection.begin():
+        config.attributes["connection"] = connection
+        command.upgrade(config, "head")
+    assert dump(store.path) == before

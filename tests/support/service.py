@@ -1,0 +1,245 @@
+"""A real clusterm on a real socket, with playbooks that a test writes."""
+
+import contextlib
+import json
+import os
+import signal
+import sqlite3
+import subprocess
+import sys
+import textwrap
+import time
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any, TypeVar
+
+import httpx
+import psutil
+
+from clusterm.executor import wrapper
+from support.programs import PASSING
+
+BIN = Path(sys.executable).parent
+PATIENCE = 60.0
+"""Seconds to wait for what must come; reaching it is a failure."""
+
+T = TypeVar("T")
+
+
+def wait_for(look: Callable[[], T | None], what: str) -> T:
+    """Wait until something is there or true, and return it."""
+    deadline = time.monotonic() + PATIENCE
+    while not (found := look()):
+        assert time.monotonic() < deadline, f"waited too long for {what}"
+        time.sleep(0.02)
+    return found
+
+
+class Clusterm:
+    """A clusterm of a test's own: its directory, its process, and ways to talk to it."""
+
+    def __init__(self, root: Path) -> None:
+        self.root = root
+        self.playbooks = root / "playbooks"
+        self.state_dir = root / "state"
+        self.database = self.state_dir / "clusterm.db"
+        self.log = root / "service.log"
+        self.config: dict[str, dict[str, Any]] = {
+            "manager": {"addr": "127.0.0.1:0", "state_dir": str(self.state_dir), "auth": "none"},
+            "ansible": {
+                "playbook_location": str(self.playbooks),
+                "extra_variables": json.dumps({"ansible_python_interpreter": sys.executable}),
+            },
+            "monitor": {"probe": False},  # nothing listens where most nodes here are said to be
+        }
+        self.options: list[str] = []
+        """Of `clusterm serve`, beside its configuration."""
+        self.process: subprocess.Popen[bytes] | None = None
+        self.http = httpx.Client()
+        self.playbooks.mkdir(parents=True)
+        self.write_playbook("site.yml", PASSING)
+        self.write_playbook("cleanup.yml", PASSING)
+
+    # What it runs
+
+    def write_playbook(self, name: str, text: str) -> Path:
+        """Write a playbook, or any other file beside the playbooks."""
+        file = self.playbooks / name
+        file.write_text(textwrap.dedent(text))
+        return file
+
+    def use_program(self, text: str) -> None:
+        """Run a Python program in the place of ansible-playbook, where a test needs output that ansible never has.
+
+        The playbook's path is its last argument.
+        """
+        program = self.root / "program"
+        asked = "import sys\nif '--version' in sys.argv: sys.exit()\n"  # as readiness does
+        program.write_text(f"#!{sys.executable}\n{asked}{textwrap.dedent(text)}")
+        program.chmod(0o755)
+        self.config["ansible"]["executable"] = str(program)
+
+    # The process
+
+    def start(self, *, fails: bool = False) -> "Clusterm":
+        """Start the service, and wait until it listens (or, where that is expected, fails)."""
+        config = self.root / "clusterm.json"
+        config.write_text(json.dumps(self.config))
+        environment = {name: value for name, value in os.environ.items() if not name.startswith("CLUSTERM_")}
+        self.log.write_bytes(b"")
+        with self.log.open("wb") as log:
+            self.process = subprocess.Popen(
+                [BIN / "clusterm", "serve", "--config", config, *self.options], stdout=log, stderr=log, env=environment
+            )
+        if fails:
+            self.process.wait(PATIENCE)
+            return self
+        self.http.base_url = wait_for(self._url, "the service to listen")
+        return self
+
+    def kill(self) -> None:
+        """End the service without a chance to say anything."""
+        assert self.process is not None
+        self.process.kill()
+        self.process.wait()
+
+    def stop(self) -> int:
+        """End the service as an operator does, and return its exit status."""
+        assert self.process is not None
+        self.process.send_signal(signal.SIGTERM)
+        return self.process.wait(PATIENCE)
+
+    def restart(self) -> None:
+        """Kill the service and start it again."""
+        self.kill()
+        self.start()
+
+    def processes(self) -> list[psutil.Process]:
+        """Return all processes of jobs: executors, wrappers and playbooks."""
+        return [process for process, _ in self._commands()]
+
+    def executors(self) -> list[psutil.Process]:
+        """Return the executors that live."""
+        return [process for process, command in self._commands() if "clusterm.executor" in command]
+
+    def wrappers(self) -> list[psutil.Process]:
+        """Return the wrappers that live."""
+        return [process for process, command in self._commands() if wrapper.__file__ in command]
+
+    def programs(self) -> list[psutil.Process]:
+        """Return ansible's processes that live, or those of the program in its place."""
+        others = {wrapper.__file__, "clusterm.executor"}
+        return [process for process, command in self._commands() if others.isdisjoint(command)]
+
+    def destroy(self) -> None:
+        """End everything."""
+        if self.process is not None and self.process.poll() is None:
+            self.kill()
+        while living := self.processes():
+            for process in living:
+                try:
+                    process.kill()
+                    process.wait(PATIENCE)
+                except psutil.NoSuchProcess:
+                    pass
+        self.http.close()
+
+    # Talking to it
+
+    def get(self, path: str, **parameters: Any) -> Any:
+        """GET what must be there."""
+        response = self.http.get(path, params=parameters)
+        assert response.status_code == 200, response.text
+        return response.json()
+
+    def post(self, path: str, body: Any = None, **options: Any) -> httpx.Response:
+        """POST JSON."""
+        return self.http.post(path, json=body, **options)
+
+    def add_nodes(self, *names: str) -> None:
+        """Announce nodes, named as label-serial, at addresses 127.0.1.1 and following."""
+        known = len(self.get("/info/nodes"))
+        nodes = [
+            {"label": name.rpartition("-")[0], "serial": name.rpartition("-")[2], "addr": f"127.0.1.{known + number}"}
+            for number, name in enumerate(names, start=1)
+        ]
+        response = self.post("/monitor/event", {"monitor_event": {"name": "discovered", "nodes": nodes}})
+        assert response.status_code == 200, response.text
+
+    def begin(self, action: str, nodes: Sequence[str], **members: Any) -> dict[str, Any]:
+        """Begin a job that must be accepted, and return it."""
+        body = {"addrs" if action == "discover" else "nodes": list(nodes), **members}
+        if action == "commission":
+            body.setdefault("host_group", "service-master")
+        response = self.post(f"/{action}/nodes", body)
+        assert response.status_code == 200, response.text
+        return dict(response.json())
+
+    def job(self, label: int | str = "last", **parameters: Any) -> dict[str, Any]:
+        """Return a job."""
+        return dict(self.get(f"/info/job/{label}", **parameters))
+
+    def ended(self, job: dict[str, Any]) -> dict[str, Any]:
+        """Wait until a job has ended and return it with its log."""
+
+        def look() -> bool:
+            status = self.job(job["id"], logs=False)["status"]
+            return status in {"Complete", "Errored", "Cancelled"}
+
+        wait_for(look, f"the end of job {job['id']}")
+        return self.job(job["id"])
+
+    def run(self, action: str, nodes: Sequence[str], **members: Any) -> dict[str, Any]:
+        """Run a job to its end and return it with its log."""
+        return self.ended(self.begin(action, nodes, **members))
+
+    def given(self, job: dict[str, Any]) -> dict[str, Any]:
+        """Return what a job gave to the program that stands in for ansible-playbook, secrets and all."""
+        return dict(json.loads((self.playbooks / f"given-{job['id']}.json").read_bytes()))
+
+    def status_of(self, name: str) -> str:
+        """Return a node's lifecycle status."""
+        return str(self.get(f"/info/node/{name}")["inventory_state"]["status"])
+
+    def timeline(self) -> list[str]:
+        """Return the timeline of what jobs did, as text."""
+        events = self.get("/info/jobs/timeline", limit=1000)["items"]
+        return [f"{event['node']} {event['event']} {event['result']}" for event in events if event["result"]]
+
+    def everything(self) -> list[str]:
+        """Return all that a refused request must leave as it is: the whole database, but for log lines."""
+        connection = sqlite3.connect(self.database)
+        try:
+            return [line for line in connection.iterdump() if not line.startswith('INSERT INTO "log_lines"')]
+        finally:
+            connection.close()
+
+    def ctl(self, *arguments: str, **options: Any) -> subprocess.CompletedProcess[str]:
+        """Run clusterctl."""
+        environment = {**os.environ, "CLUSTERM_URL": str(self.http.base_url)}
+        return subprocess.run(
+            [BIN / "clusterctl", *arguments],
+            capture_output=True,
+            text=True,
+            env=environment,
+            timeout=PATIENCE,
+            check=False,
+            **options,
+        )
+
+    def _commands(self) -> list[tuple[psutil.Process, list[str]]]:
+        """Return the processes of jobs with their command lines."""
+        found = []
+        for process in psutil.process_iter():
+            with contextlib.suppress(psutil.Error):  # it has just ended
+                command = process.cmdline()
+                if any(str(self.state_dir / "jobs") in argument for argument in command):
+                    found.append((process, command))
+        return found
+
+    def _url(self) -> str | None:
+        said = self.log.read_text()
+        assert self.process is not None
+        assert self.process.poll() is None, said
+        mark = "clusterm listens on "
+        return said.partition(mark)[2].split()[0] if mark in said else None

@@ -1,0 +1,76 @@
+"""Secrets are masked where they are shown, and a mask that is sent back stands for what it hid."""
+
+import json
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from clusterm.common.redaction import MASK, redact, restore
+
+
+@pytest.mark.parametrize(
+    "key",
+    [
+        *("password", "PASSWORD", "db_password", "dbPassword", "passwd", "passphrase", "ansible_become_pass"),
+        *("ansible_ssh_pass", "secret", "client_secret", "secrets", "token", "github_token", "auth_tokens"),
+        *("credentials", "private_key", "privateKey", "api_key", "apikey", "aws_access_key", "auth_key"),
+    ],
+)
+@pytest.mark.parametrize("value", ["canary", 7, 0, False, ["canary"], {"a": "canary"}], ids=repr)
+def test_a_value_whose_key_looks_secret_is_masked(key: str, value: object) -> None:
+    assert redact({"a": [{key: value}]}) == {"a": [{key: MASK}]}
+
+
+@pytest.mark.parametrize(
+    "key", ["user", "host", "passage", "bypass_proxy", "key", "keyboard", "compass_direction", "authority"]
+)
+def test_other_values_are_shown(key: str) -> None:
+    assert redact({key: "shown"}) == {key: "shown"}
+
+
+@pytest.mark.parametrize("value", [None, "", [], {}], ids=repr)
+def test_nothing_is_shown_as_nothing(value: object) -> None:
+    assert redact({"password": value}) == {"password": value}
+
+
+_keys = st.sampled_from(["user", "password", "api_token", "env", "list", "secrets"])
+_values = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.text().filter(lambda text: text != MASK),
+    lambda values: st.lists(values, max_size=3) | st.dictionaries(_keys, values, max_size=4),
+    max_leaves=12,
+)
+_objects = st.dictionaries(_keys, _values, max_size=4)
+
+
+@given(_objects)
+def test_what_is_shown_and_sent_back_is_what_it_was(original: dict[str, Any]) -> None:
+    before = json.dumps(original)
+    shown = redact(original)
+    assert restore(shown, original) == original
+    assert redact(shown) == shown
+    assert json.dumps(original) == before
+
+
+@given(_objects, _objects)
+def test_what_was_not_masked_replaces_what_was_there(original: dict[str, Any], new: dict[str, Any]) -> None:
+    assert restore(new, original) == new
+
+
+def test_no_secret_is_shown_however_deep_it_lies() -> None:
+    deep: Any = {"password": "canary"}
+    for _ in range(50):
+        deep = {"vars": [deep, {"token": ["canary"]}]}
+    assert "canary" not in json.dumps(redact(deep))
+
+
+def test_a_mask_without_anything_behind_it_is_a_value_like_any_other() -> None:
+    assert restore({"password": MASK}, {}) == {"password": MASK}
+    assert restore([MASK], {"password": "canary"}) == [MASK]
+
+
+def test_a_changed_list_takes_no_secret_from_another_place() -> None:
+    original = {"users": [{"name": "ann", "password": "canary"}, {"name": "bob", "password": "other"}]}
+    shorter = {"users": [{"name": "bob", "password": MASK}]}
+    assert "canary" not in json.dumps(restore(shorter, original))

@@ -1,0 +1,196 @@
+"""What a node's explanation says, for every status and state, and that the service then does as it says."""
+
+import itertools
+import shlex
+import sys
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import pytest
+from support.programs import OBEDIENT
+from support.service import Clusterm
+
+from clusterctl.output.output import Document, Format, show
+from clusterctl.views.explanation import explanation
+from clusterm.enums import State, Status
+from clusterm.nodes.explanation import Facts, explain
+from clusterm.nodes.lifecycle import Member
+from clusterm.schemas import Event, Job
+
+NOW = datetime(2026, 11, 22, 7, 31, 2, tzinfo=UTC)
+COMMISSION = ("commission node1-a --host-group service-master", "commission node1-a --host-group service-worker")
+
+ALLOWED = {
+    Status.UNALLOCATED: {*COMMISSION, "decommission node1-a"},
+    Status.DECOMMISSIONED: {*COMMISSION},
+    Status.ALLOCATED: {"update node1-a", "decommission node1-a"},
+    Status.PROVISIONING: set(),
+    Status.MAINTENANCE: set(),
+    Status.CANCELLED: set(),
+}
+
+
+def facts(status: Status, state: State = State.DISCOVERED, **others: Any) -> Facts:
+    node = Member("node1-a", status, state, "service-worker")
+    master = Member("master-m", Status.ALLOCATED, State.DISCOVERED, "service-master")
+    values: dict[str, Any] = {
+        "address": "10.0.0.1",
+        "label": "node1",
+        "serial": "a",
+        "cluster": {"node1-a": node, "master-m": master},
+        "events": [event(1, "discovered")],
+        "job": None,
+    }
+    return Facts(**values | others)
+
+
+def event(number: int, name: str, **others: Any) -> Event:
+    values = {"id": number, "at": NOW + timedelta(minutes=number), "node": "node1-a", "event": name}
+    return Event.model_validate(values | {"result": None, "job": None, "detail": None} | others)
+
+
+def job(status: str, **others: Any) -> Job:
+    failure = {
+        "node": "node1-a",
+        "step": "configure",
+        "play": "all",
+        "task": "Mount",
+        "message": "no\ndisk",
+        "line": 12,
+    }
+    values = {
+        "id": 7,
+        "action": "commission",
+        "desc": "commission node1-a as service-worker",
+        "task": "configure",
+        "status": status,
+        "error": "configure failed on node1-a: Mount: no disk" if status == "Errored" else "",
+        "nodes": ["node1-a"],
+        "host_group": "service-worker",
+        "extra_vars": {},
+        "created_at": NOW,
+        "started_at": NOW + timedelta(hours=1),
+        "finished_at": None if status == "Running" else NOW + timedelta(hours=2),
+        "requested_by": "127.0.0.1",
+        "lines": 20,
+        "failures": [failure] if status == "Errored" else [],
+    }
+    return Job.model_validate(values | others)
+
+
+def printed(of: Facts, capsys: pytest.CaptureFixture[str]) -> str:
+
+    show(Document(explain("node1-a", of).model_dump(mode="json"), explanation), Format.TABLE, sys.stdout)
+    return capsys.readouterr().out
+
+
+@pytest.mark.parametrize(("status", "state"), list(itertools.product(Status, State)))
+def test_what_is_allowed_is_what_the_lifecycle_allows(
+    status: Status, state: State, capsys: pytest.CaptureFixture[str]
+) -> None:
+    said = explain("node1-a", facts(status, state))
+    steps = {step.command.removeprefix("clusterctl node "): step for step in said.next_steps}
+    allowed = {command for command, step in steps.items() if step.allowed}
+    if state is State.DISCOVERED:
+        assert allowed == ALLOWED[status]
+    else:
+        assert allowed == {"add node1 --serial a --addr 10.0.0.1"}
+        assert {"not in discovered state" in (step.reason or "") for step in steps.values()} == {True, False}
+    assert all(bool(step.reason) is not step.allowed for step in steps.values())
+    text = printed(facts(status, state), capsys)
+    assert text.startswith(f"node1-a is {status}: ")
+    assert f"\nIt is {state}, since 2026-11-22T07:32:02Z: " in text
+
+
+def test_a_node_that_failed(capsys: pytest.CaptureFixture[str]) -> None:
+    events = [event(1, "discovered"), event(2, "commissioned", result="fail", job=7, detail="Mount: no disk")]
+    assert printed(facts(Status.UNALLOCATED, events=events, job=job("Errored"), waiting=[9]), capsys) == (
+        "node1-a is Unallocated: known, but not part of the cluster\n"
+        "  since 2026-11-22T07:33:02Z: job 7 (commission node1-a as service-worker), requested by 127.0.0.1, "
+        "ended Errored: configure failed on node1-a: Mount: no disk\n"
+        "  waiting for their turn on it: job 9\n"
+        "It is Discovered, since 2026-11-22T07:32:02Z: it can be reached, as far as monitoring knows\n"
+        "\n"
+        "Where it failed:\n"
+        "  Mount: no disk (configure, line 12)\n"
+        "\n"
+        "Look at:\n"
+        "  clusterctl job get 7\n"
+        "  clusterctl job logs 7 --from 7\n"
+        "\n"
+        "You can:\n"
+        "  clusterctl node commission node1-a --host-group service-master\n"
+        "      make it part of the cluster as service-master\n"
+        "  clusterctl node commission node1-a --host-group service-worker\n"
+        "      make it part of the cluster as service-worker\n"
+        "  clusterctl node decommission node1-a\n"
+        "      take it out of the cluster\n"
+        "  clusterctl job retry 7\n"
+        "      do job 7 once more on all its nodes\n"
+        "\n"
+        "You cannot now:\n"
+        "  clusterctl node update node1-a\n"
+        "      configure it anew\n"
+        "      refused: failed to update node1-a's state in inventory, Error: transition from "
+        '"Unallocated" to "Maintenance" is not allowed\n'
+    )
+
+
+def test_a_node_with_a_job_on_it() -> None:
+    said = explain("node1-a", facts(Status.PROVISIONING, job=job("Running"), refused="there is a job"))
+    assert said.since == NOW + timedelta(hours=1)
+    assert said.look_at == ["clusterctl job get 7 --follow"]
+    assert [step.command for step in said.next_steps if step.allowed] == ["clusterctl job cancel 7"]
+
+
+def test_a_job_that_is_no_longer_kept(capsys: pytest.CaptureFixture[str]) -> None:
+    events = [event(2, "updated", result="fail", job=7, detail="Mount: no disk"), event(3, "disappeared")]
+    of = facts(Status.UNALLOCATED, State.DISAPPEARED, events=events)
+    assert "updated by job 7, which is no longer kept; result: fail: Mount: no disk" in printed(of, capsys)
+    assert explain("node1-a", of).look_at == ["clusterctl node events node1-a"]
+    unknown = explain("node1-a", facts(Status.UNALLOCATED, events=[]))
+    assert (unknown.since, unknown.state_since, unknown.look_at) == (None, None, [])
+
+
+def test_a_retry_of_some_is_offered_where_some_failed() -> None:
+    of_two = job("Errored", nodes=["master-m", "node1-a"])
+    commands = [step.command for step in explain("node1-a", facts(Status.UNALLOCATED, job=of_two)).next_steps]
+    assert commands[-1] == "clusterctl job retry 7 --failed-only"
+
+
+def test_the_service_does_as_it_says(clusterm: Clusterm) -> None:
+    clusterm.use_program(OBEDIENT)
+    clusterm.stop()
+    clusterm.start()
+    clusterm.add_nodes("node1-a")
+    assert clusterm.http.get("/info/node/nobody/explain").status_code == 404
+    failed = clusterm.run("commission", ["node1-a"], extra_vars={"status": 3})
+    said = clusterm.get("/info/node/127.0.1.1/explain")
+    assert (said["node"], said["status"], said["job"]["id"]) == ("node1-a", "Unallocated", failed["id"])
+    assert said["since"] == clusterm.get("/info/node/node1-a/events")["items"][-1]["at"]
+    refused = [step for step in said["next_steps"] if not step["allowed"]]
+    assert len(refused) == 2
+    for step in refused:
+        run = clusterm.ctl(*shlex.split(step["command"])[1:])
+        assert (run.returncode, run.stderr) == (1, f"clusterctl: {step['reason']}\n")
+    (retry,) = (step for step in said["next_steps"] if "retry" in step["command"])
+    assert retry["allowed"]
+
+    gate = clusterm.root / "gate"
+    running = clusterm.begin("commission", ["node1-a"], extra_vars={"until": str(gate)})
+    waiting = clusterm.begin("update", ["node1-a"], queue=True)
+    said = clusterm.get("/info/node/node1-a/explain")
+    assert (said["status"], said["job"]["id"], said["waiting"]) == ("Provisioning", running["id"], [waiting["id"]])
+    assert [step["command"] for step in said["next_steps"] if step["allowed"]] == [
+        f"clusterctl job cancel {running['id']}"
+    ]
+    clusterm.post(f"/job/{waiting['id']}/cancel")
+    gate.touch()
+    clusterm.ended(running)
+
+    clusterm.http.post("/manager/drain")
+    said = clusterm.get("/info/node/node1-a/explain")
+    assert {"drained" in step["reason"] for step in said["next_steps"] if "update" in step["command"]} == {True}
+    shown = clusterm.ctl("node", "explain", "node1-a")
+    assert (shown.returncode, shown.stderr) == (0, "")
+    assert shown.stdout.startswith("node1-a is Allocated: part of the cluster\n")
