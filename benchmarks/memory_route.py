@@ -6,12 +6,12 @@ from unittest.mock import patch
 from fastapi import FastAPI, Request, Response
 
 from clusterm.cli.main import main
-from clusterm.live_settings import Configuration
+from clusterm.live_settings import LiveSettings
 from clusterm.server.app import create_app
 from clusterm.store.engine import Store
 
 
-def create_app_with_memory(store: Store, configuration: Configuration, **options: Any) -> FastAPI:
+def create_app_with_memory(store: Store, configuration: LiveSettings, **options: Any) -> FastAPI:
     """Put the service together, and add the route."""
     app = create_app(store, configuration, **options)
     kept = b""

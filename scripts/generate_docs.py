@@ -20,7 +20,7 @@ from reference_of_rest import rest
 import clusterctl.app
 import clusterm.cli.main
 from clusterm import enums
-from clusterm.live_settings import Configuration
+from clusterm.live_settings import LiveSettings
 from clusterm.server.app import create_app
 from clusterm.settings import Settings
 from clusterm.store.engine import Store
@@ -59,7 +59,7 @@ def stale(reference: Path) -> Iterator[tuple[Path, str]]:
             yield file, wanted
 
 
-def configuration() -> Iterator[str]:
+def live_settings() -> Iterator[str]:
     """Describe every setting."""
     for section, field in Settings.model_fields.items():
         model: Any = field.annotation
@@ -102,14 +102,14 @@ def openapi() -> dict[str, Any]:
     with tempfile.TemporaryDirectory() as directory:
         store = Store(f"sqlite:///{Path(directory) / 'clusterm.db'}")
         migrate(store)
-        document = create_app(store, Configuration(store, None, Settings())).openapi()
+        document = create_app(store, LiveSettings(store, None, Settings())).openapi()
         store.close()
     return document
 
 
 _GENERATED: Final[Mapping[str, Callable[[], Iterator[str]]]] = {
     "cli.md": cli,
-    "configuration.md": configuration,
+    "configuration.md": live_settings,
     "names.md": names,
     "rest.md": rest_api,
 }

@@ -18,7 +18,7 @@ from clusterctl.commands import (
     timeline,
 )
 from clusterctl.commands import node as node_commands
-from clusterctl.context import Session
+from clusterctl.context import Context
 from clusterctl.output.output import Format
 from clusterctl.parsing import parse_url
 
@@ -127,8 +127,8 @@ def clusterctl(
     if ctx.invoked_subcommand is None:
         typer.echo(ctx.get_help())
         raise typer.Exit
-    session = ctx.ensure_object(Session)
-    session.url = parse_url(url)
-    session.certificates = Certificates(cacert, cert, key)
-    session.token_file = token_file
-    session.output = output
+    context = ctx.ensure_object(Context)
+    context.url = parse_url(url)
+    context.certificates = Certificates(cacert, cert, key)
+    context.token_file = token_file
+    context.output = output

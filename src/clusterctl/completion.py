@@ -18,7 +18,7 @@ from clusterm.schemas import Job, Node, Page
 Candidates = list[tuple[str, str]]
 """What may stand there, each with what zsh and fish say about it."""
 
-_PATIENCE: Final = 1.0
+_TIMEOUT_S: Final = 1.0
 """Seconds for which the service may let somebody who pressed Tab wait."""
 _LATEST: Final = 30
 _SPECIAL: Final = re.compile(r"[^\w ,.:@-]", re.ASCII)
@@ -64,7 +64,7 @@ def _service(ctx: typer.Context) -> Client:
     url = parse_url(given["url"])
     certificates = Certificates(given["cacert"], given["cert"], given["key"])
     token = credentials.find(url, given["token_file"])
-    return Client(url, lambda _: None, certificates, timeout=_PATIENCE, token=token)
+    return Client(url, lambda _: None, certificates, timeout=_TIMEOUT_S, token=token)
 
 
 def _beginning(candidates: Iterable[tuple[str, str]], incomplete: str) -> Candidates:

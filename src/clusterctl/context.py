@@ -13,7 +13,7 @@ from clusterctl.output.output import Format, note
 
 
 @dataclass
-class Session:
+class Context:
     """What the options before the command have said, and what follows from it."""
 
     url: str = ""
@@ -32,7 +32,7 @@ class Session:
             self.client.close()
 
 
-def session_of(ctx: typer.Context, *, as_json: bool, csv: bool = False, output: Format | None = None) -> Session:
+def context_of(ctx: typer.Context, *, as_json: bool, csv: bool = False, output: Format | None = None) -> Context:
     """Return the session that a command runs in.
 
     Args:
@@ -44,13 +44,13 @@ def session_of(ctx: typer.Context, *, as_json: bool, csv: bool = False, output: 
     Raises:
         Usage: CSV is wanted, and it cannot.
     """
-    session = ctx.ensure_object(Session)
-    session.output = output or session.output
+    context = ctx.ensure_object(Context)
+    context.output = output or context.output
     if as_json:
-        session.output = Format.JSON
-    if session.output is Format.CSV and not csv:
+        context.output = Format.JSON
+    if context.output is Format.CSV and not csv:
         raise Usage(
             f"{ctx.command_path} prints no CSV, which is for events: clusterctl timeline, clusterctl node events; "
             "use -o json, jsonl or yaml here"
         )
-    return session
+    return context

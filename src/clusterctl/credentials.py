@@ -17,7 +17,7 @@ from clusterm.common.files import write_private
 from clusterm.common.paths import TOKEN_FILE, default_state_dir
 
 _VARIABLE: Final = "CLUSTERM_TOKEN"
-LONGEST: Final = 4096
+MAX_TOKEN_LENGTH: Final = 4096
 """Characters that are read of what should be a token."""
 
 
@@ -57,7 +57,7 @@ def read(file: str) -> Token:
     """
     try:
         with Path(file).open("rb") as opened:
-            text = opened.read(LONGEST).decode(errors="replace").strip()
+            text = opened.read(MAX_TOKEN_LENGTH).decode(errors="replace").strip()
     except OSError as error:
         raise Usage(f"cannot read the token in {file}: {error.strerror}") from None
     return Token(_checked(text, file), file)

@@ -2,16 +2,16 @@
 
 ClusterctlError             1
 ├── Refused                 1   the service said no
-│   └── NotNow
+│   └── Unavailable
 ├── Unauthorized            1   the service does not know who asks
 ├── NotReady                1   the service cannot do its work
 ├── NotComplete             1   the awaited job did not end Complete
 ├── CannotWrite             1   a file cannot be written
-├── NotUnderstood           1   the service is newer than this clusterctl
-├── Differs                 1   a log is not what was recorded of it
+├── UnexpectedResponse           1   the service is newer than this clusterctl
+├── LogMismatch                 1   a log is not what was recorded of it
 ├── Usage                   2
 └── Unreachable             3
-    ├── HungUp
+    ├── ConnectionLost
     ├── NoAnswer
     ├── NotTrusted
     └── NotClusterm
@@ -28,7 +28,7 @@ class Refused(ClusterctlError):
     """The service refused the request; the text is its reason."""
 
 
-class NotNow(Refused):
+class Unavailable(Refused):
     """The service could do it at another time, and says so."""
 
 
@@ -48,11 +48,11 @@ class CannotWrite(ClusterctlError):
     """There is no room for a file, or no permission to write it."""
 
 
-class NotUnderstood(ClusterctlError):
+class UnexpectedResponse(ClusterctlError):
     """The service's answer has another shape than this version knows."""
 
 
-class Differs(ClusterctlError):
+class LogMismatch(ClusterctlError):
     """A log is not what was recorded of it when its job ended, or nothing was recorded."""
 
 
@@ -68,7 +68,7 @@ class Unreachable(ClusterctlError):
     exit_code = 3
 
 
-class HungUp(Unreachable):
+class ConnectionLost(Unreachable):
     """The connection broke before the answer had come."""
 
 

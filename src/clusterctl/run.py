@@ -8,7 +8,7 @@ from io import TextIOWrapper
 import typer
 
 from clusterctl.app import app
-from clusterctl.context import Session
+from clusterctl.context import Context
 from clusterctl.errors import ClusterctlError
 from clusterctl.output.output import error, show
 
@@ -17,9 +17,9 @@ def run() -> int:
     """Run the command that the command line asks for, and return the exit code."""
     if isinstance(sys.stdout, TextIOWrapper):
         sys.stdout.reconfigure(errors="backslashreplace")
-    session = Session()
+    context = Context()
     try:
-        code = _command(session)
+        code = _command(context)
         sys.stdout.flush()
     except BrokenPipeError:
         _drop_output()
@@ -38,16 +38,16 @@ def run() -> int:
         error(f"this should not happen, please report it: {type(failure).__name__}: {failure}")
         code = 1
     finally:
-        session.close()
+        context.close()
     return code
 
 
-def _command(session: Session) -> int:
-    result = app(prog_name="clusterctl", standalone_mode=False, obj=session)
+def _command(context: Context) -> int:
+    result = app(prog_name="clusterctl", standalone_mode=False, obj=context)
     if isinstance(result, int):  # it was about help, or Ctrl-C came early
         return result
     for part in result:
-        show(part, session.output, sys.stdout)
+        show(part, context.output, sys.stdout)
     return 0
 
 

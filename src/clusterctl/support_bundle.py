@@ -12,7 +12,7 @@ from urllib.parse import quote
 from clusterctl.api.client import Client
 from clusterctl.api.models import ALL, Json
 from clusterctl.archive import Archive
-from clusterctl.errors import NotUnderstood, Refused
+from clusterctl.errors import Refused, UnexpectedResponse
 from clusterm.common.redaction import MASK, redact, redact_text
 from clusterm.schemas import format_time
 
@@ -120,7 +120,7 @@ class Bundle:
         """Note what the service refuses, and go on."""
         try:
             yield
-        except (Refused, NotUnderstood) as error:
+        except (Refused, UnexpectedResponse) as error:
             self.missing.append(f"{name}: {error}")
 
 

@@ -131,7 +131,7 @@ class HostKeyChecking(StrEnum):
     OFF = "off"  # any
 
 
-class WebhookEvent(StrEnum):
+class NotificationKind(StrEnum):
     """What webhooks are told of."""
 
     JOB_ENDED = "job_ended"  # a job ended, however it did

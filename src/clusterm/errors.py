@@ -6,15 +6,15 @@ ClustermError
 │   ├── NotFound            404
 │   ├── Conflict            409
 │   │   ├── ActiveJob
-│   │   └── SecretsLost
-│   ├── KeyReused           422
-│   ├── NotLetIn            answered before the request is read
+│   │   └── SecretsUnavailable
+│   ├── IdempotencyKeyReused           422
+│   ├── AccessDenied            answered before the request is read
 │   │   ├── Unauthorized    401
 │   │   ├── Forbidden       403
 │   │   └── TooManyRequests 429
 │   ├── Drained             503
 │   └── NotReady            503
-└── CannotStart             one line on stderr and an exit status that is not 0
+└── StartupError             one line on stderr and an exit status that is not 0
     └── StoreUnusable
 """
 
@@ -57,17 +57,17 @@ class ActiveJob(Conflict):
         super().__init__(f"there is already an active job, please try in sometime. Job: {job}")
 
 
-class SecretsLost(Conflict):
+class SecretsUnavailable(Conflict):
     """Secrets in the database cannot be decrypted, or new ones not be encrypted."""
 
 
-class KeyReused(RequestRefused):
+class IdempotencyKeyReused(RequestRefused):
     """An idempotency key came with another request before."""
 
     status = HTTPStatus.UNPROCESSABLE_ENTITY
 
 
-class NotLetIn(RequestRefused):
+class AccessDenied(RequestRefused):
     """The service does not do this for whoever asks."""
 
     def __init__(self, detail: str, headers: dict[str, str]) -> None:
@@ -76,7 +76,7 @@ class NotLetIn(RequestRefused):
         """Of the answer."""
 
 
-class Unauthorized(NotLetIn):
+class Unauthorized(AccessDenied):
     """There is no token that is good; RFC 6750 says what the header names it."""
 
     status = HTTPStatus.UNAUTHORIZED
@@ -86,7 +86,7 @@ class Unauthorized(NotLetIn):
         super().__init__(detail, {"WWW-Authenticate": f'Bearer realm="clusterm"{named}'})
 
 
-class Forbidden(NotLetIn):
+class Forbidden(AccessDenied):
     """The token's role is not enough."""
 
     status = HTTPStatus.FORBIDDEN
@@ -95,7 +95,7 @@ class Forbidden(NotLetIn):
         super().__init__(detail, {"WWW-Authenticate": 'Bearer realm="clusterm", error="insufficient_scope"'})
 
 
-class TooManyRequests(NotLetIn):
+class TooManyRequests(AccessDenied):
     """The token was used too often, or too often at once."""
 
     status = HTTPStatus.TOO_MANY_REQUESTS
@@ -118,11 +118,11 @@ class NotReady(RequestRefused):
     status = HTTPStatus.SERVICE_UNAVAILABLE
 
 
-class CannotStart(ClustermError):
+class StartupError(ClustermError):
     """The service cannot run as it was told to."""
 
 
-class StoreUnusable(CannotStart):
+class StoreUnusable(StartupError):
     """The database cannot be opened, or not by this version."""
 
 

@@ -14,7 +14,7 @@ from urllib.parse import urlsplit
 from pydantic import ValidationError
 
 from clusterm.common.redaction import MASK, redact, restore
-from clusterm.errors import BadRequest, NotReady, SecretsLost
+from clusterm.errors import BadRequest, NotReady, SecretsUnavailable
 from clusterm.settings import AnsibleSettings, Settings, load
 from clusterm.store import encrypted_values, runtime_values
 from clusterm.store.engine import Store
@@ -30,7 +30,7 @@ _FIXED: Final = ("manager", "store", "serf", "monitor")
 _RELOADED: Final = (_SECTION, "retention", "notifications")
 
 
-class Configuration:
+class LiveSettings:
     """The configuration as it is now.
 
     Args:
@@ -83,11 +83,11 @@ class Configuration:
             ansible = _change_ansible(self.current.ansible, changes)
             change = {"base": self._base.ansible.model_dump(mode="json"), "ansible": ansible.model_dump(mode="json")}
             try:
-                sealed_change = self.current.seal.encrypt(change)
-            except SecretsLost as lost:
+                encrypted_change = self.current.cipher.encrypt_json(change)
+            except SecretsUnavailable as lost:
                 raise NotReady(str(lost)) from None
             with self._store.write() as session:
-                runtime_values.put(session, runtime_values.CONFIG, {}, sealed_change)
+                runtime_values.put(session, runtime_values.CONFIG, {}, encrypted_change)
             self._take(self.current.model_copy(update={_SECTION: ansible}))
         log.info("the configuration was changed over REST by %s: %s", by, ", ".join(sorted(changes)) or "nothing")
 
@@ -95,7 +95,7 @@ class Configuration:
         """Read the file again. What cannot change while the service runs stays, and is logged.
 
         Raises:
-            CannotStart: the file is not valid; nothing has changed.
+            StartupError: the file is not valid; nothing has changed.
         """
         if self._source == "-":
             log.warning("the configuration came from standard input and cannot be read again")
@@ -110,10 +110,10 @@ class Configuration:
     def _with_change(self, settings: Settings) -> Settings:
         """Apply what was set over REST, unless file or environment have changed since."""
         with self._store.read() as session:
-            stored = runtime_values.get_sealed(session, runtime_values.CONFIG)
+            stored = runtime_values.get_encrypted(session, runtime_values.CONFIG)
         try:
-            change = settings.seal.open(stored, "the configuration that was set over REST")
-        except SecretsLost as lost:
+            change = settings.cipher.decrypt(stored, "the configuration that was set over REST")
+        except SecretsUnavailable as lost:
             log.error("%s. Until then the configuration file counts alone", lost)  # noqa: TRY400
             return settings
         if not change:
@@ -125,9 +125,9 @@ class Configuration:
             with self._store.write() as session:
                 runtime_values.put(session, runtime_values.CONFIG, {})
             return settings
-        if stored.shown:  # an older version stored it in the clear
+        if stored.masked:  # an older version stored it in the clear
             with self._store.write() as session:
-                runtime_values.put(session, runtime_values.CONFIG, {}, settings.seal.encrypt(change))
+                runtime_values.put(session, runtime_values.CONFIG, {}, settings.cipher.encrypt_json(change))
         known = {key: value for key, value in change["ansible"].items() if key in present}
         return settings.model_copy(update={_SECTION: AnsibleSettings.model_validate(present | known)})
 
@@ -141,7 +141,7 @@ class Configuration:
     def _seal_all(self) -> bool:
         """Encrypt what is secret now and stands in the database in the clear, and tell whether there was any."""
         with self._store.write() as session:
-            return encrypted_values.seal_all(session, self.current.seal)
+            return encrypted_values.encrypt_all(session, self.current.cipher)
 
     def _scrub(self) -> None:
         """Have nothing in the database's file any more of what was encrypted now."""

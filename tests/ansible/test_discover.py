@@ -10,7 +10,7 @@ import pytest
 from support.service import Clusterm, wait_for
 
 from clusterm.ansible.facts import identify
-from clusterm.ansible.job_spec import Plan, prepare
+from clusterm.ansible.job_spec import JobSpec, prepare
 from clusterm.enums import Action, JobStatus
 from clusterm.jobs import completion
 from clusterm.jobs import events as job_events
@@ -63,7 +63,7 @@ def test_machines_become_nodes_in_the_transaction_that_ends_the_job(store: Store
     assert told[0].changes["state"] == ["Unknown", "Discovered"]
     assert end(store, job_id, None, a_example=machine("c", "3", "a.example")) == (job, told), "it has ended already"
     with store.read() as session:
-        assert [(node.name, node.address) for node in nodes.every(session)] == [
+        assert [(node.name, node.address) for node in nodes.list_all(session)] == [
             ("a-1", "a.example"),
             ("b-2", "b.example"),
         ]
@@ -103,7 +103,7 @@ def test_a_machine_that_monitoring_knows_already_stays_what_it_is(store: Store) 
     first = job_on(store, "a.example")
     end(store, first, None, a_example=machine("a", "1", "a.example"))
     with store.write() as session:
-        job_events._set_status(nodes.get(session, "a-1"), "Allocated")  # type: ignore[arg-type]
+        job_events.set_status(nodes.get(session, "a-1"), "Allocated")  # type: ignore[arg-type]
     _, told = end(store, job_on(store, "a.example"), None, a_example=machine("a", "1", "a.example"))
     assert [(e.node, e.result, e.changes) for e in told] == [("a-1", "pass", {})]
     with store.read() as session:
@@ -142,10 +142,10 @@ def test_a_machine_is_called_by_its_name_and_serial(tmp_path: Path, facts: dict[
     assert (found.name, found.addr) == (name, "a.example")
 
 
-def plan(root: Path) -> Plan:
+def plan(root: Path) -> JobSpec:
     settings = Settings.model_validate({"manager": {"state_dir": str(root / "state")}})
     job = Job.model_construct(id=1, action=Action.DISCOVER, nodes=["a.example"], host_group="", check=False)  # type: ignore[call-arg]
-    return Plan.load(prepare(settings, job, [], {}, {}))
+    return JobSpec.load(prepare(settings, job, [], {}, {}))
 
 
 @pytest.mark.parametrize("gather", ["true", "false"])

@@ -10,9 +10,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from support.programs import OBEDIENT
+from support.programs import SCRIPTED
 from support.requirements import path_of, requires
-from support.service import PATIENCE, Clusterm, wait_for
+from support.service import WAIT_TIMEOUT_S, Clusterm, wait_for
 from support.ssh import PORT, SshNodes
 
 from clusterm.ansible import ssh
@@ -91,7 +91,7 @@ def test_a_key_is_trusted_once_and_a_changed_one_refused_until_it_is_forgotten(
         assert clusterm.get(f"/info/node/{name}")["configuration_state"]["host_keys"] == [old]
         assert clusterm.get("/info/nodes")[name]["configuration_state"]["host_keys"] == [old]
         assert key_events(clusterm, name) == [("key_trusted", "job", first["id"], {"host_keys": [None, text]})]
-    assert text in clusterm.ctl("node", "get", "node2-b").stdout
+    assert text in clusterm.clusterctl("node", "get", "node2-b").stdout
 
     machines.reinstall("node2-b")
     refused = clusterm.run("update", both)
@@ -103,24 +103,24 @@ def test_a_key_is_trusted_once_and_a_changed_one_refused_until_it_is_forgotten(
     assert refused["status"] == "Errored"
     assert {failure["node"]: failure["message"] for failure in refused["failures"]} == {"node2-b": changed}
     assert changed in refused["error"]
-    assert changed in clusterm.ctl("timeline").stdout
+    assert changed in clusterm.clusterctl("timeline").stdout
     visits = {name: len((machines.homes[name] / "visits").read_text()) for name in both}
     assert visits == {"Node1-a": 2, "node2-b": 1}
 
-    forgotten = clusterm.ctl("node", "forget-key", "node2-b")
+    forgotten = clusterm.clusterctl("node", "forget-key", "node2-b")
     assert (forgotten.returncode, text in forgotten.stdout) == (0, True)
     assert clusterm.run("commission", both)["status"] == "Complete"
     assert [event[0] for event in key_events(clusterm, "node2-b")] == ["key_trusted", "key_forgotten", "key_trusted"]
     assert clusterm.get("/info/node/node2-b")["configuration_state"]["host_keys"] == [new]
-    assert "no host key of node2-b" not in clusterm.ctl("node", "forget-key", "node2-b").stderr
-    assert "no host key of node2-b was known" in clusterm.ctl("node", "forget-key", "node2-b").stderr
+    assert "no host key of node2-b" not in clusterm.clusterctl("node", "forget-key", "node2-b").stderr
+    assert "no host key of node2-b was known" in clusterm.clusterctl("node", "forget-key", "node2-b").stderr
 
     # A strict clusterm wants to be told the key; one that does not check takes any.
     assert clusterm.post("/config", {"config": {"ansible": {"host_key_checking": "strict"}}}).is_success
     strange = clusterm.run("update", ["node2-b"])
     assert "the host key of node2-b is not known, and ansible.host_key_checking is strict" in strange["error"]
     scanned = f"# {NETWORK}.2 SSH-2.0\n[{NETWORK}.2]:{PORT} {machines.host_key('node2-b')}"
-    trusted = clusterm.ctl("node", "trust", "node2-b", "@-", "--json", input=scanned)
+    trusted = clusterm.clusterctl("node", "trust", "node2-b", "@-", "--json", input=scanned)
     assert json.loads(trusted.stdout) == {"name": "node2-b", "host_keys": [new], "forgotten": []}
     assert clusterm.run("commission", ["node2-b"])["status"] == "Complete"
     assert clusterm.post("/config", {"config": {"ansible": {"host_key_checking": False}}}).is_success
@@ -139,7 +139,7 @@ def test_a_discovered_machine_is_known_again_and_the_key_may_be_in_an_agent(
         wait_for(socket.exists, "the agent")
         key = machines.user_key.rename(tmp_path / "key")
         environment = os.environ | {"SSH_AUTH_SOCK": str(socket)}
-        subprocess.run([path_of("ssh-add"), "-q", key], env=environment, check=True, timeout=PATIENCE)
+        subprocess.run([path_of("ssh-add"), "-q", key], env=environment, check=True, timeout=WAIT_TIMEOUT_S)
         key.unlink()
         ansible = new_clusterm.config["ansible"]
         ansible |= {"priv_key_file": "", "ssh_agent": str(socket), "ssh_args": "-o ConnectTimeout=10"}
@@ -148,7 +148,7 @@ def test_a_discovered_machine_is_known_again_and_the_key_may_be_in_an_agent(
         discovered = clusterm.run("discover", [address])
     finally:
         agent.terminate()
-        agent.wait(PATIENCE)
+        agent.wait(WAIT_TIMEOUT_S)
         socket.unlink(missing_ok=True)
     assert discovered["status"] == "Complete", discovered["error"]
     node = clusterm.get(f"/info/node/{address}")
@@ -173,7 +173,7 @@ def test_tasks_become_another_user(new_clusterm: Clusterm) -> None:
     clusterm.add_nodes("node1-a")
     job = clusterm.run("commission", ["node1-a"])
     assert job["status"] == "Complete", job["error"]
-    clusterm.use_program(OBEDIENT)
+    clusterm.use_program(SCRIPTED)
     program = {"executable": new_clusterm.config["ansible"]["executable"]}
     assert clusterm.post("/config", {"config": {"ansible": program}}).is_success
     given = json.loads(clusterm.run("update", ["node1-a"])["logs"][0])["arguments"]

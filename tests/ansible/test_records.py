@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 import pytest
 
 from clusterm.ansible import command
-from clusterm.executor.output.parser import Line, Reader
+from clusterm.executor.output.parser import Line, OutputParser
 
 PLAYBOOKS = Path(__file__).parent / "playbooks" / "records"
 PLUGIN = command.PLUGINS / "clusterm_records.py"
@@ -108,7 +108,7 @@ def run(directory: Path, playbook: Path | str, *options: str, nonce: str = NONCE
 
 def read(output: bytes) -> Run:
     """Attribute each line to the record that follows it."""
-    reader = Reader(NONCE)
+    reader = OutputParser(NONCE)
     lines: list[Written] = []
     waiting: list[str] = []
     records = []

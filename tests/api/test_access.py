@@ -14,13 +14,13 @@ from typing import Any
 
 import httpx
 import pytest
-from support.programs import OBEDIENT
-from support.service import BIN, PATIENCE, Clusterm, wait_for
+from support.programs import SCRIPTED
+from support.service import BIN, WAIT_TIMEOUT_S, Clusterm, wait_for
 from typer.testing import CliRunner, Result
 
 from clusterm.access import token_management, tokens
-from clusterm.access.authenticator import Guard
-from clusterm.access.rate_limit import Bucket
+from clusterm.access.authenticator import Authenticator
+from clusterm.access.rate_limit import TokenBucket
 from clusterm.cli.main import cli
 from clusterm.enums import TokenRole
 from clusterm.errors import BadRequest, ClustermError, Conflict, Unauthorized
@@ -38,7 +38,7 @@ def with_tokens(clusterm: Clusterm, **manager: Any) -> Clusterm:
     """Take back what support.service says, so that the service asks for tokens as it does by default."""
     del clusterm.config["manager"]["auth"]
     clusterm.config["manager"] |= manager
-    clusterm.use_program(OBEDIENT)
+    clusterm.use_program(SCRIPTED)
     return clusterm
 
 
@@ -191,7 +191,7 @@ def test_the_history_names_who_asked(service: Clusterm, store: Store) -> None:
 def test_a_token_is_good_at_once_and_until_it_is_revoked(service: Clusterm) -> None:
     command = [str(BIN / "clusterm"), "token", "create", "--name", "coming", "--role", "viewer"]
     environment = {**os.environ, "CLUSTERM_CONFIG": str(service.root / "clusterm.json")}
-    made = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=PATIENCE, check=True)
+    made = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=WAIT_TIMEOUT_S, check=True)
     assert made.stderr == ""
     token = made.stdout.strip()
     assert re.fullmatch(r"clusterm_[\w-]{43}", token)
@@ -265,7 +265,7 @@ def test_a_name_is_free_again_when_its_token_has_expired(empty: Store) -> None:
     token_management.create(empty, "ann", TokenRole.VIEWER, None)
     with pytest.raises(Conflict, match="clusterm token revoke ann"):
         token_management.create(empty, "ann", TokenRole.VIEWER, None)
-    assert [token.status for token in token_management.every(empty)] == ["revoked", "valid"]
+    assert [token.status for token in token_management.list_tokens(empty)] == ["revoked", "valid"]
 
 
 def test_two_who_make_a_token_of_one_name_at_once(empty: Store) -> None:
@@ -303,8 +303,8 @@ def test_the_host_s_token_when_file_and_database_differ(
     file = tmp_path / "token"
 
     def state() -> list[tuple[str, str]]:
-        token_management.keep_local(empty, tmp_path)
-        return [(token.role, token.status) for token in token_management.every(empty)]
+        token_management.ensure_local_token(empty, tmp_path)
+        return [(token.role, token.status) for token in token_management.list_tokens(empty)]
 
     assert state() == [("operator", "valid")]
     file.unlink()
@@ -382,7 +382,7 @@ def test_a_token_with_too_many_streams(new_clusterm: Clusterm, tmp_path: Path) -
     [([0] * 3, [0, 0, 30]), ([0, 0, 30, 31], [0, 0, 0, 29]), ([0, 600, 600, 600], [0, 0, 0, 30])],
 )
 def test_a_bucket(seconds: list[float], answers: list[int]) -> None:
-    bucket = Bucket(2, 0)
+    bucket = TokenBucket(2, 0)
     assert [bucket.take(now) for now in seconds] == answers
 
 
@@ -400,18 +400,18 @@ def test_what_is_no_lifetime(text: str) -> None:
 
 
 def test_refusals_do_not_flood_the_log(empty: Store, caplog: pytest.LogCaptureFixture) -> None:
-    guard = Guard(empty, ManagerSettings)
+    authenticator = Authenticator(empty, ManagerSettings)
     refusal = Unauthorized("this token is not known here", "invalid_token")
     with caplog.at_level(logging.INFO):
         for _ in range(1000):
-            guard.tell_of(refusal, "GET /info/nodes", "192.0.2.1")
-        guard.tell_of(refusal, "POST /globals", "192.0.2.2")
+            authenticator.log_refusal(refusal, "GET /info/nodes", "192.0.2.1")
+        authenticator.log_refusal(refusal, "POST /globals", "192.0.2.2")
         for number in range(1000):
-            guard.tell_of(refusal, "GET /info/nodes", f"198.51.100.{number}")
+            authenticator.log_refusal(refusal, "GET /info/nodes", f"198.51.100.{number}")
         assert len(caplog.messages) == 101
         assert caplog.messages[1] == "POST /globals from 192.0.2.2 was not let in: this token is not known here"
-        guard.start()
-        guard.stop()
+        authenticator.start()
+        authenticator.stop()
         assert "1000 requests from 192.0.2.1 were not let in within a minute: this token is not known here" in (
             caplog.messages
         )

@@ -12,10 +12,10 @@ from urllib.parse import urlsplit
 
 import httpx
 import pytest
-from support.programs import OBEDIENT
-from support.service import PATIENCE, Clusterm
+from support.programs import SCRIPTED
+from support.service import WAIT_TIMEOUT_S, Clusterm
 
-from clusterm.live_settings import Configuration
+from clusterm.live_settings import LiveSettings
 from clusterm.schemas import Problem
 from clusterm.server.app import create_app
 from clusterm.settings import Settings
@@ -39,7 +39,7 @@ JSON = {"Content-Type": "application/json"}
 @pytest.fixture(scope="module")
 def service(module_clusterm: Clusterm) -> Clusterm:
     """A cluster of a master, a worker and a spare node, with globals and a past."""
-    module_clusterm.use_program(OBEDIENT)
+    module_clusterm.use_program(SCRIPTED)
     service = module_clusterm.start()
     service.add_nodes("master-m", "worker-w", "spare-s", "lost-l")
     service.post("/globals", {"extra_vars": {"kept": 1}})
@@ -53,9 +53,9 @@ def service(module_clusterm: Clusterm) -> Clusterm:
 @pytest.fixture
 def untouched(service: Clusterm) -> Iterator[Clusterm]:
     """The service, which must be after the test what it was before."""
-    before, logged = service.everything(), service.log.stat().st_size
+    before, logged = service.dump(), service.log.stat().st_size
     yield service
-    assert service.everything() == before
+    assert service.dump() == before
     log = service.log.read_bytes()[logged:].decode()
     assert "Traceback" not in log, log
 
@@ -187,7 +187,7 @@ def test_a_body_of_just_the_limit_is_read(untouched: Clusterm) -> None:
 )
 def test_what_is_no_http(untouched: Clusterm, raw: bytes) -> None:
     address = urlsplit(str(untouched.http.base_url))
-    with socket.create_connection((address.hostname, address.port), timeout=PATIENCE) as connection:
+    with socket.create_connection((address.hostname, address.port), timeout=WAIT_TIMEOUT_S) as connection:
         connection.sendall(raw)
         connection.shutdown(socket.SHUT_WR)
         answer = connection.makefile("rb").readline()
@@ -214,7 +214,7 @@ def test_a_head_that_is_too_large_is_refused_however_it_arrives(
     migrate(store)
 
     async def ask() -> httpx.Response:
-        transport = httpx.ASGITransport(create_app(store, Configuration(store, None, settings)))
+        transport = httpx.ASGITransport(create_app(store, LiveSettings(store, None, settings)))
         async with httpx.AsyncClient(transport=transport, base_url="http://x") as client:
             return await client.get(path, headers=headers)
 

@@ -9,8 +9,8 @@ from typing import Any, TypeVar
 
 import httpx
 import pytest
-from support.programs import OBEDIENT
-from support.service import PATIENCE, Clusterm, wait_for
+from support.programs import SCRIPTED
+from support.service import WAIT_TIMEOUT_S, Clusterm, wait_for
 
 NODES = [f"node{number}-n" for number in range(1, 9)]
 ROUNDS = 3
@@ -20,7 +20,7 @@ T = TypeVar("T")
 
 @pytest.fixture(scope="module")
 def service(module_clusterm: Clusterm) -> Clusterm:
-    module_clusterm.use_program(OBEDIENT)
+    module_clusterm.use_program(SCRIPTED)
     service = module_clusterm.start()
     service.add_nodes(*NODES)
     return service
@@ -31,7 +31,7 @@ def at_once(actions: Sequence[Callable[[], T]]) -> list[T]:
     start = Barrier(len(actions))
 
     def wait_and(action: Callable[[], T]) -> T:
-        start.wait(PATIENCE)
+        start.wait(WAIT_TIMEOUT_S)
         return action()
 
     with ThreadPoolExecutor(len(actions)) as pool:
@@ -40,7 +40,7 @@ def at_once(actions: Sequence[Callable[[], T]]) -> list[T]:
 
 def posts(service: Clusterm, path: str, bodies: Sequence[dict[str, Any]]) -> list[httpx.Response]:
     """Post at once, each body over a connection of its own that is open already."""
-    clients = [httpx.Client(base_url=service.http.base_url, timeout=PATIENCE) for _ in bodies]
+    clients = [httpx.Client(base_url=service.http.base_url, timeout=WAIT_TIMEOUT_S) for _ in bodies]
     for client in clients:
         assert client.get("/healthz").status_code == 200
     try:
@@ -93,7 +93,7 @@ def test_of_different_actions_exactly_one_begins(service: Clusterm, tmp_path: Pa
         "extra_vars": {"until": str(gate), "status": 1},
     }
     requests = [
-        partial(httpx.post, f"{service.http.base_url}{path}", json=body, timeout=PATIENCE)
+        partial(httpx.post, f"{service.http.base_url}{path}", json=body, timeout=WAIT_TIMEOUT_S)
         for path in ("/commission/nodes", "/discover/nodes", "/decommission/nodes") * 2
     ]
     responses = at_once(requests)
@@ -164,7 +164,7 @@ def test_a_job_is_seen_whole_at_every_moment_while_it_writes(new_clusterm: Clust
 
     def watch() -> list[dict[str, Any]]:
         """Read the job over and over, and return the last that was seen."""
-        with httpx.Client(base_url=clusterm.http.base_url, timeout=PATIENCE) as client:
+        with httpx.Client(base_url=clusterm.http.base_url, timeout=WAIT_TIMEOUT_S) as client:
             seen: list[dict[str, Any]] = []
             while True:
                 last_look = done.is_set()
@@ -178,7 +178,7 @@ def test_a_job_is_seen_whole_at_every_moment_while_it_writes(new_clusterm: Clust
                     return seen
 
     def watch_lists() -> None:
-        with httpx.Client(base_url=clusterm.http.base_url, timeout=PATIENCE) as client:
+        with httpx.Client(base_url=clusterm.http.base_url, timeout=WAIT_TIMEOUT_S) as client:
             while not done.is_set():
                 for path in ("/info/nodes", "/info/jobs", "/info/jobs/timeline", "/info/node/node1-a", "/readyz"):
                     assert client.get(path).status_code == 200
@@ -188,7 +188,7 @@ def test_a_job_is_seen_whole_at_every_moment_while_it_writes(new_clusterm: Clust
         lists = pool.submit(watch_lists)
         try:
             log = httpx.get(
-                f"{clusterm.http.base_url}/info/logs/{job['id']}", params={"follow": "true"}, timeout=PATIENCE
+                f"{clusterm.http.base_url}/info/logs/{job['id']}", params={"follow": "true"}, timeout=WAIT_TIMEOUT_S
             )
         finally:
             done.set()

@@ -8,10 +8,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from support.programs import OBEDIENT
+from support.programs import SCRIPTED
 from support.service import Clusterm, wait_for
 
-from clusterm.live_settings import Configuration
+from clusterm.live_settings import LiveSettings
 from clusterm.secrets.encryption import make_key
 from clusterm.settings import Settings
 from clusterm.store import runtime_values
@@ -24,7 +24,7 @@ MASK = "********"
 @pytest.fixture(scope="module")
 def service(module_clusterm: Clusterm) -> Clusterm:
     """A service whose jobs write what they were given."""
-    module_clusterm.use_program(OBEDIENT)
+    module_clusterm.use_program(SCRIPTED)
     return module_clusterm.start()
 
 
@@ -40,7 +40,7 @@ def shared(service: Clusterm) -> Iterator[Clusterm]:
 @pytest.fixture
 def ready(new_clusterm: Clusterm) -> Clusterm:
     """A service of a test's own, whose jobs write what they were given."""
-    new_clusterm.use_program(OBEDIENT)
+    new_clusterm.use_program(SCRIPTED)
     return new_clusterm.start()
 
 
@@ -60,7 +60,7 @@ def given_to_a_job(clusterm: Clusterm, **extra_vars: Any) -> dict[str, Any]:
     """Run a job and return what ansible-playbook was given."""
     job = clusterm.run("discover", ["127.0.9.9"], extra_vars=extra_vars)
     assert job["status"] == "Complete", job["error"]
-    return clusterm.given(job)
+    return clusterm.program_input(job)
 
 
 def reload(clusterm: Clusterm, expected: str, **ansible: Any) -> None:
@@ -232,5 +232,5 @@ def test_what_was_set_over_rest_survives_settings_that_come_and_go_with_an_upgra
         migrate(store)
         with store.write() as session:
             runtime_values.put(session, runtime_values.CONFIG, {"base": base, "ansible": base | {"user": "ann"}})
-        current = Configuration(store, None, settings).current.ansible
+        current = LiveSettings(store, None, settings).current.ansible
     assert (current.user, current.become) == ("ann", False)

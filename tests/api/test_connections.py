@@ -12,14 +12,14 @@ from unittest.mock import Mock
 import httpx
 import pytest
 from pydantic import ValidationError
-from support.programs import OBEDIENT
-from support.service import BIN, PATIENCE, Clusterm, wait_for
+from support.programs import SCRIPTED
+from support.service import BIN, WAIT_TIMEOUT_S, Clusterm, wait_for
 from uvicorn import Config
 from uvicorn.protocols.http.flow_control import FlowControl
 from uvicorn.server import ServerState
 
 from clusterm.schemas import Problem
-from clusterm.server.http_protocol import Connection
+from clusterm.server.http_protocol import HttpProtocol
 from clusterm.settings import ManagerSettings
 
 # Unix sockets
@@ -31,7 +31,7 @@ def on_socket(new_clusterm: Clusterm) -> Clusterm:
     path = new_clusterm.root / "clusterm.sock"
     new_clusterm.config["manager"]["addr"] = f"unix:{path}"
     new_clusterm.http = httpx.Client(transport=httpx.HTTPTransport(uds=str(path)), base_url="http://localhost")
-    new_clusterm.use_program(OBEDIENT)
+    new_clusterm.use_program(SCRIPTED)
     return new_clusterm
 
 
@@ -51,22 +51,22 @@ def test_a_unix_socket(on_socket: Clusterm, monkeypatch: pytest.MonkeyPatch) -> 
     assert url == f"unix:{path}"
     assert stat.S_IMODE(path.stat().st_mode) == 0o660
     clusterm.add_nodes("node1-a")
-    followed = clusterm.ctl("--url", url, "node", "decommission", "node1-a", "--follow", "-e", '{"lines": 2000}')
+    followed = clusterm.clusterctl("--url", url, "node", "decommission", "node1-a", "--follow", "-e", '{"lines": 2000}')
     assert followed.returncode == 0, followed.stderr
     assert followed.stdout.splitlines()[-1] == "line 2000"
     assert clusterm.job()["requested_by"] == f"unix:{pwd.getpwuid(os.geteuid()).pw_name}"
     bundle = clusterm.root / "bundle.tar.gz"
-    assert clusterm.ctl("--url", f"unix://{path}", "support-bundle", str(bundle)).returncode == 0
+    assert clusterm.clusterctl("--url", f"unix://{path}", "support-bundle", str(bundle)).returncode == 0
     monkeypatch.setenv("_CLUSTERCTL_COMPLETE", "complete_bash")
     monkeypatch.setenv("COMP_WORDS", f"clusterctl --url {url} node get ")
     monkeypatch.setenv("COMP_CWORD", "5")
-    assert clusterm.ctl().stdout.strip() == "node1-a"
+    assert clusterm.clusterctl().stdout.strip() == "node1-a"
     monkeypatch.delenv("_CLUSTERCTL_COMPLETE")
     healthy: list[str | Path] = [BIN / "clusterm", "healthcheck", "--config", clusterm.root / "clusterm.json"]
     assert subprocess.run(healthy, capture_output=True, check=True).stdout == b"ok\n"
     assert clusterm.stop() == 0
     assert not path.exists()
-    done = clusterm.ctl("--url", url, "nodes", "get")
+    done = clusterm.clusterctl("--url", url, "nodes", "get")
     assert done.returncode == 3
     assert "No such file" in done.stderr
 
@@ -112,14 +112,14 @@ def impatient(module_clusterm: Clusterm) -> Clusterm:
     """A clusterm with small limits."""
     limits = {"max_body_bytes": 20 * 1024, "max_header_bytes": 2048, "client_timeout": 1}
     module_clusterm.config["manager"] |= limits
-    module_clusterm.use_program(OBEDIENT)
+    module_clusterm.use_program(SCRIPTED)
     return module_clusterm.start()
 
 
 def ask(clusterm: Clusterm, *pieces: bytes) -> bytes:
     """Send pieces of a request, and return all that comes until the service hangs up."""
     with socket.create_connection(
-        (clusterm.http.base_url.host, clusterm.http.base_url.port or 0), PATIENCE
+        (clusterm.http.base_url.host, clusterm.http.base_url.port or 0), WAIT_TIMEOUT_S
     ) as connection:
         for piece in pieces:
             connection.sendall(piece)
@@ -180,7 +180,7 @@ def test_a_client_that_sends_by_drips_is_let_go_of(impatient: Clusterm, head: by
     """Each drip comes long before the time is over, so that only a limit for the whole request helps."""
     url = impatient.http.base_url
     ended = threading.Event()
-    with socket.create_connection((url.host, url.port or 0), PATIENCE) as connection:
+    with socket.create_connection((url.host, url.port or 0), WAIT_TIMEOUT_S) as connection:
 
         def drip() -> None:
             try:
@@ -232,11 +232,11 @@ def test_whoever_names_another_sender_is_not_believed(impatient: Clusterm) -> No
 def test_a_client_that_reads_slowly_is_borne_with(reads: int, aborted: bool) -> None:
     transport, loop = Mock(), Mock()
     transport.get_write_buffer_size.return_value = 100_000
-    connection = Connection(1, config=Config(app=Mock()), server_state=ServerState(), app_state={}, _loop=loop)
+    connection = HttpProtocol(1, config=Config(app=Mock()), server_state=ServerState(), app_state={}, _loop=loop)
     connection.transport, connection.flow = transport, FlowControl(transport)
     connection.pause_writing()
     for _ in range(3):
         transport.get_write_buffer_size.return_value -= reads
-        _, give_up, unread = loop.call_later.call_args.args
-        give_up(unread)
+        _, expire, unread = loop.call_later.call_args.args
+        expire(unread)
     assert transport.abort.called is aborted

@@ -6,7 +6,7 @@ from typing import Any
 
 import httpx
 import pytest
-from support.programs import OBEDIENT
+from support.programs import SCRIPTED
 from support.service import Clusterm
 
 MASTER, WORKER = "service-master", "service-worker"
@@ -17,7 +17,7 @@ SERF = {"Addr": "", "AuthKey": "", "Timeout": 0}
 @pytest.fixture(scope="module")
 def service(module_clusterm: Clusterm) -> Clusterm:
     """A cluster of a master, a worker, a spare node and a lost one."""
-    module_clusterm.use_program(OBEDIENT)
+    module_clusterm.use_program(SCRIPTED)
     service = module_clusterm.start()
     nodes = [("master", "m"), ("worker", "w"), ("spare", "s"), ("lost", "l")]
     announced = [
@@ -116,12 +116,12 @@ def test_the_active_job_is_shown_streamed_and_named(service: Clusterm, tmp_path:
         assert active["status"] == "Running"
         assert active["logs"][1:] == ["line 1", "line 2"]
 
-        before = service.everything()
+        before = service.dump()
         refusal = go(service, "/commission/nodes", nodes=["spare-s"], host_group=MASTER)
         assert refusal.status_code == 409
         phrase = f"there is already an active job, please try in sometime. Job: {job['desc']}"
         assert phrase in refusal.json()["detail"]
-        assert service.everything() == before
+        assert service.dump() == before
         gate.touch()
         assert list(lines) == []
     assert service.ended(job)["status"] == "Complete"
@@ -283,11 +283,11 @@ def moves(name: str, action: str, status: str) -> str:
 def test_a_refusal_has_contiv_s_phrase(
     service: Clusterm, path: str, members: dict[str, Any], status: int, phrase: str
 ) -> None:
-    before = service.everything()
+    before = service.dump()
     response = go(service, path, **members)
     assert response.status_code == status, response.text
     assert phrase in response.json()["detail"]
-    assert service.everything() == before
+    assert service.dump() == before
 
 
 @pytest.mark.parametrize(

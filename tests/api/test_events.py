@@ -13,8 +13,8 @@ from typing import Any
 
 import pytest
 import yaml
-from support.programs import OBEDIENT
-from support.service import BIN, PATIENCE, Clusterm, wait_for
+from support.programs import SCRIPTED
+from support.service import BIN, WAIT_TIMEOUT_S, Clusterm, wait_for
 
 from clusterctl.api.client import Client
 from clusterctl.commands import node as node_commands
@@ -26,7 +26,7 @@ FORMS = ("application/json", "application/x-ndjson", "text/csv")
 
 
 @pytest.mark.parametrize(
-    ("accept", "form"),
+    ("accept", "encoding"),
     [
         ("", "application/json"),
         ("*/*", "application/json"),
@@ -41,8 +41,8 @@ FORMS = ("application/json", "application/x-ndjson", "text/csv")
         (",;=\x00", "application/json"),
     ],
 )
-def test_accept_chooses_the_form(accept: str, form: str) -> None:
-    assert _preferred(accept, FORMS) == form
+def test_accept_chooses_the_form(accept: str, encoding: str) -> None:
+    assert _preferred(accept, FORMS) == encoding
 
 
 @pytest.mark.parametrize(
@@ -73,7 +73,7 @@ def test_a_field_of_csv(value: Any, field: str) -> None:
 def busy(module_clusterm: Clusterm) -> Clusterm:
     """A service with a past of more than a page, and with a name that a spreadsheet would run."""
     module_clusterm.config["retention"] = {"timeline": 10_000, "node_events": 10_000}
-    module_clusterm.use_program(OBEDIENT)
+    module_clusterm.use_program(SCRIPTED)
     module_clusterm.start()
     module_clusterm.add_nodes("node1-a", "node2-b")
     for number in range(1, 40):
@@ -148,11 +148,11 @@ def test_the_commands_print_every_form(busy: Clusterm) -> None:
     ):
         page = busy.get(path, **parameters)
         printed = {}
-        for form in ("json", "jsonl", "yaml", "csv"):
-            run = busy.ctl(*arguments.split(), "--output", form)
+        for encoding in ("json", "jsonl", "yaml", "csv"):
+            run = busy.clusterctl(*arguments.split(), "--output", encoding)
             assert run.returncode == 0, run.stderr
-            printed[form] = run.stdout
-        assert busy.ctl("-o", "csv", *arguments.split()).stdout == printed["csv"], "before the command, too"
+            printed[encoding] = run.stdout
+        assert busy.clusterctl("-o", "csv", *arguments.split()).stdout == printed["csv"], "before the command, too"
         assert json.loads(printed["json"]) == page == yaml.safe_load(printed["yaml"])
         assert [json.loads(line) for line in printed["jsonl"].splitlines()] == page["items"]
         assert rows(printed["csv"]) == [as_row(item) for item in page["items"]]
@@ -160,12 +160,12 @@ def test_the_commands_print_every_form(busy: Clusterm) -> None:
 
 @pytest.mark.parametrize("arguments", ["nodes get", "node commission node2-b -g service-master", "job logs --follow"])
 def test_csv_elsewhere_is_wrong_usage_and_does_nothing(busy: Clusterm, arguments: str) -> None:
-    before = busy.everything()
-    run = busy.ctl("-o", "csv", *arguments.split())
+    before = busy.dump()
+    run = busy.clusterctl("-o", "csv", *arguments.split())
     assert (run.returncode, run.stdout) == (2, "")
     assert "-o json, jsonl or yaml" in run.stderr
     assert run.stderr.count("\n") == 1
-    assert busy.everything() == before
+    assert busy.dump() == before
 
 
 def test_node_events_of_many_pages(busy: Clusterm, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -189,10 +189,18 @@ def test_node_events_of_many_pages(busy: Clusterm, monkeypatch: pytest.MonkeyPat
 class Follower:
     """A clusterctl that follows events, and what it has printed so far."""
 
-    def __init__(self, clusterm: Clusterm, file: Path, form: str, *arguments: str) -> None:
-        self.form = form
+    def __init__(self, clusterm: Clusterm, file: Path, encoding: str, *arguments: str) -> None:
+        self.encoding = encoding
         self.file = file
-        command = [str(BIN / "clusterctl"), "--url", str(clusterm.http.base_url), "-o", form, *arguments, "--follow"]
+        command = [
+            str(BIN / "clusterctl"),
+            "--url",
+            str(clusterm.http.base_url),
+            "-o",
+            encoding,
+            *arguments,
+            "--follow",
+        ]
         with self.file.open("wb") as out:
             self.process = subprocess.Popen(command, stdout=out, stderr=subprocess.PIPE)
 
@@ -201,7 +209,7 @@ class Follower:
         assert self.process.poll() is None, self.process.communicate()[1]
         text = self.file.read_bytes().decode()
         text = text[: text.rfind("\n") + 1]
-        match self.form:
+        match self.encoding:
             case "table":
                 return [line.split()[1] for line in text.splitlines()]
             case "yaml":
@@ -213,7 +221,7 @@ class Follower:
 
     def end(self) -> str:
         self.process.send_signal(signal.SIGINT)
-        return self.process.communicate(timeout=PATIENCE)[1].decode()
+        return self.process.communicate(timeout=WAIT_TIMEOUT_S)[1].decode()
 
 
 @pytest.fixture
@@ -238,7 +246,7 @@ def test_followers_lose_nothing_in_a_burst_or_over_restarts(
     clusterm.start()
     clusterm.config["manager"]["addr"] = str(clusterm.http.base_url).partition("://")[2].strip("/")
     clusterm.add_nodes("node1-a")
-    followers = [follow(clusterm, form, "timeline") for form in ("table", "yaml", "csv")]
+    followers = [follow(clusterm, encoding, "timeline") for encoding in ("table", "yaml", "csv")]
     of_node = follow(clusterm, "jsonl", "node", "events", "node1-a", "--since", "1h")
     for each in (*followers, of_node):
         wait_for(each.names, "the first event")
@@ -246,7 +254,7 @@ def test_followers_lose_nothing_in_a_burst_or_over_restarts(
     addresses = [f"10.0.{number // 250}.{number % 250 + 1}" for number in range(2500)]
     new = [{"label": f"n{number}", "serial": "x", "addr": addr} for number, addr in enumerate(addresses)]
     burst = {"monitor_event": {"name": "discovered", "nodes": new}}
-    response = clusterm.post("/monitor/event", burst, timeout=PATIENCE)
+    response = clusterm.post("/monitor/event", burst, timeout=WAIT_TIMEOUT_S)
     assert response.status_code == 200, response.text
     clusterm.kill()
     clusterm.start()

@@ -8,23 +8,23 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import ValidationError
-from support.programs import OBEDIENT
+from support.programs import SCRIPTED
 from support.service import Clusterm
 
 from clusterm.enums import Action, Role, State, Status
 from clusterm.errors import BadRequest, Conflict, NotFound
 from clusterm.nodes import lifecycle
-from clusterm.nodes.lifecycle import PASSAGES, Member
+from clusterm.nodes.lifecycle import TRANSITIONS, NodeFacts
 from clusterm.settings import AnsibleSettings
 
 OWN: Mapping[str, Role] = {"web": Role.WORKER, "control": Role.MASTER, "spare": Role.MASTER, "db": Role.WORKER}
 
 
-def member(name: str, group: str, status: Status = Status.ALLOCATED) -> Member:
-    return Member(name, status, State.DISCOVERED, group)
+def member(name: str, group: str, status: Status = Status.ALLOCATED) -> NodeFacts:
+    return NodeFacts(name, status, State.DISCOVERED, group)
 
 
-def check(action: Action, names: list[str], group: str, *members: Member) -> None:
+def check(action: Action, names: list[str], group: str, *members: NodeFacts) -> None:
     lifecycle.check(action, names, group, {one.name: one for one in members}, OWN)
 
 
@@ -67,23 +67,23 @@ _clusters = st.lists(
 )
 
 
-@given(st.sampled_from(list(PASSAGES)), _clusters, st.sets(st.integers(0, 4)), st.sampled_from([*OWN, ""]))
+@given(st.sampled_from(list(TRANSITIONS)), _clusters, st.sets(st.integers(0, 4)), st.sampled_from([*OWN, ""]))
 def test_no_accepted_request_leaves_workers_without_a_master(
-    action: Action, members: list[Member], chosen: set[int], group: str
+    action: Action, members: list[NodeFacts], chosen: set[int], group: str
 ) -> None:
-    cluster = {f"n{n}": Member(f"n{n}", one.status, one.state, one.host_group) for n, one in enumerate(members)}
+    cluster = {f"n{n}": NodeFacts(f"n{n}", one.status, one.state, one.host_group) for n, one in enumerate(members)}
     names = [f"n{n}" for n in chosen]
     try:
         lifecycle.check(action, names, group, cluster, OWN)
     except (BadRequest, Conflict, NotFound):
         return
 
-    def roles(nodes: Mapping[str, Member]) -> set[Role | None]:
+    def roles(nodes: Mapping[str, NodeFacts]) -> set[Role | None]:
         return {OWN.get(one.host_group, Role.WORKER) for one in nodes.values() if one.status is Status.ALLOCATED}
 
     after = dict(cluster)
     for name in names:
-        after[name] = member(name, group or cluster[name].host_group, PASSAGES[action].success)
+        after[name] = member(name, group or cluster[name].host_group, TRANSITIONS[action].success)
     assert roles(after) != {Role.WORKER} or roles(cluster) == {Role.WORKER}
 
 
@@ -104,7 +104,7 @@ def test_groups_that_cannot_be_are_refused(groups: Any, reason: str) -> None:
 
 
 def test_a_site_with_groups_of_its_own(new_clusterm: Clusterm) -> None:
-    new_clusterm.use_program(OBEDIENT)
+    new_clusterm.use_program(SCRIPTED)
     new_clusterm.config["ansible"]["host_groups"] = {"compute": "worker", "control": "master"}
     clusterm = new_clusterm.start()
     clusterm.add_nodes("n-1", "n-2")

@@ -11,12 +11,12 @@ from typing import Any
 import pytest
 from support.factories import JOB, printed, wire
 from support.programs import PLAYBOOK, PROBE
-from support.service import BIN, PATIENCE, Clusterm
+from support.service import BIN, WAIT_TIMEOUT_S, Clusterm
 
 from clusterctl.output.output import Document
 from clusterctl.views import jobs as job_views
 from clusterm.enums import JobStatus
-from clusterm.schemas import Busy, Current, JobDiff, Page, Task, TaskResult
+from clusterm.schemas import BusyNode, JobDiff, JobProgress, Page, Task, TaskResult
 from clusterm.schemas import DurationChange as Slower
 from clusterm.schemas import ResultChange as Change
 
@@ -34,8 +34,8 @@ def shown(text: str) -> list[str]:
 
 
 def test_a_running_job_says_what_it_waits_for() -> None:
-    busy = [Busy(node=f"node{n}", task="format\ndisks", since=NOW - timedelta(minutes=2)) for n in (1, 2, 3, 4)]
-    current = Current(step="configure", play="all", task="format\ndisks", started_at=NOW, busy=busy)
+    busy = [BusyNode(node=f"node{n}", task="format\ndisks", since=NOW - timedelta(minutes=2)) for n in (1, 2, 3, 4)]
+    current = JobProgress(step="configure", play="all", task="format\ndisks", started_at=NOW, busy=busy)
     job = wire(JOB.model_copy(update={"status": JobStatus.RUNNING, "current": current, "failures": [], "recap": {}}))
     lines = shown(printed(Document({**job, "logs": None}, job_views.job)))
     waits = "configure: format disks, waiting for node1, node2, node3 and 1 more, for <span>"
@@ -43,7 +43,7 @@ def test_a_running_job_says_what_it_waits_for() -> None:
     assert lines[-5:-3] == ["BUSY NODE  TASK          FOR", "node1      format disks  <span>"]
     assert shown(job_views.job_progress(job)) == [waits]
 
-    early = Current(step="cleanup", play=None, task=None, started_at=None, busy=[])
+    early = JobProgress(step="cleanup", play=None, task=None, started_at=None, busy=[])
     assert job_views.job_progress(wire(JOB.model_copy(update={"current": early}))) == "cleanup: starting ansible"
     assert job_views.job_progress(wire(JOB)) == ""
 
@@ -91,22 +91,22 @@ def site(module_clusterm: Clusterm) -> Clusterm:
 
 
 def test_the_commands(site: Clusterm) -> None:
-    got = site.ctl("job", "get", "--no-logs").stdout
+    got = site.clusterctl("job", "get", "--no-logs").stdout
     assert "RESULT" in got
     assert "PLAY [" not in got
-    _, failed = site.ctl("job", "tasks", "1", "--status", "failed", "--node", "b-2").stdout.splitlines()
+    _, failed = site.clusterctl("job", "tasks", "1", "--status", "failed", "--node", "b-2").stdout.splitlines()
     assert re.fullmatch(r"configure +Provision +Mount +\S+ s +failed: b-2 +\d+", failed)
-    slowest = site.ctl("--output", "jsonl", "job", "tasks", "--slowest", "2").stdout.splitlines()
+    slowest = site.clusterctl("--output", "jsonl", "job", "tasks", "--slowest", "2").stdout.splitlines()
     assert len(slowest) == 2
-    nothing = site.ctl("job", "tasks", "--task", "no such")
+    nothing = site.clusterctl("job", "tasks", "--task", "no such")
     assert (nothing.returncode, nothing.stdout, nothing.stderr) == (0, "", "no such tasks\n")
-    same = site.ctl("job", "diff", "1", "last")
+    same = site.clusterctl("job", "diff", "1", "last")
     assert (same.returncode, same.stdout) == (0, "")
     assert same.stderr.startswith("no task fails, changes or is much slower in job 1 ")
-    assert site.ctl("job", "diff", "1", "7").returncode == 1
-    assert site.ctl("job", "diff", "1").returncode == 2
-    assert site.ctl("--json", "job", "diff", "1", "1").returncode == 2
-    assert '"failing": []' in site.ctl("job", "diff", "1", "1", "--json").stdout
+    assert site.clusterctl("job", "diff", "1", "7").returncode == 1
+    assert site.clusterctl("job", "diff", "1").returncode == 2
+    assert site.clusterctl("--json", "job", "diff", "1", "1").returncode == 2
+    assert '"failing": []' in site.clusterctl("job", "diff", "1", "1", "--json").stdout
 
 
 def test_progress_is_shown_on_a_terminal_and_gone_before_anything_else(site: Clusterm) -> None:
@@ -120,10 +120,10 @@ def test_progress_is_shown_on_a_terminal_and_gone_before_anything_else(site: Clu
         os.close(slave)
         screen = b""
         while b"configure: Wait, waiting for b-2, for" not in screen:
-            assert select.select([master], [], [], PATIENCE)[0], screen
+            assert select.select([master], [], [], WAIT_TIMEOUT_S)[0], screen
             screen += os.read(master, 65536)
         go_on.touch()
-        out, _ = process.communicate(timeout=PATIENCE)
+        out, _ = process.communicate(timeout=WAIT_TIMEOUT_S)
         while select.select([master], [], [], 0)[0]:
             try:
                 screen += os.read(master, 65536)

@@ -14,21 +14,21 @@ from typing import Any, cast
 
 import httpx
 import pytest
-from support.programs import OBEDIENT
-from support.service import PATIENCE, Clusterm, wait_for
+from support.programs import SCRIPTED
+from support.service import WAIT_TIMEOUT_S, Clusterm, wait_for
 
 from clusterm.enums import Action, JobStatus, StepName, TaskStatus
 from clusterm.logs import follower, formats
-from clusterm.logs.follower import Place, Tail
+from clusterm.logs.follower import LogFollower, Position
 from clusterm.observability.metrics import Metrics
 from clusterm.routes import logs
-from clusterm.routes.dependencies import Service
+from clusterm.routes.dependencies import Services
 from clusterm.schemas import LogEnd, LogLine
 from clusterm.store import jobs as job_queries
 from clusterm.store import log_reader, tables
 from clusterm.store.engine import Store
 from clusterm.store.log_lines import append
-from clusterm.store.log_query import Selection
+from clusterm.store.log_query import LogQuery
 
 BEGAN = datetime(2026, 11, 22, 7, 0, tzinfo=UTC)
 NDJSON = {"Accept": "application/x-ndjson"}
@@ -74,7 +74,7 @@ def add_result(store: Store, job_id: int, number: int, status: TaskStatus, first
 
 @pytest.fixture(scope="module")
 def service(module_clusterm: Clusterm) -> Clusterm:
-    module_clusterm.use_program(OBEDIENT)
+    module_clusterm.use_program(SCRIPTED)
     module_clusterm.config["retention"] = {"job_log_bytes": 64 * 1024}
     clusterm = module_clusterm.start()
     clusterm.add_nodes("node1-a", "node2-b")
@@ -201,7 +201,7 @@ def test_lines_that_were_left_out_are_no_trouble(store: Store, gap: tuple[int, i
         found = log_reader.first_since(store, job_id, BEGAN + timedelta(minutes=wanted))
         assert found == next((seq for seq in kept if seq >= wanted), 20_001)
     with store.read() as session:
-        part = log_reader.read(session, job_queries.get(session, job_id), Selection(nodes=("node1-a",)), gap[0])
+        part = log_reader.read(session, job_queries.get(session, job_id), LogQuery(nodes=("node1-a",)), gap[0])
     assert part.rows[0].seq == next(seq for seq in kept if seq > gap[0] and seq % 2 == 0)
 
 
@@ -224,13 +224,15 @@ def test_the_node_and_task_of_a_line_are_waited_for(store: Store) -> None:
     """A line is stored before it is known what wrote it: a follower who wants some nodes only must not pass it by."""
     job_id = add_job(store, 60, status=JobStatus.RUNNING)
     with store.write() as session:
-        step = tables.JobStep(job_id=job_id, number=1, name=StepName.CONFIGURE, playbook="site.yml", unclaimed=41)
+        step = tables.JobStep(
+            job_id=job_id, number=1, name=StepName.CONFIGURE, playbook="site.yml", first_unattributed_line=41
+        )
         session.add(step)
     add_result(store, job_id, 1, TaskStatus.FAILED, 38, 40)
 
     def read(**conditions: Any) -> list[int]:
         with store.read() as session:
-            part = log_reader.read(session, job_queries.get(session, job_id), Selection(**conditions), 30)
+            part = log_reader.read(session, job_queries.get(session, job_id), LogQuery(**conditions), 30)
         assert part.exhausted
         return [row.seq for row in part.rows]
 
@@ -316,12 +318,12 @@ def test_silent_followers_hear_that_the_connection_lives(
     monkeypatch.setattr(follower, "_SILENCE", 0.0)
     job_id = add_job(store, 1, status=JobStatus.RUNNING)
 
-    async def first_pieces(form: formats.Form) -> list[bytes]:
-        reads = Tail(store)
-        place = Place(job_id, 1, Selection(follow=True), form)
+    async def first_pieces(encoding: formats.LogEncoding) -> list[bytes]:
+        reads = LogFollower(store)
+        place = Position(job_id, 1, LogQuery(follow=True), encoding)
         found: list[bytes] = []
-        service = cast("Service", SimpleNamespace(tail=reads, metrics=Metrics(store, tmp_path), guard=None))
-        async for piece in logs._pieces(service, place, None):
+        service = cast("Services", SimpleNamespace(tail=reads, metrics=Metrics(store, tmp_path), authenticator=None))
+        async for piece in logs._chunks(service, place, None):
             found.append(piece)
             if len(found) == 3:
                 reads.stop()
@@ -349,7 +351,7 @@ def test_followers_get_compressed_lines_at_once(service: Clusterm, tmp_path: Pat
     job = service.begin("discover", ["127.0.9.9"], extra_vars={"lines": 5, "until": str(gate)})
     url = f"{service.http.base_url}/info/logs/{job['id']}?follow=true"
     unpacker, text = zlib.decompressobj(wbits=31), ""
-    with httpx.stream("GET", url, headers={"Accept-Encoding": "gzip"}, timeout=PATIENCE) as response:
+    with httpx.stream("GET", url, headers={"Accept-Encoding": "gzip"}, timeout=WAIT_TIMEOUT_S) as response:
         for data in response.iter_raw():
             text += unpacker.decompress(data).decode()
             if text.endswith("line 5\n"):
@@ -389,7 +391,7 @@ def test_the_log_of_an_ended_job_is_sent_once(service: Clusterm, served: Store, 
 
 
 def ctl(service: Clusterm, *arguments: object) -> subprocess.CompletedProcess[str]:
-    return service.ctl("job", *map(str, arguments))
+    return service.clusterctl("job", *map(str, arguments))
 
 
 @pytest.mark.parametrize(
@@ -418,8 +420,8 @@ def test_where_there_are_no_such_lines_it_is_said(service: Clusterm, job: int) -
 def test_text_is_another_word_for_tables(service: Clusterm, job: int) -> None:
     text = get(service, job).text
     assert ctl(service, "logs", job, "-o", "text").stdout == text
-    assert service.ctl("-o", "text", "job", "logs", str(job)).stdout == text
-    assert service.ctl("-o", "text", "timeline").stdout == service.ctl("timeline").stdout
+    assert service.clusterctl("-o", "text", "job", "logs", str(job)).stdout == text
+    assert service.clusterctl("-o", "text", "timeline").stdout == service.clusterctl("timeline").stdout
     assert json.loads(ctl(service, "logs", job, "-o", "json").stdout)[59]["seq"] == 60
 
 
@@ -489,7 +491,7 @@ def test_a_log_that_was_too_large_is_verified_as_it_was_kept(service: Clusterm) 
 
 def test_a_job_that_was_cut_off_knows_its_log(new_clusterm: Clusterm) -> None:
     """Whoever ends a job records its log: here an executor that comes after another, and the one who cancels."""
-    new_clusterm.use_program(OBEDIENT)
+    new_clusterm.use_program(SCRIPTED)
     clusterm = new_clusterm.start()
     gate = clusterm.root / "gate"
     job = clusterm.begin("discover", ["127.0.9.9"], extra_vars={"lines": 50, "until": str(gate)})

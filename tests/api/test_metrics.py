@@ -10,9 +10,9 @@ from pathlib import Path
 
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
-from support.programs import OBEDIENT
+from support.programs import SCRIPTED
 from support.requirements import path_of, requires
-from support.service import PATIENCE, Clusterm, wait_for
+from support.service import WAIT_TIMEOUT_S, Clusterm, wait_for
 
 Samples = dict[tuple[str, frozenset[tuple[str, str]]], float]
 
@@ -36,7 +36,7 @@ def value(samples: Samples, name: str, **labels: str) -> float:
 
 @pytest.fixture
 def service(new_clusterm: Clusterm) -> Clusterm:
-    new_clusterm.use_program(OBEDIENT)
+    new_clusterm.use_program(SCRIPTED)
     webhook = {"name": "nobody", "url": "http://127.0.0.1:1/", "events": ["node_returned"]}
     new_clusterm.config["notifications"] = {"webhooks": [webhook]}
     return new_clusterm.start()
@@ -117,7 +117,7 @@ def test_promtool_finds_nothing_to_blame(service: Clusterm) -> None:
     service.run("commission", ["node1-a"])
     text = service.http.get("/metrics").content
     check = subprocess.run(
-        [path_of("promtool"), "check", "metrics"], input=text, capture_output=True, timeout=PATIENCE, check=False
+        [path_of("promtool"), "check", "metrics"], input=text, capture_output=True, timeout=WAIT_TIMEOUT_S, check=False
     )
     assert check.returncode == 0, check.stdout + check.stderr
 

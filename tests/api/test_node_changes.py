@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from support.programs import OBEDIENT
+from support.programs import SCRIPTED
 from support.service import Clusterm, wait_for
 
 INI = """
@@ -37,7 +37,7 @@ both
 
 @pytest.fixture(scope="module")
 def service(module_clusterm: Clusterm) -> Clusterm:
-    module_clusterm.use_program(OBEDIENT)
+    module_clusterm.use_program(SCRIPTED)
     return module_clusterm.start()
 
 
@@ -51,19 +51,19 @@ def changes(service: Clusterm, name: str) -> list[tuple[str, str, dict[str, Any]
 
 
 def refused(service: Clusterm, path: str, body: Any, status: int) -> str:
-    before = service.everything()
+    before = service.dump()
     response = service.post(path, body)
     assert response.status_code == status, response.text
     assert response.headers["content-type"] == "application/problem+json"
-    assert service.everything() == before
+    assert service.dump() == before
     return str(response.json()["detail"])
 
 
 def test_host_vars_are_set_shown_and_given_to_ansible(service: Clusterm) -> None:
     service.add_nodes("set-1")
     given = ["rack=a1", "api_token=canary", '{"ports": [80, 443]}', "gone=x"]
-    assert service.ctl("node", "set", "set-1", *given).returncode == 0
-    run = service.ctl("node", "set", "set-1", "gone=", "rack=a2", "--host-group", "service-worker")
+    assert service.clusterctl("node", "set", "set-1", *given).returncode == 0
+    run = service.clusterctl("node", "set", "set-1", "gone=", "rack=a2", "--host-group", "service-worker")
     assert run.returncode == 0
     assert "rack=a2, api_token=********, ports=[80, 443]" in run.stdout
     assert "canary" not in run.stdout
@@ -93,7 +93,7 @@ def test_host_vars_are_set_shown_and_given_to_ansible(service: Clusterm) -> None
     last = service.get("/info/jobs/timeline")["items"][-1]
     assert last["detail"] == "host_group service-master → service-worker, rack a1 → a2, gone x → none"
     job = service.run("commission", ["set-1"])
-    hosts = service.given(job)["inventory"]["all"]["children"]["service-master"]["hosts"]
+    hosts = service.program_input(job)["inventory"]["all"]["children"]["service-master"]["hosts"]
     assert hosts["set-1"]["api_token"] == "canary"
     assert hosts["set-1"]["ports"] == [80, 443]
     assert "node update set-1 --host-group" in refused(
@@ -131,7 +131,7 @@ def test_a_node_has_only_so_many_host_vars(service: Clusterm) -> None:
 def test_a_renamed_node_keeps_its_history(service: Clusterm) -> None:
     service.add_nodes("old-x", "other-x")
     service.run("commission", ["old-x"])
-    run = service.ctl("node", "rename", "old-x", "new-x", "--json")
+    run = service.clusterctl("node", "rename", "old-x", "new-x", "--json")
     assert json.loads(run.stdout)["monitoring_state"]["label"] == "new"
     assert service.http.get("/info/node/old-x").status_code == 404
     events = [event["event"] for event in service.get("/info/node/new-x/events")["items"]]
@@ -159,11 +159,11 @@ def test_a_removed_node_leaves_its_history(service: Clusterm, tmp_path: Path) ->
     gate.touch()
     service.ended(job)
 
-    run = service.ctl("node", "remove", "gone-1", "--force")
+    run = service.clusterctl("node", "remove", "gone-1", "--force")
     assert (run.returncode, run.stdout.splitlines()[0].split()) == (0, ["Node", "gone-1"])
     assert "gone-1" not in service.get("/info/nodes")
     refused(service, "/node/gone-1/remove", {"force": True}, 404)
-    history = service.ctl("node", "events", "gone-1")
+    history = service.clusterctl("node", "events", "gone-1")
     assert "gone-1 removed" in history.stdout.splitlines()[-1]
     assert service.get("/info/jobs/timeline")["items"][-1]["event"] == "removed"
     service.add_nodes("gone-1")
@@ -175,10 +175,12 @@ def test_an_inventory_is_imported(service: Clusterm, tmp_path: Path) -> None:
         service.add_nodes("first-1")
     inventory = tmp_path / "hosts.ini"
     inventory.write_text(INI)
-    before = service.everything()
-    dry = service.ctl("node", "import", str(inventory), "--dry-run", "--map", "web=service-worker", "--json")
-    assert service.everything() == before
-    run = service.ctl("node", "import", str(inventory), "--map", "web=service-worker", "--map", "also=service-master")
+    before = service.dump()
+    dry = service.clusterctl("node", "import", str(inventory), "--dry-run", "--map", "web=service-worker", "--json")
+    assert service.dump() == before
+    run = service.clusterctl(
+        "node", "import", str(inventory), "--map", "web=service-worker", "--map", "also=service-master"
+    )
 
     assert [line.split()[0] for line in run.stdout.splitlines() if "  imported" in line] == [
         "disk1-10.9.0.3",
@@ -211,7 +213,7 @@ def test_an_inventory_is_imported(service: Clusterm, tmp_path: Path) -> None:
     assert disk["inventory_state"]["status"] == "Unallocated"
     assert "canary" not in json.dumps(changes(service, "web1-10.9.0.1"))
 
-    again = service.ctl("node", "import", str(inventory), "--map", "web=service-worker")
+    again = service.clusterctl("node", "import", str(inventory), "--map", "web=service-worker")
     assert "node web1-10.9.0.1 exists already" in again.stdout
     assert again.stderr == "1 of 9 hosts imported\n", "both is in one host group now"
 
@@ -224,23 +226,23 @@ def test_what_is_no_inventory_is_said_to_be_none(service: Clusterm, tmp_path: Pa
         ([str(broken)], 2, f"cannot read {broken}"),
         ([str(broken), "--map", "web"], 2, "GROUP=HOST_GROUP"),
     ):
-        run = service.ctl("node", "import", *arguments)
+        run = service.clusterctl("node", "import", *arguments)
         assert (run.returncode, run.stdout, len(run.stderr.splitlines())) == (code, "", 1), run.stderr
         assert reason in run.stderr
     yaml = tmp_path / "hosts.yml"
     yaml.write_text("all: {children: {service-worker: {hosts: {y1: {ansible_host: 10.9.1.1}}}}}")
-    assert "nowhere" in service.ctl("node", "import", str(yaml), "--map", "a=nowhere").stderr
-    assert service.ctl("node", "import", str(yaml)).stderr == "1 of 1 hosts imported\n"
+    assert "nowhere" in service.clusterctl("node", "import", str(yaml), "--map", "a=nowhere").stderr
+    assert service.clusterctl("node", "import", str(yaml)).stderr == "1 of 1 hosts imported\n"
     assert node(service, "y1-10.9.1.1")["configuration_state"]["host_group"] == "service-worker"
 
 
 def test_ranges_and_files_of_addresses_are_discovered(service: Clusterm, tmp_path: Path) -> None:
     hosts = tmp_path / "hosts.txt"
     hosts.write_text("# rack 1\n10.8.0.1-2\n\n  10.8.0.2   # again\nspare.example\n")
-    run = service.ctl("discover", "10.8.0.0/30", "-f", str(hosts), "--wait", "--json")
+    run = service.clusterctl("discover", "10.8.0.0/30", "-f", str(hosts), "--wait", "--json")
     assert json.loads(run.stdout)["nodes"] == ["10.8.0.1", "10.8.0.2", "spare.example"], run.stderr
-    run = service.ctl("discover", "-f", "-", "--wait", "--json", input="10.8.0.3\n")
+    run = service.clusterctl("discover", "-f", "-", "--wait", "--json", input="10.8.0.3\n")
     assert json.loads(run.stdout)["nodes"] == ["10.8.0.3"]
-    assert service.ctl("discover").returncode == 2
-    assert "more than 65536" in service.ctl("discover", "10.0.0.0/8").stderr
+    assert service.clusterctl("discover").returncode == 2
+    assert "more than 65536" in service.clusterctl("discover", "10.0.0.0/8").stderr
     wait_for(lambda: not service.processes(), "the jobs to be over")

@@ -14,8 +14,8 @@ from typing import Any
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 from support.documents import DOCS, blocks
-from support.programs import OBEDIENT
-from support.service import BIN, PATIENCE, Clusterm, wait_for
+from support.programs import SCRIPTED
+from support.service import BIN, WAIT_TIMEOUT_S, Clusterm, wait_for
 from support.webhook_receiver import Delivery, Receiver, receiving
 
 FAILING = """
@@ -122,7 +122,7 @@ def test_whatever_is_killed_every_end_is_told_and_in_order(
     new_clusterm: Clusterm, receiver: Receiver, tmp_path: Path
 ) -> None:
     clusterm = new_clusterm
-    clusterm.use_program(OBEDIENT)
+    clusterm.use_program(SCRIPTED)
     tell(clusterm, receiver.url, "job_ended")
     receiver.answer = lambda _: 503
     clusterm.start()
@@ -164,7 +164,7 @@ def test_whatever_is_killed_every_end_is_told_and_in_order(
 
 def test_a_receiver_that_says_nothing_holds_nobody_up(new_clusterm: Clusterm) -> None:
     clusterm = new_clusterm
-    clusterm.use_program(OBEDIENT)
+    clusterm.use_program(SCRIPTED)
     with socket.create_server(("127.0.0.1", 0)) as silent:
         tell(clusterm, f"http://127.0.0.1:{silent.getsockname()[1]}/", "job_ended")
         clusterm.start()
@@ -217,7 +217,7 @@ def test_a_message_that_is_refused_lets_others_pass_and_is_given_up_when_it_is_o
     new_clusterm: Clusterm, receiver: Receiver
 ) -> None:
     clusterm = new_clusterm
-    clusterm.use_program(OBEDIENT)
+    clusterm.use_program(SCRIPTED)
     tell(clusterm, receiver.url, "job_ended")
     receiver.answer = lambda delivery: 422 if delivery.body["job"]["action"] == "commission" else 200
     clusterm.start()
@@ -282,6 +282,6 @@ def test_a_test_message(receiver: Receiver, tmp_path: Path, name: str, status: i
     config = tmp_path / "clusterm.json"
     config.write_text(json.dumps({"notifications": {"webhooks": [{"name": "ops", "url": receiver.url}]}}))
     command: list[str | Path] = [BIN / "clusterm", "notify-test", name, "--config", config]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=PATIENCE, check=False)
+    done = subprocess.run(command, capture_output=True, text=True, timeout=WAIT_TIMEOUT_S, check=False)
     assert (done.returncode, done.stdout + done.stderr) == (code, said)
     assert [(each.path, each.body["event"]) for each in receiver.deliveries] == [("/hook", "test")] * (name == "ops")

@@ -9,8 +9,8 @@ from hypothesis import HealthCheck, given, settings
 from schemathesis import Case, GenerationMode
 from schemathesis.core.result import Ok
 from schemathesis.specs.openapi import checks
-from support.programs import OBEDIENT
-from support.service import PATIENCE, Clusterm
+from support.programs import SCRIPTED
+from support.service import WAIT_TIMEOUT_S, Clusterm
 
 CHECKS = [
     schemathesis.checks.not_a_server_error,
@@ -24,7 +24,7 @@ CHECKS = [
 @pytest.fixture(scope="module")
 def service(module_clusterm: Clusterm) -> Clusterm:
     """A clusterm with nodes and jobs, one of which has failed."""
-    module_clusterm.use_program(OBEDIENT)
+    module_clusterm.use_program(SCRIPTED)
     clusterm = module_clusterm.start()
     clusterm.add_nodes("node1-a", "node2-b")
     clusterm.run("commission", ["node1-a"], extra_vars={"lines": 3})
@@ -43,7 +43,7 @@ def test_answers_are_as_the_document_says(service: Clusterm, subtests: pytest.Su
             @settings(derandomize=True, max_examples=25, suppress_health_check=list(HealthCheck))
             @given(case=operation.as_strategy(GenerationMode.POSITIVE) | operation.as_strategy(GenerationMode.NEGATIVE))
             def conforms(case: Case[Any]) -> None:
-                case.call_and_validate(session=session, timeout=PATIENCE, checks=CHECKS)
+                case.call_and_validate(session=session, timeout=WAIT_TIMEOUT_S, checks=CHECKS)
 
             with subtests.test(operation.label):
                 conforms()

@@ -4,15 +4,15 @@ import json
 import sqlite3
 from contextlib import closing
 
-from support.programs import OBEDIENT
-from support.service import PATIENCE, Clusterm, wait_for
+from support.programs import SCRIPTED
+from support.service import WAIT_TIMEOUT_S, Clusterm, wait_for
 
 from clusterm.schemas import Readiness, ServiceStatus
 
 
 def test_a_service_at_work(new_clusterm: Clusterm) -> None:
     clusterm = new_clusterm
-    clusterm.use_program(OBEDIENT)
+    clusterm.use_program(SCRIPTED)
     clusterm.config["manager"]["public_url"] = "https://clusterm.example.org"
     clusterm.start()
     ready = clusterm.get("/readyz")
@@ -34,7 +34,7 @@ def test_a_service_at_work(new_clusterm: Clusterm) -> None:
         ("Allocated", "Discovered", 1),
         ("Provisioning", "Discovered", 1),
     }
-    shown = clusterm.ctl("status")
+    shown = clusterm.clusterctl("status")
     assert (shown.returncode, shown.stderr) == (0, "")
     lines = dict(line.split(maxsplit=1) for line in shown.stdout.replace("Last ", "Last_").splitlines())
     assert list(lines) == ["Service", "Since", "Ready", "Jobs", "Nodes", "Last_job", "Last_failure", "Store"]
@@ -44,12 +44,12 @@ def test_a_service_at_work(new_clusterm: Clusterm) -> None:
     assert lines["Nodes"] == "2: 1 Allocated Discovered, 1 Provisioning Discovered"
     assert lines["Last_job"].startswith(f"{passed['id']} (commission node1-a as service-master) Complete at ")
     assert lines["Last_failure"].endswith(f": {failed['error']}")
-    asked = json.loads(clusterm.ctl("status", "--json").stdout)
+    asked = json.loads(clusterm.clusterctl("status", "--json").stdout)
     assert {**asked, "store_bytes": 0, "free_bytes": 0} == {**status, "store_bytes": 0, "free_bytes": 0}
 
     with closing(sqlite3.connect(clusterm.database, isolation_level=None)) as database:
         database.execute("BEGIN IMMEDIATE")
-        response = clusterm.http.get("/readyz", timeout=PATIENCE)
+        response = clusterm.http.get("/readyz", timeout=WAIT_TIMEOUT_S)
         assert response.status_code == 503
         assert response.json()["detail"] == "the store cannot be written: database is locked"
         assert [name for name, check in response.json()["checks"].items() if not check["ok"]] == ["store"]
@@ -57,7 +57,7 @@ def test_a_service_at_work(new_clusterm: Clusterm) -> None:
     assert clusterm.get("/readyz") == ready
     gate.touch()
     clusterm.stop()
-    assert clusterm.ctl("status").returncode == 3
+    assert clusterm.clusterctl("status").returncode == 3
 
 
 def test_all_that_is_wrong_is_named(new_clusterm: Clusterm) -> None:
@@ -76,7 +76,7 @@ def test_all_that_is_wrong_is_named(new_clusterm: Clusterm) -> None:
     assert wrong["ansible"] == f"{program} cannot say its version: no module named ansible"
     assert wrong["disk"].endswith(f"less than the {2**40} of manager.min_free_bytes")
     assert problem["detail"].endswith(f"min_free_bytes; {wrong['ansible']}"), "Serf keeps no job from running"
-    shown = clusterm.ctl("status")
+    shown = clusterm.clusterctl("status")
     assert shown.returncode == 1
     assert shown.stderr.startswith("clusterctl: the service is not ready: disk: ")
     assert shown.stderr.endswith(f"; ansible: {wrong['ansible']}\n")

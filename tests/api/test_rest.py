@@ -13,8 +13,8 @@ from typing import Any
 
 import httpx
 import pytest
-from support.programs import OBEDIENT
-from support.service import PATIENCE, Clusterm, wait_for
+from support.programs import SCRIPTED
+from support.service import WAIT_TIMEOUT_S, Clusterm, wait_for
 
 from clusterm.schemas import Event, Job, Node, Page, Problem
 
@@ -25,7 +25,7 @@ ENDED = {"Complete", "Errored", "Cancelled"}
 
 @pytest.fixture(scope="module")
 def service(module_clusterm: Clusterm) -> Clusterm:
-    module_clusterm.use_program(OBEDIENT)
+    module_clusterm.use_program(SCRIPTED)
     return module_clusterm.start()
 
 
@@ -78,7 +78,7 @@ def follow(service: Clusterm, label: int | str, **parameters: Any) -> list[str]:
     """Return the lines of a log that is followed to its end, where its job must have ended."""
     url = f"{service.http.base_url}/info/logs/{label}"
     accept = parameters.pop("accept", "text/plain")
-    response = httpx.get(url, params=parameters, headers={"Accept": accept}, timeout=PATIENCE)
+    response = httpx.get(url, params=parameters, headers={"Accept": accept}, timeout=WAIT_TIMEOUT_S)
     assert response.status_code == 200, response.text
     assert not response.text or response.text.endswith("\n")
     return response.text.split("\n")[:-1]
@@ -176,7 +176,7 @@ def test_a_job_says_what_became_of_it(service: Clusterm, history: list[dict[str,
     assert first["extra_vars"] == {"lines": 3, "db_password": "********"}
     assert first["logs"][1:] == ["line 1", "line 2", "line 3"]
     assert (first["error"], first["lines"], first["retry_of"]) == ("", 4, None)
-    assert service.given(first)["extra_vars"]["db_password"] == "canary", "ansible gets what is masked here"
+    assert service.program_input(first)["extra_vars"]["db_password"] == "canary", "ansible gets what is masked here"
     assert "canary" not in first["logs"][0]
     assert second["extra_vars"] == {"lines": 1}
     assert failed["error"] == "configure (site.yml) failed: ansible-playbook ended with exit status 2"
@@ -413,7 +413,7 @@ def test_a_follower_that_was_cut_off_goes_on_without_gap_or_repetition(
     with ThreadPoolExecutor() as pool, running(service, gate, lines=50) as job:
         url = f"{service.http.base_url}/info/logs/{job['id']}"
         seen = []
-        with httpx.stream("GET", url, params={"follow": "true"}, timeout=PATIENCE) as response:
+        with httpx.stream("GET", url, params={"follow": "true"}, timeout=WAIT_TIMEOUT_S) as response:
             for line in response.iter_lines():
                 seen.append(line)
                 if len(seen) == 20:
@@ -428,16 +428,16 @@ def test_twenty_followers_each_get_the_whole_log(service: Clusterm, history: lis
 
     def follow_active(accept: str) -> str:
         url = f"{service.http.base_url}/info/logs/active"
-        with httpx.stream("GET", url, headers={"Accept": accept}, timeout=PATIENCE) as response:
+        with httpx.stream("GET", url, headers={"Accept": accept}, timeout=WAIT_TIMEOUT_S) as response:
             pieces = response.iter_text()
             first = next(pieces)
-            connected.wait(PATIENCE)
+            connected.wait(WAIT_TIMEOUT_S)
             return first + "".join(pieces)
 
     with running(service, gate, lines=500) as job, ThreadPoolExecutor(20) as pool:
         accepts = ["text/plain", "application/x-ndjson"] * 10
         followers = [pool.submit(follow_active, accept) for accept in accepts]
-        connected.wait(PATIENCE)
+        connected.wait(WAIT_TIMEOUT_S)
         gate.touch()
     logs = service.job(job["id"])["logs"]
     texts = {follower.result() for follower in followers[::2]}
@@ -588,16 +588,16 @@ def test_a_refused_request_leaves_no_trace(
     if "lost-l" not in service.get("/info/nodes"):
         announce(service, "discovered", ("lost", "l", "127.0.5.77"))
         announce(service, "disappeared", ("lost", "l", "127.0.5.77"))
-    before = service.everything()
+    before = service.dump()
     assert is_problem(service.post(path, body), status)
-    assert service.everything() == before
+    assert service.dump() == before
 
 
 def test_requests_refused_for_an_active_job_leave_no_trace(
     service: Clusterm, history: list[dict[str, Any]], gate: Path
 ) -> None:
     with running(service, gate) as job:
-        before = service.everything()
+        before = service.dump()
         for path, body in (
             ("/commission/nodes", {"nodes": ["node2-b"], "host_group": "service-worker"}),
             ("/decommission/nodes", {"nodes": ["node3-c"]}),
@@ -607,7 +607,7 @@ def test_requests_refused_for_an_active_job_leave_no_trace(
             response = service.post(path, body)
             assert is_problem(response, 409)
             assert "there is already an active job, please try in sometime. Job: " in response.json()["detail"]
-            assert service.everything() == before
+            assert service.dump() == before
     assert service.job("last")["id"] == job["id"]
 
 
@@ -803,7 +803,7 @@ def provoke(service: Clusterm, method: str, path: str, status: int) -> httpx.Res
 
 
 def test_every_error_that_is_described_is_answered_so(service: Clusterm, history: list[dict[str, Any]]) -> None:
-    before = service.everything()
+    before = service.dump()
     wrong = []
     for method, path, about in operations(service.get("/openapi.json")):
         for status in sorted({int(status) for status in about["responses"]} - {200, 401, 403, 429, 503}):
@@ -811,7 +811,7 @@ def test_every_error_that_is_described_is_answered_so(service: Clusterm, history
             if not is_problem(response, status):
                 wrong.append((method, path, status, response.status_code, response.text[:200]))
     assert not wrong, "\n".join(map(str, wrong))
-    assert service.everything() == before
+    assert service.dump() == before
 
 
 def test_a_store_that_cannot_be_used_is_503_everywhere(new_clusterm: Clusterm) -> None:

@@ -66,7 +66,7 @@ IN_BASE64 = [base64.b64encode(b"-" * before + CANARY.encode())[start:end] for be
 
 def secret_in(data: bytes) -> bytes:
     """Return a canary in some bytes, with what stands around it; also one in base64."""
-    places = [place for form in (CANARY.encode(), *IN_BASE64) if (place := data.find(form)) >= 0]
+    places = [place for encoding in (CANARY.encode(), *IN_BASE64) if (place := data.find(encoding)) >= 0]
     return data[max(0, places[0] - 200) : places[0] + 100] if places else b""
 
 
@@ -180,7 +180,7 @@ def test_no_file_or_log_keeps_a_secret(service: Clusterm, history: list[dict[str
     assert files_with_secrets(service) == []
     assert (service.state_dir / "secret.key").stat().st_mode & 0o777 == 0o600
     bundle = tmp_path / "bundle.tar.gz"
-    assert service.ctl("support-bundle", str(bundle)).returncode == 0
+    assert service.clusterctl("support-bundle", str(bundle)).returncode == 0
     with tarfile.open(bundle) as archive:
         for member in archive.getmembers():
             content = archive.extractfile(member)
@@ -261,8 +261,8 @@ def test_a_database_of_an_older_version_is_encrypted_at_the_first_start(keeping:
     keeping.stop()
     with sqlite3.connect(keeping.database) as connection:
         secrets = json.dumps({"password": f"{CANARY}-old", "a": 1})
-        connection.execute("UPDATE jobs SET extra_vars = ?, sealed = NULL", (secrets,))
-        connection.execute("UPDATE nodes SET inventory_vars = ?, sealed = NULL", (secrets,))
+        connection.execute("UPDATE jobs SET extra_vars = ?, encrypted = NULL", (secrets,))
+        connection.execute("UPDATE nodes SET inventory_vars = ?, encrypted = NULL", (secrets,))
         connection.execute("INSERT INTO settings (name, value) VALUES ('globals', ?)", (secrets,))
         ansible = keeping.config["ansible"]
         change = {"base": {}, "ansible": {"extra_variables": secrets, "executable": ansible["executable"]}}

@@ -24,10 +24,10 @@ from cryptography.hazmat.primitives.serialization import (
     load_pem_private_key,
 )
 from pydantic import ValidationError
-from support.programs import OBEDIENT
+from support.programs import SCRIPTED
 from support.service import BIN, Clusterm, wait_for
 
-from clusterm.errors import CannotStart
+from clusterm.errors import StartupError
 from clusterm.server.tls import Tls
 from clusterm.settings import ManagerSettings
 
@@ -58,7 +58,7 @@ def serve_tls(clusterm: Clusterm, ca: trustme.CA, files: Path, **settings: Any) 
     pair = {"tls_cert": str(clusterm.root / "cert.pem"), "tls_key": str(clusterm.root / "key.pem")}
     clusterm.config["manager"] |= {**pair, **settings}
     clusterm.http = httpx.Client(verify=trusting(files))
-    clusterm.use_program(OBEDIENT)
+    clusterm.use_program(SCRIPTED)
     return clusterm
 
 
@@ -112,11 +112,11 @@ def test_clusterctl_does_its_work_over_tls(
 ) -> None:
     assert str(encrypted.http.base_url).startswith(f"https://{HOST}:")
     monkeypatch.setenv("CLUSTERM_CACERT", str(files / "ca.pem"))
-    followed = encrypted.ctl("node", "decommission", "node1-a", "--follow", "-e", '{"lines": 2000}')
+    followed = encrypted.clusterctl("node", "decommission", "node1-a", "--follow", "-e", '{"lines": 2000}')
     assert followed.returncode == 0, followed.stderr
     assert followed.stdout.splitlines()[-1] == "line 2000"
     bundle = tmp_path / "bundle.tar.gz"
-    assert encrypted.ctl("support-bundle", str(bundle)).returncode == 0
+    assert encrypted.clusterctl("support-bundle", str(bundle)).returncode == 0
     with tarfile.open(bundle) as archive:
         missing = archive.extractfile("clusterm-support/missing.txt")
         assert missing is not None
@@ -125,23 +125,23 @@ def test_clusterctl_does_its_work_over_tls(
     for options in ("", f"--cacert {files / 'ca.pem'} "):
         monkeypatch.setenv("COMP_WORDS", f"clusterctl {options}node get ")
         monkeypatch.setenv("COMP_CWORD", str(3 + 2 * bool(options)))
-        assert encrypted.ctl().stdout.strip() == "node1-a"
+        assert encrypted.clusterctl().stdout.strip() == "node1-a"
         monkeypatch.delenv("CLUSTERM_CACERT", raising=False)
 
 
 def test_the_service_s_own_certificate_can_stand_for_its_ca(encrypted: Clusterm) -> None:
-    done = encrypted.ctl("--cacert", str(encrypted.root / "cert.pem"), "nodes", "get")
+    done = encrypted.clusterctl("--cacert", str(encrypted.root / "cert.pem"), "nodes", "get")
     assert done.returncode == 0, done.stderr
 
 
 @pytest.mark.parametrize("command", [["nodes", "get"], ["node", "decommission", "node1-a"]])
 def test_why_a_service_is_not_trusted_is_said_at_once(encrypted: Clusterm, files: Path, command: list[str]) -> None:
-    fails(encrypted.ctl(*command), "a CA that is not known here", "--cacert")
-    fails(encrypted.ctl("--cacert", str(files / "other-ca.pem"), *command), "a CA that is not known here")
+    fails(encrypted.clusterctl(*command), "a CA that is not known here", "--cacert")
+    fails(encrypted.clusterctl("--cacert", str(files / "other-ca.pem"), *command), "a CA that is not known here")
     url = str(encrypted.http.base_url).rstrip("/")
     options = ["--cacert", str(files / "ca.pem"), "--url", url.replace(HOST, "localhost")]
-    fails(encrypted.ctl(*options, *command), "for another name", "'localhost'")
-    fails(encrypted.ctl("--url", url.replace("https:", "http:"), *command), "speaks TLS", "https://")
+    fails(encrypted.clusterctl(*options, *command), "for another name", "'localhost'")
+    fails(encrypted.clusterctl("--url", url.replace("https:", "http:"), *command), "speaks TLS", "https://")
 
 
 class _Plain(BaseHTTPRequestHandler):
@@ -152,7 +152,9 @@ class _Plain(BaseHTTPRequestHandler):
 def test_a_service_without_tls(new_clusterm: Clusterm) -> None:
     with HTTPServer((HOST, 0), _Plain) as plain:
         threading.Thread(target=plain.serve_forever, daemon=True).start()
-        fails(new_clusterm.ctl("--url", f"https://{HOST}:{plain.server_port}", "nodes", "get"), "no TLS", "http://")
+        fails(
+            new_clusterm.clusterctl("--url", f"https://{HOST}:{plain.server_port}", "nodes", "get"), "no TLS", "http://"
+        )
         plain.shutdown()
 
 
@@ -166,7 +168,7 @@ def test_a_service_without_tls(new_clusterm: Clusterm) -> None:
     ],
 )
 def test_files_of_a_client_that_are_no_certificates(new_clusterm: Clusterm, options: list[str], reason: str) -> None:
-    done = new_clusterm.ctl("--url", f"https://{HOST}:1", *options, "nodes", "get")
+    done = new_clusterm.clusterctl("--url", f"https://{HOST}:1", *options, "nodes", "get")
     assert (done.returncode, done.stdout) == (2, "")
     assert reason in done.stderr
     assert done.stderr.count("\n") == 1
@@ -188,11 +190,11 @@ def test_a_new_certificate_is_used_without_a_restart(new_clusterm: Clusterm, ca:
         other = trustme.CA()
         put(other.issue_cert(HOST), service)
         assert "the certificate was read again" in reload(service)
-        fails(service.ctl("--cacert", str(files / "ca.pem"), "nodes", "get"), "a CA that is not known here")
+        fails(service.clusterctl("--cacert", str(files / "ca.pem"), "nodes", "get"), "a CA that is not known here")
         yesterday = datetime.now(UTC) - timedelta(days=1)
         put(ca.issue_cert(HOST, not_before=yesterday - timedelta(days=1), not_after=yesterday), service)
         reload(service)
-        fails(service.ctl("--cacert", str(files / "ca.pem"), "nodes", "get"), "has expired", "SIGHUP")
+        fails(service.clusterctl("--cacert", str(files / "ca.pem"), "nodes", "get"), "has expired", "SIGHUP")
 
         go.touch()
         assert [*first, *lines][1:] == ["line 1", "line 2"]
@@ -207,11 +209,13 @@ def test_mutual_tls(new_clusterm: Clusterm, ca: trustme.CA, files: Path, monkeyp
     service.start()
     monkeypatch.setenv("CLUSTERM_CACERT", str(files / "ca.pem"))
 
-    done = service.ctl("--cert", str(files / "client.pem"), "nodes", "get")
+    done = service.clusterctl("--cert", str(files / "client.pem"), "nodes", "get")
     assert done.returncode == 0, done.stderr
     for command in (["nodes", "get"], ["discover", "127.0.0.9"]):
-        fails(service.ctl(*command), "wants a client certificate", "--cert")
-        fails(service.ctl("--cert", str(files / "stranger.pem"), *command), "does not take the client certificate")
+        fails(service.clusterctl(*command), "wants a client certificate", "--cert")
+        fails(
+            service.clusterctl("--cert", str(files / "stranger.pem"), *command), "does not take the client certificate"
+        )
     old = trusting(files)
     old.maximum_version = ssl.TLSVersion.TLSv1_2
     with pytest.raises(ssl.SSLError), socket.create_connection((HOST, service.http.base_url.port or 0)) as plain:
@@ -227,7 +231,9 @@ def test_mutual_tls(new_clusterm: Clusterm, ca: trustme.CA, files: Path, monkeyp
 
     trustme.CA().cert_pem.write_to_path(clients)
     reload(service)
-    fails(service.ctl("--cert", str(files / "client.pem"), "nodes", "get"), "does not take the client certificate")
+    fails(
+        service.clusterctl("--cert", str(files / "client.pem"), "nodes", "get"), "does not take the client certificate"
+    )
 
 
 @pytest.mark.parametrize(
@@ -249,7 +255,7 @@ def test_files_that_the_service_cannot_use(files: Path, settings: dict[str, str]
     locked = key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, BestAvailableEncryption(b"x"))
     (files / "encrypted").write_bytes(locked)
     named = {name: value if name == "addr" else str(files / value) for name, value in settings.items()}
-    with pytest.raises((CannotStart, ValidationError)) as raised:
+    with pytest.raises((StartupError, ValidationError)) as raised:
         Tls(ManagerSettings.model_validate(named))
     for reason in reasons:
         assert reason in str(raised.value)

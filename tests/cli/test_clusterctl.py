@@ -16,8 +16,8 @@ from typing import Any, NamedTuple, Self
 import httpx
 import pytest
 import yaml
-from support.programs import OBEDIENT
-from support.service import BIN, PATIENCE, Clusterm, wait_for
+from support.programs import SCRIPTED
+from support.service import BIN, WAIT_TIMEOUT_S, Clusterm, wait_for
 
 FAILS_ON_NODE2 = """
 - hosts: all
@@ -39,7 +39,7 @@ if "deaf" in pathlib.Path(sys.argv[sys.argv.index("--extra-vars") + 1][1:]).read
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, signal.SIG_IGN)
 """
-"""Before OBEDIENT: cleans up at once, and does not hear signals where the extra vars say so."""
+"""Before SCRIPTED: cleans up at once, and does not hear signals where the extra vars say so."""
 
 COUNTS = """
 import pathlib, time
@@ -58,18 +58,18 @@ TIME = r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ"
 def clusterm(module_clusterm: Clusterm) -> Clusterm:
     """A clusterm with a history: job 1 failed on node2-b, job 2 commissioned node1-a, and job 3 retried what failed.
 
-    Only job 1 was run by ansible. All later ones do what their extra vars say, as OBEDIENT does.
+    Only job 1 was run by ansible. All later ones do what their extra vars say, as SCRIPTED does.
     """
     clusterm = module_clusterm
     clusterm.write_playbook("site.yml", FAILS_ON_NODE2)
     clusterm.start()
     clusterm.add_nodes(NODE, "node2-b")
     clusterm.run("commission", [NODE, "node2-b"])
-    clusterm.use_program(MANNERS + OBEDIENT)
+    clusterm.use_program(MANNERS + SCRIPTED)
     executable = clusterm.config["ansible"]["executable"]
     assert clusterm.post("/config", {"config": {"ansible": {"executable": executable}}}).status_code == 200
     clusterm.run("commission", [NODE], extra_vars={"lines": 3, "api_token": "canary"})
-    done(clusterm.ctl("job", "retry", "1", "--failed-only", "--wait"))
+    done(clusterm.clusterctl("job", "retry", "1", "--failed-only", "--wait"))
     assert clusterm.post("/globals", {"extra_vars": {"region": {"name": "é"}}}).status_code == 200
     return clusterm
 
@@ -82,7 +82,7 @@ def node(clusterm: Clusterm) -> str:
     return name
 
 
-class Busy:
+class BusyNode:
     """A job that has written three lines and runs until it is let go."""
 
     def __init__(self, clusterm: Clusterm, node: str, gate: Path, *, deaf: bool = False) -> None:
@@ -105,16 +105,16 @@ class Busy:
 
 
 @pytest.fixture
-def busy(clusterm: Clusterm, node: str, tmp_path: Path) -> Iterator[Busy]:
+def busy(clusterm: Clusterm, node: str, tmp_path: Path) -> Iterator[BusyNode]:
     """A job on the test's own node that runs until it is let go or stopped."""
-    with Busy(clusterm, node, tmp_path / "gate") as busy:
+    with BusyNode(clusterm, node, tmp_path / "gate") as busy:
         yield busy
 
 
 @pytest.fixture
-def deaf(clusterm: Clusterm, node: str, tmp_path: Path) -> Iterator[Busy]:
+def deaf(clusterm: Clusterm, node: str, tmp_path: Path) -> Iterator[BusyNode]:
     """A job on the test's own node that runs until it is let go, also when it is to stop."""
-    with Busy(clusterm, node, tmp_path / "gate", deaf=True) as busy:
+    with BusyNode(clusterm, node, tmp_path / "gate", deaf=True) as busy:
         yield busy
 
 
@@ -154,7 +154,7 @@ class Beside:
 
     def ended(self) -> subprocess.CompletedProcess[str]:
         """Wait for its end, and return all that it printed."""
-        self.process.wait(PATIENCE)
+        self.process.wait(WAIT_TIMEOUT_S)
         return subprocess.CompletedProcess(
             self.process.args, self.process.returncode, self._out.read_text(), self._err.read_text()
         )
@@ -203,7 +203,7 @@ def rows(text: str) -> list[list[str]]:
 def test_programs_get_what_the_service_answers(
     clusterm: Clusterm, arguments: str, path: str, parameters: dict[str, Any]
 ) -> None:
-    run = clusterm.ctl(*arguments.split(), "--json")
+    run = clusterm.clusterctl(*arguments.split(), "--json")
 
     assert json.loads(done(run)) == clusterm.get(path, **parameters)
 
@@ -221,8 +221,8 @@ def test_other_forms_say_the_same(
 ) -> None:
     answer = clusterm.get(path)
 
-    assert yaml.safe_load(done(clusterm.ctl("-o", "yaml", *arguments.split()))) == answer
-    lines = done(clusterm.ctl("-o", "jsonl", *arguments.split())).splitlines()
+    assert yaml.safe_load(done(clusterm.clusterctl("-o", "yaml", *arguments.split()))) == answer
+    lines = done(clusterm.clusterctl("-o", "jsonl", *arguments.split())).splitlines()
     assert [json.loads(line) for line in lines] == items(answer) != []
 
 
@@ -231,29 +231,36 @@ def test_log_lines_for_programs(clusterm: Clusterm) -> None:
     lines = [json.loads(line) for line in clusterm.http.get("/info/logs/1", headers=accept).text.splitlines()]
     assert lines[0]["seq"] == 1
 
-    assert json.loads(done(clusterm.ctl("-o", "json", "job", "logs", "1"))) == lines
-    assert [json.loads(line) for line in done(clusterm.ctl("-o", "jsonl", "job", "logs", "1")).splitlines()] == lines
-    assert yaml.safe_load(done(clusterm.ctl("-o", "yaml", "job", "logs", "1", "--tail", "2"))) == lines[-2:]
+    assert json.loads(done(clusterm.clusterctl("-o", "json", "job", "logs", "1"))) == lines
+    assert [
+        json.loads(line) for line in done(clusterm.clusterctl("-o", "jsonl", "job", "logs", "1")).splitlines()
+    ] == lines
+    assert yaml.safe_load(done(clusterm.clusterctl("-o", "yaml", "job", "logs", "1", "--tail", "2"))) == lines[-2:]
 
 
 def test_the_timeline(clusterm: Clusterm) -> None:
-    run = clusterm.ctl("timeline", "--node", "node2-b")
+    run = clusterm.clusterctl("timeline", "--node", "node2-b")
 
     assert rows(done(run)) == [
         ["TIME", "EVENT", "JOB", "REASON"],
         ["<time>", "node2-b discovered", "at 127.0.1.2"],
-        ["<time>", "node2-b commissioned; result: fail", "1", "Look for the data disk: the disk /dev/sdb is missing"],
+        [
+            "<time>",
+            "node2-b commissioned; result: fail",
+            "1",
+            "Look for the data disk: the disk /dev/sdb is missing",
+        ],
         ["<time>", "node2-b commissioned; result: pass", "3"],
     ]
     assert run.stderr == ""
 
 
 def test_the_timeline_is_short_unless_more_is_wanted(clusterm: Clusterm) -> None:
-    last = rows(done(clusterm.ctl("timeline", "-n", "1", "--node", "node2-b")))
+    last = rows(done(clusterm.clusterctl("timeline", "-n", "1", "--node", "node2-b")))
 
     assert last[1:] == [["<time>", "node2-b commissioned; result: pass", "3"]]
-    assert done(clusterm.ctl("timeline", "--since", "1w", "-n", "1000")).count("discovered") >= 2
-    none = clusterm.ctl("timeline", "--node", "nobody")
+    assert done(clusterm.clusterctl("timeline", "--since", "1w", "-n", "1000")).count("discovered") >= 2
+    none = clusterm.clusterctl("timeline", "--node", "nobody")
     assert (done(none), none.stderr) == ("", "no such events\n")
 
 
@@ -261,11 +268,11 @@ def test_nodes_as_tables(clusterm: Clusterm) -> None:
     heading = ["NAME", "ADDRESS", "HOST GROUP", "STATUS", "STATE", "LAST EVENT"]
     node2 = ["node2-b", "127.0.1.2", "service-master", "Allocated", "Discovered", "<time> commissioned; result: pass"]
 
-    every = rows(done(clusterm.ctl("nodes", "get")))
+    every = rows(done(clusterm.clusterctl("nodes", "get")))
     assert every[0] == heading
     assert node2 in every
-    assert rows(done(clusterm.ctl("nodes", "get", "127.0.1.2"))) == [heading, node2]
-    one = rows(done(clusterm.ctl("node", "get", "node2-b")))
+    assert rows(done(clusterm.clusterctl("nodes", "get", "127.0.1.2"))) == [heading, node2]
+    one = rows(done(clusterm.clusterctl("node", "get", "node2-b")))
     assert one[:5] == [
         ["Node", "node2-b"],
         ["Address", "127.0.1.2"],
@@ -273,7 +280,7 @@ def test_nodes_as_tables(clusterm: Clusterm) -> None:
         ["Status", "Allocated"],
         ["State", "Discovered"],
     ]
-    events = rows(done(clusterm.ctl("node", "events", "node2-b")))
+    events = rows(done(clusterm.clusterctl("node", "events", "node2-b")))
     assert one[-6:] == events
     assert [row[1] for row in events[1:]] == [
         "node2-b discovered",
@@ -286,7 +293,7 @@ def test_nodes_as_tables(clusterm: Clusterm) -> None:
 
 def test_a_job_that_failed_says_where_and_why(clusterm: Clusterm) -> None:
     job = clusterm.job(1)
-    heading, failures, recap, log = done(clusterm.ctl("job", "get", "1")).split("\n\n", 3)
+    heading, failures, recap, log = done(clusterm.clusterctl("job", "get", "1")).split("\n\n", 3)
 
     assert rows(heading) == [
         ["Job", "1"],
@@ -305,14 +312,14 @@ def test_a_job_that_failed_says_where_and_why(clusterm: Clusterm) -> None:
 
 
 def test_the_history_of_jobs_in_pages(clusterm: Clusterm) -> None:
-    first = clusterm.ctl("job", "list", "--node", "node2-b", "-n", "1")
+    first = clusterm.clusterctl("job", "list", "--node", "node2-b", "-n", "1")
     assert rows(done(first)) == [
         ["ID", "ACTION", "NODES", "STATUS", "CREATED", "DURATION", "ERROR"],
         ["3", "commission", "node2-b", "Complete", "<time>", "<duration>"],
     ]
 
     cursor = first.stderr.rpartition("--cursor ")[2].strip()
-    second = clusterm.ctl("job", "list", "--node", "node2-b", "-n", "1", "--cursor", cursor)
+    second = clusterm.clusterctl("job", "list", "--node", "node2-b", "-n", "1", "--cursor", cursor)
     assert rows(done(second))[1][:4] == ["1", "commission", "node1-a, node2-b", "Errored"]
     assert second.stderr == ""
 
@@ -321,16 +328,16 @@ def test_a_log_as_text(clusterm: Clusterm) -> None:
     lines = [f"{line}\n" for line in clusterm.job(2)["logs"]]
     assert lines[1:] == ["line 1\n", "line 2\n", "line 3\n"]
 
-    assert done(clusterm.ctl("job", "logs", "2")) == "".join(lines)
-    assert done(clusterm.ctl("job", "logs", "2", "--from", "3")) == "".join(lines[2:])
-    assert done(clusterm.ctl("job", "logs", "2", "--tail", "1")) == "line 3\n"
-    assert done(clusterm.ctl("job", "logs", "2", "--follow", "--tail", "2")) == "line 2\nline 3\n"
-    stamped = done(clusterm.ctl("job", "logs", "2", "-t", "--from", "2")).splitlines()
+    assert done(clusterm.clusterctl("job", "logs", "2")) == "".join(lines)
+    assert done(clusterm.clusterctl("job", "logs", "2", "--from", "3")) == "".join(lines[2:])
+    assert done(clusterm.clusterctl("job", "logs", "2", "--tail", "1")) == "line 3\n"
+    assert done(clusterm.clusterctl("job", "logs", "2", "--follow", "--tail", "2")) == "line 2\nline 3\n"
+    stamped = done(clusterm.clusterctl("job", "logs", "2", "-t", "--from", "2")).splitlines()
     assert [re.sub(TIME, "", line) for line in stamped] == ["  line 1", "  line 2", "  line 3"]
 
 
 def test_secrets_stay_hidden(clusterm: Clusterm) -> None:
-    shown = done(clusterm.ctl("job", "get", "2")).partition("\n\n")[0]
+    shown = done(clusterm.clusterctl("job", "get", "2")).partition("\n\n")[0]
 
     assert '"api_token": "********"' in shown
     assert "canary" not in shown
@@ -352,11 +359,11 @@ def test_a_reader_that_goes_away_ends_it_quietly(clusterm: Clusterm, node: str) 
 def test_where_the_service_is(clusterm: Clusterm) -> None:
     address = clusterm.http.base_url.netloc.decode()
 
-    assert done(clusterm.ctl("--url", address, "timeline", "-n", "1")) != ""
+    assert done(clusterm.clusterctl("--url", address, "timeline", "-n", "1")) != ""
     with socket.socket() as closed:
         closed.bind(("127.0.0.1", 0))  # taken, but not listening
         elsewhere = f"127.0.0.1:{closed.getsockname()[1]}"
-        run = clusterm.ctl("--url", elsewhere, "timeline")
+        run = clusterm.clusterctl("--url", elsewhere, "timeline")
     assert f"cannot reach clusterm at http://{elsewhere}" in error_of(run)
     assert run.returncode == 3
 
@@ -391,11 +398,11 @@ def test_it_loads_nothing_of_the_service(clusterm: Clusterm) -> None:
 def test_a_node_is_added_once(clusterm: Clusterm) -> None:
     heading = ["NAME", "ADDRESS", "HOST GROUP", "STATUS", "STATE", "LAST EVENT"]
     add = ("node", "add", "rack", "--serial", "7", "--addr", "10.1.0.7")
-    assert rows(done(clusterm.ctl(*add)))[:2] == [["Node", "rack-7"], ["Address", "10.1.0.7"]]
-    assert json.loads(done(clusterm.ctl(*add, "-j"))) == clusterm.get("/info/node/rack-7")
+    assert rows(done(clusterm.clusterctl(*add)))[:2] == [["Node", "rack-7"], ["Address", "10.1.0.7"]]
+    assert json.loads(done(clusterm.clusterctl(*add, "-j"))) == clusterm.get("/info/node/rack-7")
     assert [event["event"] for event in clusterm.get("/info/node/rack-7/events")["items"]] == ["discovered"]
-    done(clusterm.ctl("node", "add", "rack", "--addr", "2001:db8::8"))
-    assert [row[0] for row in rows(done(clusterm.ctl("nodes", "get", "2001:db8::8")))] == [
+    done(clusterm.clusterctl("node", "add", "rack", "--addr", "2001:db8::8"))
+    assert [row[0] for row in rows(done(clusterm.clusterctl("nodes", "get", "2001:db8::8")))] == [
         heading[0],
         "rack-2001-db8--8",
     ]
@@ -406,29 +413,29 @@ def test_globals_are_replaced(clusterm: Clusterm, tmp_path: Path) -> None:
     file = tmp_path / "globals.yml"
     file.write_text("proxy: {http: 'http://proxy:8080'}\nsize: 3\n")
 
-    assert rows(done(clusterm.ctl("global", "set", "-e", f"@{file}", "-e", "size=4"))) == [
+    assert rows(done(clusterm.clusterctl("global", "set", "-e", f"@{file}", "-e", "size=4"))) == [
         ["NAME", "VALUE"],
         ["proxy.http", "http://proxy:8080"],
         ["size", "4"],
     ]
     assert clusterm.get("/info/globals") == {"extra_vars": {"proxy": {"http": "http://proxy:8080"}, "size": "4"}}
-    empty = clusterm.ctl("g", "s", "-e", "{}")
+    empty = clusterm.clusterctl("g", "s", "-e", "{}")
     assert (done(empty), empty.stderr.partition(";")[0]) == ("", "no global extra vars")
-    restored = clusterm.ctl("global", "set", "--json", "-e", json.dumps(before["extra_vars"]))
+    restored = clusterm.clusterctl("global", "set", "--json", "-e", json.dumps(before["extra_vars"]))
     assert json.loads(done(restored)) == before == clusterm.get("/info/globals")
 
 
 def test_the_configuration_is_read_edited_and_set(clusterm: Clusterm, tmp_path: Path) -> None:
-    before = json.loads(done(clusterm.ctl("config", "get", "--json")))
+    before = json.loads(done(clusterm.clusterctl("config", "get", "--json")))
     file = tmp_path / "config.json"
     file.write_text(json.dumps({**before, "ansible": {**before["ansible"], "user": "vagrant"}}))
 
-    assert ["ansible.user", "vagrant"] in rows(done(clusterm.ctl("config", "set", str(file))))
+    assert ["ansible.user", "vagrant"] in rows(done(clusterm.clusterctl("config", "set", str(file))))
     assert clusterm.get("/config")["ansible"]["user"] == "vagrant"
-    restored = clusterm.ctl("c", "s", "-", "--json", input="ansible:\n  user: ''\n")
+    restored = clusterm.clusterctl("c", "s", "-", "--json", input="ansible:\n  user: ''\n")
     assert json.loads(done(restored)) == before == clusterm.get("/config")
     file.write_text('{"manager": {"addr": "127.0.0.1:1"}}')
-    refused = clusterm.ctl("config", "set", str(file))
+    refused = clusterm.clusterctl("config", "set", str(file))
     assert '"manager" configuration can\'t be changed' in error_of(refused)
     assert refused.returncode == 1
 
@@ -438,7 +445,7 @@ def test_the_configuration_is_read_edited_and_set(clusterm: Clusterm, tmp_path: 
 
 def test_the_life_of_a_node_in_short_names(clusterm: Clusterm, node: str) -> None:
     def job(*arguments: str) -> dict[str, Any]:
-        begun = json.loads(done(clusterm.ctl(*arguments, "--json")))
+        begun = json.loads(done(clusterm.clusterctl(*arguments, "--json")))
         assert begun["status"] == "Running"
         finished = clusterm.ended(begun)
         assert finished["status"] == "Complete"
@@ -459,7 +466,7 @@ def test_the_life_of_a_node_in_short_names(clusterm: Clusterm, node: str) -> Non
 
 
 def test_a_job_that_is_not_waited_for(clusterm: Clusterm) -> None:
-    run = clusterm.ctl("discover", "10.2.0.2", "10.2.0.3")
+    run = clusterm.clusterctl("discover", "10.2.0.2", "10.2.0.3")
 
     [heading, [job, *about]] = rows(done(run))
     assert heading == ["ID", "ACTION", "NODES", "STATUS"]
@@ -470,7 +477,9 @@ def test_a_job_that_is_not_waited_for(clusterm: Clusterm) -> None:
 
 @pytest.mark.parametrize("status", [0, 2])
 def test_a_job_that_is_waited_for(clusterm: Clusterm, node: str, status: int) -> None:
-    run = clusterm.ctl("node", "commission", node, "-g", "service-master", "-e", json.dumps({"status": status}), "-w")
+    run = clusterm.clusterctl(
+        "node", "commission", node, "-g", "service-master", "-e", json.dumps({"status": status}), "-w"
+    )
 
     job = clusterm.job("last")
     assert ["Status", job["status"]] in rows(run.stdout)
@@ -489,7 +498,7 @@ def test_a_job_that_is_waited_for(clusterm: Clusterm, node: str, status: int) ->
 @pytest.mark.parametrize("status", [0, 2])
 def test_a_job_that_is_followed(clusterm: Clusterm, status: int) -> None:
     extra_vars = json.dumps({"lines": 5000, "status": status})
-    run = clusterm.ctl("discover", "10.2.0.4", "--follow", "-e", extra_vars)
+    run = clusterm.clusterctl("discover", "10.2.0.4", "--follow", "-e", extra_vars)
 
     job = clusterm.job("last")
     assert job["lines"] == 5001
@@ -498,7 +507,9 @@ def test_a_job_that_is_followed(clusterm: Clusterm, status: int) -> None:
     assert len(run.stderr.splitlines()) == 2
 
 
-def test_a_running_job_is_followed_line_by_line(clusterm: Clusterm, busy: Busy, beside: Callable[..., Beside]) -> None:
+def test_a_running_job_is_followed_line_by_line(
+    clusterm: Clusterm, busy: BusyNode, beside: Callable[..., Beside]
+) -> None:
     texts = clusterm.job(busy.id)["logs"]
     text = beside(clusterm, "job", "logs", "--follow")
     objects = beside(clusterm, "job", "logs", "active", "-f", "--json")
@@ -524,8 +535,8 @@ def test_a_running_job_is_followed_line_by_line(clusterm: Clusterm, busy: Busy, 
     assert ["Status", "Complete"] in rows(runs[4].stdout)
 
 
-def test_waiting_has_an_end(clusterm: Clusterm, busy: Busy) -> None:
-    run = clusterm.ctl("job", "wait", busy.id, "--timeout", "0")
+def test_waiting_has_an_end(clusterm: Clusterm, busy: BusyNode) -> None:
+    run = clusterm.clusterctl("job", "wait", busy.id, "--timeout", "0")
 
     assert f"job {busy.id} is Running after 0 s; wait on with: clusterctl job wait {busy.id}" in error_of(run)
     assert run.returncode == 1
@@ -574,16 +585,16 @@ def test_the_timeline_is_followed(clusterm: Clusterm, node: str, beside: Callabl
     ],
 )
 def test_what_the_service_refuses_is_one_line(clusterm: Clusterm, arguments: str, reason: str) -> None:
-    before = clusterm.everything()
-    run = clusterm.ctl(*arguments.split())
+    before = clusterm.dump()
+    run = clusterm.clusterctl(*arguments.split())
 
     assert reason in error_of(run)
     assert run.returncode == 1
-    assert clusterm.everything() == before
+    assert clusterm.dump() == before
 
 
-def test_another_job_is_refused_while_one_runs(clusterm: Clusterm, busy: Busy) -> None:
-    run = clusterm.ctl("discover", "10.2.0.5")
+def test_another_job_is_refused_while_one_runs(clusterm: Clusterm, busy: BusyNode) -> None:
+    run = clusterm.clusterctl("discover", "10.2.0.5")
 
     assert f"there is already an active job, please try in sometime. Job: {busy.job['desc']}" in error_of(run)
     assert run.returncode == 1
@@ -592,7 +603,7 @@ def test_another_job_is_refused_while_one_runs(clusterm: Clusterm, busy: Busy) -
 def test_a_drained_service_takes_no_jobs(clusterm: Clusterm) -> None:
     assert clusterm.post("/manager/drain").status_code == 200
     try:
-        run = clusterm.ctl("discover", "10.2.0.6", "--queue", "--wait")
+        run = clusterm.clusterctl("discover", "10.2.0.6", "--queue", "--wait")
     finally:
         assert clusterm.post("/manager/undrain").status_code == 200
 
@@ -603,8 +614,8 @@ def test_a_drained_service_takes_no_jobs(clusterm: Clusterm) -> None:
 # The queue, timeouts, cancel and retry
 
 
-def test_queued_jobs_are_waited_for(clusterm: Clusterm, busy: Busy, beside: Callable[..., Beside]) -> None:
-    run = clusterm.ctl("discover", "10.3.0.1", "--queue")
+def test_queued_jobs_are_waited_for(clusterm: Clusterm, busy: BusyNode, beside: Callable[..., Beside]) -> None:
+    run = clusterm.clusterctl("discover", "10.3.0.1", "--queue")
     [_, [first, *about]] = rows(done(run))
     assert about == ["discover", "10.3.0.1", "Queued"]
     assert run.stderr == f"it waits for its turn; follow it with: clusterctl job get {first} --follow\n"
@@ -613,7 +624,7 @@ def test_queued_jobs_are_waited_for(clusterm: Clusterm, busy: Busy, beside: Call
     following = beside(clusterm, "job", "logs", first, "--follow")
     wait_for(lambda: waiting.notes == [f"job {second} waits for its turn: discover 10.3.0.2"], "the note")
     wait_for(lambda: following.notes == [f"job {first} waits for its turn: discover 10.3.0.1"], "the note")
-    queued = rows(done(clusterm.ctl("job", "list", "--status", "Queued")))
+    queued = rows(done(clusterm.clusterctl("job", "list", "--status", "Queued")))
     assert [row[:4] for row in queued[1:]] == [
         [second, "discover", "10.3.0.2", "Queued"],
         [first, "discover", "10.3.0.1", "Queued"],
@@ -634,13 +645,13 @@ def test_queued_jobs_are_waited_for(clusterm: Clusterm, busy: Busy, beside: Call
     ],
 )
 def test_a_job_that_takes_too_long_is_stopped(clusterm: Clusterm, option: str, value: str, reason: str) -> None:
-    run = clusterm.ctl("discover", "10.3.0.3", option, value, "--wait", "-e", "until=/nonexistent")
+    run = clusterm.clusterctl("discover", "10.3.0.3", option, value, "--wait", "-e", "until=/nonexistent")
 
     assert f"ended Errored: {reason}" in run.stderr
     assert run.returncode == 1
 
 
-def test_every_request_for_a_job_can_say_how_it_waits_and_ends(clusterm: Clusterm, busy: Busy) -> None:
+def test_every_request_for_a_job_can_say_how_it_waits_and_ends(clusterm: Clusterm, busy: BusyNode) -> None:
     options = ("--queue", "--job-timeout", "1h30m", "--idle-timeout", "0", "--json")
     said = {"extra_vars": {}, "queue": True, "job_timeout": 5400.0, "idle_timeout": 0.0}
     with Proxy(clusterm) as proxy:
@@ -650,18 +661,18 @@ def test_every_request_for_a_job_can_say_how_it_waits_and_ends(clusterm: Cluster
             ("decommission", ("nodes", "decommission", NODE), {"nodes": [NODE]}),
             ("discover", ("discover", "10.3.0.4"), {"addrs": ["10.3.0.4"]}),
         ):
-            queued = json.loads(done(proxy.ctl(*command, *options)))
+            queued = json.loads(done(proxy.clusterctl(*command, *options)))
             assert (queued["action"], queued["status"]) == (action, "Queued")
             group = {"host_group": "service-worker"} if action == "commission" else {}
             assert json.loads(proxy.posts[-1].body) == {**said, **targets, **group}
             assert clusterm.post(f"/job/{queued['id']}/cancel").status_code == 200
 
 
-def test_a_job_is_cancelled(clusterm: Clusterm, busy: Busy, beside: Callable[..., Beside]) -> None:
+def test_a_job_is_cancelled(clusterm: Clusterm, busy: BusyNode, beside: Callable[..., Beside]) -> None:
     waiting = beside(clusterm, "job", "get", "active", "--follow")
     wait_for(lambda: waiting.lines, "the heading")
 
-    run = clusterm.ctl("job", "cancel", "--wait")
+    run = clusterm.clusterctl("job", "cancel", "--wait")
 
     shown = rows(done(run))
     job = clusterm.job(busy.id)
@@ -675,18 +686,18 @@ def test_a_job_is_cancelled(clusterm: Clusterm, busy: Busy, beside: Callable[...
     assert other.stderr.startswith(f"clusterctl: job {busy.id} ended Cancelled: cancelled by 127.0.0.1 at ")
 
 
-def test_a_job_is_cancelled_and_not_cleaned_up(clusterm: Clusterm, busy: Busy) -> None:
-    run = clusterm.ctl("job", "cancel", busy.id, "--no-cleanup")
+def test_a_job_is_cancelled_and_not_cleaned_up(clusterm: Clusterm, busy: BusyNode) -> None:
+    run = clusterm.clusterctl("job", "cancel", busy.id, "--no-cleanup")
 
     assert rows(done(run))[1] == [busy.id, "commission", busy.job["nodes"][0], "Running"]
     assert run.stderr.endswith(f"wait for that with: clusterctl job wait {busy.id}\n")
-    waiting = clusterm.ctl("job", "wait", busy.id)
+    waiting = clusterm.clusterctl("job", "wait", busy.id)
     assert waiting.returncode == 1
     assert [step["name"] for step in clusterm.job(busy.id)["steps"]] == ["configure"]
 
 
 def test_a_job_that_completes_all_the_same_was_not_cancelled(
-    clusterm: Clusterm, deaf: Busy, beside: Callable[..., Beside]
+    clusterm: Clusterm, deaf: BusyNode, beside: Callable[..., Beside]
 ) -> None:
     cancelling = beside(clusterm, "job", "cancel", "--wait")
     wait_for(lambda: clusterm.job(deaf.id, logs=False)["cancel_requested_at"], "the request")
@@ -702,31 +713,31 @@ def test_a_job_that_completes_all_the_same_was_not_cancelled(
 def test_what_failed_is_retried(clusterm: Clusterm) -> None:
     job = clusterm.job(3)
     assert (job["retry_of"], job["nodes"], job["host_group"]) == (1, ["node2-b"], "service-master")
-    assert ["Retry of", "1"] in rows(done(clusterm.ctl("job", "get", "3")))
+    assert ["Retry of", "1"] in rows(done(clusterm.clusterctl("job", "get", "3")))
 
 
 def test_the_last_job_is_retried(clusterm: Clusterm) -> None:
     first = clusterm.run("discover", ["10.3.0.6"], extra_vars={"status": 3, "lines": 2})
 
-    run = clusterm.ctl("job", "retry", "--follow")
+    run = clusterm.clusterctl("job", "retry", "--follow")
 
     second = clusterm.job("last")
     assert second["retry_of"] == first["id"]
     assert run.stdout.splitlines() == second["logs"]
     assert second["logs"][1:] == first["logs"][1:]
     assert run.returncode == 1
-    third = json.loads(done(clusterm.ctl("job", "retry", str(first["id"]), "--json")))
+    third = json.loads(done(clusterm.clusterctl("job", "retry", str(first["id"]), "--json")))
     assert (third["retry_of"], third["extra_vars"]) == (first["id"], first["extra_vars"])
     clusterm.ended(third)
 
 
-def test_a_retry_can_wait_for_its_turn(clusterm: Clusterm, busy: Busy) -> None:
-    queued = json.loads(done(clusterm.ctl("job", "retry", "2", "--queue", "--json")))
+def test_a_retry_can_wait_for_its_turn(clusterm: Clusterm, busy: BusyNode) -> None:
+    queued = json.loads(done(clusterm.clusterctl("job", "retry", "2", "--queue", "--json")))
     assert (queued["status"], queued["retry_of"]) == ("Queued", 2)
 
     busy.let_go()
 
-    run = clusterm.ctl("job", "wait", str(queued["id"]))
+    run = clusterm.clusterctl("job", "wait", str(queued["id"]))
     assert "not started when its turn came" in run.stderr
     assert run.returncode == 1
 
@@ -739,7 +750,7 @@ def test_a_job_is_begun_once_also_if_its_answer_is_lost(clusterm: Clusterm, node
     clusterm.run("discover", ["10.4.0.2"])
     before = clusterm.get("/info/jobs", limit=1000)["items"]
     with Proxy(clusterm, lost_answers=2) as proxy:
-        run = proxy.ctl(*command.replace("NODE", node).split())
+        run = proxy.clusterctl(*command.replace("NODE", node).split())
 
     job, *others = clusterm.get("/info/jobs", limit=1000)["items"]
     assert [other["id"] for other in others] == [other["id"] for other in before]
@@ -752,16 +763,16 @@ def test_a_job_is_begun_once_also_if_its_answer_is_lost(clusterm: Clusterm, node
 
 def test_a_job_is_begun_once_also_if_the_service_is_killed(clusterm: Clusterm, node: str) -> None:
     with Proxy(clusterm, lost_answers=1, meanwhile=clusterm.restart) as proxy:
-        run = proxy.ctl("node", "commission", node, "-g", "service-master", "--wait")
+        run = proxy.clusterctl("node", "commission", node, "-g", "service-master", "--wait")
 
     assert ["Status", "Complete"] in rows(done(run))
     assert len(proxy.posts) == 2
     assert [job["nodes"] for job in clusterm.get("/info/jobs", node=node)["items"]] == [[node]]
 
 
-def test_a_cancel_whose_answer_is_lost_is_repeated(clusterm: Clusterm, deaf: Busy) -> None:
+def test_a_cancel_whose_answer_is_lost_is_repeated(clusterm: Clusterm, deaf: BusyNode) -> None:
     with Proxy(clusterm, lost_answers=1) as proxy:
-        run = proxy.ctl("job", "cancel", "--json")
+        run = proxy.clusterctl("job", "cancel", "--json")
 
     assert json.loads(done(run))["cancel_requested_by"] == "127.0.0.1"
     assert [request.path for request in proxy.posts] == [f"/job/{deaf.id}/cancel"] * 2
@@ -865,9 +876,9 @@ class Proxy:
         self._server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
         self._thread = threading.Thread(target=self._server.serve_forever, args=(0.05,))
 
-    def ctl(self, *arguments: str) -> subprocess.CompletedProcess[str]:
+    def clusterctl(self, *arguments: str) -> subprocess.CompletedProcess[str]:
         """Run clusterctl through the proxy."""
-        return self._clusterm.ctl("--url", f"127.0.0.1:{self._server.server_port}", *arguments)
+        return self._clusterm.clusterctl("--url", f"127.0.0.1:{self._server.server_port}", *arguments)
 
     def __enter__(self) -> Self:
         self._thread.start()

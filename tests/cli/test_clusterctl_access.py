@@ -12,8 +12,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from support.programs import OBEDIENT
-from support.service import BIN, PATIENCE, Clusterm
+from support.programs import SCRIPTED
+from support.service import BIN, WAIT_TIMEOUT_S, Clusterm
 
 from clusterctl import credentials as own
 from clusterctl.api.client import Client
@@ -29,7 +29,7 @@ Run = subprocess.CompletedProcess[str]
 def service(module_clusterm: Clusterm) -> Clusterm:
     """A service that asks for tokens, as it does by default."""
     del module_clusterm.config["manager"]["auth"]
-    module_clusterm.use_program(OBEDIENT)
+    module_clusterm.use_program(SCRIPTED)
     return module_clusterm.start()
 
 
@@ -55,7 +55,7 @@ def ctl(environment: dict[str, str], *arguments: str, stdin: str = "") -> Run:
         input=stdin,
         capture_output=True,
         text=True,
-        timeout=PATIENCE,
+        timeout=WAIT_TIMEOUT_S,
         check=False,
     )
 

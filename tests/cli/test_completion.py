@@ -12,14 +12,14 @@ from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
 
 import pytest
-from support.programs import OBEDIENT
-from support.service import BIN, PATIENCE, Clusterm
+from support.programs import SCRIPTED
+from support.service import BIN, WAIT_TIMEOUT_S, Clusterm
 
 
 @pytest.fixture(scope="module")
 def clusterm(module_clusterm: Clusterm) -> Clusterm:
     """A clusterm with two nodes, and a job on the first."""
-    module_clusterm.use_program(OBEDIENT)
+    module_clusterm.use_program(SCRIPTED)
     module_clusterm.config["ansible"]["host_groups"] = {
         "service-master": "master",
         "service-worker": "worker",
@@ -113,7 +113,7 @@ def test_a_real_bash(clusterm: Clusterm, tmp_path: Path) -> None:
     ours, its = pty.openpty()
     shell = subprocess.Popen(["bash", "-i"], stdin=its, stdout=its, stderr=its, env=environment, start_new_session=True)
     os.close(its)
-    stopwatch = threading.Timer(PATIENCE, shell.kill)
+    stopwatch = threading.Timer(WAIT_TIMEOUT_S, shell.kill)
     stopwatch.start()
     try:
         _read_until(ours, r"ready> ")
@@ -126,7 +126,7 @@ def test_a_real_bash(clusterm: Clusterm, tmp_path: Path) -> None:
         os.write(ours, b"\n")
         assert "Allocated" in _read_until(ours, r"ready> ")
         os.write(ours, b"exit\n")
-        assert shell.wait(PATIENCE) == 0
+        assert shell.wait(WAIT_TIMEOUT_S) == 0
     finally:
         stopwatch.cancel()
         shell.kill()
@@ -137,7 +137,7 @@ def test_a_real_bash(clusterm: Clusterm, tmp_path: Path) -> None:
 def _asked(url: str, words: dict[str, str]) -> str:
     environment = {**os.environ, "CLUSTERM_URL": url, **words}
     done = subprocess.run(
-        [BIN / "clusterctl"], capture_output=True, text=True, env=environment, timeout=PATIENCE, check=False
+        [BIN / "clusterctl"], capture_output=True, text=True, env=environment, timeout=WAIT_TIMEOUT_S, check=False
     )
     assert (done.returncode, done.stderr) == (0, "")
     return done.stdout

@@ -13,8 +13,8 @@ from typing import Any
 import httpx
 import psutil
 import pytest
-from support.programs import OBEDIENT
-from support.service import BIN, PATIENCE, Clusterm, wait_for
+from support.programs import SCRIPTED
+from support.service import BIN, WAIT_TIMEOUT_S, Clusterm, wait_for
 
 
 def environment(state_dir: Path, **variables: str) -> dict[str, str]:
@@ -31,7 +31,7 @@ def run(*arguments: str | Path, env: dict[str, str], stdin: str | None = None) -
         input=stdin,
         capture_output=True,
         text=True,
-        timeout=PATIENCE,
+        timeout=WAIT_TIMEOUT_S,
         check=False,
     )
 
@@ -76,11 +76,11 @@ def test_a_state_directory_that_cannot_be_written(tmp_path: Path) -> None:
 
 
 def test_a_second_service_on_the_same_state_directory(clusterm: Clusterm) -> None:
-    before = clusterm.everything()
+    before = clusterm.dump()
     done = run("serve", env=environment(clusterm.state_dir))
     assert refuses(done, "another clusterm is running", str(clusterm.state_dir))
     assert clusterm.get("/readyz")["status"] == "ok"
-    assert clusterm.everything() == before
+    assert clusterm.dump() == before
 
 
 def test_a_state_directory_is_free_again_after_the_service_was_killed(clusterm: Clusterm) -> None:
@@ -158,7 +158,7 @@ class Served:
 
     def stop(self) -> None:
         self.process.terminate()
-        self.process.wait(PATIENCE)
+        self.process.wait(WAIT_TIMEOUT_S)
 
     def _look(self) -> str | None:
         assert self.process.poll() is None, self._log.read_text()
@@ -205,7 +205,7 @@ def stops_with(clusterm: Clusterm, number: int) -> bool:
     """Send a signal, and tell whether the service ended as a program should that was asked to."""
     assert clusterm.process is not None
     clusterm.process.send_signal(number)
-    status = clusterm.process.wait(PATIENCE)
+    status = clusterm.process.wait(WAIT_TIMEOUT_S)
     assert "Traceback" not in clusterm.log.read_text()
     return status == 0
 
@@ -222,7 +222,7 @@ def test_it_stops_in_seconds_while_followers_are_connected_and_leaves_the_job_al
 ) -> None:
     """Uvicorn would wait for the followers; the test's own limit is far below a job's half hour."""
     gate = tmp_path / "gate"
-    new_clusterm.use_program(OBEDIENT)
+    new_clusterm.use_program(SCRIPTED)
     clusterm = new_clusterm.start()
     job = clusterm.begin("discover", ["127.0.9.9"], extra_vars={"until": str(gate), "lines": 100})
     wait_for(lambda: clusterm.job(job["id"], logs=False)["lines"] == 101, "the job's lines")
@@ -231,16 +231,16 @@ def test_it_stops_in_seconds_while_followers_are_connected_and_leaves_the_job_al
 
     def follow() -> None:
         url = f"{clusterm.http.base_url}/info/logs/active"
-        with httpx.stream("GET", url, timeout=PATIENCE) as response:
+        with httpx.stream("GET", url, timeout=WAIT_TIMEOUT_S) as response:
             pieces = response.iter_text()
             first = next(pieces)
-            connected.wait(PATIENCE)
+            connected.wait(WAIT_TIMEOUT_S)
             received.append(first + "".join(pieces))
 
     followers = [threading.Thread(target=follow) for _ in range(10)]
     for follower in followers:
         follower.start()
-    connected.wait(PATIENCE)
+    connected.wait(WAIT_TIMEOUT_S)
     running = clusterm.processes()
     clusterm.stop()
     assert "Traceback" not in clusterm.log.read_text()

@@ -11,13 +11,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from support.programs import OBEDIENT
-from support.service import BIN, PATIENCE, Clusterm, wait_for
+from support.programs import SCRIPTED
+from support.service import BIN, WAIT_TIMEOUT_S, Clusterm, wait_for
 
 from clusterctl import archive
 from clusterctl.api.client import Client
 from clusterctl.api.models import Lines
-from clusterctl.errors import CannotWrite, NotNow, Usage
+from clusterctl.errors import CannotWrite, Unavailable, Usage
 from clusterctl.support_bundle import Bundle
 from clusterm.common.redaction import MASK, redact_text
 
@@ -75,13 +75,13 @@ def troubled(module_clusterm: Clusterm) -> Clusterm:
     clusterm.post("/globals", {"extra_vars": {"env": {"http_proxy": f"http://bob:{CANARY}@proxy", "token": CANARY}}})
     clusterm.run("commission", ["node1-a"], extra_vars={"db_password": CANARY})
     clusterm.run("decommission", ["node2-b"])
-    clusterm.use_program(OBEDIENT)
+    clusterm.use_program(SCRIPTED)
     return clusterm
 
 
 def test_it_holds_everything_and_no_secret(troubled: Clusterm, tmp_path: Path) -> None:
     file = tmp_path / "bundle.tar.gz"
-    run = troubled.ctl("support-bundle", str(file))
+    run = troubled.clusterctl("support-bundle", str(file))
     assert (run.returncode, run.stderr) == (0, "")
     assert run.stdout == f"{file}: 2 nodes, 2 jobs; look through it before you give it away\n"
 
@@ -121,7 +121,7 @@ def test_it_holds_everything_and_no_secret(troubled: Clusterm, tmp_path: Path) -
 def test_it_is_as_large_as_wanted(troubled: Clusterm) -> None:
     def names(*options: str) -> set[str]:
         command = [str(BIN / "clusterctl"), "--url", str(troubled.http.base_url), "support-bundle", "-", *options]
-        run = subprocess.run(command, capture_output=True, timeout=PATIENCE, check=True)
+        run = subprocess.run(command, capture_output=True, timeout=WAIT_TIMEOUT_S, check=True)
         assert run.stderr == b""
         return {name for name in members(run.stdout) if name.startswith("jobs/")}
 
@@ -133,23 +133,23 @@ def test_it_is_as_large_as_wanted(troubled: Clusterm) -> None:
 def test_nothing_is_overwritten_unless_it_is_meant(troubled: Clusterm, tmp_path: Path) -> None:
     file = tmp_path / "bundle.tar.gz"
     file.write_text("precious")
-    run = troubled.ctl("support-bundle", str(file))
+    run = troubled.clusterctl("support-bundle", str(file))
     assert (run.returncode, run.stdout) == (2, "")
     assert "--force" in run.stderr
     assert file.read_text() == "precious"
-    assert troubled.ctl("support-bundle", str(file), "--force", "--json").returncode == 0
+    assert troubled.clusterctl("support-bundle", str(file), "--force", "--json").returncode == 0
     assert "README.txt" in members(file.read_bytes())
     for odd in (str(tmp_path), "/dev/full"):
-        run = troubled.ctl("support-bundle", odd, "--force")
+        run = troubled.clusterctl("support-bundle", odd, "--force")
         assert (run.returncode, run.stderr) == (2, f"clusterctl: {odd} is there already: name another one\n")
-    run = troubled.ctl("support-bundle", str(tmp_path / "absent" / "x.tar.gz"))
+    run = troubled.clusterctl("support-bundle", str(tmp_path / "absent" / "x.tar.gz"))
     assert (run.returncode, run.stderr.count("\n")) == (1, 1)
     assert list(tmp_path.iterdir()) == [file]
 
 
 def test_a_service_that_dies_leaves_no_half_file(new_clusterm: Clusterm, tmp_path: Path) -> None:
     clusterm = new_clusterm
-    clusterm.use_program(OBEDIENT)
+    clusterm.use_program(SCRIPTED)
     clusterm.start()
     clusterm.run("discover", ["10.0.0.1"], extra_vars={"lines": 100_000})
     directory = tmp_path / "bundles"
@@ -159,7 +159,7 @@ def test_a_service_that_dies_leaves_no_half_file(new_clusterm: Clusterm, tmp_pat
     making = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
     wait_for(lambda: list(directory.iterdir()), "the file to be begun")
     clusterm.kill()
-    out, error = making.communicate(timeout=PATIENCE)
+    out, error = making.communicate(timeout=WAIT_TIMEOUT_S)
     assert (making.returncode, out, error.count("\n")) == (3, "", 1), error
     assert list(directory.iterdir()) == []
 
@@ -193,14 +193,14 @@ class Failing:
         return getattr(self._client, name)
 
     def globals(self) -> Any:
-        raise NotNow("the store cannot be used now")
+        raise Unavailable("the store cannot be used now")
 
     def node_events(self, *_: Any, **__: Any) -> Any:
-        raise NotNow("the store cannot be used now")
+        raise Unavailable("the store cannot be used now")
 
     def log_lines(self, job: int, _: Lines) -> Iterator[Any]:
         yield from []
-        raise NotNow(f"job {job} doesn't exist")
+        raise Unavailable(f"job {job} doesn't exist")
 
 
 def test_what_cannot_be_had_is_noted(troubled: Clusterm, tmp_path: Path) -> None:

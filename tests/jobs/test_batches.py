@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from support.programs import OBEDIENT
+from support.programs import SCRIPTED
 from support.service import Clusterm, wait_for
 
 ROLLING = """
@@ -158,7 +158,7 @@ def test_a_check_changes_nothing_but_the_list_of_jobs(clusterm: Clusterm, tmp_pa
         )
     clusterm.add_nodes("a-1")
     before = clusterm.get("/info/nodes")
-    run = clusterm.ctl("nodes", "commission", "a-*", "-g", "service-master", "--check", "--wait", "--json")
+    run = clusterm.clusterctl("nodes", "commission", "a-*", "-g", "service-master", "--check", "--wait", "--json")
     job = json.loads(run.stdout)
     assert (run.returncode, job["status"], job["check"]) == (0, "Complete", True)
     log = "\n".join(clusterm.job(job["id"])["logs"])
@@ -168,14 +168,14 @@ def test_a_check_changes_nothing_but_the_list_of_jobs(clusterm: Clusterm, tmp_pa
     assert (failed["status"], [step["name"] for step in failed["steps"]]) == ("Errored", ["cleanup"])
     assert clusterm.get("/info/nodes") == before
     assert clusterm.timeline() == []
-    assert "commission (check)" in clusterm.ctl("job", "list").stdout
+    assert "commission (check)" in clusterm.clusterctl("job", "list").stdout
     again = clusterm.post("/job/last/retry", {}).json()
     assert again["check"] is True
     clusterm.ended(again)
 
 
 def test_a_failing_check_is_not_cleaned_up_after_and_holds_its_nodes(new_clusterm: Clusterm, tmp_path: Path) -> None:
-    new_clusterm.use_program(OBEDIENT)
+    new_clusterm.use_program(SCRIPTED)
     new_clusterm.config["manager"]["max_active_jobs"] = 2
     clusterm = new_clusterm.start()
     clusterm.add_nodes("a-1")
@@ -199,7 +199,7 @@ def test_a_failing_check_is_not_cleaned_up_after_and_holds_its_nodes(new_cluster
 def test_a_plan_shows_everything_and_touches_nothing(rolling: Clusterm) -> None:
     rolling.post("/globals", {"extra_vars": {"from": "globals", "db_password": "sesame"}})
     wait_for(lambda: not list((rolling.state_dir / "jobs").iterdir()), "the end of the first job's directory")
-    before, files = rolling.everything(), sorted(os.walk(rolling.state_dir))
+    before, files = rolling.dump(), sorted(os.walk(rolling.state_dir))
     body: dict[str, Any] = {"nodes": ["a-*"], "limit_batch": 2, "extra_vars": {"version": 1}}
     plan = rolling.post("/plan/update/nodes", body).json()
     assert [node["inventory_state"]["name"] for node in plan["nodes"]] == NODES
@@ -212,10 +212,10 @@ def test_a_plan_shows_everything_and_touches_nothing(rolling: Clusterm) -> None:
     assert (plan["extra_vars"]["from"], plan["extra_vars"]["version"]) == ("globals", 1)
     assert list(plan["inventory"]["all"]["children"]["service-master"]["hosts"]) == NODES
     assert plan["objections"] == []
-    shown = rolling.ctl("nodes", "update", "a-*", "--limit-batch", "2", "--dry-run")
+    shown = rolling.clusterctl("nodes", "update", "a-*", "--limit-batch", "2", "--dry-run")
     assert (shown.returncode, shown.stderr) == (0, "")
     assert "sesame" not in shown.stdout + json.dumps(plan)
-    assert rolling.everything() == before
+    assert rolling.dump() == before
     assert sorted(os.walk(rolling.state_dir)) == files
 
 
@@ -234,10 +234,10 @@ def test_a_plan_tells_all_that_forbids_it(rolling: Clusterm) -> None:
         (["a-2"], "failed to update a-2's state in inventor"),
     ]
     assert rolling.post("/commission/nodes", body).json()["detail"] == plan["objections"][0]["reason"]
-    shown = rolling.ctl("nodes", "commission", "a-1", "b-1", "-g", "service-master", "--dry-run")
+    shown = rolling.clusterctl("nodes", "commission", "a-1", "b-1", "-g", "service-master", "--dry-run")
     assert shown.returncode == 1
     assert "REASON" in shown.stdout
     assert "it would be refused: one or more nodes are not in discovered state" in shown.stderr
     (rolling.playbooks / "site.yml").unlink()
-    shown = rolling.ctl("nodes", "update", "a-1", "--dry-run")
+    shown = rolling.clusterctl("nodes", "update", "a-1", "--dry-run")
     assert (shown.returncode, "it would fail: the playbook" in shown.stderr) == (1, True)

@@ -19,10 +19,10 @@ from clusterm.ansible.job_spec import prepare
 from clusterm.enums import Action, JobStatus
 from clusterm.executor import wrapper
 from clusterm.jobs import admission, completion, stop
-from clusterm.jobs.requests import Order, Sender
+from clusterm.jobs.requests import JobRequest, Requester
 from clusterm.settings import load
 from clusterm.store.engine import Store
-from clusterm.store.nodes import named, to_wire
+from clusterm.store.nodes import by_names, to_wire
 
 COUNTING = """
 import pathlib, sys, time
@@ -144,10 +144,10 @@ def test_processes_may_die_in_any_order_and_any_number_of_times(counting: Cluste
         "executor": lambda: kill(clusterm.executors()),
         "wrapper": lambda: kill(clusterm.wrappers()),
     }
-    for order in ("service executor wrapper", "executor wrapper service", "wrapper service executor"):
+    for request in ("service executor wrapper", "executor wrapper service", "wrapper service executor"):
         wait_for(clusterm.executors, "an executor")
         wait_for(clusterm.wrappers, "a wrapper")
-        for name in order.split():
+        for name in request.split():
             deaths[name]()
         clusterm.start()
         more_lines(clusterm, job)
@@ -231,8 +231,8 @@ def test_job_whose_service_died_before_it_did_anything_for_it(counting: Clusterm
     half_written.mkdir(parents=True)
     (half_written / "extra_vars.json").write_text("{")
     with offline(clusterm) as store:
-        order = Order(Action.COMMISSION, ["a-1"], host_group="service-master")
-        begun = admission.begin(store, load(str(clusterm.root / "clusterm.json")), order, Sender("127.0.0.1"))
+        request = JobRequest(Action.COMMISSION, ["a-1"], host_group="service-master")
+        begun = admission.begin(store, load(str(clusterm.root / "clusterm.json")), request, Requester("127.0.0.1"))
     enough(clusterm)
     clusterm.start()
     job = clusterm.ended({"id": begun.id})
@@ -324,10 +324,10 @@ def test_wrapper_that_is_slow_to_begin_is_waited_for(counting: Clusterm) -> None
     clusterm.add_nodes("a-1")
     clusterm.kill()
     with offline(clusterm) as store:
-        order = Order(Action.DECOMMISSION, ["a-1"])
-        job = admission.begin(store, load(str(clusterm.root / "clusterm.json")), order, Sender("127.0.0.1"))
+        request = JobRequest(Action.DECOMMISSION, ["a-1"])
+        job = admission.begin(store, load(str(clusterm.root / "clusterm.json")), request, Requester("127.0.0.1"))
         with store.read() as session:
-            nodes = [to_wire(node, []) for node in named(session, ["a-1"])]
+            nodes = [to_wire(node, []) for node in by_names(session, ["a-1"])]
     directory = prepare(load(str(clusterm.root / "clusterm.json")), job, nodes, {}, {}) / "1-cleanup"
     directory.mkdir()
     with (directory / "started").open("wb") as started:  # as the wrapper does, before it makes its other files
@@ -396,7 +396,7 @@ def test_process_of_another_boot_is_a_stranger_even_with_the_same_pid_and_start_
     kill(clusterm.wrappers())
     pretend_reboot(clusterm)
     with offline(clusterm) as store:
-        stop.request_stop(store, "1", JobStatus.CANCELLED, "cancelled", sender=Sender("somebody"), cleanup=True)
+        stop.request_stop(store, "1", JobStatus.CANCELLED, "cancelled", requester=Requester("somebody"), cleanup=True)
     clusterm.start()
     assert clusterm.ended(job)["status"] == "Cancelled"
     assert lives(program)
@@ -423,7 +423,7 @@ def test_stranger_with_the_pid_of_ansible_is_not_signalled(
     kill_all(clusterm)
     record(clusterm, process=wrapper.identify(stranger.pid) | {"started": 1})
     with offline(clusterm) as store:
-        stop.request_stop(store, "1", JobStatus.CANCELLED, "cancelled", sender=Sender("somebody"), cleanup=True)
+        stop.request_stop(store, "1", JobStatus.CANCELLED, "cancelled", requester=Requester("somebody"), cleanup=True)
     clusterm.start()
     assert clusterm.ended(job)["status"] == "Cancelled"
     assert stranger.poll() is None
@@ -440,7 +440,7 @@ def test_stranger_with_the_pid_of_a_wrapper_that_was_killed_is_not_signalled(
     kill(clusterm.wrappers())
     record(clusterm, wrapper={**wrapper.identify(stranger.pid), "started": 1})
     with offline(clusterm) as store:
-        stop.request_stop(store, "1", JobStatus.CANCELLED, "cancelled", sender=Sender("somebody"), cleanup=False)
+        stop.request_stop(store, "1", JobStatus.CANCELLED, "cancelled", requester=Requester("somebody"), cleanup=False)
     clusterm.start()
     assert clusterm.ended(job)["status"] == "Cancelled"
     assert stranger.poll() is None

@@ -9,7 +9,7 @@ from typing import Any
 
 import psutil
 import pytest
-from support.service import PATIENCE, Clusterm, wait_for
+from support.service import WAIT_TIMEOUT_S, Clusterm, wait_for
 
 from clusterm.executor.output.parser import MAX_LINE_BYTES
 
@@ -52,7 +52,7 @@ def test_line_of_10_mb_is_kept_in_parts(new_clusterm: Clusterm) -> None:
     assert [row["seq"] for row in stored] == list(range(1, len(stored) + 1))
     assert [row["text"] for row in stored if not row["partial"]] == ["before", stored[-2]["text"], "after"]
     assert max(len(row["text"]) for row in stored) <= MAX_LINE_BYTES
-    assert new_clusterm.ctl("job", "logs", "last").stdout == f"before\n{long}\nafter\n"
+    assert new_clusterm.clusterctl("job", "logs", "last").stdout == f"before\n{long}\nafter\n"
 
 
 LINES = {
@@ -98,7 +98,7 @@ def test_clusterctl_takes_nothing_but_newlines_for_the_ends_of_lines(running: Cl
     (running.playbooks / "written").write_bytes("no\x85newline, \u2028none, \u2029none\n".encode())
     running.add_nodes("separators-1")
     job = running.run("decommission", ["separators-1"])
-    shown = running.ctl("job", "logs", str(job["id"]))
+    shown = running.clusterctl("job", "logs", str(job["id"]))
     assert (shown.returncode, shown.stderr) == (0, "")
     assert shown.stdout == "no\x85newline, \u2028none, \u2029none\n"
 
@@ -179,7 +179,7 @@ def test_follower_that_stops_reading_holds_nobody_up(new_clusterm: Clusterm) -> 
             stuck.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
             stuck.connect((url.host, url.port))
             stuck.sendall(f"GET {path} HTTP/1.1\r\nHost: {url.host}\r\n\r\n".encode())
-        with clusterm.http.stream("GET", path, timeout=PATIENCE) as following:
+        with clusterm.http.stream("GET", path, timeout=WAIT_TIMEOUT_S) as following:
             (clusterm.playbooks / "go").touch()
             lines = list(following.iter_lines())
         assert [line.rstrip(".") for line in lines] == [f"line {number}" for number in range(1, 80_001)]

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from support.service import BIN, PATIENCE, Clusterm, wait_for
+from support.service import BIN, WAIT_TIMEOUT_S, Clusterm, wait_for
 
 from clusterm.background import pruner
 from clusterm.background.pruner import Pruner
@@ -145,7 +145,7 @@ def test_jobs_that_have_not_ended_are_not_touched(store: Store) -> None:
 
 
 def test_the_service_prunes_by_itself(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(pruner, "_INTERVAL", 0.01)
+    monkeypatch.setattr(pruner, "_INTERVAL_S", 0.01)
     for _ in range(3):
         add_job(store)
     service = Pruner(store, lambda: RetentionSettings(jobs=1))
@@ -184,13 +184,13 @@ def size_of(clusterm: Clusterm) -> int:
 
 def test_prune_says_what_it_would_do_and_then_does_it_and_the_space_is_free(large: Clusterm) -> None:
     before = (lines_of(large.database, 1), size_of(large))
-    told = start_prune(large, "--dry-run").communicate(timeout=PATIENCE)
+    told = start_prune(large, "--dry-run").communicate(timeout=WAIT_TIMEOUT_S)
     assert told == (f"job 1  {MANY * 101} bytes of log  more than 1 jobs\n", "")
     assert (lines_of(large.database, 1), size_of(large)) == before
-    assert start_prune(large).communicate(timeout=PATIENCE) == told
+    assert start_prune(large).communicate(timeout=WAIT_TIMEOUT_S) == told
     assert lines_of(large.database, 1) == 0
     assert size_of(large) < before[1] // 10
-    assert start_prune(large).communicate(timeout=PATIENCE) == ("", "")
+    assert start_prune(large).communicate(timeout=WAIT_TIMEOUT_S) == ("", "")
 
 
 def test_a_running_job_is_not_held_up_by_pruning(large: Clusterm) -> None:
@@ -222,7 +222,7 @@ def test_pruning_that_was_killed_half_way_goes_on_the_next_time(large: Clusterm)
     assert 0 < lines_of(large.database, 1) < MANY
     large.start()
     assert large.job(1, logs=False)["log_incomplete"] is True, "whoever sees it half-way is told"
-    assert start_prune(large).communicate(timeout=PATIENCE) == (
+    assert start_prune(large).communicate(timeout=WAIT_TIMEOUT_S) == (
         f"job 1  {MANY * 101} bytes of log  more than 1 jobs\n",
         "",
     )
@@ -250,7 +250,7 @@ def test_database_that_cannot_give_space_back_is_pruned_all_the_same(large: Clus
         connection.execute("VACUUM")
     pruning = start_prune(large)
     try:
-        assert pruning.communicate(timeout=PATIENCE)[1] == ""
+        assert pruning.communicate(timeout=WAIT_TIMEOUT_S)[1] == ""
     finally:
         pruning.kill()
         pruning.wait()

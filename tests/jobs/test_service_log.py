@@ -10,17 +10,17 @@ import sys
 from typing import Any
 
 import pytest
-from support.programs import OBEDIENT
-from support.service import BIN, PATIENCE, Clusterm, wait_for
+from support.programs import SCRIPTED
+from support.service import BIN, WAIT_TIMEOUT_S, Clusterm, wait_for
 
 from clusterm.common import service_log
-from clusterm.common.service_log import Formatter, JobLog
+from clusterm.common.service_log import Formatter, JobLogger
 from clusterm.enums import LogFormat
 
 
 def record(message: str, *args: Any, level: int = logging.INFO, **members: Any) -> logging.LogRecord:
     made = {"name": "clusterm.x", "msg": message, "args": args, "levelno": level, "levelname": "INFO", "created": 1.5}
-    return logging.makeLogRecord(made | service_log.members(**members))
+    return logging.makeLogRecord(made | service_log.log_fields(**members))
 
 
 def entries(clusterm: Clusterm) -> list[dict[str, Any]]:
@@ -94,7 +94,7 @@ def test_a_line_fits_into_the_journal() -> None:
     handler.setFormatter(Formatter(LogFormat.JSON))
     logger = logging.Logger("test")  # noqa: LOG001
     logger.addHandler(handler)
-    JobLog(logger, 1, "update", [f"node{number}" for number in range(5000)]).info("\N{SNOWMAN}" * 100_000)
+    JobLogger(logger, 1, "update", [f"node{number}" for number in range(5000)]).info("\N{SNOWMAN}" * 100_000)
     (line,) = lines.getvalue().splitlines()
     assert len(line) <= 48 * 1024
     assert json.loads(line)["nodes"][-1] == "and 4900 more"
@@ -106,7 +106,7 @@ def test_a_line_fits_into_the_journal() -> None:
 @pytest.fixture(scope="module")
 def talkative(module_clusterm: Clusterm) -> Clusterm:
     """A service that logs JSON."""
-    module_clusterm.use_program(OBEDIENT)
+    module_clusterm.use_program(SCRIPTED)
     module_clusterm.options = ["--log-format", "json"]
     module_clusterm.start()
     module_clusterm.add_nodes("node1-a", "node2-b")
@@ -187,7 +187,7 @@ def test_what_else_it_tells(talkative: Clusterm) -> None:
 
 def test_no_line_is_lost_or_doubled_over_restarts(new_clusterm: Clusterm) -> None:
     clusterm = new_clusterm
-    clusterm.use_program(OBEDIENT)
+    clusterm.use_program(SCRIPTED)
     clusterm.options = ["--log-format", "json", "--echo-job-logs"]
     clusterm.start()
     gate = clusterm.root / "gate"
@@ -199,7 +199,7 @@ def test_no_line_is_lost_or_doubled_over_restarts(new_clusterm: Clusterm) -> Non
     clusterm.kill()
     (executor,) = clusterm.executors()
     gate.touch()
-    executor.wait(PATIENCE)
+    executor.wait(WAIT_TIMEOUT_S)
     assert list((clusterm.state_dir / "jobs" / str(job["id"])).glob("extra_vars*")) == []
     clusterm.start()
     wait_for(lambda: ends(clusterm, job["id"]), "the rest to be passed on")
@@ -231,12 +231,12 @@ def test_the_journal_gets_priorities(new_clusterm: Clusterm) -> None:
     )
     theirs.close()
     said = b""
-    ours.settimeout(PATIENCE)
+    ours.settimeout(WAIT_TIMEOUT_S)
     while b"clusterm listens" not in said:
         said += ours.recv(65536)
     service.terminate()
     while more := ours.recv(65536):
         said += more
-    service.wait(PATIENCE)
+    service.wait(WAIT_TIMEOUT_S)
     ours.close()
     assert [line for line in said.decode().splitlines() if not line.startswith("<6>2")] == []

@@ -13,7 +13,7 @@ from support.service import Clusterm, wait_for
 from clusterm.background.supervisor import Supervisor
 from clusterm.jobs import queue
 from clusterm.settings import Settings
-from clusterm.store.engine import BUSY_TIMEOUT, Store
+from clusterm.store.engine import BUSY_TIMEOUT_S, Store
 from clusterm.store.migrations import migrate
 
 COUNTING = """
@@ -58,7 +58,7 @@ def test_store_that_is_locked_in_mid_job_loses_nothing(counting: Clusterm) -> No
     with locked(clusterm):
         second.kill()  # the one after it finds the store locked
         before = clusterm.job(1)["logs"]
-        refused = clusterm.post("/globals", {"extra_vars": {}}, timeout=3 * BUSY_TIMEOUT)
+        refused = clusterm.post("/globals", {"extra_vars": {}}, timeout=3 * BUSY_TIMEOUT_S)
         assert refused.status_code == 503
         assert refused.json()["detail"] == "the store cannot be used now (database is locked): try again"
         assert int(refused.headers["Retry-After"]) > 0

@@ -13,7 +13,7 @@ from sqlmodel import select
 
 from clusterm.enums import Action, JobStatus, StepName, TaskStatus
 from clusterm.executor.output.ingest import Ingest
-from clusterm.executor.output.parser import Line, Reader
+from clusterm.executor.output.parser import Line, OutputParser
 from clusterm.executor.output.records import parse
 from clusterm.secrets.masking import Masker
 from clusterm.store import job_views, tables
@@ -98,7 +98,7 @@ def test_reading_goes_on_whatever_was_written_or_died(store: Store, tmp_path: Pa
         take(store, with_deaths, tmp_path, finished=False)
     take(store, with_deaths, tmp_path)
 
-    reader = Reader(NONCE)
+    reader = OutputParser(NONCE)
     lines = [found for found in (*reader.feed(b"".join(output)), *reader.close()) if isinstance(found, Line)]
     kept = everything(store, at_once)
     assert [(row["text"], row["partial"]) for row in kept["lines"]] == [(line.text, line.partial) for line in lines]

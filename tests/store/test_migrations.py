@@ -12,7 +12,7 @@ from alembic import command
 from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
 from alembic.script import ScriptDirectory
-from support.service import BIN, PATIENCE
+from support.service import BIN, WAIT_TIMEOUT_S
 
 from clusterm.store.engine import Store
 from clusterm.store.migrations import alembic_config, migrate
@@ -122,7 +122,7 @@ def run(name: str, state_dir: Path, **environment: str) -> subprocess.CompletedP
         | environment,
         capture_output=True,
         text=True,
-        timeout=PATIENCE,
+        timeout=WAIT_TIMEOUT_S,
         check=False,
     )
 

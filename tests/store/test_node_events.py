@@ -6,11 +6,11 @@ from typing import Any
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from sqlmodel import delete
-from support.programs import OBEDIENT
+from support.programs import SCRIPTED
 from support.service import Clusterm
 
 from clusterm.enums import Cause, EventName, Result
-from clusterm.monitoring.reports import News, report, report_each
+from clusterm.monitoring.reports import NodeReport, report, report_each
 from clusterm.schemas import Event, MonitoredNode, MonitorEvent
 from clusterm.settings import Settings
 from clusterm.store import events, tables
@@ -48,7 +48,7 @@ def history(store: Store, node: str = "n-1", bound: int = 10) -> list[Event]:
 
 
 def test_every_change_of_a_node_is_an_event_with_its_cause(new_clusterm: Clusterm) -> None:
-    new_clusterm.use_program(OBEDIENT)
+    new_clusterm.use_program(SCRIPTED)
     clusterm = new_clusterm.start()
     clusterm.add_nodes("n-1")
     clusterm.run("commission", ["n-1"])
@@ -68,7 +68,7 @@ def test_every_change_of_a_node_is_an_event_with_its_cause(new_clusterm: Cluster
     assert clusterm.get("/info/node/n-1")["events"] == told
     shown = [event["event"] for event in clusterm.get("/info/jobs/timeline")["items"]]
     assert shown == ["discovered", "commissioned", "updated", "disappeared"], "beginnings are left out"
-    table = clusterm.ctl("node", "events", "n-1").stdout.splitlines()
+    table = clusterm.clusterctl("node", "events", "n-1").stdout.splitlines()
     assert table[0].split() == ["TIME", "EVENT", "CHANGE", "JOB", "BY", "REASON"]
     assert " ".join(table[2].split()[1:]) == "n-1 commissioning status Unallocated → Provisioning 1 127.0.0.1"
 
@@ -78,7 +78,7 @@ def test_a_node_that_flaps_ten_thousand_times_hides_nothing(store: Store) -> Non
     node = {"label": "n", "serial": "1", "addr": "10.0.0.1"}
     report(store, settings, MonitorEvent(name="discovered", nodes=[node]))
     add(store, job_end(detail="before"), timeline=20, node_events=20)
-    gone, back = News("n-1", None), News("n-1", MonitoredNode.model_validate(node))
+    gone, back = NodeReport("n-1", None), NodeReport("n-1", MonitoredNode.model_validate(node))
     for _ in range(100):
         assert report_each(store, settings, [gone, back] * 50) == []
 

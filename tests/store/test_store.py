@@ -16,7 +16,7 @@ from clusterm.schemas import Event
 from clusterm.store import events, log_lines, log_reader, runtime_values, tables
 from clusterm.store import jobs as job_queries
 from clusterm.store.engine import Store
-from clusterm.store.log_query import Selection
+from clusterm.store.log_query import LogQuery
 
 NOW = datetime(2026, 11, 22, 7, 31, 2, 123456, tzinfo=UTC)
 MANY = 10**6
@@ -67,7 +67,7 @@ def add_lines(store: Store, job_id: int, *lines: str, partial: Sequence[int] = (
 
 
 def read(session: Session, job_id: int, *, start: int = 1) -> list[log_lines.Row]:
-    return log_reader.read(session, job_queries.get(session, job_id), Selection(), start).rows
+    return log_reader.read(session, job_queries.get(session, job_id), LogQuery(), start).rows
 
 
 def read_timeline(store: Store, bound: int = MANY, limit: int = MANY, **conditions: Any) -> list[Event]:
@@ -178,7 +178,7 @@ def test_last_is_the_job_that_ended_last_whatever_the_clock_says(store: Store) -
     add_job(store, status=JobStatus.COMPLETE, end_order=1, finished_at=NOW + timedelta(hours=1))
     add_job(store)
     with store.read() as session:
-        assert job_queries.labelled(session, "last").id == first
+        assert job_queries.resolve(session, "last").id == first
         assert job_queries.next_end_order(session) == 3
 
 

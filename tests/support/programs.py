@@ -10,7 +10,7 @@ PASSING = """
         msg: "hello from {{ node_name }}"
 """
 
-OBEDIENT = """
+SCRIPTED = """
 import json, pathlib, sys, time
 
 def argument(option):

@@ -20,7 +20,7 @@ from clusterm.executor import wrapper
 from support.programs import PASSING
 
 BIN = Path(sys.executable).parent
-PATIENCE = 60.0
+WAIT_TIMEOUT_S = 60.0
 """Seconds to wait for what must come; reaching it is a failure."""
 
 T = TypeVar("T")
@@ -28,7 +28,7 @@ T = TypeVar("T")
 
 def wait_for(look: Callable[[], T | None], what: str) -> T:
     """Wait until something is there or true, and return it."""
-    deadline = time.monotonic() + PATIENCE
+    deadline = time.monotonic() + WAIT_TIMEOUT_S
     while not (found := look()):
         assert time.monotonic() < deadline, f"waited too long for {what}"
         time.sleep(0.02)
@@ -92,7 +92,7 @@ class Clusterm:
                 [BIN / "clusterm", "serve", "--config", config, *self.options], stdout=log, stderr=log, env=environment
             )
         if fails:
-            self.process.wait(PATIENCE)
+            self.process.wait(WAIT_TIMEOUT_S)
             return self
         self.http.base_url = wait_for(self._url, "the service to listen")
         return self
@@ -107,7 +107,7 @@ class Clusterm:
         """End the service as an operator does, and return its exit status."""
         assert self.process is not None
         self.process.send_signal(signal.SIGTERM)
-        return self.process.wait(PATIENCE)
+        return self.process.wait(WAIT_TIMEOUT_S)
 
     def restart(self) -> None:
         """Kill the service and start it again."""
@@ -139,7 +139,7 @@ class Clusterm:
             for process in living:
                 try:
                     process.kill()
-                    process.wait(PATIENCE)
+                    process.wait(WAIT_TIMEOUT_S)
                 except psutil.NoSuchProcess:
                     pass
         self.http.close()
@@ -193,7 +193,7 @@ class Clusterm:
         """Run a job to its end and return it with its log."""
         return self.ended(self.begin(action, nodes, **members))
 
-    def given(self, job: dict[str, Any]) -> dict[str, Any]:
+    def program_input(self, job: dict[str, Any]) -> dict[str, Any]:
         """Return what a job gave to the program that stands in for ansible-playbook, secrets and all."""
         return dict(json.loads((self.playbooks / f"given-{job['id']}.json").read_bytes()))
 
@@ -206,7 +206,7 @@ class Clusterm:
         events = self.get("/info/jobs/timeline", limit=1000)["items"]
         return [f"{event['node']} {event['event']} {event['result']}" for event in events if event["result"]]
 
-    def everything(self) -> list[str]:
+    def dump(self) -> list[str]:
         """Return all that a refused request must leave as it is: the whole database, but for log lines."""
         connection = sqlite3.connect(self.database)
         try:
@@ -214,7 +214,7 @@ class Clusterm:
         finally:
             connection.close()
 
-    def ctl(self, *arguments: str, **options: Any) -> subprocess.CompletedProcess[str]:
+    def clusterctl(self, *arguments: str, **options: Any) -> subprocess.CompletedProcess[str]:
         """Run clusterctl."""
         environment = {**os.environ, "CLUSTERM_URL": str(self.http.base_url)}
         return subprocess.run(
@@ -222,7 +222,7 @@ class Clusterm:
             capture_output=True,
             text=True,
             env=environment,
-            timeout=PATIENCE,
+            timeout=WAIT_TIMEOUT_S,
             check=False,
             **options,
         )

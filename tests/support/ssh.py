@@ -11,7 +11,7 @@ import psutil
 
 from clusterm.settings import AnsibleSettings
 from support.requirements import path_of
-from support.service import PATIENCE, Clusterm, wait_for
+from support.service import WAIT_TIMEOUT_S, Clusterm, wait_for
 
 PORT = 2222
 
@@ -94,7 +94,7 @@ class SshNodes:
         sshd.suspend()  # so that nothing new comes up meanwhile
         for process in [*sshd.children(recursive=True), sshd]:
             process.kill()
-        sshd.wait(PATIENCE)
+        sshd.wait(WAIT_TIMEOUT_S)
 
     def reinstall(self, name: str) -> None:
         """Give a machine another host key."""
@@ -120,4 +120,6 @@ class SshNodes:
 
 
 def _make_key(file: Path) -> None:
-    subprocess.run([path_of("ssh-keygen"), "-q", "-t", "ed25519", "-N", "", "-f", file], check=True, timeout=PATIENCE)
+    subprocess.run(
+        [path_of("ssh-keygen"), "-q", "-t", "ed25519", "-N", "", "-f", file], check=True, timeout=WAIT_TIMEOUT_S
+    )

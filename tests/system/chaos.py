@@ -103,7 +103,9 @@ class Round:
     def _run_job(self) -> None:
         clusterm, dice = self._clusterm, self._dice
         status = clusterm.status_of(NODES[0])
-        action = dice.choice([action for action, passage in lifecycle.PASSAGES.items() if status in passage.sources])
+        action = dice.choice(
+            [action for action, transition in lifecycle.TRANSITIONS.items() if status in transition.sources]
+        )
         fail = [str(step) for step in StepName if dice.random() < 0.3]
         cancel_after = dice.randint(1, 8)  # kills; mostly too many to come to it
         job = clusterm.begin(action, NODES, extra_vars={"fail": fail})

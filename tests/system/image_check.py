@@ -21,7 +21,7 @@ import platformdirs
 ROOT: Final = Path(__file__).parents[2]
 BASE: Final = platformdirs.user_cache_path("clusterm") / "image-check" / "bookworm.tar"
 CERTIFICATES: Final = Path("/etc/ssl/certs/ca-certificates.crt")
-PATIENCE: Final = 60.0
+WAIT_TIMEOUT_S: Final = 60.0
 STOP_TIMEOUT: Final = 10
 LIMIT: Final = 250
 """Megabytes that the image may have beyond its base."""
@@ -94,7 +94,7 @@ class Container:
         self._id = podman("run", "--detach", "--network=none", volume, *options, "clusterm").strip()
         wait_for(self._is_well, "the healthcheck to pass")
 
-    def ctl(self, *arguments: str, fails: bool = False) -> str:
+    def clusterctl(self, *arguments: str, fails: bool = False) -> str:
         """Run clusterctl in it, and return what it prints."""
         return podman("exec", self._id, "clusterctl", *arguments, fails=fails)
 
@@ -104,7 +104,7 @@ class Container:
 
     def job(self, job: str) -> dict[str, Any]:
         """Return a job."""
-        return dict(json.loads(self.ctl("job", "get", job, "--json")))
+        return dict(json.loads(self.clusterctl("job", "get", job, "--json")))
 
     def stop(self) -> None:
         """Stop it as `docker stop` does, which kills what has not ended in time. It must have ended well."""
@@ -144,7 +144,7 @@ def _check_first_try() -> None:
     """What the head of the Dockerfile says, and nothing else."""
     container = Container()
     check("http://0.0.0.0:9007" in container.log(), "it does not listen where a published port leads to")
-    container.ctl("timeline")
+    container.clusterctl("timeline")
     container.stop()
     say("run, exec clusterctl timeline, stop: well")
 
@@ -154,24 +154,26 @@ def _check_locked_down(playbooks: Path) -> None:
     container = Container(*options)
     check(container.execute("id", "-u").strip() == "10001", "it runs as another user than it should")
     container.execute("touch", "/opt/clusterm/file", fails=True)
-    container.ctl("node", "add", "node1", "--serial=a", "--addr=127.0.0.1")
-    container.ctl("node", "commission", "node1-a", "--host-group=service-master", "--wait")
-    check("node1-a commissioned; result: pass" in container.ctl("timeline"), "the job is not on the timeline")
+    container.clusterctl("node", "add", "node1", "--serial=a", "--addr=127.0.0.1")
+    container.clusterctl("node", "commission", "node1-a", "--host-group=service-master", "--wait")
+    check("node1-a commissioned; result: pass" in container.clusterctl("timeline"), "the job is not on the timeline")
     container.stop()
     say("read-only, without capabilities, not root: a job ran")
 
     for end in (Container.stop, Container.kill):
         container = Container(*options)
-        check("node1-a commissioned; result: pass" in container.ctl("timeline"), "the history is gone")
-        started = json.loads(container.ctl("node", "update", "node1-a", "--extra-vars=seconds=600", "--json"))
-        wait_for(lambda c=container: "TASK [Wait" in c.ctl("job", "logs", "active"), "the job to be in its midst")
+        check("node1-a commissioned; result: pass" in container.clusterctl("timeline"), "the history is gone")
+        started = json.loads(container.clusterctl("node", "update", "node1-a", "--extra-vars=seconds=600", "--json"))
+        wait_for(
+            lambda c=container: "TASK [Wait" in c.clusterctl("job", "logs", "active"), "the job to be in its midst"
+        )
         end(container)
         container = Container(*options)
-        container.ctl("job", "wait", str(started["id"]), "--timeout=60", fails=True)
+        container.clusterctl("job", "wait", str(started["id"]), "--timeout=60", fails=True)
         job = container.job(str(started["id"]))
         check((job["status"], "interrupted" in job["error"]) == ("Errored", True), f"the job was not said to be: {job}")
         say(f"{end.__name__} in mid-job, start: {job['error']}")
-        container.ctl("node", "commission", "node1-a", "--host-group=service-master", "--wait")
+        container.clusterctl("node", "commission", "node1-a", "--host-group=service-master", "--wait")
         container.stop()
 
 
@@ -259,7 +261,7 @@ def run(*arguments: str | Path) -> None:
 
 def wait_for(look: Any, what: str) -> None:
     """Wait until something is so."""
-    deadline = time.monotonic() + PATIENCE
+    deadline = time.monotonic() + WAIT_TIMEOUT_S
     while not look():
         check(time.monotonic() < deadline, f"waited too long for {what}")
         time.sleep(0.2)

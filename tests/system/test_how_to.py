@@ -4,7 +4,7 @@ import shutil
 import subprocess
 
 from support.documents import DOCS, blocks
-from support.service import PATIENCE, Clusterm, wait_for
+from support.service import WAIT_TIMEOUT_S, Clusterm, wait_for
 
 HELD = """
 - hosts: all
@@ -35,7 +35,7 @@ def test_a_backup_made_while_a_job_runs_can_be_restored(new_clusterm: Clusterm) 
     clusterm.run("decommission", ["node2-b"])
     job = clusterm.begin("commission", ["node1-a"])
     wait_for(runs.exists, "the playbook")
-    subprocess.run(["sh", "-c", command], check=True, timeout=PATIENCE)
+    subprocess.run(["sh", "-c", command], check=True, timeout=WAIT_TIMEOUT_S)
     go.touch()
     assert clusterm.ended(job)["status"] == "Complete"
     clusterm.stop()

@@ -14,7 +14,7 @@ import pytest
 import yaml
 from support.documents import DOCS, ROOT
 from support.requirements import requires
-from support.service import BIN, PATIENCE, wait_for
+from support.service import BIN, WAIT_TIMEOUT_S, wait_for
 
 from clusterm.settings import Settings
 
@@ -140,7 +140,7 @@ def test_an_installed_clusterm_runs(wheel: Path, tmp_path: Path) -> None:
         assert migrated.startswith("<6>")
     finally:
         service.terminate()
-        assert service.wait(PATIENCE) == 0
+        assert service.wait(WAIT_TIMEOUT_S) == 0
 
 
 # Containers

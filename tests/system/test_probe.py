@@ -77,7 +77,7 @@ def look(probe: Probe, times: int = 1) -> None:
 
 def states(store: Store) -> dict[str, State]:
     with store.read() as session:
-        return {node.name: node.state for node in nodes.every(session)}
+        return {node.name: node.state for node in nodes.list_all(session)}
 
 
 def told(store: Store, node: str) -> list[str]:
@@ -149,7 +149,7 @@ def test_it_looks_where_ansible_would_connect_to(store: Store, port: Port) -> No
     }
     announce(store, *(f"{NETWORK}.{name[2:]}" for name in variables))
     with store.write() as session:
-        for node in nodes.every(session):
+        for node in nodes.list_all(session):
             node.inventory_vars = variables[node.name]
         runtime_values.put(session, runtime_values.GLOBALS, {})
     only_port = Settings.model_validate({"monitor": {"interval": 0.001, "misses": 1}})

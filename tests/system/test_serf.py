@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 from support.requirements import path_of, requires
-from support.service import PATIENCE, Clusterm, wait_for
+from support.service import WAIT_TIMEOUT_S, Clusterm, wait_for
 
 NETWORK = f"127.{64 + os.getpid() % 128}.{os.getpid() // 128 % 256}"
 """Loopback addresses of this process's own, so that tests run side by side."""
@@ -26,7 +26,7 @@ class Agents:
     def start(self, name: str, *, auth_key: str = "", join: str = "hub", **tags: str) -> None:
         """Start an agent that joins the cluster of another one."""
         if name in self._running:
-            self._running.pop(name).wait(PATIENCE)  # it has left
+            self._running.pop(name).wait(WAIT_TIMEOUT_S)  # it has left
         address = self._addresses.setdefault(name, f"{NETWORK}.{len(self._addresses) + 1}")
         options = [f"-node={name}", f"-bind={address}", f"-rpc-addr={address}:7373", "-profile=local"]
         options += [f"-tag={key}={value}" for key, value in tags.items()]
@@ -51,14 +51,16 @@ class Agents:
     def tell(self, name: str, *command: str) -> None:
         """Run one of Serf's commands on an agent."""
         verb, *arguments = command
-        subprocess.run([path_of("serf"), verb, f"-rpc-addr={self.rpc(name)}", *arguments], check=True, timeout=PATIENCE)
+        subprocess.run(
+            [path_of("serf"), verb, f"-rpc-addr={self.rpc(name)}", *arguments], check=True, timeout=WAIT_TIMEOUT_S
+        )
 
     def signal(self, name: str, what: signal.Signals) -> None:
         self._running[name].send_signal(what)
 
     def kill(self, name: str) -> None:
         self._running[name].kill()
-        self._running.pop(name).wait(PATIENCE)
+        self._running.pop(name).wait(WAIT_TIMEOUT_S)
 
     def stop(self) -> None:
         for name in list(self._running):

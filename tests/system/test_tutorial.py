@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 from support.documents import DOCS, Command, blocks, commands
 from support.requirements import path_of, requires
-from support.service import BIN, PATIENCE, wait_for
+from support.service import BIN, WAIT_TIMEOUT_S, wait_for
 from support.ssh import make_keys, write_sshd_config
 
 TUTORIAL = DOCS / "tutorial" / "two-machines.md"
@@ -67,7 +67,7 @@ class Reader:
                 stdout=subprocess.PIPE,
                 stderr=subprocess.STDOUT,
                 text=True,
-                timeout=PATIENCE,
+                timeout=WAIT_TIMEOUT_S,
                 check=False,
             ).stdout
         self._compare(command, printed)
@@ -76,7 +76,7 @@ class Reader:
         """Press Ctrl-C in the service's terminal."""
         if self._service is not None:
             self._service.send_signal(signal.SIGINT)
-            self._service.wait(PATIENCE)
+            self._service.wait(WAIT_TIMEOUT_S)
 
     def _serve(self, words: list[str]) -> str:
         with self._terminal.open("wb") as terminal:

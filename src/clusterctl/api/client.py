@@ -12,17 +12,17 @@ from uuid import uuid4
 import httpx
 
 from clusterctl.api.connection import Certificates, connect, fault_of_tls
-from clusterctl.api.models import Json, Lines, _time, read
-from clusterctl.api.retry import Note, Outage
+from clusterctl.api.models import Json, Lines, format_optional_time, read
+from clusterctl.api.retry import Note, Retry
 from clusterctl.credentials import Token
 from clusterctl.errors import (
-    HungUp,
+    ConnectionLost,
     NoAnswer,
     NotClusterm,
-    NotNow,
     NotTrusted,
     Refused,
     Unauthorized,
+    Unavailable,
     Unreachable,
 )
 from clusterm.enums import Action
@@ -30,16 +30,16 @@ from clusterm.schemas import Problem
 
 _NONE: Final = Certificates()
 _TIMEOUT: Final = httpx.Timeout(30, connect=10)
-_PATIENCE: Final = 10.0
+_RETRY_TIMEOUT_S: Final = 10.0
 """Seconds for which a request is sent again after its connection broke, or after others came too often."""
 
-_HOW_TO_GET_IN: Final = "give one with --token-file or CLUSTERM_TOKEN, or keep one with: clusterctl login"
-_HOW_TO_MAKE_ONE: Final = "; on the service's host one is made with: clusterm token create"
+_LOGIN_HINT: Final = "give one with --token-file or CLUSTERM_TOKEN, or keep one with: clusterctl login"
+_NEW_TOKEN_HINT: Final = "; on the service's host one is made with: clusterm token create"  # noqa: S105
 
-_SEE_NODES: Final = "; see which there are with: clusterctl nodes get"
-_MAY_BE_DONE: Final = "; it may have been done all the same, see: clusterctl job list"
-_MAY_BE_CHANGED: Final = "; it may have been done all the same, see: clusterctl nodes get"
-_SEE_JOBS: Final = "; see which there are with: clusterctl job list"
+_LIST_NODES_HINT: Final = "; see which there are with: clusterctl nodes get"
+_POSSIBLY_STARTED: Final = "; it may have been done all the same, see: clusterctl job list"
+_POSSIBLY_CHANGED: Final = "; it may have been done all the same, see: clusterctl nodes get"
+_LIST_JOBS_HINT: Final = "; see which there are with: clusterctl job list"
 
 
 class Client:
@@ -75,11 +75,11 @@ class Client:
 
     def nodes(self, names: Sequence[str] = (), **filters: Sequence[str] | None) -> Json:
         """Nodes by name: those named, or all, as far as they pass the filters of the route."""
-        return self._get("/info/nodes", name=names, **filters, see=_SEE_NODES)
+        return self._get("/info/nodes", name=names, **filters, see=_LIST_NODES_HINT)
 
     def node(self, name: str) -> Json:
         """One node."""
-        return self._get(f"/info/node/{_segment(name)}", see=_SEE_NODES)
+        return self._get(f"/info/node/{_segment(name)}", see=_LIST_NODES_HINT)
 
     def node_events(
         self,
@@ -92,11 +92,13 @@ class Client:
     ) -> Json:
         """A page of a node's events: the latest ones, or the first ones after some event."""
         path = f"/info/node/{_segment(name)}/events"
-        return self._get(path, limit=limit, cursor=cursor, since=_time(since), after=after, see=_SEE_NODES)
+        return self._get(
+            path, limit=limit, cursor=cursor, since=format_optional_time(since), after=after, see=_LIST_NODES_HINT
+        )
 
     def explanation(self, name: str) -> Json:
         """What a node's status and state mean, how it came to them, and what may be done next."""
-        return self._get(f"/info/node/{_segment(name)}/explain", see=_SEE_NODES)
+        return self._get(f"/info/node/{_segment(name)}/explain", see=_LIST_NODES_HINT)
 
     def start(self, action: Action, nodes: list[str], **terms: Any) -> Json:
         """Commission, decommission or update nodes; the answer is the job.
@@ -106,11 +108,11 @@ class Client:
             nodes: names or management addresses.
             terms: the other members of `schemas.NodesRequest`; None is one not given.
         """
-        return self._begin(f"/{action}/nodes", {"nodes": nodes, **_given(terms)}, see=_SEE_NODES)
+        return self._begin(f"/{action}/nodes", {"nodes": nodes, **_given(terms)}, see=_LIST_NODES_HINT)
 
     def plan(self, action: Action, nodes: list[str], **terms: Any) -> Json:
         """What `start` would do with the same arguments."""
-        return self._post(f"/plan/{action}/nodes", {"nodes": nodes, **_given(terms)}, see=_SEE_NODES)
+        return self._post(f"/plan/{action}/nodes", {"nodes": nodes, **_given(terms)}, see=_LIST_NODES_HINT)
 
     def discover(self, addrs: list[str], **terms: Any) -> Json:
         """Run the configure playbook on addresses; the answer is the job.
@@ -124,11 +126,11 @@ class Client:
     def retry(self, job: str, *, failed_only: bool, queue: bool) -> Json:
         """Do what an ended job did once more; the answer is the new job."""
         body = {"failed_only": failed_only, "queue": queue}
-        return self._begin(f"/job/{_segment(job)}/retry", body, see=_SEE_JOBS)
+        return self._begin(f"/job/{_segment(job)}/retry", body, see=_LIST_JOBS_HINT)
 
     def cancel(self, job: int, *, cleanup: bool) -> Json:
         """Stop a job. By its id, for which job is `active` may change between two attempts."""
-        return self._begin(f"/job/{job}/cancel", {"cleanup": cleanup}, see=_SEE_JOBS)
+        return self._begin(f"/job/{job}/cancel", {"cleanup": cleanup}, see=_LIST_JOBS_HINT)
 
     def announce(self, label: str, serial: str, addr: str) -> Json:
         """Tell the service, as monitoring would, that a node is there."""
@@ -138,19 +140,21 @@ class Client:
     def set_node(self, name: str, *, host_group: str, host_vars: dict[str, Any]) -> Json:
         """Set a node's host group and host vars; the answer is the node."""
         body = {"host_group": host_group, "vars": host_vars}
-        return self._post(f"/node/{_segment(name)}/set", body, see=_SEE_NODES)
+        return self._post(f"/node/{_segment(name)}/set", body, see=_LIST_NODES_HINT)
 
     def set_host_keys(self, name: str, keys: Sequence[str]) -> Json:
         """Say which host keys a node has; none to forget those that are known."""
-        return self._post(f"/node/{_segment(name)}/host-keys", {"keys": list(keys)}, see=_SEE_NODES, repeatable=False)
+        return self._post(
+            f"/node/{_segment(name)}/host-keys", {"keys": list(keys)}, see=_LIST_NODES_HINT, repeatable=False
+        )
 
     def rename_node(self, name: str, new: str) -> Json:
         """Call a node something else; the answer is the node."""
-        return self._post(f"/node/{_segment(name)}/rename", {"name": new}, see=_SEE_NODES, repeatable=False)
+        return self._post(f"/node/{_segment(name)}/rename", {"name": new}, see=_LIST_NODES_HINT, repeatable=False)
 
     def remove_node(self, name: str, *, force: bool) -> Json:
         """Forget a node; the answer is what it was."""
-        return self._post(f"/node/{_segment(name)}/remove", {"force": force}, see=_SEE_NODES, repeatable=False)
+        return self._post(f"/node/{_segment(name)}/remove", {"force": force}, see=_LIST_NODES_HINT, repeatable=False)
 
     def import_nodes(self, nodes: list[Json], groups: dict[str, str], *, dry_run: bool) -> Json:
         """Make nodes known; the answer says what became of each."""
@@ -158,7 +162,7 @@ class Client:
 
     def job(self, job: str, *, logs: bool) -> Json:
         """A job, by id or as `active` or `last`."""
-        return self._get(f"/info/job/{_segment(job)}", logs=logs, see=_SEE_JOBS)
+        return self._get(f"/info/job/{_segment(job)}", logs=logs, see=_LIST_JOBS_HINT)
 
     def tasks(self, job: int, *, node: str | None, status: str | None, task: str | None) -> Json:
         """All tasks of a job with their results, in the shape of a page."""
@@ -166,7 +170,13 @@ class Client:
         cursor = None
         while True:
             page = self._get(
-                f"/info/job/{job}/tasks", node=node, status=status, task=task, limit=1000, cursor=cursor, see=_SEE_JOBS
+                f"/info/job/{job}/tasks",
+                node=node,
+                status=status,
+                task=task,
+                limit=1000,
+                cursor=cursor,
+                see=_LIST_JOBS_HINT,
             )
             items += page.get("items", [])
             cursor = page.get("next")
@@ -175,7 +185,7 @@ class Client:
 
     def compare(self, before: str, after: str) -> Json:
         """What is different in a job from an earlier one, each an id, `active` or `last`."""
-        return self._get(f"/info/job/{_segment(before)}/diff/{_segment(after)}", see=_SEE_JOBS)
+        return self._get(f"/info/job/{_segment(before)}/diff/{_segment(after)}", see=_LIST_JOBS_HINT)
 
     def jobs(
         self,
@@ -194,8 +204,8 @@ class Client:
             status=status,
             action=action,
             node=node,
-            since=_time(since),
-            until=_time(until),
+            since=format_optional_time(since),
+            until=format_optional_time(until),
             limit=limit,
             cursor=cursor,
         )
@@ -204,7 +214,7 @@ class Client:
         self, *, limit: int, node: str | None, since: datetime | None = None, after: int | None = None
     ) -> Json:
         """The timeline's last events, or the first ones after some event."""
-        return self._get("/info/jobs/timeline", limit=limit, node=node, since=_time(since), after=after)
+        return self._get("/info/jobs/timeline", limit=limit, node=node, since=format_optional_time(since), after=after)
 
     def log_lines(self, job: int, lines: Lines, *, follow: bool = False) -> Iterator[Json]:
         """The lines of a job's log, as they arrive; for a follower that has all of them then a `LogEnd`."""
@@ -214,7 +224,7 @@ class Client:
         with self._faults(), self._http.stream("GET", path, params=params, headers=headers) as response:
             if not response.is_success:
                 response.read()
-            self._check(response, "application/x-ndjson", see=_SEE_JOBS)
+            self._check(response, "application/x-ndjson", see=_LIST_JOBS_HINT)
             rest = b""
             for data in response.iter_bytes():  # httpx's own lines end at more than newlines
                 *records, rest = (rest + data).split(b"\n")
@@ -257,7 +267,7 @@ class Client:
         return self._post("/config", {"config": config})
 
     def _get(self, path: str, *, see: str = "", **params: str | int | Sequence[str] | None) -> Json:
-        deadline = time.monotonic() + _PATIENCE
+        deadline = time.monotonic() + _RETRY_TIMEOUT_S
         while True:
             with self._faults():
                 response = self._http.get(path, params=_given(params))
@@ -282,21 +292,21 @@ class Client:
         repeatable: bool = True,
     ) -> Json:
         """Send a request; one that does and answers the same when it comes twice again if its connection breaks."""
-        outage = Outage(self._note, _PATIENCE)
-        broken: HungUp | None = None
+        retry = Retry(self._note, _RETRY_TIMEOUT_S)
+        broken: ConnectionLost | None = None
         while True:
             try:
-                with self._faults(_MAY_BE_DONE if repeatable else _MAY_BE_CHANGED):
+                with self._faults(_POSSIBLY_STARTED if repeatable else _POSSIBLY_CHANGED):
                     response = self._http.post(path, json=body, headers=headers)
                 break
-            except HungUp as error:
+            except ConnectionLost as error:
                 if not repeatable:
                     raise
                 broken = error
             except Unreachable:
                 if broken is None:
                     raise
-            outage.endure(broken)
+            retry.wait(broken)
         self._check(response, "application/json", see=see)
         return self._parse(response.content)
 
@@ -317,7 +327,7 @@ class Client:
         except (httpx.NetworkError, httpx.ProtocolError) as error:
             reason = str(error).rstrip(".") or "the connection broke"
             self._check_tls(error)
-            raise HungUp(
+            raise ConnectionLost(
                 f"{self._url} hung up, or is not clusterm ({reason}); "
                 f"try again, or check --url and CLUSTERM_URL{consequence}"
             ) from None
@@ -344,16 +354,16 @@ class Client:
             if response.status_code == httpx.codes.UNAUTHORIZED:
                 raise Unauthorized(self._how_to_get_in(problem.detail))
             if response.status_code == httpx.codes.FORBIDDEN:
-                raise Refused(problem.detail + _HOW_TO_MAKE_ONE)
+                raise Refused(problem.detail + _NEW_TOKEN_HINT)
             if response.status_code == httpx.codes.SERVICE_UNAVAILABLE:
-                raise NotNow(problem.detail)
+                raise Unavailable(problem.detail)
             raise Refused(problem.detail + (see if response.status_code == httpx.codes.NOT_FOUND else ""))
         raise self._not_clusterm(f"it answered {response.status_code} with {given or 'no content'}")
 
     def _how_to_get_in(self, detail: str) -> str:
         if self._token is None:
-            return f"{self._url} asks for a token: {_HOW_TO_GET_IN}{_HOW_TO_MAKE_ONE}"
-        return f"{detail} (it is from {self._token.origin}); {_HOW_TO_GET_IN}{_HOW_TO_MAKE_ONE}"
+            return f"{self._url} asks for a token: {_LOGIN_HINT}{_NEW_TOKEN_HINT}"
+        return f"{detail} (it is from {self._token.origin}); {_LOGIN_HINT}{_NEW_TOKEN_HINT}"
 
     def _parse(self, text: str | bytes) -> Json:
         try:

@@ -19,7 +19,7 @@ _OTHER_NAMES: Final = {62, 64}
 """OpenSSL's numbers, from X509_verify_cert_error_string(3), for what is wrong with a certificate."""
 
 _NO_TLS: Final = {"WRONG_VERSION_NUMBER", "RECORD_LAYER_FAILURE", "UNKNOWN_PROTOCOL", "HTTP_REQUEST"}
-_PROBE_TIMEOUT: Final = 1.0
+_PROBE_TIMEOUT_S: Final = 1.0
 
 
 @dataclass(frozen=True)
@@ -139,4 +139,4 @@ def _turns_away(url: str, certificates: Certificates) -> bool:
 def _reach(url: str) -> socket.socket:
     parts = urlsplit(url)
     default = 443 if parts.scheme == "https" else 80
-    return socket.create_connection((parts.hostname or "", parts.port or default), timeout=_PROBE_TIMEOUT)
+    return socket.create_connection((parts.hostname or "", parts.port or default), timeout=_PROBE_TIMEOUT_S)

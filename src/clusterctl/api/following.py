@@ -7,19 +7,19 @@ from typing import Final
 
 from clusterctl.api.client import Client
 from clusterctl.api.models import ALL, Json, Lines, read
-from clusterctl.api.retry import Note, Outage
-from clusterctl.errors import NoAnswer, NotComplete, NotNow, Unreachable
+from clusterctl.api.retry import Note, Retry
+from clusterctl.errors import NoAnswer, NotComplete, Unavailable, Unreachable
 from clusterm.enums import ENDED
 from clusterm.schemas import Event, Job, LogEnd, LogLine, Page
 
-_PATIENCE: Final = 60.0
+_OUTAGE_TIMEOUT_S: Final = 60.0
 """Seconds without the service after which to give up: more than a restart or an upgrade of it takes."""
 
 _PAGE: Final = 1000
 """Events that are asked for at once."""
 
-_SHORTEST_PAUSE: Final = 0.1
-_LONGEST_PAUSE: Final = 1.0
+_MIN_POLL_INTERVAL_S: Final = 0.1
+_MAX_POLL_INTERVAL_S: Final = 1.0
 
 
 def log_lines(client: Client, job: int, note: Note, lines: Lines = ALL) -> Iterator[Json]:
@@ -27,12 +27,12 @@ def log_lines(client: Client, job: int, note: Note, lines: Lines = ALL) -> Itera
 
     That the service says so is the proof that none is missing: a stream that ends otherwise was cut off.
     """
-    outage = Outage(note, _PATIENCE)
+    retry = Retry(note, _OUTAGE_TIMEOUT_S)
     while True:
         arrived = False
         try:
             for record in client.log_lines(job, lines, follow=True):
-                outage.end()
+                retry.end()
                 if "type" in record:
                     _check_end(read(LogEnd, record), lines, note)
                     return
@@ -40,11 +40,11 @@ def log_lines(client: Client, job: int, note: Note, lines: Lines = ALL) -> Itera
                 yield record
         except NoAnswer:
             continue  # a task may be silent for long
-        except (Unreachable, NotNow) as error:
-            outage.endure(error)
+        except (Unreachable, Unavailable) as error:
+            retry.wait(error)
             continue
         if not arrived:
-            time.sleep(_LONGEST_PAUSE)
+            time.sleep(_MAX_POLL_INTERVAL_S)
 
 
 def end(client: Client, job: int, note: Note, *, timeout: float | None = None) -> Json:
@@ -53,11 +53,11 @@ def end(client: Client, job: int, note: Note, *, timeout: float | None = None) -
     Raises:
         NotComplete: it has not within `timeout` seconds.
     """
-    outage = Outage(note, _PATIENCE)
+    retry = Retry(note, _OUTAGE_TIMEOUT_S)
     deadline = None if timeout is None else time.monotonic() + timeout
-    pause = _SHORTEST_PAUSE
+    pause = _MIN_POLL_INTERVAL_S
     while True:
-        answer = _state(client, job, outage)
+        answer = _state(client, job, retry)
         status = read(Job, answer).status
         if status in ENDED:
             return answer
@@ -66,7 +66,7 @@ def end(client: Client, job: int, note: Note, *, timeout: float | None = None) -
             if pause <= 0:
                 raise NotComplete(f"job {job} is {status} after {timeout:g} s; wait on with: clusterctl job wait {job}")
         time.sleep(pause)
-        pause = min(pause * 1.5, _LONGEST_PAUSE)
+        pause = min(pause * 1.5, _MAX_POLL_INTERVAL_S)
 
 
 def events(ask: Callable[..., Json], note: Note, *, limit: int, since: datetime | None) -> Iterator[Json]:
@@ -78,7 +78,7 @@ def events(ask: Callable[..., Json], note: Note, *, limit: int, since: datetime 
         limit: how many of the last ones at the most.
         since: only those at or after this time.
     """
-    outage = Outage(note, _PATIENCE)
+    retry = Retry(note, _OUTAGE_TIMEOUT_S)
     # Asked first, so that nothing that happens between the two questions is missed.
     seen = max((event.id for event in _events(ask(limit=1))), default=0)
     page = ask(limit=limit, since=since)
@@ -87,8 +87,8 @@ def events(ask: Callable[..., Json], note: Note, *, limit: int, since: datetime 
         yield from page["items"]
         seen = max([seen, *(event.id for event in found)])
         if len(found) < _PAGE:
-            time.sleep(_LONGEST_PAUSE)
-        page = _answer(lambda: ask(limit=_PAGE, after=seen), outage)  # noqa: B023 -- called at once
+            time.sleep(_MAX_POLL_INTERVAL_S)
+        page = _answer(lambda: ask(limit=_PAGE, after=seen), retry)  # noqa: B023 -- called at once
 
 
 def _events(page: Json) -> list[Event]:
@@ -101,17 +101,17 @@ def _check_end(end: LogEnd, rest: Lines, note: Note) -> None:
         note(f"the log of job {end.job} ends early: the service has no line {first}")
 
 
-def _state(client: Client, job: int, outage: Outage) -> Json:
-    return _answer(lambda: client.job(str(job), logs=False), outage)
+def _state(client: Client, job: int, retry: Retry) -> Json:
+    return _answer(lambda: client.job(str(job), logs=False), retry)
 
 
-def _answer(ask: Callable[[], Json], outage: Outage) -> Json:
+def _answer(ask: Callable[[], Json], retry: Retry) -> Json:
     """Return what the service answers, as soon as it does."""
     while True:
         try:
             answer = ask()
-        except (Unreachable, NotNow) as error:
-            outage.endure(error)
+        except (Unreachable, Unavailable) as error:
+            retry.wait(error)
         else:
-            outage.end()
+            retry.end()
             return answer

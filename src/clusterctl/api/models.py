@@ -7,7 +7,7 @@ from typing import Any, Final, TypeVar
 from pydantic import BaseModel, ValidationError
 
 from clusterctl.errors import (
-    NotUnderstood,
+    UnexpectedResponse,
 )
 from clusterm.schemas import format_time
 
@@ -22,14 +22,14 @@ def read(model: type[M], data: Json) -> M:
     """Take the service's answer for what it should be.
 
     Raises:
-        NotUnderstood: it is not.
+        UnexpectedResponse: it is not.
     """
     try:
         return model.model_validate(data)
     except ValidationError as error:
         first = error.errors()[0]
         where = ".".join(map(str, first["loc"])) or model.__name__
-        raise NotUnderstood(
+        raise UnexpectedResponse(
             f"the service's answer is not what this clusterctl knows ({where}: {first['msg']}); "
             "is the service newer? Upgrade clusterctl, or read the answer as it is with --json"
         ) from None
@@ -56,12 +56,13 @@ class Lines:
     def parameters(self) -> Json:
         """Return them as the service knows them."""
         conditions = {"node": self.node, "task": self.task, "failed": self.failed or None, "grep": self.grep}
-        numbers = {"from": self.first, "to": self.last, "since": _time(self.since), "tail": self.tail}
+        numbers = {"from": self.first, "to": self.last, "since": format_optional_time(self.since), "tail": self.tail}
         return numbers | conditions | {"ignore_case": self.ignore_case or None}
 
 
 ALL: Final = Lines()
 
 
-def _time(moment: datetime | None) -> str | None:
+def format_optional_time(moment: datetime | None) -> str | None:
+    """Return a time as the service expects it; None for none."""
     return format_time(moment) if moment else None

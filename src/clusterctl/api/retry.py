@@ -9,11 +9,11 @@ from clusterctl.errors import ClusterctlError
 Note = Callable[[str], None]
 """Tells the user what is not part of the result."""
 
-_SHORTEST_PAUSE: Final = 0.1
-_LONGEST_PAUSE: Final = 1.0
+_MIN_DELAY_S: Final = 0.1
+_MAX_DELAY_S: Final = 1.0
 
 
-class Outage:
+class Retry:
     """The time without the service since it was last heard of.
 
     Args:
@@ -25,9 +25,9 @@ class Outage:
         self._note = note
         self._patience = patience
         self._since: float | None = None
-        self._pause = _SHORTEST_PAUSE
+        self._pause = _MIN_DELAY_S
 
-    def endure(self, error: ClusterctlError) -> None:
+    def wait(self, error: ClusterctlError) -> None:
         """Pause before the next attempt; raise the error if there have been attempts for long enough."""
         if self._since is None:
             self._since = time.monotonic()
@@ -35,9 +35,9 @@ class Outage:
         elif time.monotonic() - self._since > self._patience:
             raise error
         time.sleep(self._pause)
-        self._pause = min(self._pause * 2, _LONGEST_PAUSE)
+        self._pause = min(self._pause * 2, _MAX_DELAY_S)
 
     def end(self) -> None:
         """The service was heard of."""
         self._since = None
-        self._pause = _SHORTEST_PAUSE
+        self._pause = _MIN_DELAY_S

@@ -5,7 +5,7 @@ from typing import Annotated
 import typer
 
 from clusterctl.aliases import Verbs
-from clusterctl.context import session_of
+from clusterctl.context import context_of
 from clusterctl.options import AsJson
 from clusterctl.output.output import Document, Result
 from clusterctl.parsing import read_mapping
@@ -17,7 +17,7 @@ app = typer.Typer(name="config", cls=Verbs, help="See or change the configuratio
 @app.command("get")
 def get(ctx: typer.Context, *, as_json: AsJson = False) -> Result:
     """Show the configuration that the service runs with."""
-    yield Document(session_of(ctx, as_json=as_json).client.config(), setting_views.settings)
+    yield Document(context_of(ctx, as_json=as_json).client.config(), setting_views.settings)
 
 
 @app.command("set")
@@ -37,5 +37,5 @@ def change(
     changes in its configuration file. To change a value: `clusterctl config get --json > FILE`, edit FILE,
     `clusterctl config set FILE`.
     """
-    session = session_of(ctx, as_json=as_json)
-    yield Document(session.client.set_config(read_mapping(source)), setting_views.settings)
+    context = context_of(ctx, as_json=as_json)
+    yield Document(context.client.set_config(read_mapping(source)), setting_views.settings)

@@ -4,7 +4,7 @@ import typer
 
 from clusterctl.aliases import Verbs
 from clusterctl.api.models import Json, read
-from clusterctl.context import session_of
+from clusterctl.context import context_of
 from clusterctl.errors import Usage
 from clusterctl.options import AsJson, ExtraVars
 from clusterctl.output.output import Document, Result, note
@@ -18,7 +18,7 @@ app = typer.Typer(name="global", cls=Verbs, help="See or replace the extra vars 
 @app.command("get")
 def get(ctx: typer.Context, *, as_json: AsJson = False) -> Result:
     """Show the global extra vars."""
-    yield from _shown(session_of(ctx, as_json=as_json).client.globals())
+    yield from _shown(context_of(ctx, as_json=as_json).client.globals())
 
 
 @app.command("set")
@@ -28,10 +28,10 @@ def replace(ctx: typer.Context, *, extra_vars: ExtraVars = None, as_json: AsJson
     They override the configuration's ansible.extra_variables, and the extra vars of a request override them,
     name by name. `clusterctl global set -e '{}'` leaves none.
     """
-    session = session_of(ctx, as_json=as_json)
+    context = context_of(ctx, as_json=as_json)
     if extra_vars is None:
         raise Usage("say what to set with --extra-vars; -e '{}' leaves no global extra vars")
-    yield from _shown(session.client.set_globals(parse_extra_vars(extra_vars)))
+    yield from _shown(context.client.set_globals(parse_extra_vars(extra_vars)))
 
 
 def _shown(answer: Json) -> Result:

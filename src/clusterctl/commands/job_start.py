@@ -6,7 +6,7 @@ from typing import Any
 
 from clusterctl.api.models import Json, read
 from clusterctl.commands import jobs
-from clusterctl.context import Session
+from clusterctl.context import Context
 from clusterctl.errors import Refused, Usage
 from clusterctl.output.output import Document, Result
 from clusterctl.views import plan as plan_view
@@ -14,7 +14,7 @@ from clusterm.enums import Action, State, Status
 from clusterm.schemas import Plan
 
 
-def selection(
+def node_selection(
     names: Sequence[str] | None,
     status: Sequence[Status] | None,
     state: Sequence[State] | None,
@@ -50,7 +50,7 @@ class Start:
         follow: whether to show its log until then.
     """
 
-    session: Session
+    context: Context
     dry_run: bool
     wait: bool
     follow: bool
@@ -58,10 +58,10 @@ class Start:
     def __call__(self, action: Action, names: Sequence[str] | None, select: Json | None, **terms: Any) -> Result:
         """Do it; the terms are the other members of `schemas.NodesRequest`, None and False for those not given."""
         given = {name: value for name, value in terms.items() if value is not False}
-        client = self.session.client
+        client = self.context.client
         if not self.dry_run:
             job = client.start(action, list(names or []), select=select, **given)
-            yield from jobs.started(self.session, job, wait=self.wait, follow=self.follow)
+            yield from jobs.started(self.context, job, wait=self.wait, follow=self.follow)
             return
         answer = client.plan(action, list(names or []), select=select, **given)
         yield Document(answer, plan_view.plan)

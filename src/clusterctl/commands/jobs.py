@@ -9,7 +9,7 @@ from clusterctl.aliases import Verbs
 from clusterctl.api import following
 from clusterctl.api.client import Client
 from clusterctl.api.models import Json, read
-from clusterctl.context import Session, session_of
+from clusterctl.context import Context, context_of
 from clusterctl.errors import NotComplete, Refused
 from clusterctl.options import AsJson, Cursor, Follow, JobName, OfNode, Queue, Since, Wait
 from clusterctl.output.output import Document, Format, Result, Stream, note, page_items
@@ -23,7 +23,7 @@ from clusterm.schemas import Job, JobDiff, Page, Task
 app = typer.Typer(name="job", cls=Verbs, help="See what jobs do and did, stop them, or do them once more.")
 
 
-def started(session: Session, answer: Json, *, wait: bool, follow: bool) -> Result:
+def started(context: Context, answer: Json, *, wait: bool, follow: bool) -> Result:
     """Show a job that has just been started, as far as the user wants to see it."""
     job = read(Job, answer)
     queued = job.status is JobStatus.QUEUED
@@ -33,8 +33,8 @@ def started(session: Session, answer: Json, *, wait: bool, follow: bool) -> Resu
         return
     note(f"job {job.id} {'waits for its turn' if queued else 'started'}: {job.desc}")
     if follow:
-        yield _log(session.client, job.id)
-    ended = following.end(session.client, job.id, note)
+        yield _log(context.client, job.id)
+    ended = following.end(context.client, job.id, note)
     if not follow:
         yield Document(ended, job_views.job)
     conclude(ended)
@@ -56,14 +56,14 @@ def get(
     runs now, if there is one. With --follow the exit code is 1 if the job does not end Complete; as JSON or
     YAML it is printed once it has ended.
     """
-    session = session_of(ctx, as_json=as_json)
-    client = session.client
+    context = context_of(ctx, as_json=as_json)
+    client = context.client
     if not follow:
         yield Document(client.job(parse_job(job or "last"), logs=not no_logs), job_views.job)
         return
     answer = find(client, job)
     job_id = read(Job, answer).id
-    if session.output in {Format.TABLE, Format.TEXT}:
+    if context.output in {Format.TABLE, Format.TEXT}:
         yield Document(answer, job_views.job_heading)
         yield _log(client, job_id, printed=not no_logs)
         ended = following.end(client, job_id, note)
@@ -95,7 +95,7 @@ def tasks(
     LINE is the number of the first log line of a task's results, or of those that failed. Without a job: the
     one that runs now, or if there is none the one that ended last.
     """
-    client = session_of(ctx, as_json=as_json).client
+    client = context_of(ctx, as_json=as_json).client
     found = client.tasks(read(Job, find(client, job)).id, node=node, status=status, task=task)
     if slowest is not None:
         shown = zip(read(Page[Task], found).items, found["items"], strict=True)
@@ -118,7 +118,7 @@ def diff(
     Tasks that fail or change something on a node and did not before, and tasks that take more than twice as
     long, by a second at least.
     """
-    client = session_of(ctx, as_json=as_json).client
+    client = context_of(ctx, as_json=as_json).client
     answer = client.compare(parse_job(before), parse_job(after))
     yield Document(answer, job_views.diff)
     shown = read(JobDiff, answer)
@@ -140,8 +140,8 @@ def list_jobs(
     as_json: AsJson = False,
 ) -> Result:
     """List the jobs that were run, newest first."""
-    session = session_of(ctx, as_json=as_json)
-    page = session.client.jobs(
+    context = context_of(ctx, as_json=as_json)
+    page = context.client.jobs(
         since=parse_since(since) if since else None,
         until=parse_since(until) if until else None,
         status=status,
@@ -177,9 +177,9 @@ def wait(
 
     Without a job: the one that runs now, or if there is none the one that ended last.
     """
-    session = session_of(ctx, as_json=as_json)
-    job_id = read(Job, find(session.client, job)).id
-    ended = following.end(session.client, job_id, note, timeout=timeout)
+    context = context_of(ctx, as_json=as_json)
+    job_id = read(Job, find(context.client, job)).id
+    ended = following.end(context.client, job_id, note, timeout=timeout)
     yield Document(ended, job_views.job)
     conclude(ended)
 
@@ -206,7 +206,7 @@ def cancel(
     A queued job is dropped. Of a running one ansible is asked to end, and killed if it does not; then its cleanup
     playbook runs. Cancel it once more with --no-cleanup to stop that, too.
     """
-    client = session_of(ctx, as_json=as_json).client
+    client = context_of(ctx, as_json=as_json).client
     job_id = read(Job, client.job(parse_job(job or "active"), logs=False)).id
     answer = client.cancel(job_id, cleanup=not no_cleanup)
     if not wait:
@@ -236,9 +236,9 @@ def retry(
 
     Without a job: the one that ended last.
     """
-    session = session_of(ctx, as_json=as_json)
-    answer = session.client.retry(parse_job(job or "last"), failed_only=failed_only, queue=queue)
-    yield from started(session, answer, wait=wait, follow=follow)
+    context = context_of(ctx, as_json=as_json)
+    answer = context.client.retry(parse_job(job or "last"), failed_only=failed_only, queue=queue)
+    yield from started(context, answer, wait=wait, follow=follow)
 
 
 def find(client: Client, job: str | None) -> Json:

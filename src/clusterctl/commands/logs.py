@@ -10,8 +10,8 @@ from clusterctl.api import following
 from clusterctl.api.client import Client
 from clusterctl.api.models import Json, Lines, read
 from clusterctl.commands.jobs import conclude, find
-from clusterctl.context import session_of
-from clusterctl.errors import Differs
+from clusterctl.context import context_of
+from clusterctl.errors import LogMismatch
 from clusterctl.options import AsJson, Follow, JobName, Output
 from clusterctl.output.output import Document, Result, Stream, note
 from clusterctl.parsing import parse_job, parse_since
@@ -65,8 +65,8 @@ def logs(
     connection breaks or the service restarts. With --json each line comes with its number, time, node and
     task; with --follow, too, as one JSON object on each line.
     """
-    session = session_of(ctx, as_json=as_json, output=output)
-    client = session.client
+    context = context_of(ctx, as_json=as_json, output=output)
+    client = context.client
     text = log_views.log_text(timestamps=timestamps)
     lines = Lines(
         first=first,
@@ -93,10 +93,10 @@ def verify(ctx: typer.Context, job: JobName = None, *, as_json: AsJson = False) 
 
     Without a job: that of the job that ended last. By hand it is `clusterctl job logs ID | sha256sum`.
     """
-    client = session_of(ctx, as_json=as_json).client
+    client = context_of(ctx, as_json=as_json).client
     recorded = read(Job, client.job(parse_job(job or "last"), logs=False))
     if recorded.log_sha256 is None:
-        raise Differs(f"job {recorded.id} has nothing to compare its log with: {_why_not(recorded)}")
+        raise LogMismatch(f"job {recorded.id} has nothing to compare its log with: {_why_not(recorded)}")
     found = _measure(client, recorded.id)
     wanted = {"lines": recorded.lines, "bytes": recorded.log_bytes, "sha256": recorded.log_sha256}
     differences = [
@@ -105,7 +105,7 @@ def verify(ctx: typer.Context, job: JobName = None, *, as_json: AsJson = False) 
     answer = {"job": recorded.id, "verified": not differences, **found, "log_incomplete": recorded.log_incomplete}
     yield Document(answer, log_views.verified)
     if differences:
-        raise Differs(
+        raise LogMismatch(
             f"the log of job {recorded.id} is not what it was when the job ended: it has {', '.join(differences)}; "
             "look after the disk that the service keeps its database on"
         )

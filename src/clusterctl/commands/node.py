@@ -10,7 +10,7 @@ from clusterctl.aliases import Verbs
 from clusterctl.api import following
 from clusterctl.api.models import Json, read
 from clusterctl.commands.timeline import COLUMNS
-from clusterctl.context import session_of
+from clusterctl.context import context_of
 from clusterctl.errors import Usage
 from clusterctl.inventory import read_inventory
 from clusterctl.options import (
@@ -36,7 +36,7 @@ node_app = typer.Typer(name="node", cls=Verbs, help="See one node, add one, or t
 @node_app.command("get")
 def get(ctx: typer.Context, name: NodeName, *, as_json: AsJson = False) -> Result:
     """Show a node: address, host group, status, state and latest events."""
-    yield Document(session_of(ctx, as_json=as_json).client.node(name), node_views.node)
+    yield Document(context_of(ctx, as_json=as_json).client.node(name), node_views.node)
 
 
 @node_app.command("add")
@@ -56,7 +56,7 @@ def add(
     The node's name will be `<label>-<serial>`. Nothing is run on it: `clusterctl node commission` does that.
     Adding a node again says that it can be reached (again), at this address.
     """
-    client = session_of(ctx, as_json=as_json).client
+    client = context_of(ctx, as_json=as_json).client
     serial = serial or addr.replace(":", "-").strip("-.")
     client.announce(label, serial, addr)
     yield Document(client.node(f"{label}-{serial}"), node_views.node)
@@ -79,7 +79,7 @@ def events(
     """Show what happened to a node, newest last. `-o csv` prints a row for each event."""
     if follow and cursor:
         raise Usage("--cursor leads to older events, --follow to those to come: use one of them")
-    ask = partial(session_of(ctx, as_json=as_json, csv=True, output=output).client.node_events, name)
+    ask = partial(context_of(ctx, as_json=as_json, csv=True, output=output).client.node_events, name)
     moment = parse_since(since) if since else None
     if follow:
         coming = following.events(ask, note, limit=limit, since=moment)
@@ -100,7 +100,7 @@ def explain(ctx: typer.Context, name: NodeName, *, as_json: AsJson = False) -> R
 
     Says for every command whether it would be taken as things are, and if not why.
     """
-    yield Document(session_of(ctx, as_json=as_json).client.explanation(name), explanation)
+    yield Document(context_of(ctx, as_json=as_json).client.explanation(name), explanation)
 
 
 def _newest(ask: Callable[..., Json], limit: int, *, cursor: str | None, **terms: Any) -> Json:
@@ -131,7 +131,7 @@ def set_node(
 
     Nothing is run on it. The host group of a node that is part of the cluster is changed by `clusterctl node update`.
     """
-    client = session_of(ctx, as_json=as_json).client
+    client = context_of(ctx, as_json=as_json).client
     host_vars = parse_host_vars(settings or [])
     if not host_vars and not host_group:
         raise Usage(f"nothing to set: say KEY=VALUE or --host-group; see what is set with: clusterctl node get {name}")
@@ -149,7 +149,7 @@ def rename(
 
     Monitoring has to call it so, too, or it will report the old name as another node at the same address.
     """
-    yield Document(session_of(ctx, as_json=as_json).client.rename_node(name, new), node_views.node)
+    yield Document(context_of(ctx, as_json=as_json).client.rename_node(name, new), node_views.node)
 
 
 def remove(
@@ -164,7 +164,7 @@ def remove(
     It must be decommissioned, or never have been commissioned. Nothing is run on it, and what happened to it is kept:
     `clusterctl node events`. Where monitoring still sees it, it will be discovered again.
     """
-    yield Document(session_of(ctx, as_json=as_json).client.remove_node(name, force=force), node_views.node)
+    yield Document(context_of(ctx, as_json=as_json).client.remove_node(name, force=force), node_views.node)
 
 
 def trust(
@@ -185,7 +185,7 @@ def trust(
 
     The name may also be an IP address that is no node's yet, to be discovered.
     """
-    client = session_of(ctx, as_json=as_json).client
+    client = context_of(ctx, as_json=as_json).client
     yield Document(client.set_host_keys(name, parse_keys(keys)), node_views.host_keys)
 
 
@@ -194,7 +194,7 @@ def forget_key(ctx: typer.Context, name: NodeName, *, as_json: AsJson = False) -
 
     The key that it has the next time a job goes there is trusted then, unless `ansible.host_key_checking` is strict.
     """
-    answer = session_of(ctx, as_json=as_json).client.set_host_keys(name, [])
+    answer = context_of(ctx, as_json=as_json).client.set_host_keys(name, [])
     yield Document(answer, node_views.host_keys)
     if not answer.get("forgotten"):
         note(f"no host key of {name} was known")
@@ -224,7 +224,7 @@ def import_nodes(
     its name. It has the vars of its groups for its own. Nodes that exist are left as they are, so the same inventory
     can be imported again when it has grown. Nothing is run on them.
     """
-    client = session_of(ctx, as_json=as_json).client
+    client = context_of(ctx, as_json=as_json).client
     means = {}
     for text in groups or []:
         group, equals, host_group = text.partition("=")

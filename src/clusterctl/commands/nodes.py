@@ -6,9 +6,9 @@ import typer
 
 from clusterctl.aliases import Verbs
 from clusterctl.commands import jobs
-from clusterctl.commands.job_start import Start, selection
+from clusterctl.commands.job_start import Start, node_selection
 from clusterctl.commands.node import node_app
-from clusterctl.context import session_of
+from clusterctl.context import context_of
 from clusterctl.errors import Usage
 from clusterctl.options import (
     All,
@@ -51,7 +51,7 @@ def get_all(
     """Show all nodes, or those selected: address, host group, status, state and last event."""
     if every and names:
         raise Usage("either name nodes or say --all, not both")
-    client = session_of(ctx, as_json=as_json).client
+    client = context_of(ctx, as_json=as_json).client
     answer = client.nodes(names or [], status=status, state=state, host_group=host_group)
     yield Document(answer, node_views.nodes, items=dict.values)
     if not answer:
@@ -86,11 +86,11 @@ def commission(
     Runs the configure playbook on them, and the cleanup playbook if that fails. They must be Unallocated or
     Decommissioned, and need a --host-group; the first must be a master, for a worker needs one.
     """
-    start = Start(session_of(ctx, as_json=as_json), dry_run=dry_run, wait=wait, follow=follow)
+    start = Start(context_of(ctx, as_json=as_json), dry_run=dry_run, wait=wait, follow=follow)
     yield from start(
         Action.COMMISSION,
         names,
-        selection(names, status, state, in_group, every=every),
+        node_selection(names, status, state, in_group, every=every),
         host_group=host_group,
         extra_vars=parse_extra_vars(extra_vars),
         check=check,
@@ -127,11 +127,11 @@ def decommission(
     Runs the cleanup playbook on them. They must be Allocated, or Unallocated to clean up after a commission
     that failed. The last master can only go when no worker is left.
     """
-    start = Start(session_of(ctx, as_json=as_json), dry_run=dry_run, wait=wait, follow=follow)
+    start = Start(context_of(ctx, as_json=as_json), dry_run=dry_run, wait=wait, follow=follow)
     yield from start(
         Action.DECOMMISSION,
         names,
-        selection(names, status, state, in_group, every=every),
+        node_selection(names, status, state, in_group, every=every),
         extra_vars=parse_extra_vars(extra_vars),
         check=check,
         limit_batch=limit_batch,
@@ -168,11 +168,11 @@ def update(
     Runs the cleanup playbook and then the configure playbook on them, and cleanup again if that fails. They
     must be Allocated. With --host-group they change to that group.
     """
-    start = Start(session_of(ctx, as_json=as_json), dry_run=dry_run, wait=wait, follow=follow)
+    start = Start(context_of(ctx, as_json=as_json), dry_run=dry_run, wait=wait, follow=follow)
     yield from start(
         Action.UPDATE,
         names,
-        selection(names, status, state, in_group, every=every),
+        node_selection(names, status, state, in_group, every=every),
         host_group=host_group,
         extra_vars=parse_extra_vars(extra_vars),
         check=check,
@@ -216,14 +216,14 @@ def discover(
     passed are nodes, called by their host name and serial, unless monitoring is to announce them. To add a node by hand
     there is `clusterctl node add`.
     """
-    session = session_of(ctx, as_json=as_json)
+    context = context_of(ctx, as_json=as_json)
     if not addrs and not file:
         raise Usage("say which addresses, or give --file; see: clusterctl discover --help")
-    job = session.client.discover(
+    job = context.client.discover(
         [*(addrs or []), *(read_lines(file) if file else [])],
         extra_vars=parse_extra_vars(extra_vars),
         queue=queue,
         job_timeout=job_timeout,
         idle_timeout=idle_timeout,
     )
-    yield from jobs.started(session, job, wait=wait, follow=follow)
+    yield from jobs.started(context, job, wait=wait, follow=follow)

@@ -3,7 +3,7 @@
 import typer
 
 from clusterctl.api.models import read
-from clusterctl.context import session_of
+from clusterctl.context import context_of
 from clusterctl.errors import NotReady
 from clusterctl.options import AsJson
 from clusterctl.output.output import Document, Result
@@ -16,7 +16,7 @@ def status(ctx: typer.Context, *, as_json: AsJson = False) -> Result:
 
     Exits with 1 if it is not ready, and says what is wrong; with 3 if it cannot be reached.
     """
-    answer = session_of(ctx, as_json=as_json).client.status()
+    answer = context_of(ctx, as_json=as_json).client.status()
     yield Document(answer, glance)
     found = read(ServiceStatus, answer)
     if not found.ready:

@@ -5,7 +5,7 @@ from typing import Annotated
 import typer
 
 from clusterctl.api.models import Json
-from clusterctl.context import session_of
+from clusterctl.context import context_of
 from clusterctl.options import AsJson, Since
 from clusterctl.output.output import Document, Result, View, note
 from clusterctl.parsing import parse_since
@@ -30,7 +30,7 @@ def support_bundle(
     from clusterctl.archive import written  # noqa: PLC0415 -- slow to load, and nobody else needs them
     from clusterctl.support_bundle import Bundle  # noqa: PLC0415
 
-    client = session_of(ctx, as_json=as_json).client
+    client = context_of(ctx, as_json=as_json).client
     moment = parse_since(since) if since else None
     client.alive()  # where there is no service, nothing at all is written
     with written(file, force=force) as archive:

@@ -7,7 +7,7 @@ import typer
 
 from clusterctl.api import following
 from clusterctl.api.models import read
-from clusterctl.context import session_of
+from clusterctl.context import context_of
 from clusterctl.options import AsJson, OfNode, Output, Since
 from clusterctl.output.output import Document, Result, Stream, note, page_items
 from clusterctl.parsing import parse_since
@@ -36,7 +36,7 @@ def timeline(
     with the job that did it and the reason of a failure; `clusterctl job get ID` shows that job. With
     --follow and --json each event is one JSON object on a line of its own. `-o csv` prints a row for each.
     """
-    ask = partial(session_of(ctx, as_json=as_json, csv=True, output=output).client.timeline, node=node)
+    ask = partial(context_of(ctx, as_json=as_json, csv=True, output=output).client.timeline, node=node)
     moment = parse_since(since) if since else None
     if follow:
         coming = following.events(ask, note, limit=limit, since=moment)

@@ -10,7 +10,7 @@ from clusterctl.api.client import Client
 from clusterctl.api.models import Json
 from clusterctl.errors import ClusterctlError
 
-_PERIOD: Final = 1.0
+_REFRESH_INTERVAL_S: Final = 1.0
 """Seconds between looks at the job."""
 
 _ERASE: Final = "\r\x1b[K"
@@ -32,7 +32,7 @@ def shown_below(lines: Iterator[Json], client: Client, job: int, describe: Calla
     ended = threading.Event()
 
     def look() -> None:
-        while not ended.wait(_PERIOD):
+        while not ended.wait(_REFRESH_INTERVAL_S):
             try:
                 text = describe(client.job(str(job), logs=False))
             except ClusterctlError:

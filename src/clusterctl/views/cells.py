@@ -15,7 +15,7 @@ _NARROW: Final = {"TIME", "CREATED", "JOB", "ID", "STATUS", "LINE", "STEP", "DUR
 """Columns that are never wrapped, for what is in them is short."""
 
 
-_STYLES: Final[dict[str, str]] = {
+STYLES: Final[dict[str, str]] = {
     JobStatus.COMPLETE: "green",
     JobStatus.ERRORED: "red",
     JobStatus.RUNNING: "yellow",
@@ -29,7 +29,8 @@ _STYLES: Final[dict[str, str]] = {
 }
 
 
-def _table(*columns: str) -> Table:
+def new_table(*columns: str) -> Table:
+    """Return an empty table with these columns."""
     table = Table(box=None, padding=(0, 2, 0, 0), pad_edge=False, header_style="bold")
     for column in columns:
         table.add_column(column, overflow="fold", no_wrap=column in _NARROW)
@@ -43,21 +44,23 @@ def block(values: dict[str, Any]) -> Table:
     table.add_column(overflow="fold")
     for name, value in values.items():
         if value != "":
-            table.add_row(name, _cell(value))
+            table.add_row(name, cell(value))
     return table
 
 
-def _if_rows(table: Table) -> View:
+def if_rows(table: Table) -> View:
+    """Yield the table, if it has any rows."""
     if table.row_count:
         yield table
 
 
-def _cell(value: object) -> Text:
-    text = _plain(value)
-    return Text(text, _STYLES.get(text, ""))
+def cell(value: object) -> Text:
+    """Return a value as a cell: on one line, in the colour of its meaning."""
+    text = plain(value)
+    return Text(text, STYLES.get(text, ""))
 
 
-def _plain(value: object) -> str:
+def plain(value: object) -> str:
     """Write a value on one line, without what would move a terminal's cursor."""
     return "" if value is None else "".join(c for c in " ".join(str(value).split()) if c.isprintable())
 
@@ -70,10 +73,11 @@ def time(at: datetime) -> str:
 def span(start: datetime | None, end: datetime | None) -> str:
     """Say how long something took, or takes until now."""
     # What goes on is told by two clocks, which may differ.
-    return "" if start is None else _lasted(max((end or datetime.now(UTC)) - start, timedelta()))
+    return "" if start is None else format_duration(max((end or datetime.now(UTC)) - start, timedelta()))
 
 
-def _lasted(lasted: timedelta) -> str:
+def format_duration(lasted: timedelta) -> str:
+    """Write a duration, as precisely as people want it."""
     seconds = lasted.total_seconds()
     if seconds < 60:
         return f"{seconds:.1f} s"
@@ -82,13 +86,15 @@ def _lasted(lasted: timedelta) -> str:
     return f"{hours} h {minutes} min" if hours else f"{minutes} min {seconds} s"
 
 
-def _flat(data: dict[str, Any], path: str = "") -> Iterator[tuple[str, Any]]:
+def flatten(data: dict[str, Any], path: str = "") -> Iterator[tuple[str, Any]]:
+    """Yield the paths and values of nested objects."""
     for name, value in data.items():
         if isinstance(value, dict) and value:
-            yield from _flat(value, f"{path}{name}.")
+            yield from flatten(value, f"{path}{name}.")
         else:
             yield f"{path}{name}", value
 
 
-def _value(value: Any) -> str:
+def plain_value(value: Any) -> str:
+    """Return a setting's value as text."""
     return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)

@@ -7,7 +7,7 @@ from rich.text import Text
 
 from clusterctl.api.models import Json, read
 from clusterctl.output.output import View
-from clusterctl.views.cells import _STYLES, _cell, _if_rows, _plain, _table, _value, time
+from clusterctl.views.cells import STYLES, cell, if_rows, new_table, plain, plain_value, time
 from clusterm.schemas import (
     Event,
     Page,
@@ -16,43 +16,46 @@ from clusterm.schemas import (
 
 def events(data: Json) -> View:
     """One row for each event of the timeline."""
-    yield from _if_rows(_events(read(Page[Event], data).items))
+    yield from if_rows(_events(read(Page[Event], data).items))
 
 
 def node_events(data: Json) -> View:
     """One row for each event of a node, with what it changed and who wanted it."""
-    yield from _if_rows(_node_events(read(Page[Event], data).items))
+    yield from if_rows(node_event_table(read(Page[Event], data).items))
 
 
 def event_text(items: Iterator[Json]) -> Iterator[str]:
     """Write events as lines that read like the rows of the timeline."""
     for event in (read(Event, item) for item in items):
-        cells = (time(event.at), f"{_plain(event):<40}", f"{_plain(event.job):>5}", _plain(event.detail))
+        cells = (time(event.at), f"{plain(event):<40}", f"{plain(event.job):>5}", plain(event.detail))
         yield "  ".join(cells).rstrip() + "\n"
 
 
 def _events(items: Iterable[Event]) -> Table:
-    table = _table("TIME", "EVENT", "JOB", "REASON")
+    table = new_table("TIME", "EVENT", "JOB", "REASON")
     for event in items:
         table.add_row(
-            _cell(time(event.at)),
-            Text(_plain(event), _STYLES.get(event.result or "", "")),
-            _cell(event.job),
-            _cell(event.detail),
+            cell(time(event.at)),
+            Text(plain(event), STYLES.get(event.result or "", "")),
+            cell(event.job),
+            cell(event.detail),
         )
     return table
 
 
-def _node_events(items: Iterable[Event]) -> Table:
-    table = _table("TIME", "EVENT", "CHANGE", "JOB", "BY", "REASON")
+def node_event_table(items: Iterable[Event]) -> Table:
+    """Return the table of a node's events."""
+    table = new_table("TIME", "EVENT", "CHANGE", "JOB", "BY", "REASON")
     for event in items:
-        changes = (f"{name} {_value(before)} → {_value(after)}" for name, (before, after) in event.changes.items())
+        changes = (
+            f"{name} {plain_value(before)} → {plain_value(after)}" for name, (before, after) in event.changes.items()
+        )
         table.add_row(
-            _cell(time(event.at)),
-            Text(_plain(event), _STYLES.get(event.result or "", "")),
-            _cell(", ".join(changes)),
-            _cell(event.job),
-            _cell(event.by or event.cause),
-            _cell(event.detail),
+            cell(time(event.at)),
+            Text(plain(event), STYLES.get(event.result or "", "")),
+            cell(", ".join(changes)),
+            cell(event.job),
+            cell(event.by or event.cause),
+            cell(event.detail),
         )
     return table

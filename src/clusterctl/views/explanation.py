@@ -4,9 +4,9 @@ from collections.abc import Iterator
 
 from clusterctl.api.models import Json, read
 from clusterctl.output.output import View
-from clusterctl.views.cells import _plain, time
+from clusterctl.views.cells import plain, time
 from clusterm.enums import ENDED
-from clusterm.schemas import Explanation, NextStep
+from clusterm.schemas import Explanation, SuggestedCommand
 
 
 def explanation(data: Json) -> View:
@@ -14,18 +14,18 @@ def explanation(data: Json) -> View:
     shown = read(Explanation, data)
     state_since = f", since {time(shown.state_since)}" if shown.state_since else ""
     yield from (
-        f"{_plain(shown.node)} is {shown.status}: {_plain(shown.status_means)}\n",
-        *(f"  {_plain(line)}\n" for line in _history(shown)),
-        f"It is {shown.state}{state_since}: {_plain(shown.state_means)}\n",
+        f"{plain(shown.node)} is {shown.status}: {plain(shown.status_means)}\n",
+        *(f"  {plain(line)}\n" for line in _history(shown)),
+        f"It is {shown.state}{state_since}: {plain(shown.state_means)}\n",
     )
     if shown.failures:
         yield "\nWhere it failed:\n"
         for failure in shown.failures:
             line = f", line {failure.line}" if failure.line else ""
-            yield f"  {_plain(failure.reason)} ({failure.step}{line})\n"
+            yield f"  {plain(failure.reason)} ({failure.step}{line})\n"
     if shown.look_at:
         yield "\nLook at:\n"
-        yield from (f"  {_plain(command)}\n" for command in shown.look_at)
+        yield from (f"  {plain(command)}\n" for command in shown.look_at)
     allowed = [step for step in shown.next_steps if step.allowed]
     refused = [step for step in shown.next_steps if not step.allowed]
     yield from _steps("\nYou can:\n", allowed)
@@ -50,10 +50,10 @@ def _history(shown: Explanation) -> Iterator[str]:
         yield f"waiting for their turn on it: job {', '.join(map(str, shown.waiting))}"
 
 
-def _steps(heading: str, steps: list[NextStep]) -> Iterator[str]:
+def _steps(heading: str, steps: list[SuggestedCommand]) -> Iterator[str]:
     if steps:
         yield heading
     for step in steps:
-        yield f"  {_plain(step.command)}\n      {_plain(step.what)}\n"
+        yield f"  {plain(step.command)}\n      {plain(step.what)}\n"
         if step.reason:
-            yield f"      refused: {_plain(step.reason)}\n"
+            yield f"      refused: {plain(step.reason)}\n"

@@ -10,7 +10,7 @@ from rich.text import Text
 
 from clusterctl.api.models import Json, read
 from clusterctl.output.output import View
-from clusterctl.views.cells import _cell, _if_rows, _lasted, _plain, _table, block, span, time
+from clusterctl.views.cells import block, cell, format_duration, if_rows, new_table, plain, span, time
 from clusterm.enums import TaskStatus
 from clusterm.schemas import (
     Failure,
@@ -27,25 +27,25 @@ _BAD: Final = frozenset({TaskStatus.FAILED, TaskStatus.UNREACHABLE})
 
 def jobs(data: Json) -> View:
     """One row for each job of the history."""
-    table = _table("ID", "ACTION", "NODES", "STATUS", "CREATED", "DURATION", "ERROR")
+    table = new_table("ID", "ACTION", "NODES", "STATUS", "CREATED", "DURATION", "ERROR")
     for job in read(Page[Job], data).items:
         table.add_row(
-            _cell(job.id),
-            _cell(_action(job)),
-            _cell(", ".join(job.nodes)),
-            _cell(job.status),
-            _cell(time(job.created_at)),
-            _cell(_duration(job)),
-            _cell(job.error),
+            cell(job.id),
+            cell(_action(job)),
+            cell(", ".join(job.nodes)),
+            cell(job.status),
+            cell(time(job.created_at)),
+            cell(_duration(job)),
+            cell(job.error),
         )
-    yield from _if_rows(table)
+    yield from if_rows(table)
 
 
 def job_brief(data: Json) -> View:
     """The few facts that matter about a job that has just been asked for."""
     job = read(Job, data)
-    table = _table("ID", "ACTION", "NODES", "STATUS")
-    table.add_row(_cell(job.id), _cell(_action(job)), _cell(", ".join(job.nodes)), _cell(job.status))
+    table = new_table("ID", "ACTION", "NODES", "STATUS")
+    table.add_row(cell(job.id), cell(_action(job)), cell(", ".join(job.nodes)), cell(job.status))
     yield table
 
 
@@ -82,7 +82,7 @@ def job_progress(data: Json) -> str:
     names = [busy.node for busy in current.busy]
     others = f" and {len(names) - 3} more" if len(names) > 3 else ""
     waiting = f", waiting for {', '.join(names[:3])}{others}" if names else ""
-    return _plain(f"{task}{waiting}{f', for {span(since, None)}' if since else ''}")
+    return plain(f"{task}{waiting}{f', for {span(since, None)}' if since else ''}")
 
 
 def job_outcome(data: Json) -> View:
@@ -90,9 +90,9 @@ def job_outcome(data: Json) -> View:
     job = read(Job, data)
     if job.current and job.current.busy:
         yield "\n"
-        table = _table("BUSY NODE", "TASK", "FOR")
+        table = new_table("BUSY NODE", "TASK", "FOR")
         for busy in job.current.busy:
-            table.add_row(_cell(busy.node), _cell(busy.task), _cell(span(busy.since, None)))
+            table.add_row(cell(busy.node), cell(busy.task), cell(span(busy.since, None)))
         yield table
     if job.failures:
         yield "\n"
@@ -104,31 +104,31 @@ def job_outcome(data: Json) -> View:
 
 def tasks(data: Json) -> View:
     """One row for each task of a job."""
-    table = _table("STEP", "PLAY", "TASK", "DURATION", "RESULTS", "LINE")
+    table = new_table("STEP", "PLAY", "TASK", "DURATION", "RESULTS", "LINE")
     for task in read(Page[Task], data).items:
         table.add_row(
-            _cell(task.step),
-            _cell(task.play),
-            _cell(task.task),
-            _cell(span(task.started_at, task.finished_at) if task.finished_at else ""),
+            cell(task.step),
+            cell(task.play),
+            cell(task.task),
+            cell(span(task.started_at, task.finished_at) if task.finished_at else ""),
             _results(task.results),
-            _cell(_first_line(task.results)),
+            cell(_first_line(task.results)),
         )
-    yield from _if_rows(table)
+    yield from if_rows(table)
 
 
 def diff(data: Json) -> View:
     """One row for each difference between two jobs."""
     found = read(JobDiff, data)
-    table = _table("WHAT", "NODE", "STEP", "TASK", "BEFORE", "AFTER", "MESSAGE", "LINE")
+    table = new_table("WHAT", "NODE", "STEP", "TASK", "BEFORE", "AFTER", "MESSAGE", "LINE")
     for what, changes in (("fails", found.failing), ("changes", found.changed)):
         for change in changes:
             cells = (what, change.node, change.step, change.task, change.before or "not reached", change.after)
-            table.add_row(*map(_cell, (*cells, change.message, change.line)))
+            table.add_row(*map(cell, (*cells, change.message, change.line)))
     for slower in found.slower:
-        before, after = (_lasted(timedelta(seconds=seconds)) for seconds in (slower.before, slower.after))
-        table.add_row(*map(_cell, ("slower", "", slower.step, slower.task, before, after, "", "")))
-    yield from _if_rows(table)
+        before, after = (format_duration(timedelta(seconds=seconds)) for seconds in (slower.before, slower.after))
+        table.add_row(*map(cell, ("slower", "", slower.step, slower.task, before, after, "", "")))
+    yield from if_rows(table)
 
 
 def job(data: Json) -> View:
@@ -142,19 +142,19 @@ def job(data: Json) -> View:
 
 
 def _failures(failures: Iterable[Failure]) -> Table:
-    table = _table("NODE", "TASK", "MESSAGE", "LINE", "STEP")
+    table = new_table("NODE", "TASK", "MESSAGE", "LINE", "STEP")
     for failure in failures:
         cells = (failure.node, failure.task, failure.message, failure.line, failure.step)
-        table.add_row(*map(_cell, cells))
+        table.add_row(*map(cell, cells))
     return table
 
 
 def _recap(job: Job) -> Table:
     """Lay out what ansible counted, and for each node of the job whether it passed."""
-    table = _table("NODE", *(name.upper() for name in Recap.model_fields), "RESULT")
+    table = new_table("NODE", *(name.upper() for name in Recap.model_fields), "RESULT")
     for name in {**job.recap, **job.results}:
         counts = job.recap[name].model_dump().values() if name in job.recap else [""] * len(Recap.model_fields)
-        table.add_row(_cell(name), *map(_cell, counts), _cell(job.results.get(name)))
+        table.add_row(cell(name), *map(cell, counts), cell(job.results.get(name)))
     return table
 
 
@@ -175,7 +175,7 @@ def _results(results: Sequence[TaskResult]) -> Text:
         for status, names in nodes.items()
     ]
     bad = not nodes.keys().isdisjoint(_BAD)
-    return Text(_plain(", ".join(parts)), "red" if bad else "")
+    return Text(plain(", ".join(parts)), "red" if bad else "")
 
 
 def _duration(job: Job) -> str:

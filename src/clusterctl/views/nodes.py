@@ -6,8 +6,8 @@ from datetime import datetime
 from clusterctl.api.models import Json, read
 from clusterctl.output.output import View
 from clusterctl.output.rows import Rows
-from clusterctl.views.cells import _STYLES, _cell, _if_rows, _table, _value, block, time
-from clusterctl.views.events import _node_events
+from clusterctl.views.cells import STYLES, block, cell, if_rows, new_table, plain_value, time
+from clusterctl.views.events import node_event_table
 from clusterm.schemas import (
     ImportAnswer,
     KnownHostKeys,
@@ -24,7 +24,7 @@ def nodes(data: Json) -> View:
             read(Node, node)  # says what is wrong with it
         raise
     if rows:
-        yield Rows(("NAME", "ADDRESS", "HOST GROUP", "STATUS", "STATE", "LAST EVENT"), rows, _STYLES)
+        yield Rows(("NAME", "ADDRESS", "HOST GROUP", "STATUS", "STATE", "LAST EVENT"), rows, STYLES)
 
 
 def node(data: Json) -> View:
@@ -38,13 +38,13 @@ def node(data: Json) -> View:
             "Host group": configuration.host_group,
             "Status": inventory.status,
             "State": inventory.state,
-            "Host vars": ", ".join(f"{k}={_value(v)}" for k, v in configuration.inventory_vars.items()),
+            "Host vars": ", ".join(f"{k}={plain_value(v)}" for k, v in configuration.inventory_vars.items()),
             "Host key": ", ".join(map(str, configuration.host_keys)),
         }
     )
     if shown.events:
         yield "\n"
-        yield _node_events(shown.events)
+        yield node_event_table(shown.events)
 
 
 def host_keys(data: Json) -> View:
@@ -63,16 +63,16 @@ def imported(data: Json) -> View:
     """One row for each host of an inventory."""
     answer = read(ImportAnswer, data)
     done = "would be imported" if answer.dry_run else "imported"
-    table = _table("NODE", "ADDRESS", "HOST GROUP", "RESULT", "REASON")
+    table = new_table("NODE", "ADDRESS", "HOST GROUP", "RESULT", "REASON")
     for outcome in answer.nodes:
         table.add_row(
-            _cell(outcome.node),
-            _cell(outcome.address),
-            _cell(outcome.host_group),
-            _cell(done if outcome.imported else "skipped"),
-            _cell(outcome.reason),
+            cell(outcome.node),
+            cell(outcome.address),
+            cell(outcome.host_group),
+            cell(done if outcome.imported else "skipped"),
+            cell(outcome.reason),
         )
-    yield from _if_rows(table)
+    yield from if_rows(table)
 
 
 def _node_row(node: Json) -> Sequence[str]:

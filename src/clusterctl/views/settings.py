@@ -2,7 +2,7 @@
 
 from clusterctl.api.models import Json, read
 from clusterctl.output.output import View
-from clusterctl.views.cells import _cell, _flat, _if_rows, _table, _value
+from clusterctl.views.cells import cell, flatten, if_rows, new_table, plain_value
 from clusterm.schemas import (
     Globals,
 )
@@ -15,7 +15,7 @@ def globals(data: Json) -> View:  # noqa: A001 -- named by its noun
 
 def settings(data: Json) -> View:
     """One row for each value, named by its path."""
-    table = _table("NAME", "VALUE")
-    for name, value in _flat(data):
-        table.add_row(_cell(name), _cell(_value(value)))
-    yield from _if_rows(table)
+    table = new_table("NAME", "VALUE")
+    for name, value in flatten(data):
+        table.add_row(cell(name), cell(plain_value(value)))
+    yield from if_rows(table)

@@ -13,30 +13,30 @@ from sqlalchemy.exc import DBAPIError
 
 from clusterm.access import tokens
 from clusterm.access.principal import Principal
-from clusterm.access.rate_limit import Bucket
+from clusterm.access.rate_limit import TokenBucket
 from clusterm.common import service_log
 from clusterm.enums import Auth, TokenRole, TokenStatus
-from clusterm.errors import Forbidden, NotLetIn, TooManyRequests, Unauthorized
+from clusterm.errors import AccessDenied, Forbidden, TooManyRequests, Unauthorized
 from clusterm.settings import ManagerSettings
 from clusterm.store import tokens as token_queries
 from clusterm.store.engine import Store
 
 log = logging.getLogger(__name__)
 
-_PERIOD: Final = 60.0
+_WRITE_INTERVAL_S: Final = 60.0
 """Seconds between two times that uses of tokens are written down, and in which a sender's refusals make two lines."""
 
-FRESH: Final = 2.0
+RECHECK_INTERVAL_S: Final = 2.0
 """Seconds for which a token that was good is taken to be, for streams that are open already."""
 
-_MOST_TOLD: Final = 100
+_MAX_LOGGED_REFUSALS: Final = 100
 """Senders and reasons that are told of in a period; all others are one."""
 
 _STREAM_ENDS: Final = 5
 """Seconds after which to ask again for a stream, where there are too many."""
 
 
-class Guard:
+class Authenticator:
     """What stands before every route.
 
     Args:
@@ -48,13 +48,13 @@ class Guard:
         self._store = store
         self._settings = settings
         self._lock = threading.Lock()
-        self._buckets: dict[int, Bucket] = {}
+        self._buckets: dict[int, TokenBucket] = {}
         self._uses: dict[int, datetime] = {}
         self._streams: Counter[int] = Counter()
         self._good_at: dict[int, float] = {}
         self._refused: Counter[tuple[str, str]] = Counter()
         self._stopping = threading.Event()
-        self._thread = threading.Thread(target=self._run, name="guard", daemon=True)
+        self._thread = threading.Thread(target=self._run, name="authenticator", daemon=True)
 
     def start(self) -> None:
         """Begin to write down what has gone on."""
@@ -66,15 +66,15 @@ class Guard:
         self._thread.join(timeout=1)
 
     @property
-    def asks(self) -> bool:
+    def is_required(self) -> bool:
         """Whether a token is needed at all."""
         return self._settings().auth is Auth.TOKEN
 
-    def let_in(self, token: str | None, needed: TokenRole) -> Principal:
+    def authenticate(self, token: str | None, needed: TokenRole) -> Principal:
         """Tell who a token says that it is.
 
         Raises:
-            NotLetIn: it is not good, its role is not enough, or it has been used too often.
+            AccessDenied: it is not good, its role is not enough, or it has been used too often.
         """
         if token is None:
             raise Unauthorized("this needs a token, sent as: Authorization: Bearer TOKEN", "")
@@ -84,13 +84,13 @@ class Guard:
         self._take(principal)
         return principal
 
-    def was_let_in_lately(self, principal: Principal) -> bool:
+    def is_recently_valid(self, principal: Principal) -> bool:
         """Tell whether a token was good a moment ago, without asking the store."""
-        return time.monotonic() - self._good_at.get(principal.token_id, -FRESH) < FRESH
+        return time.monotonic() - self._good_at.get(principal.token_id, -RECHECK_INTERVAL_S) < RECHECK_INTERVAL_S
 
-    def still_lets_in(self, principal: Principal) -> bool:
+    def is_still_valid(self, principal: Principal) -> bool:
         """Tell whether a token that was good is still."""
-        if self.was_let_in_lately(principal):
+        if self.is_recently_valid(principal):
             return True
         with self._store.read() as session:
             token = token_queries.by_id(session, principal.token_id)
@@ -121,16 +121,16 @@ class Guard:
         finally:
             self._streams[principal.token_id] -= 1
 
-    def tell_of(self, refusal: NotLetIn, request: str, sender: str) -> None:
+    def log_refusal(self, refusal: AccessDenied, request: str, sender: str) -> None:
         """Log that a request was not let in: in a period the first one for a reason, and at its end how many."""
         which = (sender, str(refusal))
         with self._lock:
-            if which not in self._refused and len(self._refused) >= _MOST_TOLD:
+            if which not in self._refused and len(self._refused) >= _MAX_LOGGED_REFUSALS:
                 which = ("others", "various reasons")
             self._refused[which] += 1
             first = self._refused[which] == 1
         if first:
-            about = service_log.members(status=int(refusal.status), sender=sender)
+            about = service_log.log_fields(status=int(refusal.status), sender=sender)
             log.warning("%s from %s was not let in: %s", request, sender, refusal, extra=about)
 
     def _principal(self, token: str) -> Principal:
@@ -150,18 +150,18 @@ class Guard:
             return
         with self._lock:
             now = time.monotonic()
-            wait = self._buckets.setdefault(principal.token_id, Bucket(most, now)).take(now)
+            wait = self._buckets.setdefault(principal.token_id, TokenBucket(most, now)).take(now)
         if wait:
             raise TooManyRequests(
                 f"the token {principal.name} asks more often than manager.requests_per_minute allows, {most}", wait
             )
 
     def _run(self) -> None:
-        while not self._stopping.wait(_PERIOD):
-            self._write_down()
-        self._write_down()
+        while not self._stopping.wait(_WRITE_INTERVAL_S):
+            self._record_uses()
+        self._record_uses()
 
-    def _write_down(self) -> None:
+    def _record_uses(self) -> None:
         with self._lock:
             uses, self._uses = self._uses, {}
             refused, self._refused = self._refused, Counter()
@@ -171,6 +171,6 @@ class Guard:
         if uses:
             try:
                 with self._store.write() as session:
-                    token_queries.note_uses(session, uses)
+                    token_queries.record_uses(session, uses)
             except DBAPIError as error:
                 log.error("cannot write down when tokens were used: %s", error.orig)  # noqa: TRY400

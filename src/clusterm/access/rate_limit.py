@@ -3,7 +3,7 @@
 import math
 
 
-class Bucket:
+class TokenBucket:
     """A token bucket: so many requests at once, and as many more as a minute brings.
 
     Args:

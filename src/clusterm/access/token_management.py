@@ -12,7 +12,7 @@ from clusterm.access import tokens
 from clusterm.common.files import write_private
 from clusterm.common.paths import TOKEN_FILE
 from clusterm.enums import TokenRole, TokenStatus
-from clusterm.errors import CannotStart, Conflict, NotFound, quote
+from clusterm.errors import Conflict, NotFound, StartupError, quote
 from clusterm.schemas import format_time
 from clusterm.store import tokens as token_queries
 from clusterm.store.engine import Store
@@ -24,7 +24,7 @@ LOCAL: Final = "local"
 
 
 @dataclass(frozen=True)
-class Shown:
+class TokenInfo:
     """What is shown of a token."""
 
     name: str
@@ -45,7 +45,7 @@ def create(store: Store, name: str, role: TokenRole, lifetime: timedelta | None)
     """
     tokens.check_name(name)
     with store.write() as session:
-        present = token_queries.named(session, name)
+        present = token_queries.by_name(session, name)
         if present is not None:
             if token_queries.status_of(present) is TokenStatus.VALID:
                 raise Conflict(f"there is a token {name} already: revoke it first (clusterm token revoke {name})")
@@ -61,17 +61,17 @@ def revoke(store: Store, name: str) -> None:
         NotFound: there is none of that name, or it was revoked before.
     """
     with store.write() as session:
-        token = token_queries.named(session, name)
+        token = token_queries.by_name(session, name)
         if token is None:
             raise NotFound(f"there is no token {quote(name)} to revoke; see which there are with: clusterm token list")
         token.revoked_at = datetime.now(UTC)
 
 
-def every(store: Store) -> list[Shown]:
+def list_tokens(store: Store) -> list[TokenInfo]:
     """Return all tokens there ever were, the oldest first."""
     with store.read() as session:
         return [
-            Shown(
+            TokenInfo(
                 name=token.name,
                 role=token.role,
                 status=token_queries.status_of(token),
@@ -80,18 +80,18 @@ def every(store: Store) -> list[Shown]:
                 revoked_at=_time(token.revoked_at),
                 last_used_at=_time(token.used_at),
             )
-            for token in token_queries.every(session)
+            for token in token_queries.list_all(session)
         ]
 
 
-def keep_local(store: Store, state_dir: Path) -> None:
+def ensure_local_token(store: Store, state_dir: Path) -> None:
     """See to it that whoever may read the state directory finds a token there.
 
     One that was revoked stays so: somebody wanted that. A file that is gone, or that the database knows nothing of, as
     after a restore, is made anew.
 
     Raises:
-        CannotStart: the file can be neither read nor written.
+        StartupError: the file can be neither read nor written.
     """
     file = state_dir / TOKEN_FILE
     try:
@@ -99,7 +99,7 @@ def keep_local(store: Store, state_dir: Path) -> None:
         with store.write() as session:
             known = token_queries.by_digest(session, tokens.digest(present)) if present else None
             if known is None:
-                if (former := token_queries.named(session, LOCAL)) is not None:
+                if (former := token_queries.by_name(session, LOCAL)) is not None:
                     former.revoked_at = datetime.now(UTC)
                     session.flush()
                 write_private(file, f"{_add(session, LOCAL, TokenRole.OPERATOR, None)}\n")
@@ -107,7 +107,7 @@ def keep_local(store: Store, state_dir: Path) -> None:
             elif (status := token_queries.status_of(known)) is not TokenStatus.VALID:
                 log.warning("the token in %s is %s; remove the file, and the next start makes a new one", file, status)
     except OSError as error:
-        raise CannotStart(f"cannot keep a token in {file}: {error.strerror}; remove it, or make it readable") from None
+        raise StartupError(f"cannot keep a token in {file}: {error.strerror}; remove it, or make it readable") from None
 
 
 def _add(session: Session, name: str, role: TokenRole, lifetime: timedelta | None) -> str:

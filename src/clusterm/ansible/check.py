@@ -9,29 +9,29 @@ from typing import Final
 
 from clusterm.ansible.command import clean_environment, find_executable
 
-_GOOD_FOR: Final = 300.0  # seconds that a program counts as one that runs
-_BAD_FOR: Final = 10.0  # seconds that it counts as one that does not
-_TIMEOUT: Final = 20.0  # seconds that it has to say its version
-_PATIENCE: Final = 2.0  # seconds that the first one who asks waits for that
+_SUCCESS_CACHE_S: Final = 300.0  # seconds that a program counts as one that runs
+_FAILURE_CACHE_S: Final = 10.0  # seconds that it counts as one that does not
+_VERSION_TIMEOUT_S: Final = 20.0  # seconds that it has to say its version
+_FIRST_WAIT_S: Final = 2.0  # seconds that the first one who asks waits for that
 
 
 @dataclass(frozen=True)
-class _Trial:
+class _Result:
     program: tuple[str, int]
     """Its path, and when it was changed."""
     problem: str | None
     at: float
 
     def is_stale(self) -> bool:
-        return time.monotonic() - self.at > (_GOOD_FOR if self.problem is None else _BAD_FOR)
+        return time.monotonic() - self.at > (_SUCCESS_CACHE_S if self.problem is None else _FAILURE_CACHE_S)
 
 
-class Trials:
+class AnsibleCheck:
     """Tries the program in the background, so that who asks often is answered at once."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
-        self._last: _Trial | None = None
+        self._last: _Result | None = None
         self._running: threading.Thread | None = None
 
     def problem(self, executable: str) -> str | None:
@@ -51,14 +51,14 @@ class Trials:
                 self._running.start()
             running = self._running
         if running is not None and not known:
-            running.join(_PATIENCE)
+            running.join(_FIRST_WAIT_S)
         last = self._last
         return last.problem if last is not None and last.program == program else None
 
     def _try(self, program: tuple[str, int]) -> None:
         problem = _run(program[0])
         with self._lock:
-            self._last, self._running = _Trial(program, problem, time.monotonic()), None
+            self._last, self._running = _Result(program, problem, time.monotonic()), None
 
 
 def _run(path: str) -> str | None:
@@ -69,13 +69,13 @@ def _run(path: str) -> str | None:
             stdout=subprocess.DEVNULL,
             stderr=subprocess.PIPE,
             env=clean_environment(),
-            timeout=_TIMEOUT,
+            timeout=_VERSION_TIMEOUT_S,
             check=False,
         )
     except OSError as error:
         return f"{path} cannot be run: {error.strerror}"
     except subprocess.TimeoutExpired:
-        return f"{path} did not say its version within {_TIMEOUT:g} seconds"
+        return f"{path} did not say its version within {_VERSION_TIMEOUT_S:g} seconds"
     if done.returncode == 0:
         return None
     said = done.stderr.decode(errors="replace").strip().splitlines()

@@ -32,7 +32,8 @@ def clean_environment() -> dict[str, str]:
     return {name: value for name, value in os.environ.items() if not name.startswith("CLUSTERM_")}
 
 
-def _options(ansible: AnsibleSettings, directory: Path, *, check: bool) -> list[str]:
+def ansible_options(ansible: AnsibleSettings, directory: Path, *, check: bool) -> list[str]:
+    """Return the options of ansible-playbook that do not depend on the step."""
     options = ["--inventory", str(directory / "inventory.json"), "--extra-vars", f"@{directory / 'extra_vars.json'}"]
     if check:
         options += ["--check", "--diff"]
@@ -53,13 +54,18 @@ def _options(ansible: AnsibleSettings, directory: Path, *, check: bool) -> list[
     return options
 
 
-def _check_readable(what: str, file: str, setting: str) -> None:
+def check_readable_file(what: str, file: str, setting: str) -> None:
+    """Check that a file can be read.
+
+    Raises:
+        CannotRun: it cannot.
+    """
     if file and not os.access(file, os.R_OK):
         why = "can't be read: check its permissions" if Path(file).exists() else "doesn't exist"
         raise CannotRun(f"the {what} {file} {why} (ansible.{setting})")
 
 
-def _environment(location: Path, nonce: str) -> dict[str, str]:
+def ansible_environment(location: Path, nonce: str) -> dict[str, str]:
     """Return what ansible's environment has beyond the service's own."""
     environment = {
         "ANSIBLE_TRANSFORM_INVALID_GROUP_CHARS": "ignore",  # host groups have dashes, as they had in contiv
@@ -77,13 +83,13 @@ def _environment(location: Path, nonce: str) -> dict[str, str]:
 
 def _callback_path(environment: Mapping[str, str]) -> str:
     """Return where ansible would look for callback plugins."""
-    path, folder = _configured(environment, "ANSIBLE_CALLBACK_PLUGINS", "defaults", "callback_plugins")
+    path, folder = configured_value(environment, "ANSIBLE_CALLBACK_PLUGINS", "defaults", "callback_plugins")
     if not path or folder is None:
         return path or _ANSIBLE_DEFAULT_PLUGINS
     return ":".join(str(folder / Path(part).expanduser()) for part in path.split(":"))
 
 
-def _configured(
+def configured_value(
     environment: Mapping[str, str], variable: str, section: str, key: str
 ) -> tuple[str | None, Path | None]:
     """Return what ansible is set to by the environment or its configuration file, and the folder of that file."""

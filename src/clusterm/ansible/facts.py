@@ -15,13 +15,13 @@ from pathlib import Path
 from typing import Any, Final
 
 from clusterm.ansible.command import clean_environment, find_executable
-from clusterm.ansible.job_spec import FACTS, Plan
+from clusterm.ansible.job_spec import FACTS, JobSpec
 from clusterm.schemas import MonitoredNode
 
 _PLAYBOOK: Final = Path(__file__).parent / "playbooks" / "facts.yml"
-_POLL: Final = 0.2  # seconds between looks at ansible
-_PATIENCE: Final = 60.0  # seconds for one machine
-_PATIENCE_EACH: Final = 2.0  # and for each other one
+_POLL_INTERVAL_S: Final = 0.2  # seconds between looks at ansible
+_GATHER_TIMEOUT_S: Final = 60.0  # seconds for one machine
+_GATHER_TIMEOUT_PER_NODE_S: Final = 2.0  # and for each other one
 
 _LOCAL: Final = "the playbook did not go there, but ran on clusterm's machine (connection local)"
 
@@ -34,12 +34,12 @@ _NO_SERIALS: Final = re.compile(
 
 
 def identify(
-    plan: Plan, directory: Path, addresses: Sequence[str], is_stopped: Callable[[], bool]
+    spec: JobSpec, directory: Path, addresses: Sequence[str], is_stopped: Callable[[], bool]
 ) -> dict[str, MonitoredNode | str]:
     """Return for each address the node that is there, or why that cannot be told.
 
     Args:
-        plan: the job's plan.
+        spec: the job's specification.
         directory: the job's directory.
         addresses: those that the job has configured.
         is_stopped: tells whether the job is to end.
@@ -50,9 +50,9 @@ def identify(
         return {}
     local = [address for address in addresses if connections.get(address) == "local"]
     if len(local) > 1:  # of a single one this machine may be meant
-        return dict.fromkeys(local, _LOCAL) | identify(plan, directory, _without(addresses, local), is_stopped)
+        return dict.fromkeys(local, _LOCAL) | identify(spec, directory, _without(addresses, local), is_stopped)
     missing = [address for address in addresses if _read(told / f"{address}.json") is None]
-    reason = _gather(plan, directory, missing, is_stopped, is_local=missing == local) if missing else ""
+    reason = _gather(spec, directory, missing, is_stopped, is_local=missing == local) if missing else ""
     found: dict[str, MonitoredNode | str] = {}
     for address in addresses:
         facts = _read(told / f"{address}.json")
@@ -62,15 +62,15 @@ def identify(
 
 
 def _gather(
-    plan: Plan, directory: Path, addresses: Sequence[str], is_stopped: Callable[[], bool], *, is_local: bool
+    spec: JobSpec, directory: Path, addresses: Sequence[str], is_stopped: Callable[[], bool], *, is_local: bool
 ) -> str:
     """Ask the machines, and return what to say of those that do not answer."""
-    executable = find_executable(plan.executable)
+    executable = find_executable(spec.executable)
     if executable is None:
-        return f"{plan.executable} was not found"
+        return f"{spec.executable} was not found"
     limit = directory / "facts.limit"
     limit.write_text("".join(f"{address}\n" for address in addresses))
-    command = [executable, *plan.options, "--limit", f"@{limit}", "--forks", "50", str(_PLAYBOOK)]
+    command = [executable, *spec.options, "--limit", f"@{limit}", "--forks", "50", str(_PLAYBOOK)]
     if is_local:
         command.insert(1, "--connection=local")
     with (directory / "facts.log").open("ab") as log:
@@ -79,17 +79,17 @@ def _gather(
             stdin=subprocess.DEVNULL,
             stdout=log,
             stderr=log,
-            cwd=plan.location,
-            env=clean_environment() | plan.environment,
+            cwd=spec.location,
+            env=clean_environment() | spec.environment,
             start_new_session=True,
         )
-        deadline = time.monotonic() + _PATIENCE + _PATIENCE_EACH * len(addresses)
+        deadline = time.monotonic() + _GATHER_TIMEOUT_S + _GATHER_TIMEOUT_PER_NODE_S * len(addresses)
         while process.poll() is None:
             if is_stopped() or time.monotonic() > deadline:
                 os.killpg(process.pid, signal.SIGKILL)
                 process.wait()
                 return "its facts did not come in time"
-            time.sleep(_POLL)
+            time.sleep(_POLL_INTERVAL_S)
     return "its facts could not be gathered"
 
 

@@ -13,9 +13,16 @@ from typing import Any, Final
 from pydantic import BaseModel
 
 from clusterm.ansible import ssh
-from clusterm.ansible.command import CannotRun, _check_readable, _configured, _environment, _options, find_executable
+from clusterm.ansible.command import (
+    CannotRun,
+    ansible_environment,
+    ansible_options,
+    check_readable_file,
+    configured_value,
+    find_executable,
+)
 from clusterm.ansible.inventory import inventory, merge_vars
-from clusterm.ansible.variables import as_data, dump
+from clusterm.ansible.variables import dump, mark_unsafe
 from clusterm.common.redaction import secrets_in
 from clusterm.enums import DEFAULT_HOST_GROUPS, Action, Role, StepName
 from clusterm.schemas import Job, Node
@@ -25,11 +32,11 @@ FACTS: Final = "facts"
 """Directory, in a job's, of what is known of the machines that it discovers."""
 
 
-_PLAN: Final = "plan.json"
+_SPEC_FILE: Final = "plan.json"
 _ANSIBLE_DEFAULT_SSH_ARGS: Final = "-C -o ControlMaster=auto -o ControlPersist=60s"
 
 
-class Plan(BaseModel):
+class JobSpec(BaseModel):
     """What the executor of one job needs to know."""
 
     job_id: int
@@ -57,14 +64,14 @@ class Plan(BaseModel):
     host_groups: dict[str, Role] = dict(DEFAULT_HOST_GROUPS)
 
     @classmethod
-    def load(cls, directory: Path) -> "Plan":
+    def load(cls, directory: Path) -> "JobSpec":
         """Read the plan in a job's directory.
 
         Raises:
             OSError: there is none.
             ValueError: it is damaged.
         """
-        return cls.model_validate_json((directory / _PLAN).read_bytes())
+        return cls.model_validate_json((directory / _SPEC_FILE).read_bytes())
 
     def command(self, step: StepName, limit: Path | None) -> list[str]:
         """Return the command line of a step.
@@ -86,10 +93,10 @@ class Plan(BaseModel):
             )
         if not os.access(playbook, os.R_OK):
             raise CannotRun(f"the playbook {playbook} can't be read: check its permissions")
-        _check_readable("ssh key", self.key_file, "priv_key_file")
-        _check_readable("socket of the ssh agent", self.agent, "ssh_agent")
-        _check_readable("password file", self.become_password_file, "become_password_file")
-        _check_readable("vault password", self.vault_password_file, "vault_password_file")
+        check_readable_file("ssh key", self.key_file, "priv_key_file")
+        check_readable_file("socket of the ssh agent", self.agent, "ssh_agent")
+        check_readable_file("password file", self.become_password_file, "become_password_file")
+        check_readable_file("vault password", self.vault_password_file, "vault_password_file")
         executable = find_executable(self.executable)
         if executable is None:
             raise CannotRun(f"{self.executable} was not found: install ansible-core, or set ansible.executable")
@@ -122,12 +129,12 @@ def prepare(
     """
     ansible = settings.ansible
     directory = settings.jobs_dir / str(job.id)
-    plan = draft(settings, job.id, job.action, directory, check=job.check)
-    plan.secrets = sorted(_secrets(settings, nodes, global_vars, own))
+    spec = draft(settings, job.id, job.action, directory, check=job.check)
+    spec.secrets = sorted(_secrets(settings, nodes, global_vars, own))
     extra_vars = merge_vars(ansible, _from_users(global_vars, ansible), _from_users(own, ansible))
     made = inventory(job.action, job.nodes, nodes, ansible, host_group=job.host_group)
-    ssh_args, _ = _configured(plan.environment, "ANSIBLE_SSH_ARGS", "ssh_connection", "ssh_args")
-    control_path, _ = _configured(plan.environment, "ANSIBLE_SSH_CONTROL_PATH", "ssh_connection", "control_path")
+    ssh_args, _ = configured_value(spec.environment, "ANSIBLE_SSH_ARGS", "ssh_connection", "ssh_args")
+    control_path, _ = configured_value(spec.environment, "ANSIBLE_SSH_CONTROL_PATH", "ssh_connection", "control_path")
     ssh_args = _ANSIBLE_DEFAULT_SSH_ARGS if ssh_args is None else ssh_args
     ssh.connect(made, ansible, host_keys, directory, ssh_args, control_path)
     for group in made["all"]["children"].values():
@@ -136,12 +143,12 @@ def prepare(
     shutil.rmtree(unfinished, ignore_errors=True)
     try:
         unfinished.mkdir(mode=0o700, parents=True)
-        if plan.registers:
+        if spec.registers:
             (unfinished / FACTS).mkdir()
         _write(unfinished / "inventory.json", dump(made))
         _write(unfinished / ssh.KNOWN, ssh.known_hosts(host_keys))
         _write(unfinished / "extra_vars.json", dump(extra_vars))
-        _write(unfinished / _PLAN, plan.model_dump_json())
+        _write(unfinished / _SPEC_FILE, spec.model_dump_json())
         unfinished.rename(directory)
     except OSError:
         shutil.rmtree(unfinished, ignore_errors=True)  # where the disk is full, it is needed for the job's end
@@ -149,17 +156,17 @@ def prepare(
     return directory
 
 
-def draft(settings: Settings, job_id: int, action: Action, directory: Path, *, check: bool) -> Plan:
+def draft(settings: Settings, job_id: int, action: Action, directory: Path, *, check: bool) -> JobSpec:
     """Decide what to run, and write nothing."""
     ansible = settings.ansible
     nonce = secrets.token_hex(16)
-    environment = _environment(ansible.playbook_location, nonce)
+    environment = ansible_environment(ansible.playbook_location, nonce)
     registers = action is Action.DISCOVER and ansible.register_discovered and not settings.serf.addr
     if registers:
         environment["CLUSTERM_FACTS"] = str(directory / FACTS)
     if ansible.ssh_agent:
         environment["SSH_AUTH_SOCK"] = ansible.ssh_agent
-    return Plan(
+    return JobSpec(
         job_id=job_id,
         action=action,
         check=check,
@@ -168,7 +175,7 @@ def draft(settings: Settings, job_id: int, action: Action, directory: Path, *, c
         location=ansible.playbook_location,
         playbooks={StepName.CONFIGURE: ansible.configure_playbook, StepName.CLEANUP: ansible.cleanup_playbook},
         executable=ansible.executable,
-        options=_options(ansible, directory, check=check),
+        options=ansible_options(ansible, directory, check=check),
         environment=environment,
         nonce=nonce,
         key_file=ansible.priv_key_file,
@@ -185,7 +192,7 @@ def draft(settings: Settings, job_id: int, action: Action, directory: Path, *, c
 
 def _from_users(variables: Mapping[str, Any], ansible: AnsibleSettings) -> dict[str, Any]:
     """Return variables as ansible is to get them that come from requests, and not from the configuration."""
-    return dict(variables) if ansible.allow_templates_in_vars else as_data(variables)
+    return dict(variables) if ansible.allow_templates_in_vars else mark_unsafe(variables)
 
 
 def _secrets(

@@ -57,9 +57,9 @@ def connect(
     """
     everywhere = inventory["all"]
     is_on = ansible.host_key_checking is not HostKeyChecking.OFF
-    common = _options(ansible.host_key_checking, directory)
+    common = ansible_options(ansible.host_key_checking, directory)
     everywhere["vars"] |= {"ansible_host_key_checking": is_on, "ansible_ssh_args": f"{common} {ssh_args}".strip()}
-    strict = _options(HostKeyChecking.STRICT, directory)
+    strict = ansible_options(HostKeyChecking.STRICT, directory)
     for group in everywhere["children"].values():
         for name, host_vars in group["hosts"].items():
             own = f"-o HostKeyAlias={name} {strict if is_on and name in known else common}"
@@ -114,7 +114,7 @@ def explain(message: str, node: str, directory: Path) -> str:
     )
 
 
-def _options(checking: HostKeyChecking, directory: Path) -> str:
+def ansible_options(checking: HostKeyChecking, directory: Path) -> str:
     """Return the options with which ssh knows hosts by a job's files, and none by its own."""
     if checking is HostKeyChecking.OFF:
         options = ["StrictHostKeyChecking=no", "UserKnownHostsFile=/dev/null"]

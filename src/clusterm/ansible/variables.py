@@ -20,22 +20,22 @@ _ANSIBLES: Final = "__ansible_"
 """How names begin that mean something to ansible where it reads JSON, but nothing in YAML."""
 
 
-class _Data:
+class _Unsafe:
     """A value that is no template, though it looks like one."""
 
     def __init__(self, value: Any) -> None:
         self.value = value
 
 
-class _Text(str):
+class _UnsafeText(str):
     """A text that ansible must not evaluate."""
 
     __slots__ = ()
 
 
-def as_data(variables: Mapping[str, Any]) -> dict[str, Any]:
+def mark_unsafe(variables: Mapping[str, Any]) -> dict[str, Any]:
     """Return variables with those marked that `dump` has to keep from being evaluated."""
-    return {name: _Data(value) if _looks_alive(value) else value for name, value in variables.items()}
+    return {name: _Unsafe(value) if _contains_template(value) else value for name, value in variables.items()}
 
 
 def dump(document: Any) -> str:
@@ -46,20 +46,22 @@ def dump(document: Any) -> str:
         return str(yaml.dump(document, Dumper=_Dumper, allow_unicode=True, width=_ENDLESS))
 
 
-def _looks_alive(value: Any) -> bool:
+def _contains_template(value: Any) -> bool:
     if isinstance(value, str):
         return _OPENING in value
     if isinstance(value, dict):
-        return any(_OPENING in key or key.startswith(_ANSIBLES) or _looks_alive(item) for key, item in value.items())
-    return isinstance(value, list) and any(map(_looks_alive, value))
+        return any(
+            _OPENING in key or key.startswith(_ANSIBLES) or _contains_template(item) for key, item in value.items()
+        )
+    return isinstance(value, list) and any(map(_contains_template, value))
 
 
-def _mark(value: Any) -> Any:
+def _tag(value: Any) -> Any:
     if isinstance(value, str):
-        return _Text(value) if _OPENING in value else value
+        return _UnsafeText(value) if _OPENING in value else value
     if isinstance(value, dict):
-        return {_mark(key): _mark(item) for key, item in value.items()}
-    return [_mark(item) for item in value] if isinstance(value, list) else value
+        return {_tag(key): _tag(item) for key, item in value.items()}
+    return [_tag(item) for item in value] if isinstance(value, list) else value
 
 
 class _Dumper(yaml.CSafeDumper):
@@ -67,5 +69,5 @@ class _Dumper(yaml.CSafeDumper):
         return True
 
 
-_Dumper.add_representer(_Data, lambda dumper, data: dumper.represent_data(_mark(data.value)))
-_Dumper.add_representer(_Text, lambda dumper, text: dumper.represent_scalar("!unsafe", str(text), style='"'))
+_Dumper.add_representer(_Unsafe, lambda dumper, data: dumper.represent_data(_tag(data.value)))
+_Dumper.add_representer(_UnsafeText, lambda dumper, text: dumper.represent_scalar("!unsafe", str(text), style='"'))

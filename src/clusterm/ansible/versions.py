@@ -13,7 +13,7 @@ from typing import Final
 from clusterm.ansible.command import clean_environment, find_executable
 from clusterm.schemas import Versions
 
-_TIMEOUT: Final = 20.0  # seconds
+_VERSION_TIMEOUT_S: Final = 20.0  # seconds
 
 
 def versions(executable: str) -> Versions:
@@ -48,7 +48,7 @@ def _ansible(path: str, _changed: int) -> str | None:
             stdin=subprocess.DEVNULL,
             capture_output=True,
             env=clean_environment(),
-            timeout=_TIMEOUT,
+            timeout=_VERSION_TIMEOUT_S,
             check=False,
         )
     except (OSError, subprocess.TimeoutExpired):

@@ -12,18 +12,18 @@ from typing import Final
 
 from clusterm import schemas
 from clusterm.common import service_log
-from clusterm.executor.files import LOG, PASSED_ON
+from clusterm.executor.files import FORWARDED, LOG
 from clusterm.store import jobs as job_queries
 from clusterm.store import log_reader, tables
 from clusterm.store.engine import Store
-from clusterm.store.log_query import Selection
+from clusterm.store.log_query import LogQuery
 
 _BYTES: Final = 1 << 20  # read at once
 _ansible: Final = logging.getLogger("clusterm.ansible")
 _executor: Final = logging.getLogger("clusterm.executor")
 
 
-class Relay:
+class LogForwarder:
     """Passes on what comes from one job.
 
     Args:
@@ -43,38 +43,38 @@ class Relay:
         self._job = job
         self._about = about
         try:
-            self._offset, self._line = map(int, json.loads((directory / PASSED_ON).read_bytes()))
+            self._offset, self._line = map(int, json.loads((directory / FORWARDED).read_bytes()))
         except (OSError, ValueError, TypeError):
             self._offset, self._line = 0, 0
 
-    def log(self, logger: logging.Logger) -> service_log.JobLog:
+    def log(self, logger: logging.Logger) -> service_log.JobLogger:
         """Return a logger whose lines are about the job."""
-        return service_log.JobLog(logger, self._job, *self._about)
+        return service_log.JobLogger(logger, self._job, *self._about)
 
-    def pass_on(self) -> bool:
+    def forward(self) -> bool:
         """Pass on some of what is new, and tell whether there was any."""
         before = self._offset, self._line
         if self._echo:
-            self._pass_on_lines()
-        self._pass_on_log()
+            self._forward_lines()
+        self._forward_log()
         if (self._offset, self._line) == before:
             return False
         with contextlib.suppress(OSError):  # the disk is full: the next service would say some of it again
-            (self._directory / PASSED_ON).write_text(json.dumps([self._offset, self._line]))
+            (self._directory / FORWARDED).write_text(json.dumps([self._offset, self._line]))
         return True
 
-    def _pass_on_lines(self) -> None:
+    def _forward_lines(self) -> None:
         log = self.log(_ansible)
         with self._store.read() as session:
             job = session.get(tables.Job, self._job)
-            rows = log_reader.read(session, job, Selection(), self._line + 1).rows if job else []
+            rows = log_reader.read(session, job, LogQuery(), self._line + 1).rows if job else []
         for row in rows:
             written_at = row.at and schemas.format_time(row.at)
             about = {"line": row.seq, "node": row.node, "task": row.task, "written_at": written_at}
             log.info("%s", row.text, extra=about)
             self._line = row.seq
 
-    def _pass_on_log(self) -> None:
+    def _forward_log(self) -> None:
         """Pass on whole lines; what is after the last newline is still being written."""
         try:
             with (self._directory / LOG).open("rb") as file:

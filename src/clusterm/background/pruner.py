@@ -7,14 +7,14 @@ from typing import Final
 
 from sqlalchemy.exc import SQLAlchemyError
 
-from clusterm.common.service_log import JobLog
+from clusterm.common.service_log import JobLogger
 from clusterm.settings import RetentionSettings
 from clusterm.store import retention
 from clusterm.store.engine import Store
 
 log = logging.getLogger(__name__)
 
-_INTERVAL: Final = 60.0  # seconds
+_INTERVAL_S: Final = 60.0  # seconds
 
 
 class Pruner:
@@ -41,10 +41,10 @@ class Pruner:
         self._thread.join(timeout=1)
 
     def _run(self) -> None:
-        while not self._stopping.wait(_INTERVAL):
+        while not self._stopping.wait(_INTERVAL_S):
             try:
                 for job in retention.prune(self._store, self._settings()):
-                    JobLog(log, job.job_id, job.action, job.nodes).info("no longer kept: %s", job.reason)
+                    JobLogger(log, job.job_id, job.action, job.nodes).info("no longer kept: %s", job.reason)
                     if self._stopping.is_set():
                         return
             except SQLAlchemyError as error:

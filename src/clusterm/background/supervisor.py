@@ -16,10 +16,10 @@ from typing import Final
 from sqlalchemy.exc import SQLAlchemyError
 
 from clusterm.ansible.command import clean_environment
-from clusterm.ansible.job_spec import Plan, prepare
-from clusterm.background.log_forwarder import Relay
+from clusterm.ansible.job_spec import JobSpec, prepare
+from clusterm.background.log_forwarder import LogForwarder
 from clusterm.enums import Action
-from clusterm.errors import SecretsLost
+from clusterm.errors import SecretsUnavailable
 from clusterm.executor.files import LOG
 from clusterm.executor.locks import hold, playbook_runs
 from clusterm.jobs import completion, queue
@@ -31,26 +31,26 @@ from clusterm.store.engine import Store
 
 log = logging.getLogger(__name__)
 
-_TICK: Final = 0.5  # seconds between looks at the running jobs
-_TRIES: Final = 5  # executors of one job that may fail by themselves
-_LONGEST_PAUSE: Final = 30.0  # seconds between such failures
+_POLL_INTERVAL_S: Final = 0.5  # seconds between looks at the running jobs
+_MAX_EXECUTOR_FAILURES: Final = 5  # executors of one job that may fail by themselves
+_MAX_RESTART_DELAY_S: Final = 30.0  # seconds between such failures
 
 
 @dataclass
 class _Executor:
     """The executors of one job, as far as this service has started them."""
 
-    relay: Relay
+    forwarder: LogForwarder
     process: subprocess.Popen[bytes] | None = None
     tries: int = 0
     not_before: float = 0.0  # monotonic time
 
-    def note_death(self, *, killed: bool) -> None:
+    def record_death(self, *, killed: bool) -> None:
         """Wait a little longer before each further try, unless it was killed: then it can do better next time."""
         self.process = None
         if not killed:
             self.tries += 1
-            self.not_before = time.monotonic() + min(2**self.tries - 1, _LONGEST_PAUSE)
+            self.not_before = time.monotonic() + min(2**self.tries - 1, _MAX_RESTART_DELAY_S)
 
 
 class Supervisor:
@@ -100,7 +100,7 @@ class Supervisor:
                 log.error("cannot look after the running jobs, trying again: %s", error)  # noqa: TRY400
             except Exception:  # a defect; but without this thread no job would ever end
                 log.exception("cannot look after the running jobs, trying again")
-            self._awake.wait(_TICK)
+            self._awake.wait(_POLL_INTERVAL_S)
             self._awake.clear()
 
     def _clear_up(self) -> None:
@@ -120,16 +120,16 @@ class Supervisor:
             self._forget(job_id)
         for job_id in running:
             executor = self._executor_of(job_id)
-            executor.relay.pass_on()
+            executor.forwarder.forward()
             if executor.process is not None and executor.process.poll() is not None:
-                executor.note_death(killed=executor.process.returncode <= 0)
+                executor.record_death(killed=executor.process.returncode <= 0)
             if executor.process is None and time.monotonic() >= executor.not_before:
                 self._start_executor(job_id, executor)
 
     def _executor_of(self, job_id: int) -> _Executor:
         if job_id not in self._executors:
-            relay = Relay(self._store, self._directory(job_id), job_id, echo=self._echo_job_logs)
-            self._executors[job_id] = _Executor(relay)
+            forwarder = LogForwarder(self._store, self._directory(job_id), job_id, echo=self._echo_job_logs)
+            self._executors[job_id] = _Executor(forwarder)
         return self._executors[job_id]
 
     def _forget(self, job_id: int) -> None:
@@ -138,7 +138,7 @@ class Supervisor:
         gone = not _is_held(self._directory(job_id)) and (
             executor.process is None or executor.process.poll() is not None
         )
-        if executor.relay.pass_on():
+        if executor.forwarder.forward():
             self._awake.set()  # there may be more
         elif gone:
             del self._executors[job_id]
@@ -154,8 +154,8 @@ class Supervisor:
             if lock is None:
                 return  # an executor of the service before us is at it
             os.close(lock)
-            Plan.load(directory)
-            if executor.tries >= _TRIES and not playbook_runs(directory):
+            JobSpec.load(directory)
+            if executor.tries >= _MAX_EXECUTOR_FAILURES and not playbook_runs(directory):
                 self._give_up(job_id, f"its executor died {executor.tries} times: {_last_words(directory)}")
                 return
             with (directory / LOG).open("ab") as log_file:
@@ -167,16 +167,16 @@ class Supervisor:
                     env=clean_environment(),
                     start_new_session=True,
                 )
-        except SecretsLost as lost:
+        except SecretsUnavailable as lost:
             self._give_up(job_id, str(lost))
         except (OSError, ValueError) as error:
-            executor.note_death(killed=False)
+            executor.record_death(killed=False)
             if playbook_runs(directory):
-                executor.relay.log(log).error("its executor cannot be started, trying again: %s", error)
+                executor.forwarder.log(log).error("its executor cannot be started, trying again: %s", error)
             else:
                 self._give_up(job_id, f"its executor cannot be started: {error}")
         else:
-            executor.relay.log(log).info("executor %d started", executor.process.pid)
+            executor.forwarder.log(log).info("executor %d started", executor.process.pid)
 
     def _prepare(self, job_id: int) -> bool:
         """Write the directory of a job, unless it has begun its work, which is not to be done twice."""
@@ -186,12 +186,12 @@ class Supervisor:
                 return False
             job = job_views.to_wire(session, row)
             settings = self._settings()
-            seal = settings.seal  # it reads the key once
-            of_job = [] if row.action is Action.DISCOVER else nodes.named(session, job.nodes)
-            wire = [nodes.to_wire(node, [], nodes.open_vars(node, seal)) for node in of_job]
-            global_vars = runtime_values.open_globals(session, seal)
+            cipher = settings.cipher  # it reads the key once
+            of_job = [] if row.action is Action.DISCOVER else nodes.by_names(session, job.nodes)
+            wire = [nodes.to_wire(node, [], nodes.decrypt_vars(node, cipher)) for node in of_job]
+            global_vars = runtime_values.decrypt_globals(session, cipher)
             keys = host_keys.known(session, job.nodes)
-            prepare(settings, job, wire, global_vars, job_queries.open_vars(row, seal), keys)
+            prepare(settings, job, wire, global_vars, job_queries.decrypt_vars(row, cipher), keys)
         return True
 
     def _give_up(self, job_id: int, error: str) -> None:

@@ -10,7 +10,7 @@ from clusterm.cli.options import Config
 from clusterm.errors import ClustermError
 from clusterm.settings import ManagerSettings, load, split_address
 
-_TIMEOUT: Final = 5.0
+_TIMEOUT_S: Final = 5.0
 
 
 def healthcheck_command(
@@ -53,7 +53,7 @@ def check(manager: ManagerSettings, certificate: tuple[Path, Path | None] | None
         transport = httpx.HTTPTransport(
             uds=str(manager.socket_path) if manager.socket_path else None, verify=_context(manager, certificate)
         )
-        with httpx.Client(transport=transport, timeout=_TIMEOUT) as client:
+        with httpx.Client(transport=transport, timeout=_TIMEOUT_S) as client:
             response = client.get(f"{url}/readyz")
         health = response.json()
         if not response.is_success:

@@ -44,14 +44,14 @@ def list_tokens_command(
     as_json: Annotated[bool, typer.Option("--json", "-j", help="Print JSON.")] = False,
 ) -> None:
     """List all tokens there ever were, without what is secret of them."""
-    from clusterm.access.token_management import Shown, every  # noqa: PLC0415
+    from clusterm.access.token_management import TokenInfo, list_tokens  # noqa: PLC0415
 
     with open_store(config) as (store, _):
-        tokens = [asdict(token) for token in every(store)]
+        tokens = [asdict(token) for token in list_tokens(store)]
     if as_json:
         typer.echo(json.dumps(tokens, indent=2))
         return
-    head = [field.name.removesuffix("_at").replace("_", " ").upper() for field in fields(Shown)]
+    head = [field.name.removesuffix("_at").replace("_", " ").upper() for field in fields(TokenInfo)]
     rows = [head, *([_cell(name, value) for name, value in token.items()] for token in tokens)]
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
     for row in rows:

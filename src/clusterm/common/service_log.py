@@ -15,34 +15,34 @@ from typing import Any, Final, TextIO
 
 from clusterm.enums import LogFormat, LogLevel
 
-_LONGEST: Final = 8000
+_MAX_LINE_LENGTH: Final = 8000
 """Characters of a message that are written: the journal cuts a line at 48 KiB, and an escape takes up to six bytes."""
 
-_MOST_NODES: Final = 100
+_MAX_NODES: Final = 100
 """Nodes that a line names."""
 
 _PRIORITIES: Final = {logging.DEBUG: 7, logging.INFO: 6, logging.WARNING: 4, logging.ERROR: 3, logging.CRITICAL: 2}
 """syslog(3)'s, by logging's levels."""
 
 
-class JobLog(logging.LoggerAdapter[logging.Logger]):
+class JobLogger(logging.LoggerAdapter[logging.Logger]):
     """A logger whose lines are about one job. What a call gives as `extra` are further members of its line."""
 
     def __init__(self, logger: logging.Logger, job: int, action: str, nodes: Sequence[str]) -> None:
-        shown = [*nodes[:_MOST_NODES], *([f"and {len(nodes) - _MOST_NODES} more"] if len(nodes) > _MOST_NODES else [])]
+        shown = [*nodes[:_MAX_NODES], *([f"and {len(nodes) - _MAX_NODES} more"] if len(nodes) > _MAX_NODES else [])]
         super().__init__(logger, {"job": job, "action": str(action), "nodes": shown})
 
     def process(self, msg: Any, kwargs: MutableMapping[str, Any]) -> tuple[Any, MutableMapping[str, Any]]:
         """Add what every line has."""
-        return msg, {**kwargs, "extra": members(**{**(self.extra or {}), **kwargs.get("extra", {})})}
+        return msg, {**kwargs, "extra": log_fields(**{**(self.extra or {}), **kwargs.get("extra", {})})}
 
 
-def members(**values: Any) -> dict[str, Any]:
+def log_fields(**values: Any) -> dict[str, Any]:
     """Return the `extra` of a logging call that gives its line these members."""
-    return {"members": values}
+    return {"log_fields": values}
 
 
-def set_up(log_format: LogFormat, level: LogLevel) -> None:
+def configure(log_format: LogFormat, level: LogLevel) -> None:
     """Write the log of this process to stderr, also what libraries, warnings and dying threads have to say."""
     handler = logging.StreamHandler(sys.stderr)
     handler.setFormatter(Formatter(log_format, to_journal=_is_journal(sys.stderr)))
@@ -97,7 +97,7 @@ def parse(line: str, other: Mapping[str, Any]) -> logging.LogRecord:
         level, found = logging.WARNING, {}
         values = {"name": "clusterm.executor", "msg": line}
     return logging.makeLogRecord(
-        {**values, "levelno": level, "levelname": logging.getLevelName(level), "members": {**other, **found}}
+        {**values, "levelno": level, "levelname": logging.getLevelName(level), "log_fields": {**other, **found}}
     )
 
 
@@ -111,7 +111,7 @@ def _as_text(record: logging.LogRecord) -> str:
 def _as_json(record: logging.LogRecord) -> str:
     exception = {"exception": record.exc_text} if record.exc_text else {}
     head = {"at": _time(record), "level": record.levelname.lower(), "message": _message(record)}
-    return json.dumps({**head, **_members(record), "logger": record.name, **exception}, default=str)
+    return json.dumps({**head, **_extra_fields(record), "logger": record.name, **exception}, default=str)
 
 
 def _time(record: logging.LogRecord) -> str:
@@ -120,17 +120,17 @@ def _time(record: logging.LogRecord) -> str:
 
 def _message(record: logging.LogRecord) -> str:
     message = record.getMessage()
-    return message if len(message) <= _LONGEST else f"{message[:_LONGEST]}…"
+    return message if len(message) <= _MAX_LINE_LENGTH else f"{message[:_MAX_LINE_LENGTH]}…"
 
 
-def _members(record: logging.LogRecord) -> Mapping[str, Any]:
-    found: Mapping[str, Any] = getattr(record, "members", {})
+def _extra_fields(record: logging.LogRecord) -> Mapping[str, Any]:
+    found: Mapping[str, Any] = getattr(record, "log_fields", {})
     return found
 
 
 def _subject(record: logging.LogRecord) -> str:
     """Say which job, and which line of its log, a line of text is about."""
-    about = _members(record)
+    about = _extra_fields(record)
     if "job" not in about:
         return ""
     what = " ".join(map(str, (about.get("action", ""), *about.get("nodes", ())[:5])))

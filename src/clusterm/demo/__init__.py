@@ -16,12 +16,12 @@ import psutil
 
 from clusterm.ansible.command import clean_environment
 from clusterm.common.paths import TOKEN_FILE
-from clusterm.errors import CannotStart, ClustermError
+from clusterm.errors import ClustermError, StartupError
 
 _PLAYBOOKS: Final = Path(__file__).parent / "playbooks"
 _NODES: Final = {"node1-a": "127.0.0.11", "node2-b": "127.0.0.12", "node3-c": "127.0.0.13"}
 _LISTENS: Final = "clusterm listens on "
-_PATIENCE: Final = 60.0  # seconds
+_START_TIMEOUT_S: Final = 60.0  # seconds
 
 
 def demo(*, keep: bool) -> None:
@@ -34,7 +34,7 @@ def demo(*, keep: bool) -> None:
         ClustermError: something did not go as it should.
     """
     if shutil.which("clusterctl", path=_path()) is None:
-        raise CannotStart("clusterctl was not found beside clusterm: install the whole distribution")
+        raise StartupError("clusterctl was not found beside clusterm: install the whole distribution")
     root = Path(tempfile.mkdtemp(prefix="clusterm-demo-"))
     service = None
     done = False
@@ -108,7 +108,7 @@ def _start_service(root: Path) -> subprocess.Popen[bytes]:
 
 def _await_url(root: Path, service: subprocess.Popen[bytes]) -> str:
     """Return the address that the service says it listens on."""
-    deadline = time.monotonic() + _PATIENCE
+    deadline = time.monotonic() + _START_TIMEOUT_S
     while time.monotonic() < deadline:
         said = _service_log(root).read_text()
         if _LISTENS in said:
@@ -116,7 +116,7 @@ def _await_url(root: Path, service: subprocess.Popen[bytes]) -> str:
         if service.poll() is not None:
             break
         time.sleep(0.05)
-    raise CannotStart(f"the service of the demo did not start: {said.strip() or 'it said nothing'}")
+    raise StartupError(f"the service of the demo did not start: {said.strip() or 'it said nothing'}")
 
 
 def _run(url: str, root: Path, command: str, *, fails: bool = False) -> None:

@@ -11,7 +11,7 @@ from clusterm.executor.job import run
 log = logging.getLogger(__name__)
 
 if __name__ == "__main__":
-    service_log.set_up(LogFormat.JSON, LogLevel.INFO)
+    service_log.configure(LogFormat.JSON, LogLevel.INFO)
     try:
         run(Path(sys.argv[1]))
     except Exception as error:

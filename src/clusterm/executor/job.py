@@ -7,13 +7,13 @@ from pathlib import Path
 
 from clusterm.ansible import ssh
 from clusterm.ansible.facts import identify
-from clusterm.ansible.job_spec import Plan
-from clusterm.executor.files import LOG, PASSED_ON
+from clusterm.ansible.job_spec import JobSpec
+from clusterm.executor.files import FORWARDED, LOG
 from clusterm.executor.locks import hold
-from clusterm.executor.retry import _insist
-from clusterm.executor.step import Interrupted, _Step
+from clusterm.executor.retry import retry_until_available
+from clusterm.executor.step import Interrupted, StepRun
 from clusterm.jobs import completion
-from clusterm.jobs.progress import Following, next_step
+from clusterm.jobs.progress import NextStep, next_step
 from clusterm.schemas import MonitoredNode
 from clusterm.secrets.masking import Masker
 from clusterm.store import jobs as job_queries
@@ -29,25 +29,25 @@ def run(directory: Path) -> None:
     lock = hold(directory)
     if lock is None:
         return
-    plan = Plan.load(directory)
-    store = Store(plan.store_url)
+    spec = JobSpec.load(directory)
+    store = Store(spec.store_url)
     try:
         with store.read() as session:
-            ended = job_queries.has_ended(job_queries.get(session, plan.job_id))
+            ended = job_queries.has_ended(job_queries.get(session, spec.job_id))
         if not ended:
-            error = _run_steps(store, plan, directory)
-            found = _discovered(store, plan, directory, error)
+            error = _run_steps(store, spec, directory)
+            found = _discovered(store, spec, directory, error)
             with store.read() as session:
-                learned = ssh.learned(directory, job_queries.node_names(session, plan.job_id))
-            _insist(
+                learned = ssh.learned(directory, job_queries.node_names(session, spec.job_id))
+            retry_until_available(
                 lambda: completion.finish(
                     store,
-                    plan.retention,
-                    plan.job_id,
+                    spec.retention,
+                    spec.job_id,
                     error,
                     discovered=found,
                     learned=learned,
-                    groups=plan.host_groups,
+                    groups=spec.host_groups,
                 )
             )
         _clear(directory)
@@ -62,48 +62,48 @@ def _clear(directory: Path) -> None:
         for entry in directory.iterdir():
             if entry.is_dir():
                 shutil.rmtree(entry, ignore_errors=True)
-            elif entry.name not in {LOG, PASSED_ON, "lock"}:
+            elif entry.name not in {LOG, FORWARDED, "lock"}:
                 entry.unlink(missing_ok=True)
 
 
-def _run_steps(store: Store, plan: Plan, directory: Path) -> str | None:
+def _run_steps(store: Store, spec: JobSpec, directory: Path) -> str | None:
     """Run or go on with the steps that the lifecycle asks for, and return the first failed one's error."""
 
-    def look() -> tuple[Following | None, list[str | None]]:
+    def look() -> tuple[NextStep | None, list[str | None]]:
         with store.read() as session:
-            job = job_queries.get(session, plan.job_id)
+            job = job_queries.get(session, spec.job_id)
             done = [step.error for step in job_queries.steps(session, job.id) if step.finished_at is not None]
             return next_step(session, job), done
 
     while True:
-        following, errors = _insist(look)
+        upcoming, errors = retry_until_available(look)
         error = next(filter(None, errors), None)
-        if following is None:
+        if upcoming is None:
             return error
-        step = _Step(store, plan, directory, len(errors) + 1, following)
+        step = StepRun(store, spec, directory, len(errors) + 1, upcoming)
         try:
             step.run()
         except Interrupted as interrupted:
             return error or str(interrupted)
 
 
-def _discovered(store: Store, plan: Plan, directory: Path, error: str | None) -> dict[str, MonitoredNode | str]:
+def _discovered(store: Store, spec: JobSpec, directory: Path, error: str | None) -> dict[str, MonitoredNode | str]:
     """Find out who the machines are that a discover job has prepared."""
-    if not plan.registers:
+    if not spec.registers:
         return {}
 
     def is_stopped() -> bool:
         with store.read() as session:
-            return job_queries.get(session, plan.job_id).stop_reason is not None
+            return job_queries.get(session, spec.job_id).stop_reason is not None
 
     with store.read() as session:
-        job = job_queries.get(session, plan.job_id)
-        addresses = job_queries.node_names(session, plan.job_id)
+        job = job_queries.get(session, spec.job_id)
+        addresses = job_queries.node_names(session, spec.job_id)
         if job.stop_reason is not None:
             return {}
         if error is not None:
-            passed = [step.passed or () for step in job_queries.steps(session, plan.job_id)]
+            passed = [step.passed or () for step in job_queries.steps(session, spec.job_id)]
             addresses = [address for address in addresses if all(address in those for those in passed)]
-    masker = Masker(plan.secrets)
-    found = identify(plan, directory, addresses, is_stopped)
+    masker = Masker(spec.secrets)
+    found = identify(spec, directory, addresses, is_stopped)
     return {address: masker.mask(node) if isinstance(node, str) else node for address, node in found.items()}

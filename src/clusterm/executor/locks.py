@@ -22,10 +22,10 @@ def hold(directory: Path) -> int | None:
 
 def playbook_runs(directory: Path) -> bool:
     """Tell whether a playbook of the job in a directory is running, whatever became of its executor."""
-    return any(_is_watched(started) for started in directory.glob("*/started"))
+    return any(is_watched(started) for started in directory.glob("*/started"))
 
 
-def _is_watched(started: Path) -> bool:
+def is_watched(started: Path) -> bool:
     """Tell whether the wrapper lives that holds the lock on a step's `started`."""
     try:
         with started.open("rb") as file:

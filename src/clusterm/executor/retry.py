@@ -12,10 +12,10 @@ log = logging.getLogger(__name__)
 T = TypeVar("T")
 
 
-_RETRY: Final = 0.5  # seconds between tries to write to a store that is locked or full
+_RETRY_INTERVAL_S: Final = 0.5  # seconds between tries to write to a store that is locked or full
 
 
-def _insist(action: Callable[[], T]) -> T:
+def retry_until_available(action: Callable[[], T]) -> T:
     """Do something to the store, however long it is locked or full: ansible does not wait for it."""
     refused = False
     while True:
@@ -25,4 +25,4 @@ def _insist(action: Callable[[], T]) -> T:
             if not refused:
                 log.warning("the store cannot be used, trying until it can: %s", error.orig)
             refused = True
-            time.sleep(_RETRY)
+            time.sleep(_RETRY_INTERVAL_S)

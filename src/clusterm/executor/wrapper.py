@@ -33,7 +33,7 @@ from typing import Any, Final
 TIME: Final = struct.Struct("<QQ")
 _RECORD_SIZE: Final = 1024  # of `started` and `ended`
 _CHUNK: Final = 1 << 20
-_LOOK: Final = 0.5  # seconds between looks at a process that is not our child
+_POLL_INTERVAL_S: Final = 0.5  # seconds between looks at a process that is not our child
 _STATE, _PARENT, _START_TIME = 0, 1, 19  # places in what `_stat` returns
 _PR_SET_CHILD_SUBREAPER: Final = 36  # prctl(2)
 
@@ -47,14 +47,14 @@ def main(directory: Path, grace: float, command: list[str]) -> None:
         return  # somebody else is at it
     for name in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         signal.signal(name, signal.SIG_IGN)  # they are meant for others; ansible gets its own
-    keeper = Keeper(directory, started, grace)
+    keeper = ProcessMonitor(directory, started, grace)
     if command:
         keeper.run(command)
     else:
         keeper.take_over()
 
 
-class Keeper:
+class ProcessMonitor:
     """Watches over one running command.
 
     Args:
@@ -123,8 +123,8 @@ class Keeper:
         """Keep what the command says until it has ended."""
         self._process = process
         while self._how is None:
-            timeout = max(0.0, self._next_signal - time.monotonic()) if self._signals else _LOOK
-            ready, _, _ = select.select([self._terminal, self._wakeup], [], [], min(timeout, _LOOK))
+            timeout = max(0.0, self._next_signal - time.monotonic()) if self._signals else _POLL_INTERVAL_S
+            ready, _, _ = select.select([self._terminal, self._wakeup], [], [], min(timeout, _POLL_INTERVAL_S))
             if self._wakeup in ready:
                 os.read(self._wakeup, 512)
             if self._terminal in ready:

@@ -9,12 +9,12 @@ from sqlmodel import Session
 
 from clusterm import schemas
 from clusterm.enums import Action, HostGroups, JobStatus, Result
-from clusterm.errors import ActiveJob, BadRequest, Conflict, Drained, KeyReused, SecretsLost
-from clusterm.jobs.events import _log_begun
-from clusterm.jobs.requests import Order, Sender
-from clusterm.jobs.start import _start
+from clusterm.errors import ActiveJob, BadRequest, Conflict, Drained, IdempotencyKeyReused, SecretsUnavailable
+from clusterm.jobs.events import log_begun
+from clusterm.jobs.requests import JobRequest, Requester
+from clusterm.jobs.start import start_job
 from clusterm.nodes import lifecycle
-from clusterm.nodes.lifecycle import Member, Objection
+from clusterm.nodes.lifecycle import NodeFacts, RuleViolation
 from clusterm.nodes.selection import select
 from clusterm.settings import Settings
 from clusterm.store import encrypted_values, idempotency_keys, job_views, nodes, runtime_values, tables
@@ -26,27 +26,29 @@ _DRAINED: Final = "no new jobs are taken: the service is drained. Try again late
 
 
 @dataclass(frozen=True)
-class Judgement:
+class AdmissionDecision:
     """What would become of an order now."""
 
     names: list[str]
     """Of the nodes that it means; for discover, the addresses."""
     host_group: str
     """The group that it brings them into, empty for none."""
-    objections: list[Objection]
+    violations: list[RuleViolation]
     """What forbids it, the one that is answered first."""
     waits_for: tables.Job | None
     """Because of which job it would wait for its turn."""
 
 
-def begin(store: Store, settings: Settings, order: Order, sender: Sender, *, queue: bool = False) -> schemas.Job:
+def begin(
+    store: Store, settings: Settings, request: JobRequest, requester: Requester, *, queue: bool = False
+) -> schemas.Job:
     """Accept a job: check every rule, then write the job and what it changes in its nodes.
 
     Args:
         store: the store.
         settings: the configuration as it is now.
-        order: what to do.
-        sender: who asks.
+        request: what to do.
+        requester: who asks.
         queue: whether the job may wait for its turn.
 
     Returns:
@@ -57,15 +59,15 @@ def begin(store: Store, settings: Settings, order: Order, sender: Sender, *, que
         RequestRefused: a rule forbids it. Nothing has changed.
     """
     with store.write() as session:
-        if known := _known(session, sender):
+        if known := known_job(session, requester):
             return known
-        begun = _begin(session, settings, order, sender, queue=queue)
-    _log_begun(begun)
+        begun = _begin(session, settings, request, requester, queue=queue)
+    log_begun(begun)
     return begun
 
 
 def retry(
-    store: Store, settings: Settings, label: str, sender: Sender, *, failed_only: bool, queue: bool = False
+    store: Store, settings: Settings, label: str, requester: Requester, *, failed_only: bool, queue: bool = False
 ) -> schemas.Job:
     """Begin a job that does the same as an ended one, on the same nodes or on those that failed.
 
@@ -73,9 +75,9 @@ def retry(
         RequestRefused: there is no such job, it has not ended, nothing failed, or a rule forbids it.
     """
     with store.write() as session:
-        if known := _known(session, sender):
+        if known := known_job(session, requester):
             return known
-        first = job_queries.labelled(session, label)
+        first = job_queries.resolve(session, label)
         if not job_queries.has_ended(first):
             raise Conflict(f"job {first.id} has not ended: wait for it, or cancel it, before it is tried again")
         results = job_queries.node_results(session, first.id)
@@ -84,45 +86,45 @@ def retry(
             if first.status is JobStatus.COMPLETE:
                 raise Conflict(f"no node failed in job {first.id}")
             targets = [name for name, result in results.items() if result is not Result.PASS]
-        order = Order(
+        request = JobRequest(
             first.action,
             targets,
             host_group=first.host_group,
-            extra_vars=job_queries.open_vars(first, settings.seal),
+            extra_vars=job_queries.decrypt_vars(first, settings.cipher),
             check=first.check,
             limit_batch=first.limit_batch,
             job_timeout=first.job_timeout,
             idle_timeout=first.idle_timeout,
             retry_of=first.id,
         )
-        begun = _begin(session, settings, order, sender, queue=queue)
-    _log_begun(begun)
+        begun = _begin(session, settings, request, requester, queue=queue)
+    log_begun(begun)
     return begun
 
 
-def judge(session: Session, settings: Settings, order: Order, *, queue: bool) -> Judgement:
+def evaluate(session: Session, settings: Settings, request: JobRequest, *, queue: bool) -> AdmissionDecision:
     """Decide which nodes an order means, and find everything that forbids it. Nothing changes.
 
     The rules of the lifecycle are left for the moment at which a job that waits gets its turn.
     """
     groups = settings.ansible.host_groups
     candidates = nodes.candidates(session)
-    names, found = _find_targets(session, order, candidates)
-    host_group = "" if order.action in {Action.DECOMMISSION, Action.DISCOVER} else order.host_group
+    names, found = _find_targets(session, request, candidates)
+    host_group = "" if request.action in {Action.DECOMMISSION, Action.DISCOVER} else request.host_group
     blocking = _blocking_job(session, names, settings.manager.max_active_jobs)
-    objections = [Objection(Drained(_DRAINED))] if runtime_values.get(session, runtime_values.DRAIN) else []
-    objections += found
-    objections += _check_group(order.action, host_group, groups)
-    objections += _check_secrets(session, settings, names)
+    violations = [RuleViolation(Drained(_DRAINED))] if runtime_values.get(session, runtime_values.DRAIN) else []
+    violations += found
+    violations += _check_group(request.action, host_group, groups)
+    violations += _check_secrets(session, settings, names)
     if blocking and not queue:
         held = set(names).intersection(job_queries.node_names(session, blocking.id))
-        objections.append(Objection(ActiveJob(job_views.refer(session, blocking)), sorted(held)))
+        violations.append(RuleViolation(ActiveJob(job_views.refer(session, blocking)), sorted(held)))
     if not (blocking and queue):
-        objections += _apply_rules(order.action, names, host_group, candidates, groups)
-    return Judgement(names, host_group, objections, blocking if queue else None)
+        violations += _apply_rules(request.action, names, host_group, candidates, groups)
+    return AdmissionDecision(names, host_group, violations, blocking if queue else None)
 
 
-def obstacle(session: Session, names: Sequence[str], *, max_active: int) -> str | None:
+def blocking_reason(session: Session, names: Sequence[str], *, max_active: int) -> str | None:
     """Say why no job at all on some nodes would be begun now; None if one would."""
     if runtime_values.get(session, runtime_values.DRAIN):
         return _DRAINED
@@ -130,107 +132,111 @@ def obstacle(session: Session, names: Sequence[str], *, max_active: int) -> str 
     return f"{ActiveJob(job_views.refer(session, blocking))}; with --queue it waits for its turn" if blocking else None
 
 
-def members(candidates: Iterable[Candidate]) -> dict[str, Member]:
+def members(candidates: Iterable[Candidate]) -> dict[str, NodeFacts]:
     """Return what the rules need to know of nodes, by name."""
-    return {node.name: Member(node.name, node.status, node.state, node.host_group) for node in candidates}
+    return {node.name: NodeFacts(node.name, node.status, node.state, node.host_group) for node in candidates}
 
 
-def _begin(session: Session, settings: Settings, order: Order, sender: Sender, *, queue: bool) -> schemas.Job:
-    judgement = judge(session, settings, order, queue=queue)
-    for objection in judgement.objections:
-        raise objection.refusal
-    own_vars = settings.seal.close(order.extra_vars)
+def _begin(
+    session: Session, settings: Settings, request: JobRequest, requester: Requester, *, queue: bool
+) -> schemas.Job:
+    decision = evaluate(session, settings, request, queue=queue)
+    for violation in decision.violations:
+        raise violation.refusal
+    own_vars = settings.cipher.encrypt(request.extra_vars)
     job = tables.Job(
-        action=order.action,
+        action=request.action,
         status=JobStatus.QUEUED,
-        host_group=judgement.host_group,
-        extra_vars=own_vars.shown,
-        sealed=own_vars.sealed,
-        requested_by=sender.name,
+        host_group=decision.host_group,
+        extra_vars=own_vars.masked,
+        encrypted=own_vars.ciphertext,
+        requested_by=requester.name,
         created_at=datetime.now(UTC),
-        retry_of=order.retry_of,
-        check=order.check,
-        limit_batch=order.limit_batch,
-        job_timeout=order.job_timeout,
-        idle_timeout=order.idle_timeout,
+        retry_of=request.retry_of,
+        check=request.check,
+        limit_batch=request.limit_batch,
+        job_timeout=request.job_timeout,
+        idle_timeout=request.idle_timeout,
         partial_success=settings.manager.partial_success,
     )
     session.add(job)
     session.flush()
-    job_queries.add_nodes(session, job.id, judgement.names)
-    if judgement.waits_for is None:
-        _start(session, job, judgement.names)
-    if sender.key is not None:
-        idempotency_keys.remember(session, sender.key, sender.digest, job.id)
+    job_queries.add_nodes(session, job.id, decision.names)
+    if decision.waits_for is None:
+        start_job(session, job, decision.names)
+    if requester.key is not None:
+        idempotency_keys.remember(session, requester.key, requester.digest, job.id)
     session.flush()
     return job_views.to_wire(session, job)
 
 
-def _known(session: Session, sender: Sender) -> schemas.Job | None:
+def known_job(session: Session, requester: Requester) -> schemas.Job | None:
     """Return the job that the same request began before, if it has come before."""
-    found = idempotency_keys.get(session, sender.key) if sender.key is not None else None
+    found = idempotency_keys.get(session, requester.key) if requester.key is not None else None
     if found is None:
         return None
-    if found.request != sender.digest:
-        raise KeyReused("the Idempotency-Key was used for another request: use a new one for each request")
+    if found.request != requester.digest:
+        raise IdempotencyKeyReused("the Idempotency-Key was used for another request: use a new one for each request")
     return job_views.to_wire(session, job_queries.get(session, found.job_id))
 
 
-def _judge_queued(session: Session, job: tables.Job, names: Sequence[str], settings: Settings) -> list[Objection]:
+def evaluate_queued(session: Session, job: tables.Job, names: Sequence[str], settings: Settings) -> list[RuleViolation]:
     """Return what forbids a job whose turn has come."""
     groups = settings.ansible.host_groups
     candidates = nodes.candidates(session)
-    found, objections = _find_targets(session, Order(job.action, names), candidates)
+    found, violations = _find_targets(session, JobRequest(job.action, names), candidates)
     return [
-        *objections,
+        *violations,
         *_check_group(job.action, job.host_group, groups),
         *_check_secrets(session, settings, names, job),
         *_apply_rules(job.action, found, job.host_group, candidates, groups),
     ]
 
 
-def _find_targets(session: Session, order: Order, candidates: Sequence[Candidate]) -> tuple[list[str], list[Objection]]:
+def _find_targets(
+    session: Session, request: JobRequest, candidates: Sequence[Candidate]
+) -> tuple[list[str], list[RuleViolation]]:
     """Return the names of the nodes, or for discover the addresses, each once, and what is wrong with them."""
-    if order.action is not Action.DISCOVER:
-        selected = select(order.targets, order.select, candidates)
-        return selected.names, [Objection(refusal) for refusal in selected.refusals]
-    if not order.targets:
-        return [], [Objection(BadRequest("atleast one node should be specified"))]
-    if existing := nodes.at_addresses(session, order.targets):
+    if request.action is not Action.DISCOVER:
+        selected = select(request.targets, request.select, candidates)
+        return selected.names, [RuleViolation(refusal) for refusal in selected.refusals]
+    if not request.targets:
+        return [], [RuleViolation(BadRequest("atleast one node should be specified"))]
+    if existing := nodes.at_addresses(session, request.targets):
         listed = " ".join(f"{node.name}:{node.address}" for node in existing)
         refusal = Conflict(
             f"one or more nodes already exist with the specified management addresses. Existing nodes: [{listed}]"
         )
-        return list(order.targets), [Objection(refusal, [node.name for node in existing])]
-    return list(order.targets), []
+        return list(request.targets), [RuleViolation(refusal, [node.name for node in existing])]
+    return list(request.targets), []
 
 
-def _check_group(action: Action, host_group: str, groups: HostGroups) -> Iterator[Objection]:
+def _check_group(action: Action, host_group: str, groups: HostGroups) -> Iterator[RuleViolation]:
     try:
         lifecycle.check_host_group(action, host_group, groups)
     except BadRequest as refusal:
-        yield Objection(refusal)
+        yield RuleViolation(refusal)
 
 
 def _check_secrets(
     session: Session, settings: Settings, names: Sequence[str], job: tables.Job | None = None
-) -> Iterator[Objection]:
+) -> Iterator[RuleViolation]:
     """Check that what a job is to be told, one that waits also by its own request, can be decrypted."""
     try:
         if job:
-            job_queries.open_vars(job, settings.seal)
-        encrypted_values.check_readable(session, settings.seal, names)
-    except SecretsLost as lost:
-        yield Objection(lost)
+            job_queries.decrypt_vars(job, settings.cipher)
+        encrypted_values.check_readable(session, settings.cipher, names)
+    except SecretsUnavailable as lost:
+        yield RuleViolation(lost)
 
 
 def _apply_rules(
     action: Action, names: Sequence[str], host_group: str, candidates: Sequence[Candidate], groups: HostGroups
-) -> Iterator[Objection]:
+) -> Iterator[RuleViolation]:
     if action is Action.DISCOVER or not names:
         return iter(())
     cluster = members(candidates)
-    return lifecycle.objections(action, [cluster[name] for name in names], host_group, cluster, groups)
+    return lifecycle.violations(action, [cluster[name] for name in names], host_group, cluster, groups)
 
 
 def _blocking_job(session: Session, names: Sequence[str], max_active: int) -> tables.Job | None:

@@ -9,7 +9,7 @@ from sqlmodel import Session
 from clusterm import schemas
 from clusterm.enums import DEFAULT_HOST_GROUPS, Action, EventName, HostGroups, JobStatus, Result
 from clusterm.errors import RequestRefused
-from clusterm.jobs.events import _EVENT_OF, _event, _log_end, _set_status
+from clusterm.jobs.events import ENDED_EVENT, job_event, log_end, set_status
 from clusterm.jobs.progress import Outcomes, outcomes
 from clusterm.nodes import changes as node_changes
 from clusterm.nodes import host_keys, lifecycle
@@ -60,18 +60,18 @@ def finish(
                 more = f" (and {len(refused) - 1} more)" if len(refused) > 1 else ""
                 status, error = JobStatus.ERRORED, f"{name}: {detail}{more}"
         is_discover = job.action is Action.DISCOVER
-        changes = {} if is_discover or job.check else _leave(session, job, found)
+        changes = {} if is_discover or job.check else _settle_nodes(session, job, found)
         if error is not None and found.batch is not None:
             error = f"in batch {found.batch}: {error}"
         targets = {name: None if is_discover else name for name in job_queries.node_names(session, job_id)}
         targets |= {address: one.node for address, one in registered.items()}
         host_keys.learn(session, job, learned or {}, targets)
-        _end(session, retention, job, status, error, found, changes, registered)
+        end_job(session, retention, job, status, error, found, changes, registered)
         ended = job_views.to_wire(session, job)
-    _log_end(ended)
+    log_end(ended)
 
 
-def _leave(session: Session, job: tables.Job, found: Outcomes) -> dict[str, Changes]:
+def _settle_nodes(session: Session, job: tables.Job, found: Outcomes) -> dict[str, Changes]:
     """Take the nodes of a job that ends out of the status that they had meanwhile; those not reached, back.
 
     Returns:
@@ -79,19 +79,19 @@ def _leave(session: Session, job: tables.Job, found: Outcomes) -> dict[str, Chan
     """
     former = job_queries.former_host_groups(session, job.id)
     changes = {}
-    for node in nodes.named(session, job_queries.node_names(session, job.id)):
+    for node in nodes.by_names(session, job_queries.node_names(session, job.id)):
         if node.name in found.reached:
             status = lifecycle.status_after(job.action, passed=node.name in found.counted)
-            changes[node.name] = _set_status(node, status)
+            changes[node.name] = set_status(node, status)
             continue
-        changes[node.name] = _set_status(node, node.prev_status)
+        changes[node.name] = set_status(node, node.prev_status)
         if node.name in former:
             changes[node.name]["host_group"] = [node.host_group, former[node.name]]
             node.host_group = former[node.name]
     return changes
 
 
-def _end(
+def end_job(
     session: Session,
     retention: RetentionSettings,
     job: tables.Job,
@@ -117,8 +117,8 @@ def _end(
     failed = len(found.reached) - len(found.passed)
     if job.partial_success and found.passed and failed:
         error = f"{failed} of {len(names)} nodes failed: {error}"
-    _close(session, job, status, error)
-    job_queries.note_results(session, job.id, found.passed, found.reached)
+    close(session, job, status, error)
+    job_queries.record_results(session, job.id, found.passed, found.reached)
     if job.check:
         return
     fates = _fates(job, names, found, error, changes or {})
@@ -130,7 +130,7 @@ def _end(
         detail = fate.detail
         if fate.node is None:  # there is none, but an address
             detail = f"{name}: {detail}" if detail else name
-        happened.append(_event(job, fate.node, fate.event, result=fate.result, detail=detail, changes=fate.changes))
+        happened.append(job_event(job, fate.node, fate.event, result=fate.result, detail=detail, changes=fate.changes))
     events.add(session, happened, timeline=retention.timeline, node_events=retention.node_events)
 
 
@@ -158,7 +158,7 @@ def _fates(
     fates: dict[str, _Fate] = {}
     for name in names:
         node = None if job.action is Action.DISCOVER else name
-        event, detail = _EVENT_OF[job.action], reasons.get(name, error)
+        event, detail = ENDED_EVENT[job.action], reasons.get(name, error)
         result: Result | None = Result.FAIL
         if name not in found.reached:
             event, result = EventName.SKIPPED, None
@@ -197,7 +197,8 @@ def _register(
     return registered
 
 
-def _close(session: Session, job: tables.Job, status: JobStatus, error: str | None) -> None:
+def close(session: Session, job: tables.Job, status: JobStatus, error: str | None) -> None:
+    """End a job: its status, its unfinished steps, its nodes' locks, its counters and notifications."""
     job.status = status
     job.error = error or ""
     job.finished_at = datetime.now(UTC)
@@ -208,4 +209,4 @@ def _close(session: Session, job: tables.Job, status: JobStatus, error: str | No
             step.finished_at, step.error = job.finished_at, error
     job_queries.release_nodes(session, job.id)
     counters.count(session, job)
-    outbox.note_job_end(session, job)
+    outbox.record_job_end(session, job)

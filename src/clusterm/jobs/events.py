@@ -5,27 +5,27 @@ from datetime import UTC, datetime
 from typing import Final
 
 from clusterm import schemas
-from clusterm.common.service_log import JobLog
+from clusterm.common.service_log import JobLogger
 from clusterm.enums import Action, Cause, EventName, JobStatus, Result, Status
 from clusterm.nodes.changes import Changes
 from clusterm.store import tables
 
 log = logging.getLogger(__name__)
 
-_EVENT_OF: Final = {
+ENDED_EVENT: Final = {
     Action.COMMISSION: EventName.COMMISSIONED,
     Action.DECOMMISSION: EventName.DECOMMISSIONED,
     Action.UPDATE: EventName.UPDATED,
     Action.DISCOVER: EventName.DISCOVERED,
 }
-_BEGINNING_OF: Final = {
+BEGUN_EVENT: Final = {
     Action.COMMISSION: EventName.COMMISSIONING,
     Action.DECOMMISSION: EventName.DECOMMISSIONING,
     Action.UPDATE: EventName.UPDATING,
 }
 
 
-def _event(
+def job_event(
     job: tables.Job,
     node: str | None,
     event: EventName,
@@ -34,6 +34,7 @@ def _event(
     result: Result | None = None,
     detail: str | None = None,
 ) -> tables.Event:
+    """Return an event that a job caused."""
     return tables.Event(
         at=datetime.now(UTC),
         node=node,
@@ -47,25 +48,29 @@ def _event(
     )
 
 
-def _set_status(node: tables.Node, status: Status) -> Changes:
+def set_status(node: tables.Node, status: Status) -> Changes:
+    """Set a node's status, and return the change."""
     node.prev_status, node.status = node.status, status
     return {"status": [node.prev_status, status]}
 
 
-def _about(job: schemas.Job) -> JobLog:
-    return JobLog(log, job.id, job.action, job.nodes)
+def job_logger(job: schemas.Job) -> JobLogger:
+    """Return a logger whose lines name the job."""
+    return JobLogger(log, job.id, job.action, job.nodes)
 
 
-def _log_begun(job: schemas.Job) -> None:
+def log_begun(job: schemas.Job) -> None:
+    """Log that a job was accepted."""
     what = "queued" if job.status is JobStatus.QUEUED else "started"
     again = f", as job {job.retry_of} once more" if job.retry_of else ""
     about = {"status": job.status, "requested_by": job.requested_by}
-    _about(job).info("accepted from %s and %s%s", job.requested_by, what, again, extra=about)
+    job_logger(job).info("accepted from %s and %s%s", job.requested_by, what, again, extra=about)
 
 
-def _log_end(job: schemas.Job) -> None:
+def log_end(job: schemas.Job) -> None:
+    """Log how a job ended."""
     seconds = (job.finished_at - job.started_at).total_seconds() if job.finished_at and job.started_at else 0.0
     level = logging.INFO if job.status is JobStatus.COMPLETE else logging.WARNING
     how = f"{job.status}: {job.error}" if job.error else job.status
     about = {"status": job.status, "seconds": seconds, "error": job.error or None}
-    _about(job).log(level, "ended after %.1f s, %s", seconds, how, extra=about)
+    job_logger(job).log(level, "ended after %.1f s, %s", seconds, how, extra=about)

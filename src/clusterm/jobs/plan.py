@@ -8,11 +8,11 @@ from sqlmodel import Session
 from clusterm import schemas
 from clusterm.ansible.command import CannotRun
 from clusterm.ansible.inventory import inventory, merge_vars
-from clusterm.ansible.job_spec import Plan, draft
+from clusterm.ansible.job_spec import JobSpec, draft
 from clusterm.common.redaction import redact
 from clusterm.enums import StepName
 from clusterm.jobs import admission
-from clusterm.jobs.requests import Order
+from clusterm.jobs.requests import JobRequest
 from clusterm.nodes import lifecycle
 from clusterm.settings import Settings
 from clusterm.store import job_views, nodes, runtime_values
@@ -21,52 +21,52 @@ _NO_ID: Final = 0
 _ANY: Final = ["a node"]
 
 
-def preview(session: Session, settings: Settings, order: Order, *, queue: bool) -> schemas.Plan:
+def preview(session: Session, settings: Settings, request: JobRequest, *, queue: bool) -> schemas.Plan:
     """Return what an order would do now.
 
     Args:
         session: any transaction.
         settings: the configuration.
-        order: what to do; not to discover, which has no nodes yet.
+        request: what to do; not to discover, which has no nodes yet.
         queue: whether the job may wait for its turn.
     """
-    judgement = admission.judge(session, settings, order, queue=queue)
-    names = judgement.names
-    by_name = {node.name: nodes.to_wire(node, []) for node in nodes.named(session, names)}
+    decision = admission.evaluate(session, settings, request, queue=queue)
+    names = decision.names
+    by_name = {node.name: nodes.to_wire(node, []) for node in nodes.by_names(session, names)}
     of_job = [by_name[name] for name in names]
-    plan = draft(settings, _NO_ID, order.action, settings.jobs_dir / str(_NO_ID), check=order.check)
-    size = order.limit_batch or len(names) or 1
-    extra_vars = merge_vars(settings.ansible, runtime_values.get(session, runtime_values.GLOBALS), order.extra_vars)
-    waits_for = judgement.waits_for
+    plan = draft(settings, _NO_ID, request.action, settings.jobs_dir / str(_NO_ID), check=request.check)
+    size = request.limit_batch or len(names) or 1
+    extra_vars = merge_vars(settings.ansible, runtime_values.get(session, runtime_values.GLOBALS), request.extra_vars)
+    waits_for = decision.waits_for
     return schemas.Plan.model_construct(
-        action=order.action,
-        host_group=judgement.host_group,
+        action=request.action,
+        host_group=decision.host_group,
         nodes=of_job,
         batches=[names[start : start + size] for start in range(0, len(names), size)],
-        check=order.check,
-        steps=list(_steps(order, plan)),
-        inventory=inventory(order.action, names, of_job, settings.ansible, host_group=judgement.host_group),
+        check=request.check,
+        steps=list(_steps(request, plan)),
+        inventory=inventory(request.action, names, of_job, settings.ansible, host_group=decision.host_group),
         extra_vars=redact(extra_vars, settings.secret_names),
         waits_for=job_views.refer(session, waits_for) if waits_for else None,
         objections=[
-            schemas.Objection.model_construct(nodes=list(objection.nodes), reason=str(objection.refusal))
-            for objection in judgement.objections
+            schemas.Objection.model_construct(nodes=list(violation.nodes), reason=str(violation.refusal))
+            for violation in decision.violations
         ],
     )
 
 
-def _steps(order: Order, plan: Plan) -> Iterator[schemas.PlannedStep]:
+def _steps(request: JobRequest, plan: JobSpec) -> Iterator[schemas.PlannedStep]:
     """Yield the steps of a job that passes, and what follows on the last one if that fails."""
     done: list[tuple[StepName, Sequence[str]]] = []
-    while following := lifecycle.next_step(order.action, _ANY, done, check=order.check):
-        yield _step(plan, following[0], None)
-        done.append((following[0], _ANY))
+    while upcoming := lifecycle.next_step(request.action, _ANY, done, check=request.check):
+        yield _step(plan, upcoming[0], None)
+        done.append((upcoming[0], _ANY))
     last, _ = done.pop()
-    if following := lifecycle.next_step(order.action, _ANY, [*done, (last, [])], check=order.check):
-        yield _step(plan, following[0], f"if {last} fails")
+    if upcoming := lifecycle.next_step(request.action, _ANY, [*done, (last, [])], check=request.check):
+        yield _step(plan, upcoming[0], f"if {last} fails")
 
 
-def _step(plan: Plan, name: StepName, condition: str | None) -> schemas.PlannedStep:
+def _step(plan: JobSpec, name: StepName, condition: str | None) -> schemas.PlannedStep:
     try:
         plan.command(name, None)
         error = None

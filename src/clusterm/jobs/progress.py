@@ -15,7 +15,7 @@ from clusterm.store import jobs as job_queries
 from clusterm.store import tables
 
 
-class Following(NamedTuple):
+class NextStep(NamedTuple):
     """A step to be run, or to be gone on with."""
 
     name: StepName
@@ -40,14 +40,14 @@ class Outcomes:
     """The last batch that had begun, where there are any."""
 
 
-def next_step(session: Session, job: tables.Job) -> Following | None:
+def next_step(session: Session, job: tables.Job) -> NextStep | None:
     """Return the step of a running job that comes next; None if it is at its end or stops at a batch that failed."""
     for number, names, steps in _batches(session, job):
         done = _done(steps, names)
         if not job.partial_success:
             done = [(step, passed if len(passed) == len(names) else []) for step, passed in done]
-        if following := lifecycle.next_step(job.action, names, done, check=job.check):
-            return Following(*following, number, cleans_up=len(done) >= len(lifecycle.STEPS[job.action]))
+        if upcoming := lifecycle.next_step(job.action, names, done, check=job.check):
+            return NextStep(*upcoming, number, cleans_up=len(done) >= len(lifecycle.STEPS[job.action]))
         if any(step.error for step in steps):
             return None
     return None

@@ -1,11 +1,11 @@
 """Starts queued jobs in their turn."""
 
 from clusterm.enums import JobStatus
-from clusterm.jobs.admission import _judge_queued
-from clusterm.jobs.completion import _end
-from clusterm.jobs.events import _about, _log_end
+from clusterm.jobs.admission import evaluate_queued
+from clusterm.jobs.completion import end_job
+from clusterm.jobs.events import job_logger, log_end
 from clusterm.jobs.progress import Outcomes
-from clusterm.jobs.start import _start
+from clusterm.jobs.start import start_job
 from clusterm.settings import Settings
 from clusterm.store import job_views, runtime_values
 from clusterm.store import jobs as job_queries
@@ -30,17 +30,17 @@ def begin_queued(store: Store, settings: Settings) -> None:
         for job in job_queries.queued(session):
             names = job_queries.node_names(session, job.id)
             if room > 0 and taken.isdisjoint(names):
-                if objections := _judge_queued(session, job, names, settings):
-                    reason = f"not started when its turn came: {objections[0].refusal}"
-                    _end(session, settings.retention, job, JobStatus.ERRORED, reason, Outcomes(reached=set(names)))
+                if violations := evaluate_queued(session, job, names, settings):
+                    reason = f"not started when its turn came: {violations[0].refusal}"
+                    end_job(session, settings.retention, job, JobStatus.ERRORED, reason, Outcomes(reached=set(names)))
                     changed.append(job_views.to_wire(session, job))
                     continue
-                _start(session, job, names)
+                start_job(session, job, names)
                 changed.append(job_views.to_wire(session, job))
                 room -= 1
             taken.update(names)
     for each in changed:
         if each.status is JobStatus.RUNNING:
-            _about(each).info("its turn has come: started", extra={"status": each.status})
+            job_logger(each).info("its turn has come: started", extra={"status": each.status})
         else:
-            _log_end(each)
+            log_end(each)

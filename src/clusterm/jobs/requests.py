@@ -9,13 +9,13 @@ from clusterm.enums import Action
 
 
 @dataclass(frozen=True)
-class Order:
+class JobRequest:
     """What a job is to do."""
 
     action: Action
     targets: Sequence[str]
     """Names, management addresses or globs of nodes; for discover, addresses that are no node's."""
-    select: schemas.Selection = field(default_factory=schemas.Selection)
+    select: schemas.NodeSelection = field(default_factory=schemas.NodeSelection)
     """Which of these nodes to take."""
     host_group: str = ""
     """The group to commission or update nodes into; empty where it stays as it is."""
@@ -30,7 +30,7 @@ class Order:
 
 
 @dataclass(frozen=True)
-class Sender:
+class Requester:
     """Who asks, and what makes the same request known when it comes again."""
 
     name: str

@@ -8,7 +8,7 @@ from pathlib import Path
 from sqlmodel import Session
 
 from clusterm.enums import Action, JobStatus
-from clusterm.jobs.events import _BEGINNING_OF, _event, _set_status
+from clusterm.jobs.events import BEGUN_EVENT, job_event, set_status
 from clusterm.nodes import lifecycle
 from clusterm.store import events, nodes, tables
 from clusterm.store import jobs as job_queries
@@ -19,7 +19,7 @@ def boot_id() -> str:
     return Path("/proc/sys/kernel/random/boot_id").read_text().strip()
 
 
-def _start(session: Session, job: tables.Job, names: Sequence[str]) -> None:
+def start_job(session: Session, job: tables.Job, names: Sequence[str]) -> None:
     """Let a job run that no rule forbids, and take its nodes into the status that they have meanwhile."""
     job.status = JobStatus.RUNNING
     job.started_at = datetime.now(UTC)
@@ -30,12 +30,12 @@ def _start(session: Session, job: tables.Job, names: Sequence[str]) -> None:
         return
     former: dict[str, str] = {}
     happened = []
-    for node in nodes.named(session, names):
-        changes = _set_status(node, lifecycle.PASSAGES[job.action].running)
+    for node in nodes.by_names(session, names):
+        changes = set_status(node, lifecycle.TRANSITIONS[job.action].running)
         if job.host_group and node.host_group != job.host_group:
             changes["host_group"] = [node.host_group, job.host_group]
             former[node.name], node.host_group = node.host_group, job.host_group
-        happened.append(_event(job, node.name, _BEGINNING_OF[job.action], changes=changes))
+        happened.append(job_event(job, node.name, BEGUN_EVENT[job.action], changes=changes))
     if job.limit_batch is not None:
-        job_queries.note_former_host_groups(session, job.id, former)
+        job_queries.record_former_host_groups(session, job.id, former)
     events.append(session, happened)

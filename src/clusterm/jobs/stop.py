@@ -5,17 +5,17 @@ from datetime import UTC, datetime
 from clusterm import schemas
 from clusterm.enums import JobStatus
 from clusterm.errors import Conflict
-from clusterm.jobs.admission import _known
-from clusterm.jobs.completion import _close
-from clusterm.jobs.events import _about, _log_end
-from clusterm.jobs.requests import Sender
+from clusterm.jobs.admission import known_job
+from clusterm.jobs.completion import close
+from clusterm.jobs.events import job_logger, log_end
+from clusterm.jobs.requests import Requester
 from clusterm.store import idempotency_keys, job_views
 from clusterm.store import jobs as job_queries
 from clusterm.store.engine import Store
 
 
 def request_stop(
-    store: Store, label: str, status: JobStatus, reason: str, *, sender: Sender | None, cleanup: bool
+    store: Store, label: str, status: JobStatus, reason: str, *, requester: Requester | None, cleanup: bool
 ) -> schemas.Job:
     """Ask for the end of a job: a queued one ends at once, a running one when its executor has stopped ansible.
 
@@ -24,30 +24,30 @@ def request_stop(
         label: which job.
         status: what it ends as.
         reason: why.
-        sender: who asks; None if it is a timeout.
+        requester: who asks; None if it is a timeout.
         cleanup: whether a configure playbook that is stopped is cleaned up after.
 
     Raises:
         RequestRefused: there is no such job, or it has ended.
     """
     with store.write() as session:
-        if sender and (known := _known(session, sender)):
+        if requester and (known := known_job(session, requester)):
             return known
-        job = job_queries.labelled(session, label)
+        job = job_queries.resolve(session, label)
         if job_queries.has_ended(job):
             raise Conflict(f"job {job.id} has ended already: it is {job.status}")
         if job.stop_status is None:
             job.stop_status, job.stop_reason = status, reason
-            job.stop_requested_by, job.stop_requested_at = (sender.name if sender else None), datetime.now(UTC)
+            job.stop_requested_by, job.stop_requested_at = (requester.name if requester else None), datetime.now(UTC)
         if not cleanup:
             job.stop_cleanup = False
         if job.status is JobStatus.QUEUED:
-            _close(session, job, JobStatus.CANCELLED, reason)
-        if sender and sender.key is not None:
-            idempotency_keys.remember(session, sender.key, sender.digest, job.id)
+            close(session, job, JobStatus.CANCELLED, reason)
+        if requester and requester.key is not None:
+            idempotency_keys.remember(session, requester.key, requester.digest, job.id)
         session.flush()
         stopped = job_views.to_wire(session, job)
-    _about(stopped).info("to be stopped: %s", reason, extra={"reason": reason})
+    job_logger(stopped).info("to be stopped: %s", reason, extra={"reason": reason})
     if stopped.status is JobStatus.CANCELLED:
-        _log_end(stopped)
+        log_end(stopped)
     return stopped

@@ -12,7 +12,7 @@ from clusterm.store.log_reader import text_of
 
 
 @dataclass(frozen=True)
-class Form:
+class LogEncoding:
     """A way to write lines."""
 
     media_type: str
@@ -54,11 +54,11 @@ def _line(row: Row) -> dict[str, Any]:
     }
 
 
-TEXT: Final = Form("text/plain", text_of, lambda _: b"", newline=b"\n")
-NDJSON: Final = Form("application/x-ndjson", _ndjson, _ndjson_end)
-EVENTS: Final = Form("text/event-stream", _events, _events_end, ping=b": ping\n\n")
+TEXT: Final = LogEncoding("text/plain", text_of, lambda _: b"", newline=b"\n")
+NDJSON: Final = LogEncoding("application/x-ndjson", _ndjson, _ndjson_end)
+EVENTS: Final = LogEncoding("text/event-stream", _events, _events_end, ping=b": ping\n\n")
 
-_FORMS: Final = {
+ENCODINGS: Final = {
     "*/*": TEXT,
     "text/*": TEXT,
     "text/plain": TEXT,

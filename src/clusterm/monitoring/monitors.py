@@ -13,8 +13,8 @@ from clusterm.store.engine import Store
 
 log = logging.getLogger(__name__)
 
-_PAUSE: Final = 30.0  # seconds before a monitor that failed begins anew
-_PATIENCE: Final = 5.0  # seconds to wait for a transaction at the end
+_RESTART_DELAY_S: Final = 30.0  # seconds before a monitor that failed begins anew
+_STOP_TIMEOUT_S: Final = 5.0  # seconds to wait for a transaction at the end
 
 
 class Monitors:
@@ -43,7 +43,7 @@ class Monitors:
     def stop(self) -> None:
         """End."""
         self._stop()
-        self._thread.join(_PATIENCE)
+        self._thread.join(_STOP_TIMEOUT_S)
 
     def problems(self) -> dict[str, str | None]:
         """Return what keeps each monitor from its work now, if anything does."""
@@ -66,5 +66,5 @@ async def _keep_running(monitor: SerfMonitor | Probe) -> None:
         try:
             await monitor.run()
         except Exception:
-            log.exception("a monitor has a defect; it begins anew in %g seconds. Please report it", _PAUSE)
-        await asyncio.sleep(_PAUSE)
+            log.exception("a monitor has a defect; it begins anew in %g seconds. Please report it", _RESTART_DELAY_S)
+        await asyncio.sleep(_RESTART_DELAY_S)

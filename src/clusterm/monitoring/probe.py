@@ -16,15 +16,15 @@ from typing import Any, Final, NamedTuple
 from sqlalchemy.exc import SQLAlchemyError
 
 from clusterm.enums import State
-from clusterm.monitoring.reports import Look, report_looks
+from clusterm.monitoring.reports import ProbeResult, report_probe_results
 from clusterm.settings import Settings
 from clusterm.store import nodes, runtime_values
 from clusterm.store.engine import Store
 
 log = logging.getLogger(__name__)
 
-_SPREAD: Final = 0.8  # of the interval, over which the looks of one round are spread
-_REPORT: Final = 1.0  # seconds between reports of what a round has found so far
+_SPREAD_RATIO: Final = 0.8  # of the interval, over which the looks of one round are spread
+_REPORT_INTERVAL_S: Final = 1.0  # seconds between reports of what a round has found so far
 _SSH: Final = frozenset({"ssh", "smart", "paramiko", "ansible.builtin.ssh", "ansible.builtin.paramiko_ssh"})
 _UNREACHABLE: Final = frozenset(
     {
@@ -74,7 +74,7 @@ class Probe:
         self._monitor = settings().monitor
         self._free = asyncio.Semaphore(self._monitor.concurrency)
         self._misses: dict[Target, int] = {}
-        self._looks: dict[Target, Look] = {}  # not reported yet
+        self._looks: dict[Target, ProbeResult] = {}  # not reported yet
         self._trouble: str | None = None
         self._warned = False
 
@@ -110,7 +110,7 @@ class Probe:
         try:
             async with asyncio.TaskGroup() as tasks:
                 loop = asyncio.get_running_loop()
-                began, spread = loop.time(), self._monitor.interval * _SPREAD
+                began, spread = loop.time(), self._monitor.interval * _SPREAD_RATIO
                 for number, (target, state) in enumerate(targets):
                     await asyncio.sleep(max(0.0, began + spread * number / len(targets) - loop.time()))
                     await self._free.acquire()
@@ -132,19 +132,19 @@ class Probe:
         if missed is None:
             self._misses.pop(target, None)
             if state is not State.DISCOVERED:
-                self._looks[target] = Look(target.name, target.address, None)
+                self._looks[target] = ProbeResult(target.name, target.address, None)
             return True
         if state is State.DISCOVERED:
             count = self._misses[target] = self._misses.get(target, 0) + 1
             if count >= self._monitor.misses:
                 times = f", {count} times in a row" if count > 1 else ""
                 why = f"no answer at {target.host} port {target.port}: {missed}{times}"
-                self._looks[target] = Look(target.name, target.address, why)
+                self._looks[target] = ProbeResult(target.name, target.address, why)
         return False
 
     async def _keep_reporting(self) -> None:
         while True:
-            await asyncio.sleep(_REPORT)
+            await asyncio.sleep(_REPORT_INTERVAL_S)
             await self._report()
 
     async def _report(self) -> None:
@@ -153,7 +153,7 @@ class Probe:
         if not looks:
             return
         try:
-            await asyncio.to_thread(report_looks, self._store, self._settings(), list(looks.values()))
+            await asyncio.to_thread(report_probe_results, self._store, self._settings(), list(looks.values()))
         except SQLAlchemyError as error:
             self._trouble = f"what was found cannot be stored: {error}"
             return

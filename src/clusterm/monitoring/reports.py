@@ -26,7 +26,7 @@ _EVENTS: Final = (EventName.DISCOVERED, EventName.DISAPPEARED)
 
 
 @dataclass(frozen=True)
-class News:
+class NodeReport:
     """What a monitor says of a node: that it is there, and as what, or with no `node` that it is not."""
 
     name: str
@@ -34,7 +34,7 @@ class News:
 
 
 @dataclass(frozen=True)
-class Look:
+class ProbeResult:
     """What came of looking at a node where it was thought to be; `missed` says why it was not found, if it was not."""
 
     name: str
@@ -63,21 +63,23 @@ def report(store: Store, settings: Settings, news: MonitorEvent) -> list[str]:
     if not news.nodes:
         raise BadRequest("atleast one node should be specified")
     there = news.name == EventName.DISCOVERED
-    each = [News(monitored.name, monitored if there else None) for monitored in news.nodes]
-    with _intake(store, settings, each) as intake:
+    each = [NodeReport(monitored.name, monitored if there else None) for monitored in news.nodes]
+    with _take_reports(store, settings, each) as intake:
         for of_node in each:
             intake.take(of_node)
     return list(dict.fromkeys(of_node.name for of_node in each))
 
 
-def report_each(store: Store, settings: Settings, news: Sequence[News]) -> list[tuple[News, RequestRefused]]:
+def report_each(
+    store: Store, settings: Settings, news: Sequence[NodeReport]
+) -> list[tuple[NodeReport, RequestRefused]]:
     """Bring the nodes to what a monitor says of them, in that order, in one transaction.
 
     Returns:
         The news that was refused, each with the reason; it keeps nothing else from being taken in.
     """
     refused = []
-    with _intake(store, settings, news) as intake:
+    with _take_reports(store, settings, news) as intake:
         for each in news:
             try:
                 intake.take(each)
@@ -86,46 +88,48 @@ def report_each(store: Store, settings: Settings, news: Sequence[News]) -> list[
     return refused
 
 
-def report_looks(store: Store, settings: Settings, looks: Sequence[Look]) -> None:
+def report_probe_results(store: Store, settings: Settings, looks: Sequence[ProbeResult]) -> None:
     """Bring the state of nodes to what looking at them has shown.
 
     One that is gone or at another address by now is left alone, and so is one that nobody has heard of and that was
     not found, or whose address is another reachable node's.
     """
-    with _intake(store, settings, looks) as intake:
+    with _take_reports(store, settings, looks) as intake:
         for look in looks:
             intake.take_look(look)
 
 
 @contextmanager
-def _intake(store: Store, settings: Settings, concerning: Sequence[News | Look]) -> Iterator["_Intake"]:
+def _take_reports(
+    store: Store, settings: Settings, concerning: Sequence[NodeReport | ProbeResult]
+) -> Iterator["_ReportBatch"]:
     """Open a transaction that takes in news and ends with their events; once it is committed, the journal has them."""
     with store.write() as session:
-        intake = _Intake(session, settings, concerning)
+        intake = _ReportBatch(session, settings, concerning)
         yield intake
         retention = settings.retention
         events.add(session, intake.events, timeline=retention.timeline, node_events=retention.node_events)
     for event in intake.events:
-        about = service_log.members(node=event.node, event=event.event)
+        about = service_log.log_fields(node=event.node, event=event.event)
         log.info("%s %s %s", event.node, event.event, event.detail, extra=about)
 
 
-class _Intake:
+class _ReportBatch:
     """Takes in news in one transaction, with the nodes that they concern read at once."""
 
-    def __init__(self, session: Session, settings: Settings, concerning: Sequence[News | Look]) -> None:
+    def __init__(self, session: Session, settings: Settings, concerning: Sequence[NodeReport | ProbeResult]) -> None:
         self._session = session
         self._settings = settings
         self.events: list[tables.Event] = []
         """What happened."""
-        self._nodes = {node.name: node for node in nodes.named(session, [each.name for each in concerning])}
+        self._nodes = {node.name: node for node in nodes.by_names(session, [each.name for each in concerning])}
         addresses = {node.address for node in self._nodes.values()}
-        addresses |= {each.node.addr for each in concerning if isinstance(each, News) and each.node is not None}
+        addresses |= {each.node.addr for each in concerning if isinstance(each, NodeReport) and each.node is not None}
         self._at: defaultdict[str, list[tables.Node]] = defaultdict(list)
         for node in nodes.at_addresses(session, addresses):
             self._at[node.address].append(node)
 
-    def take(self, news: News) -> None:
+    def take(self, news: NodeReport) -> None:
         """Change a node, or make it, and note what happened to it.
 
         Raises:
@@ -139,7 +143,7 @@ class _Intake:
         elif node.state is not State.DISAPPEARED:
             self._set_state(node, State.DISAPPEARED, f"was at {node.address}")
 
-    def take_look(self, look: Look) -> None:
+    def take_look(self, look: ProbeResult) -> None:
         """Change the state of a node, where looking at it has shown something new."""
         node = self._nodes.get(look.name)
         if node is None or node.address != look.address:

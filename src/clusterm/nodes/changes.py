@@ -11,10 +11,10 @@ from sqlmodel import Session, col, select
 from clusterm import schemas
 from clusterm.common.redaction import holds_mask
 from clusterm.enums import ENDED, Action, Cause, EventName, HostGroups, State, Status
-from clusterm.errors import BadRequest, Conflict, RequestRefused, SecretsLost
+from clusterm.errors import BadRequest, Conflict, RequestRefused, SecretsUnavailable
 from clusterm.nodes import lifecycle
 from clusterm.schemas import ImportAnswer, ImportOutcome, ImportRequest, RenameRequest, SetRequest, check_host_vars
-from clusterm.secrets.encryption import Seal, Sealed
+from clusterm.secrets.encryption import EncryptedVars, VariableCipher
 from clusterm.settings import RetentionSettings
 from clusterm.store import events, nodes, tables
 from clusterm.store.engine import Store
@@ -27,7 +27,13 @@ Changes = dict[str, list[Any]]
 
 
 def change(
-    store: Store, retention: RetentionSettings, name: str, request: SetRequest, by: str, groups: HostGroups, seal: Seal
+    store: Store,
+    retention: RetentionSettings,
+    name: str,
+    request: SetRequest,
+    by: str,
+    groups: HostGroups,
+    cipher: VariableCipher,
 ) -> str:
     """Set a node's host group and host vars, and return its name. What is as it was makes no event.
 
@@ -42,15 +48,15 @@ def change(
             changes["host_group"] = [node.host_group, request.host_group]
             node.host_group = request.host_group
         before = node.inventory_vars
-        present = _open_vars(node, request.vars, seal)
-        wanted = {**present, **seal.restore(request.vars, Sealed(before, node.sealed), f"node {node.name}")}
+        present = _decrypt_vars(node, request.vars, cipher)
+        wanted = {**present, **cipher.restore(request.vars, EncryptedVars(before, node.encrypted), f"node {node.name}")}
         wanted = {key: value for key, value in wanted.items() if value is not None}
         try:
-            after, sealed = seal.close(check_host_vars(wanted))
+            after, encrypted = cipher.encrypt(check_host_vars(wanted))
         except ValueError as error:
             raise BadRequest(str(error)) from None
         if wanted != present:
-            node.inventory_vars, node.sealed = after, sealed
+            node.inventory_vars, node.encrypted = after, encrypted
         for key in {**present, **wanted}:
             if present.get(key) != wanted.get(key):
                 changes[f"vars.{key}"] = [before.get(key), after.get(key)]
@@ -74,7 +80,7 @@ def rename(
             return old
         label = new.removesuffix(f"-{node.serial}") if new.endswith(f"-{node.serial}") else new.rpartition("-")[0]
         monitored = _parse(label, new.removeprefix(f"{label}-"), node.address)
-        _check_free_name(new, {node.name for node in nodes.every(session)}, groups)
+        _check_free_name(new, {node.name for node in nodes.list_all(session)}, groups)
         _check_idle(session, old)
         values = {"name": new, "label": monitored.label, "serial": monitored.serial}
         session.execute(update(tables.Node).where(col(tables.Node.name) == old).values(values))
@@ -106,7 +112,12 @@ def remove(store: Store, retention: RetentionSettings, name: str, by: str, *, fo
 
 
 def import_nodes(
-    store: Store, retention: RetentionSettings, request: ImportRequest, by: str, groups: HostGroups, seal: Seal
+    store: Store,
+    retention: RetentionSettings,
+    request: ImportRequest,
+    by: str,
+    groups: HostGroups,
+    cipher: VariableCipher,
 ) -> ImportAnswer:
     """Make the nodes of an inventory known, each for itself: what cannot be is skipped, and said why.
 
@@ -116,7 +127,7 @@ def import_nodes(
     for name in request.map.values():
         lifecycle.check_host_group(Action.COMMISSION, name, groups)
     with store.read() if request.dry_run else store.write() as session:
-        every = nodes.every(session)
+        every = nodes.list_all(session)
         names, addresses = {node.name for node in every}, {node.address: node.name for node in every}
         outcomes, happened = [], []
         for given in request.nodes:
@@ -128,7 +139,7 @@ def import_nodes(
             try:
                 outcome.host_group = _host_group(given.groups, request.map, groups)
                 node = new_node(_parse(given.label, serial, given.addr), outcome.host_group)
-                node.inventory_vars, node.sealed = seal.close(check_host_vars(given.vars))
+                node.inventory_vars, node.encrypted = cipher.encrypt(check_host_vars(given.vars))
                 _check_free(node, names, addresses, groups)
             except (RequestRefused, ValueError) as reason:
                 outcome.reason = str(reason)
@@ -192,11 +203,11 @@ def new_node(monitored: schemas.MonitoredNode, host_group: str) -> tables.Node:
     )
 
 
-def _open_vars(node: tables.Node, replaced: Container[str], seal: Seal) -> dict[str, Any]:
+def _decrypt_vars(node: tables.Node, replaced: Container[str], cipher: VariableCipher) -> dict[str, Any]:
     """Return a node's host vars as they were given; of one that is replaced it does not matter if it is lost."""
     try:
-        return nodes.open_vars(node, seal)
-    except SecretsLost:
+        return nodes.decrypt_vars(node, cipher)
+    except SecretsUnavailable:
         if holds_mask([value for name, value in node.inventory_vars.items() if name not in replaced]):
             raise
         return dict(node.inventory_vars)

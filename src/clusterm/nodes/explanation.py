@@ -11,8 +11,8 @@ from typing import Final
 from clusterm.enums import DEFAULT_HOST_GROUPS, ENDED, Action, EventName, HostGroups, JobStatus, State, Status
 from clusterm.errors import RequestRefused
 from clusterm.nodes import lifecycle
-from clusterm.nodes.lifecycle import Member
-from clusterm.schemas import Event, Explanation, Failure, Job, NextStep
+from clusterm.nodes.lifecycle import NodeFacts
+from clusterm.schemas import Event, Explanation, Failure, Job, SuggestedCommand
 
 _STATUS: Final = {
     Status.UNALLOCATED: "known, but not part of the cluster",
@@ -34,7 +34,7 @@ _BEFORE: Final = 5
 
 
 @dataclass(frozen=True)
-class Facts:
+class ExplanationInput:
     """What is known of a node.
 
     Attributes:
@@ -53,7 +53,7 @@ class Facts:
     address: str
     label: str
     serial: str
-    cluster: Mapping[str, Member]
+    cluster: Mapping[str, NodeFacts]
     events: Sequence[Event]
     job: Job | None
     waiting: Sequence[int] = ()
@@ -61,7 +61,7 @@ class Facts:
     groups: HostGroups = field(default_factory=lambda: DEFAULT_HOST_GROUPS)
 
 
-def explain(name: str, facts: Facts) -> Explanation:
+def explain(name: str, facts: ExplanationInput) -> Explanation:
     """Explain a node.
 
     Args:
@@ -94,7 +94,7 @@ def last_job_event(events: Sequence[Event]) -> Event | None:
     return next((event for event in reversed(events) if event.job is not None and event.result is not None), None)
 
 
-def _since(facts: Facts, ended: Event | None) -> datetime | None:
+def _since(facts: ExplanationInput, ended: Event | None) -> datetime | None:
     """Return when the node came to its status."""
     if facts.job is not None and facts.job.status is JobStatus.RUNNING:
         return facts.job.started_at
@@ -103,7 +103,7 @@ def _since(facts: Facts, ended: Event | None) -> datetime | None:
     return facts.events[0].at if facts.events else None
 
 
-def _look_at(facts: Facts, ended: Event | None, failures: Sequence[Failure]) -> Iterator[str]:
+def _look_at(facts: ExplanationInput, ended: Event | None, failures: Sequence[Failure]) -> Iterator[str]:
     """Yield the commands that show more."""
     job = facts.job
     if job is None:
@@ -118,14 +118,16 @@ def _look_at(facts: Facts, ended: Event | None, failures: Sequence[Failure]) -> 
         yield f"clusterctl job logs {job.id} --from {max(line - _BEFORE, 1)}"
 
 
-def _next_steps(node: Member, facts: Facts) -> Iterator[NextStep]:
+def _next_steps(node: NodeFacts, facts: ExplanationInput) -> Iterator[SuggestedCommand]:
     """Yield everything that can be asked for, and whether it would be refused now."""
     job = facts.job
     if node.state is not State.DISCOVERED:
         command = f"clusterctl node add {facts.label} --serial {facts.serial} --addr {facts.address}"
-        yield NextStep(command=command, what="say that it can be reached again", allowed=True)
+        yield SuggestedCommand(command=command, what="say that it can be reached again", allowed=True)
     if job is not None and job.status is JobStatus.RUNNING:
-        yield NextStep(command=f"clusterctl job cancel {job.id}", what="stop the job that runs on it", allowed=True)
+        yield SuggestedCommand(
+            command=f"clusterctl job cancel {job.id}", what="stop the job that runs on it", allowed=True
+        )
     for group in facts.groups:
         command = f"clusterctl node commission {node.name} --host-group {group}"
         yield _job_step(
@@ -135,7 +137,11 @@ def _next_steps(node: Member, facts: Facts) -> Iterator[NextStep]:
     yield _job_step(command, "configure it anew", Action.UPDATE, [node.name], "", facts)
     command = f"clusterctl node decommission {node.name}"
     yield _job_step(command, "take it out of the cluster", Action.DECOMMISSION, [node.name], "", facts)
-    if job is not None and job.status in {JobStatus.ERRORED, JobStatus.CANCELLED} and job.action in lifecycle.PASSAGES:
+    if (
+        job is not None
+        and job.status in {JobStatus.ERRORED, JobStatus.CANCELLED}
+        and job.action in lifecycle.TRANSITIONS
+    ):
         failed = {failure.node for failure in job.failures}
         some = [name for name in job.nodes if name in failed]
         names, option = (some, " --failed-only") if some and len(some) < len(job.nodes) else (job.nodes, "")
@@ -144,7 +150,9 @@ def _next_steps(node: Member, facts: Facts) -> Iterator[NextStep]:
         yield _job_step(command, what, job.action, names, job.host_group, facts)
 
 
-def _job_step(command: str, what: str, action: Action, names: Sequence[str], host_group: str, facts: Facts) -> NextStep:
+def _job_step(
+    command: str, what: str, action: Action, names: Sequence[str], host_group: str, facts: ExplanationInput
+) -> SuggestedCommand:
     """Return a step that begins a job, with the reason why it would be refused, if it would."""
     try:
         lifecycle.check(action, names, host_group, facts.cluster, facts.groups)
@@ -152,4 +160,4 @@ def _job_step(command: str, what: str, action: Action, names: Sequence[str], hos
         reason: str | None = str(refusal)
     else:
         reason = facts.refused
-    return NextStep(command=command, what=what, allowed=reason is None, reason=reason)
+    return SuggestedCommand(command=command, what=what, allowed=reason is None, reason=reason)

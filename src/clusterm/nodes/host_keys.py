@@ -25,7 +25,7 @@ def known(session: Session, targets: Iterable[str]) -> dict[str, list[str]]:
     """Return the keys that are known of a job's nodes or addresses; those of which none is are left out."""
     at_addresses = runtime_values.get(session, runtime_values.HOST_KEYS)
     found = {target: at_addresses.get(target) for target in targets}
-    for node in nodes.named(session, found):
+    for node in nodes.by_names(session, found):
         found[node.name] = node.host_keys or at_addresses.get(node.address)
     return {target: keys for target, keys in found.items() if keys}
 
@@ -43,7 +43,7 @@ def learn(
     """
     at_addresses = runtime_values.get(session, runtime_values.HOST_KEYS)
     before = dict(at_addresses)
-    by_name = {node.name: node for node in nodes.named(session, targets.values())}
+    by_name = {node.name: node for node in nodes.by_names(session, targets.values())}
     happened = []
     for target, name in targets.items():
         fresh = list(learned.get(target, ()))

@@ -12,7 +12,7 @@ from clusterm.errors import BadRequest, Conflict, NotFound, RequestRefused, quot
 
 
 @dataclass(frozen=True)
-class Member:
+class NodeFacts:
     """What the rules need to know of a node."""
 
     name: str
@@ -22,7 +22,7 @@ class Member:
 
 
 @dataclass(frozen=True)
-class Objection:
+class RuleViolation:
     """A rule that forbids a request."""
 
     refusal: RequestRefused
@@ -31,7 +31,7 @@ class Objection:
 
 
 @dataclass(frozen=True)
-class Passage:
+class Transition:
     """How an action takes a node from one status to another."""
 
     sources: frozenset[Status]
@@ -40,21 +40,21 @@ class Passage:
     failure: Status
 
 
-PASSAGES: Final[Mapping[Action, Passage]] = {
-    Action.COMMISSION: Passage(
+TRANSITIONS: Final[Mapping[Action, Transition]] = {
+    Action.COMMISSION: Transition(
         frozenset({Status.UNALLOCATED, Status.DECOMMISSIONED}),
         running=Status.PROVISIONING,
         success=Status.ALLOCATED,
         failure=Status.UNALLOCATED,
     ),
     # An unallocated node may be decommissioned to clean up after a failed commission.
-    Action.DECOMMISSION: Passage(
+    Action.DECOMMISSION: Transition(
         frozenset({Status.ALLOCATED, Status.UNALLOCATED}),
         running=Status.CANCELLED,
         success=Status.DECOMMISSIONED,
         failure=Status.DECOMMISSIONED,
     ),
-    Action.UPDATE: Passage(
+    Action.UPDATE: Transition(
         frozenset({Status.ALLOCATED}),
         running=Status.MAINTENANCE,
         success=Status.ALLOCATED,
@@ -74,7 +74,7 @@ _ROLLED_BACK: Final = frozenset({Action.COMMISSION, Action.UPDATE})
 """Actions that clean up after a failed configure."""
 
 
-def find(names: Iterable[str], cluster: Mapping[str, Member]) -> list[Member]:
+def find(names: Iterable[str], cluster: Mapping[str, NodeFacts]) -> list[NodeFacts]:
     """Return the named members.
 
     Raises:
@@ -94,7 +94,7 @@ def check(
     action: Action,
     names: Iterable[str],
     host_group: str,
-    cluster: Mapping[str, Member],
+    cluster: Mapping[str, NodeFacts],
     groups: HostGroups = DEFAULT_HOST_GROUPS,
 ) -> None:
     """Check that an action may be done to nodes.
@@ -111,30 +111,30 @@ def check(
         NotFound: there is no such node.
         Conflict: the cluster is not in a state to do it.
     """
-    members = find(names, cluster)
+    nodes = find(names, cluster)
     check_host_group(action, host_group, groups)
-    for objection in objections(action, members, host_group, cluster, groups):
-        raise objection.refusal
+    for violation in violations(action, nodes, host_group, cluster, groups):
+        raise violation.refusal
 
 
-def objections(
+def violations(
     action: Action,
-    members: Sequence[Member],
+    nodes: Sequence[NodeFacts],
     host_group: str,
-    cluster: Mapping[str, Member],
+    cluster: Mapping[str, NodeFacts],
     groups: HostGroups = DEFAULT_HOST_GROUPS,
-) -> Iterator[Objection]:
+) -> Iterator[RuleViolation]:
     """Yield every rule that the cluster as it is makes forbid an action.
 
     Args:
         action: commission, decommission or update.
-        members: its nodes.
+        nodes: its nodes.
         host_group: the group asked for, if any.
         cluster: every node there is, by name.
         groups: the site's host groups.
     """
-    if absent := [member.name for member in members if member.state is not State.DISCOVERED]:
-        yield Objection(
+    if absent := [node.name for node in nodes if node.state is not State.DISCOVERED]:
+        yield RuleViolation(
             Conflict(
                 "one or more nodes are not in discovered state, please check their network reachability. "
                 f"Non-discovered nodes: [{' '.join(absent)}]"
@@ -142,20 +142,20 @@ def objections(
             absent,
         )
     if action is Action.UPDATE and not host_group:
-        yield from _strangers(members, groups)
+        yield from _nodes_in_unknown_groups(nodes, groups)
     try:
-        _check_masters(action, members, host_group, cluster, groups)
+        _check_masters(action, nodes, host_group, cluster, groups)
     except Conflict as refusal:
-        yield Objection(refusal)
-    passage = PASSAGES[action]
-    for member in members:
-        if member.status not in passage.sources:
-            yield Objection(
+        yield RuleViolation(refusal)
+    transition = TRANSITIONS[action]
+    for node in nodes:
+        if node.status not in transition.sources:
+            yield RuleViolation(
                 Conflict(
-                    f"failed to update {member.name}'s state in inventory, "
-                    f'Error: transition from "{member.status}" to "{passage.running}" is not allowed'
+                    f"failed to update {node.name}'s state in inventory, "
+                    f'Error: transition from "{node.status}" to "{transition.running}" is not allowed'
                 ),
-                [member.name],
+                [node.name],
             )
 
 
@@ -212,31 +212,31 @@ def passed(action: Action, nodes: Iterable[str], done: Sequence[tuple[StepName, 
 
 def status_after(action: Action, *, passed: bool) -> Status:
     """Return the status of a node when the job on it has ended."""
-    passage = PASSAGES[action]
-    return passage.success if passed else passage.failure
+    transition = TRANSITIONS[action]
+    return transition.success if passed else transition.failure
 
 
-def _strangers(members: Sequence[Member], groups: HostGroups) -> Iterator[Objection]:
+def _nodes_in_unknown_groups(nodes: Sequence[NodeFacts], groups: HostGroups) -> Iterator[RuleViolation]:
     """Object to nodes in a group of which playbooks do not know any more."""
-    if strangers := [member for member in members if member.host_group not in groups]:
-        listed = " ".join(f"{member.name}:{member.host_group}" for member in strangers)
-        yield Objection(
+    if strangers := [node for node in nodes if node.host_group not in groups]:
+        listed = " ".join(f"{node.name}:{node.host_group}" for node in strangers)
+        yield RuleViolation(
             Conflict(
                 "one or more nodes are in a host group that ansible.host_groups does not name any more: "
                 f"[{listed}]. Update them with a host group: {', '.join(groups)}"
             ),
-            [member.name for member in strangers],
+            [node.name for node in strangers],
         )
 
 
 def _check_masters(
-    action: Action, members: Sequence[Member], host_group: str, cluster: Mapping[str, Member], groups: HostGroups
+    action: Action, nodes: Sequence[NodeFacts], host_group: str, cluster: Mapping[str, NodeFacts], groups: HostGroups
 ) -> None:
     """Check that no worker will be without a master that can be reached."""
     becomes_worker = groups.get(host_group) is Role.WORKER
-    named = {member.name for member in members}
-    others = [member for member in cluster.values() if member.name not in named]
-    if any(_is_master(member, groups) and member.state is State.DISCOVERED for member in others):
+    named = {node.name for node in nodes}
+    others = [node for node in cluster.values() if node.name not in named]
+    if any(_is_master(node, groups) and node.state is State.DISCOVERED for node in others):
         return
     if action is Action.COMMISSION and becomes_worker:
         raise Conflict(
@@ -248,19 +248,19 @@ def _check_masters(
             "Updating these nodes as worker will result in no master node in the cluster, "
             "make sure atleast one node is commissioned as master."
         )
-    takes_a_master = any(_is_master(member, groups) for member in members)
-    if action is Action.DECOMMISSION and takes_a_master and any(_is_worker(member, groups) for member in others):
+    takes_a_master = any(_is_master(node, groups) for node in nodes)
+    if action is Action.DECOMMISSION and takes_a_master and any(_is_worker(node, groups) for node in others):
         raise Conflict(
             "decommissioning the specified node(s) will leave only worker nodes in the cluster, "
             "make sure all worker nodes are decommissioned before last master node."
         )
 
 
-def _is_master(member: Member, groups: HostGroups) -> bool:
-    return member.status is Status.ALLOCATED and groups.get(member.host_group) is Role.MASTER
+def _is_master(node: NodeFacts, groups: HostGroups) -> bool:
+    return node.status is Status.ALLOCATED and groups.get(node.host_group) is Role.MASTER
 
 
-def _is_worker(member: Member, groups: HostGroups) -> bool:
+def _is_worker(node: NodeFacts, groups: HostGroups) -> bool:
     """Tell whether it is a worker or, with a job on it, may end as one."""
     present = {Status.ALLOCATED, Status.PROVISIONING, Status.MAINTENANCE}
-    return member.status in present and groups.get(member.host_group) is not Role.MASTER
+    return node.status in present and groups.get(node.host_group) is not Role.MASTER

@@ -7,7 +7,7 @@ from fnmatch import translate
 
 from clusterm.enums import State
 from clusterm.errors import BadRequest, NotFound, RequestRefused, quote
-from clusterm.schemas import Selection
+from clusterm.schemas import NodeSelection
 from clusterm.store.nodes import Candidate
 
 
@@ -21,7 +21,7 @@ class Selected:
     """Why it cannot be meant, one for each name that is no node's, and one if nothing is left."""
 
 
-def select(targets: Sequence[str], selection: Selection, candidates: Sequence[Candidate]) -> Selected:
+def select(targets: Sequence[str], selection: NodeSelection, candidates: Sequence[Candidate]) -> Selected:
     """Find the nodes that a request means. One that says nothing means none.
 
     Args:
@@ -69,7 +69,7 @@ def _matching(glob: str, candidates: Iterable[Candidate]) -> Iterator[Candidate]
     return (node for node in candidates if matches(node.name))
 
 
-def _fits(node: Candidate, selection: Selection) -> bool:
+def _fits(node: Candidate, selection: NodeSelection) -> bool:
     return (
         (not selection.status or node.status in selection.status)
         and (not selection.state or node.state in selection.state)
@@ -77,7 +77,7 @@ def _fits(node: Candidate, selection: Selection) -> bool:
     )
 
 
-def _describe(targets: Sequence[str], selection: Selection) -> str:
+def _describe(targets: Sequence[str], selection: NodeSelection) -> str:
     parts = [
         f"{what} {' or '.join(map(str, values))}"
         for what, values in (

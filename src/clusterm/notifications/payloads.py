@@ -10,23 +10,23 @@ import orjson
 
 from clusterm import schemas
 from clusterm.common.redaction import redact_text
-from clusterm.enums import JobStatus, WebhookEvent, WebhookTemplate
+from clusterm.enums import JobStatus, NotificationKind, WebhookTemplate
 from clusterm.settings import Webhook
 from clusterm.store import tables
 
 TEST: Final = "test"
 """What a message says that it tells of when somebody only wants to see it arrive."""
 
-_LONGEST: Final = 500
+_MAX_TEXT_LENGTH: Final = 500
 """Characters of an error in the text; a JSON body has all of it."""
 
-_MOST_NODES: Final = 10
+_MAX_NODES: Final = 10
 """Nodes that the text names."""
 
 _ICONS: Final = {
-    WebhookEvent.JOB_FAILED: ":x:",
-    WebhookEvent.NODE_DISAPPEARED: ":warning:",
-    WebhookEvent.NODE_RETURNED: ":white_check_mark:",
+    NotificationKind.JOB_FAILED: ":x:",
+    NotificationKind.NODE_DISAPPEARED: ":warning:",
+    NotificationKind.NODE_RETURNED: ":white_check_mark:",
 }
 
 
@@ -72,15 +72,15 @@ def _request(webhook: Webhook, body: dict[str, Any], now: int) -> tuple[bytes, d
 
 
 def _members(message: tables.Notification, public_url: str) -> dict[str, Any]:
-    if message.event in {WebhookEvent.NODE_DISAPPEARED, WebhookEvent.NODE_RETURNED}:
+    if message.event in {NotificationKind.NODE_DISAPPEARED, NotificationKind.NODE_RETURNED}:
         return {**message.about, "url": f"{public_url}/info/nodes" if public_url else None}
     job = _redacted(message.about)
     return {"job": job, "url": f"{public_url}/info/job/{job['id']}" if public_url else None}
 
 
-def _text(event: WebhookEvent, about: dict[str, Any]) -> str:
+def _text(event: NotificationKind, about: dict[str, Any]) -> str:
     """Say what happened; the first line is what matters."""
-    if event in {WebhookEvent.NODE_DISAPPEARED, WebhookEvent.NODE_RETURNED}:
+    if event in {NotificationKind.NODE_DISAPPEARED, NotificationKind.NODE_RETURNED}:
         return _text_of_nodes(event, about["nodes"])
     job = _redacted(about)
     how = {JobStatus.COMPLETE: "is complete", JobStatus.CANCELLED: "was cancelled"}.get(job["status"], "failed")
@@ -95,15 +95,15 @@ def _text(event: WebhookEvent, about: dict[str, Any]) -> str:
     return "\n".join(lines)
 
 
-def _text_of_nodes(event: WebhookEvent, nodes: list[dict[str, Any]]) -> str:
-    gone = event is WebhookEvent.NODE_DISAPPEARED
+def _text_of_nodes(event: NotificationKind, nodes: list[dict[str, Any]]) -> str:
+    gone = event is NotificationKind.NODE_DISAPPEARED
     lines = []
-    for node in nodes[:_MOST_NODES]:
+    for node in nodes[:_MAX_NODES]:
         again = f" ({node['times']} times since {node['since']})" if node["times"] > 1 else ""
         lines.append(_cut(f"{node['name']} {'has disappeared' if gone else 'is back'}{again}: {node['detail']}"))
-    if len(nodes) > _MOST_NODES:
+    if len(nodes) > _MAX_NODES:
         lines.insert(0, f"{len(nodes)} nodes {'have disappeared' if gone else 'are back'}")
-        lines.append(f"and {len(nodes) - _MOST_NODES} more")
+        lines.append(f"and {len(nodes) - _MAX_NODES} more")
     return "\n".join(lines)
 
 
@@ -128,4 +128,4 @@ def _slack(body: dict[str, Any]) -> dict[str, str]:
 
 def _cut(text: str) -> str:
     line = " ".join(text.split())
-    return line if len(line) <= _LONGEST else f"{line[: _LONGEST - 1]}…"
+    return line if len(line) <= _MAX_TEXT_LENGTH else f"{line[: _MAX_TEXT_LENGTH - 1]}…"

@@ -26,18 +26,20 @@ from clusterm.store.engine import Store
 
 log = logging.getLogger(__name__)
 
-_TICK: Final = 1.0  # seconds between looks into the outbox
-_TIMEOUT: Final = 15.0  # seconds that a receiver has for all of its answer
-_FIRST_PAUSE: Final = 1.0  # seconds before the second try; each further one waits twice as long as the one before
-_LONGEST_PAUSE: Final = 600.0
-_LONGEST_WISH: Final = 3600.0  # seconds of a Retry-After that are heeded
-_PATIENCE: Final = 5.0  # seconds to wait for a transaction at the end
+_POLL_INTERVAL_S: Final = 1.0  # seconds between looks into the outbox
+_REQUEST_TIMEOUT_S: Final = 15.0  # seconds that a receiver has for all of its answer
+_FIRST_RETRY_DELAY_S: Final = (
+    1.0  # seconds before the second try; each further one waits twice as long as the one before
+)
+_MAX_RETRY_DELAY_S: Final = 600.0
+_MAX_RETRY_AFTER_S: Final = 3600.0  # seconds of a Retry-After that are heeded
+_STOP_TIMEOUT_S: Final = 5.0  # seconds to wait for a transaction at the end
 
 _REFUSALS: Final = frozenset({400, 413, 415, 422})
 """Answers that are about the message, and not about the receiver."""
 
 
-class Problem(NamedTuple):
+class DeliveryFailure(NamedTuple):
     """Why a message was not taken."""
 
     reason: str
@@ -55,9 +57,9 @@ class _Backoff:
     not_before: float = 0.0  # monotonic time
 
     def fail(self, wish: float) -> None:
-        pause = min(_FIRST_PAUSE * 2 ** min(self.failures, 20), _LONGEST_PAUSE) * random.uniform(0.5, 1)  # noqa: S311
+        pause = min(_FIRST_RETRY_DELAY_S * 2 ** min(self.failures, 20), _MAX_RETRY_DELAY_S) * random.uniform(0.5, 1)  # noqa: S311
         self.failures += 1
-        self.not_before = time.monotonic() + max(pause, min(wish, _LONGEST_WISH))
+        self.not_before = time.monotonic() + max(pause, min(wish, _MAX_RETRY_AFTER_S))
 
     def is_over(self) -> bool:
         return time.monotonic() >= self.not_before
@@ -74,7 +76,7 @@ class _Receiver:
     taken: set[int] = field(default_factory=set)  # messages that are to be forgotten, and not sent again until then
 
 
-class Notifier:
+class NotificationSender:
     """Tells webhooks what happened.
 
     Args:
@@ -90,7 +92,9 @@ class Notifier:
         self._client: httpx.AsyncClient | None = None  # made when there is something to send
         self._stop: Callable[[], object] = lambda: None
         self._started = threading.Event()
-        self._thread = threading.Thread(target=lambda: asyncio.run(self._run()), name="notifier", daemon=True)
+        self._thread = threading.Thread(
+            target=lambda: asyncio.run(self._run()), name="notification_sender", daemon=True
+        )
 
     def start(self) -> None:
         """Begin. From now on what happens is noted for the webhooks of the configuration."""
@@ -104,7 +108,7 @@ class Notifier:
     def stop(self) -> None:
         """End. A message that is on its way may be sent again by the next service."""
         self._stop()
-        self._thread.join(_PATIENCE)
+        self._thread.join(_STOP_TIMEOUT_S)
 
     def problems(self) -> list[str]:
         """Return why webhooks cannot be told now."""
@@ -130,7 +134,7 @@ class Notifier:
                 if (receiver.task is None or receiver.task.done()) and receiver.backoff.is_over():
                     receiver.task = asyncio.create_task(self._send_all(name, receiver))
             try:
-                async with asyncio.timeout(_TICK):
+                async with asyncio.timeout(_POLL_INTERVAL_S):
                     await stopping.wait()
             except TimeoutError:
                 pass
@@ -157,8 +161,8 @@ class Notifier:
             old = outbox.is_old(session, oldest)
         if due or old:
             with self._store.write() as session:
-                outbox.share_out(session, now, settle)
-                given_up = outbox.give_up(session, oldest)
+                outbox.fan_out(session, now, settle)
+                given_up = outbox.expire(session, oldest)
             for name, number in given_up.items():
                 reason = "the webhook %s was not told of %d messages: they are older than %g days and are given up"
                 log.error(reason, name, number, settings.give_up_after)
@@ -205,9 +209,9 @@ class Notifier:
 
     def _close(self, number: int) -> None:
         with self._store.write() as session:
-            outbox.close(session, number, sent=True)
+            outbox.mark_sent(session, number, sent=True)
 
-    def _note(self, receiver: _Receiver, message: tables.Notification, problem: Problem | None) -> None:
+    def _note(self, receiver: _Receiver, message: tables.Notification, problem: DeliveryFailure | None) -> None:
         about = f"the webhook {message.webhook}"
         if problem is None:
             if receiver.problem is not None:
@@ -222,34 +226,36 @@ class Notifier:
         backoff.fail(problem.wish)
 
 
-def send_test(webhook: Webhook) -> Problem | None:
+def send_test(webhook: Webhook) -> DeliveryFailure | None:
     """Send a message to a webhook that only shows that messages arrive."""
 
-    async def send() -> Problem | None:
+    async def send() -> DeliveryFailure | None:
         async with _new_client() as client:
             return await _post(client, webhook, *payloads.test_request(webhook, int(time.time())))
 
     return asyncio.run(send())
 
 
-async def _post(client: httpx.AsyncClient, webhook: Webhook, content: bytes, headers: dict[str, str]) -> Problem | None:
+async def _post(
+    client: httpx.AsyncClient, webhook: Webhook, content: bytes, headers: dict[str, str]
+) -> DeliveryFailure | None:
     """Send a request to a webhook, and return why it was not taken, or None if it was."""
     try:
         async with (
-            asyncio.timeout(_TIMEOUT),
+            asyncio.timeout(_REQUEST_TIMEOUT_S),
             client.stream("POST", webhook.url, content=content, headers=headers) as response,
         ):
             if response.is_success:
                 return None
             status, wish = response.status_code, response.headers.get("Retry-After", "")
     except TimeoutError:
-        return Problem(f"no answer within {_TIMEOUT:g} seconds")
+        return DeliveryFailure(f"no answer within {_REQUEST_TIMEOUT_S:g} seconds")
     except httpx.ConnectError as error:
-        return Problem(f"it cannot be reached: {error}")
+        return DeliveryFailure(f"it cannot be reached: {error}")
     except (httpx.HTTPError, httpx.InvalidURL, OSError) as error:
-        return Problem(str(error) or type(error).__name__)
+        return DeliveryFailure(str(error) or type(error).__name__)
     seconds = float(wish) if wish.isascii() and wish.isdigit() and len(wish) < 10 else 0.0
-    return Problem(f"it answered {status} {response.reason_phrase}".rstrip(), status in _REFUSALS, seconds)
+    return DeliveryFailure(f"it answered {status} {response.reason_phrase}".rstrip(), status in _REFUSALS, seconds)
 
 
 def _new_client() -> httpx.AsyncClient:
@@ -259,7 +265,7 @@ def _new_client() -> httpx.AsyncClient:
     """
     return httpx.AsyncClient(
         verify=ssl.create_default_context(),
-        timeout=_TIMEOUT,
+        timeout=_REQUEST_TIMEOUT_S,
         follow_redirects=False,
         limits=httpx.Limits(max_keepalive_connections=0),
     )

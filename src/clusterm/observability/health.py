@@ -8,7 +8,7 @@ from pathlib import Path
 from sqlalchemy import text
 from sqlalchemy.exc import DBAPIError
 
-from clusterm.schemas import Check
+from clusterm.schemas import HealthCheck
 from clusterm.settings import MIB, Settings
 from clusterm.store.engine import Store
 
@@ -20,7 +20,7 @@ def check(
     ansible: str | None,
     monitors: Mapping[str, str | None],
     notifications: Sequence[str],
-) -> dict[str, Check]:
+) -> dict[str, HealthCheck]:
     """Look at everything, by name. Without what is needed no job can run or be kept; all else are warnings.
 
     Args:
@@ -39,15 +39,18 @@ def check(
     warnings = dict(monitors)
     if settings.notifications.webhooks:
         warnings["notifications"] = "; ".join(notifications) or None
-    return {name: Check(ok=why is None, needed=name in needed, why=why) for name, why in {**needed, **warnings}.items()}
+    return {
+        name: HealthCheck(ok=why is None, needed=name in needed, why=why)
+        for name, why in {**needed, **warnings}.items()
+    }
 
 
-def is_ready(checks: dict[str, Check]) -> bool:
+def is_ready(checks: dict[str, HealthCheck]) -> bool:
     """Tell whether all is there that is needed."""
     return all(each.ok or not each.needed for each in checks.values())
 
 
-def reasons(checks: dict[str, Check], *, needed: bool) -> list[str]:
+def reasons(checks: dict[str, HealthCheck], *, needed: bool) -> list[str]:
     """Return what is wrong with what is needed, or with the rest."""
     return [str(each.why) for each in checks.values() if not each.ok and each.needed is needed]
 

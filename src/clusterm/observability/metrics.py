@@ -37,8 +37,8 @@ from clusterm.store.engine import Store
 
 CONTENT_TYPE: Final = CONTENT_TYPE_LATEST
 
-_METHODS: Final = frozenset({"DELETE", "GET", "HEAD", "OPTIONS", "PATCH", "POST", "PUT"})
-_OTHER: Final = "other"
+HTTP_METHODS: Final = frozenset({"DELETE", "GET", "HEAD", "OPTIONS", "PATCH", "POST", "PUT"})
+OTHER_LABEL: Final = "other"
 """Stands for every method and path that is none of ours: what clients make up must not become labels."""
 
 

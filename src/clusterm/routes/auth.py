@@ -9,7 +9,7 @@ from fastapi import Request
 from fastapi.responses import StreamingResponse
 from starlette.types import Receive, Scope, Send
 
-from clusterm.access.authenticator import FRESH, Guard
+from clusterm.access.authenticator import RECHECK_INTERVAL_S, Authenticator
 from clusterm.access.principal import Principal
 from clusterm.enums import TokenRole
 
@@ -25,29 +25,29 @@ SCHEMES: Final = {
 }
 """How OpenAPI describes tokens."""
 
-OPEN: Final[dict[str, Any]] = {"security": []}
+PUBLIC: Final[dict[str, Any]] = {"security": []}
 """Of a route that lets everybody in."""
 
 
-def needs(role: TokenRole) -> dict[str, Any]:
+def requires(role: TokenRole) -> dict[str, Any]:
     """Describe a route that lets in who has a role."""
     return {"security": [{"token": [role.value]}]}
 
 
-def needed(description: dict[str, Any]) -> TokenRole | None:
+def required_role(description: dict[str, Any]) -> TokenRole | None:
     """Return the role that a route needs, as it is described; None for one that is open."""
     return next((TokenRole(each["token"][0]) for each in description["security"]), None)
 
 
-async def let_in(guard: Guard, request: Request, role: TokenRole) -> None:
+async def authenticate(authenticator: Authenticator, request: Request, role: TokenRole) -> None:
     """Let a request in, and remember whose it is.
 
     Raises:
-        NotLetIn: it is not.
+        AccessDenied: it is not.
     """
     scheme, _, token = request.headers.get("Authorization", "").partition(" ")
     given = token.strip() if scheme.lower() == "bearer" else None
-    request.state.principal = await to_thread.run_sync(guard.let_in, given or None, role)
+    request.state.principal = await to_thread.run_sync(authenticator.authenticate, given or None, role)
 
 
 def principal_of(request: Request) -> Principal | None:
@@ -61,18 +61,20 @@ def sender_of(request: Request) -> str:
     return request.client.host if request.client else "local"
 
 
-async def while_let_in(guard: Guard, principal: Principal | None, read: Callable[[], Awaitable[T]]) -> T | None:
+async def read_while_authorized(
+    authenticator: Authenticator, principal: Principal | None, read: Callable[[], Awaitable[T]]
+) -> T | None:
     """Return what is read, however long it takes; None as soon as the reader's token is not good any more."""
-    while principal is None or await _is_let_in(guard, principal):
+    while principal is None or await _is_authorized(authenticator, principal):
         try:
-            async with asyncio.timeout(None if principal is None else FRESH):
+            async with asyncio.timeout(None if principal is None else RECHECK_INTERVAL_S):
                 return await read()
         except TimeoutError:
             continue
     return None
 
 
-class OpenStream(StreamingResponse):
+class LimitedStream(StreamingResponse):
     """An answer that stays open, one of those that its reader's token may have.
 
     Args:
@@ -82,16 +84,20 @@ class OpenStream(StreamingResponse):
         options: of any such answer.
     """
 
-    def __init__(self, pieces: AsyncIterable[bytes], guard: Guard, principal: Principal | None, **options: Any) -> None:
-        super().__init__(pieces, **options)
-        self._guard = guard
+    def __init__(
+        self, chunks: AsyncIterable[bytes], authenticator: Authenticator, principal: Principal | None, **options: Any
+    ) -> None:
+        super().__init__(chunks, **options)
+        self._authenticator = authenticator
         self._principal = principal
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Send it; refuse to, before anything is sent, where there are too many."""
-        with self._guard.stream(self._principal):
+        with self._authenticator.stream(self._principal):
             await super().__call__(scope, receive, send)
 
 
-async def _is_let_in(guard: Guard, principal: Principal) -> bool:
-    return guard.was_let_in_lately(principal) or await to_thread.run_sync(guard.still_lets_in, principal)
+async def _is_authorized(authenticator: Authenticator, principal: Principal) -> bool:
+    return authenticator.is_recently_valid(principal) or await to_thread.run_sync(
+        authenticator.is_still_valid, principal
+    )

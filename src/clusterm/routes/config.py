@@ -7,10 +7,10 @@ from pydantic import BaseModel
 
 from clusterm import schemas
 from clusterm.enums import TokenRole
-from clusterm.errors import NotReady, SecretsLost
+from clusterm.errors import NotReady, SecretsUnavailable
 from clusterm.jobs import drain as job_drain
-from clusterm.routes.auth import needs
-from clusterm.routes.dependencies import By, ServiceDep, answer, answer_value, problems, router
+from clusterm.routes.auth import requires
+from clusterm.routes.dependencies import By, ServicesDep, json_response, problem_responses, router, value_response
 from clusterm.settings import (
     AnsibleSettings,
     ManagerSettings,
@@ -28,28 +28,31 @@ log = logging.getLogger(__name__)
 routes = router("settings")
 
 
-@routes.get("/info/globals", response_model=schemas.Globals, responses=problems(), summary="Show the globals")
-def get_globals(service: ServiceDep) -> Response:
+@routes.get("/info/globals", response_model=schemas.Globals, responses=problem_responses(), summary="Show the globals")
+def get_globals(services: ServicesDep) -> Response:
     """Return the extra vars that every job gets, secrets redacted."""
-    with service.store.read() as session:
-        return answer(schemas.Globals(extra_vars=runtime_values.get(session, runtime_values.GLOBALS)))
+    with services.store.read() as session:
+        return json_response(schemas.Globals(extra_vars=runtime_values.get(session, runtime_values.GLOBALS)))
 
 
 @routes.post(
-    "/globals", response_model=schemas.Globals, responses=problems(400, 413, 415, 422), summary="Set the globals"
+    "/globals",
+    response_model=schemas.Globals,
+    responses=problem_responses(400, 413, 415, 422),
+    summary="Set the globals",
 )
-def set_globals(service: ServiceDep, by: By, body: schemas.GlobalsRequest) -> Response:
+def set_globals(services: ServicesDep, by: By, body: schemas.GlobalsRequest) -> Response:
     """Replace the extra vars that every job gets. A value sent back masked, as it is shown, stays what it is."""
-    seal = service.configuration.current.seal
-    with service.store.write() as session:
-        stored = runtime_values.get_sealed(session, runtime_values.GLOBALS)
+    cipher = services.live_settings.current.cipher
+    with services.store.write() as session:
+        stored = runtime_values.get_encrypted(session, runtime_values.GLOBALS)
         try:
-            shown, sealed = seal.close(seal.restore(body.extra_vars, stored, "the globals"))
-        except SecretsLost as lost:
+            masked, encrypted = cipher.encrypt(cipher.restore(body.extra_vars, stored, "the globals"))
+        except SecretsUnavailable as lost:
             raise NotReady(str(lost)) from None
-        runtime_values.put(session, runtime_values.GLOBALS, shown, sealed)
-    log.info("the globals were set by %s: %s", by, ", ".join(sorted(shown)) or "none")
-    return answer(schemas.Globals(extra_vars=shown))
+        runtime_values.put(session, runtime_values.GLOBALS, masked, encrypted)
+    log.info("the globals were set by %s: %s", by, ", ".join(sorted(masked)) or "none")
+    return json_response(schemas.Globals(extra_vars=masked))
 
 
 class Config(BaseModel):
@@ -65,58 +68,60 @@ class Config(BaseModel):
 
 
 @routes.get("/config", response_model=Config, summary="Show the configuration")
-def get_config(service: ServiceDep) -> Response:
+def get_config(services: ServicesDep) -> Response:
     """Return the configuration of the running service, secrets redacted."""
-    return answer_value(service.configuration.shown())
+    return value_response(services.live_settings.shown())
 
 
 @routes.post(
     "/config",
     response_model=Config,
-    responses=problems(400, 413, 415, 422),
-    openapi_extra=needs(TokenRole.ADMIN),
+    responses=problem_responses(400, 413, 415, 422),
+    openapi_extra=requires(TokenRole.ADMIN),
     summary="Change the configuration",
 )
-def set_config(service: ServiceDep, by: By, body: schemas.ConfigRequest) -> Response:
+def set_config(services: ServicesDep, by: By, body: schemas.ConfigRequest) -> Response:
     """Change the `ansible` section, for jobs that begin from now on. What is not named stays as it is.
 
     The change is kept across restarts, until the section changes in the configuration file.
     """
-    service.configuration.change(body.config, by)
-    return answer_value(service.configuration.shown())
+    services.live_settings.change(body.config, by)
+    return value_response(services.live_settings.shown())
 
 
-@routes.get("/info/drain", response_model=schemas.Drain, responses=problems(), summary="Are new jobs taken?")
-def get_drain(service: ServiceDep) -> Response:
+@routes.get("/info/drain", response_model=schemas.Drain, responses=problem_responses(), summary="Are new jobs taken?")
+def get_drain(services: ServicesDep) -> Response:
     """Return whether new jobs are refused, and what still runs."""
-    with service.store.read() as session:
+    with services.store.read() as session:
         running = [job.id for job in job_queries.running(session)]
-        return answer(schemas.Drain(drained=bool(runtime_values.get(session, runtime_values.DRAIN)), running=running))
+        return json_response(
+            schemas.Drain(drained=bool(runtime_values.get(session, runtime_values.DRAIN)), running=running)
+        )
 
 
 @routes.post(
     "/manager/drain",
     response_model=schemas.Drain,
-    responses=problems(),
-    openapi_extra=needs(TokenRole.ADMIN),
+    responses=problem_responses(),
+    openapi_extra=requires(TokenRole.ADMIN),
     summary="Take no new jobs",
 )
-def drain(service: ServiceDep, by: By) -> Response:
+def drain(services: ServicesDep, by: By) -> Response:
     """Refuse new jobs with 503 and hold queued ones back, also after a restart. What runs goes on."""
     log.info("drained by %s", by)
-    return answer(job_drain.drain(service.store, drained=True))
+    return json_response(job_drain.drain(services.store, drained=True))
 
 
 @routes.post(
     "/manager/undrain",
     response_model=schemas.Drain,
-    responses=problems(),
-    openapi_extra=needs(TokenRole.ADMIN),
+    responses=problem_responses(),
+    openapi_extra=requires(TokenRole.ADMIN),
     summary="Take new jobs again",
 )
-def undrain(service: ServiceDep, by: By) -> Response:
+def undrain(services: ServicesDep, by: By) -> Response:
     """End a drain."""
     log.info("drain ended by %s", by)
-    answered = answer(job_drain.drain(service.store, drained=False))
-    service.supervisor.wake()
+    answered = json_response(job_drain.drain(services.store, drained=False))
+    services.supervisor.wake()
     return answered

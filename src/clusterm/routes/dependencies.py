@@ -10,42 +10,42 @@ from fastapi import APIRouter, Depends, Header, Path, Query, Request, Response
 from fastapi.routing import APIRoute
 from pydantic import AfterValidator, AwareDatetime, BaseModel
 
-from clusterm.access.authenticator import Guard
-from clusterm.ansible.check import Trials
+from clusterm.access.authenticator import Authenticator
+from clusterm.ansible.check import AnsibleCheck
 from clusterm.background.supervisor import Supervisor
 from clusterm.enums import TokenRole
 from clusterm.errors import BadRequest, quote
-from clusterm.jobs.requests import Sender
-from clusterm.live_settings import Configuration
-from clusterm.logs.follower import Tail
+from clusterm.jobs.requests import Requester
+from clusterm.live_settings import LiveSettings
+from clusterm.logs.follower import LogFollower
 from clusterm.monitoring.monitors import Monitors
-from clusterm.notifications.sender import Notifier
+from clusterm.notifications.sender import NotificationSender
 from clusterm.observability.metrics import Metrics
-from clusterm.routes.auth import let_in, needed, needs, principal_of, sender_of
+from clusterm.routes.auth import authenticate, principal_of, required_role, requires, sender_of
 from clusterm.schemas import Problem
 from clusterm.store.engine import Store
 
 
 @dataclass(frozen=True)
-class Service:
+class Services:
     """The parts of the running service."""
 
     store: Store
-    configuration: Configuration
+    live_settings: LiveSettings
     supervisor: Supervisor
     monitors: Monitors
-    notifier: Notifier
-    tail: Tail
+    notification_sender: NotificationSender
+    follower: LogFollower
     metrics: Metrics
-    guard: Guard
-    trials: Trials = field(default_factory=Trials)
+    authenticator: Authenticator
+    ansible_check: AnsibleCheck = field(default_factory=AnsibleCheck)
     since: datetime = field(default_factory=lambda: datetime.now(UTC))
     """When it was started."""
 
 
-def _service(request: Request) -> Service:
-    service: Service = request.app.state.service
-    return service
+def _service(request: Request) -> Services:
+    services: Services = request.app.state.services
+    return services
 
 
 def _in_utc(moment: datetime) -> datetime:
@@ -56,7 +56,7 @@ def _in_utc(moment: datetime) -> datetime:
 
 
 Moment = Annotated[AwareDatetime, AfterValidator(_in_utc)]
-ServiceDep = Annotated[Service, Depends(_service)]
+ServicesDep = Annotated[Services, Depends(_service)]
 JobLabel = Annotated[
     str, Path(description="`active` (running now), `last` (the one that ended last) or an id.", examples=["last"])
 ]
@@ -80,7 +80,7 @@ async def _by(request: Request) -> str:
 By = Annotated[str, Depends(_by)]
 
 
-async def _sender(
+async def _requester(
     request: Request,
     by: By,
     key: Annotated[
@@ -93,13 +93,13 @@ async def _sender(
             "answers with the first job; another request with that key is refused (422).",
         ),
     ] = None,
-) -> Sender:
+) -> Requester:
     """Tell who sends a request; its digest covers method, path and body."""
     digest = hashlib.sha256(f"{request.method} {request.url.path}\n".encode() + await request.body()).hexdigest()
-    return Sender(name=by, key=key, digest=digest)
+    return Requester(name=by, key=key, digest=digest)
 
 
-SenderDep = Annotated[Sender, Depends(_sender)]
+RequesterDep = Annotated[Requester, Depends(_requester)]
 
 PROBLEMS: Final[dict[int, str]] = {
     400: "The request makes no sense; `detail` says why.",
@@ -116,7 +116,7 @@ PROBLEMS: Final[dict[int, str]] = {
 }
 
 
-def problems(*statuses: int) -> dict[int | str, dict[str, Any]]:
+def problem_responses(*statuses: int) -> dict[int | str, dict[str, Any]]:
     """Describe the error answers of a route."""
     return {
         status: {"description": PROBLEMS[status], "content": {PROBLEM_TYPE: {"schema": _PROBLEM_SCHEMA}}}
@@ -128,12 +128,12 @@ PROBLEM_TYPE: Final = "application/problem+json"
 _PROBLEM_SCHEMA: Final = {"$ref": f"#/components/schemas/{Problem.__name__}"}
 
 
-def answer(model: BaseModel) -> Response:
+def json_response(model: BaseModel) -> Response:
     """Write an answer. It was made from valid rows, so it is not validated once more."""
     return Response(model.model_dump_json(), media_type="application/json")
 
 
-def answer_value(value: Any) -> Response:
+def value_response(value: Any) -> Response:
     """Write an answer that is plain JSON."""
     return Response(orjson.dumps(value), media_type="application/json")
 
@@ -158,22 +158,23 @@ class _StrictRequest(Request):
         return orjson.loads(await self.body())
 
 
-class _StrictRoute(APIRoute):
+class AuthenticatedRoute(APIRoute):
     """Lets nobody in by mistake: without a word who reads has to be a viewer, and who changes something an operator."""
 
     def __init__(self, path: str, endpoint: Any, **options: Any) -> None:
         role = TokenRole.VIEWER if set(options.get("methods") or ["GET"]) == {"GET"} else TokenRole.OPERATOR
-        options["openapi_extra"] = needs(role) | (options.get("openapi_extra") or {})
+        options["openapi_extra"] = requires(role) | (options.get("openapi_extra") or {})
         super().__init__(path, endpoint, **options)
 
     def get_route_handler(self) -> Any:
+        """Authenticate and authorize a request before its body is read."""
         handle = super().get_route_handler()
-        role = needed(self.openapi_extra or {})
+        role = required_role(self.openapi_extra or {})
 
         async def strictly(request: Request) -> Response:
-            guard = _service(request).guard
-            if role is not None and guard.asks:
-                await let_in(guard, request, role)  # before its body is read
+            authenticator = _service(request).authenticator
+            if role is not None and authenticator.is_required:
+                await authenticate(authenticator, request, role)  # before its body is read
             response: Response = await handle(_StrictRequest(request.scope, request.receive))
             return response
 
@@ -182,4 +183,4 @@ class _StrictRoute(APIRoute):
 
 def router(tag: str) -> APIRouter:
     """Make a router whose routes stand under a tag."""
-    return APIRouter(tags=[tag], route_class=_StrictRoute)
+    return APIRouter(tags=[tag], route_class=AuthenticatedRoute)

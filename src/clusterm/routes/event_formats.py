@@ -6,7 +6,7 @@ from fastapi import Header, Request, Response
 
 from clusterm import schemas
 from clusterm.common import csv_export
-from clusterm.routes.dependencies import answer
+from clusterm.routes.dependencies import json_response
 from clusterm.routes.negotiation import parse
 
 Accept = Annotated[str, Header(include_in_schema=False)]
@@ -28,7 +28,7 @@ EVENTS: Final[dict[int | str, dict[str, Any]]] = {
 """What a route says of its answer."""
 
 
-def answer_events(request: Request, page: schemas.Page[schemas.Event], accept: str) -> Response:
+def events_response(request: Request, page: schemas.Page[schemas.Event], accept: str) -> Response:
     """Write a page of events in the form that its reader likes best."""
     match _preferred(accept, (_JSON, _NDJSON, _CSV)):
         case "text/csv":
@@ -38,7 +38,7 @@ def answer_events(request: Request, page: schemas.Page[schemas.Event], accept: s
         case "application/x-ndjson":
             response = Response("".join(f"{item.model_dump_json()}\n" for item in page.items), media_type=_NDJSON)
         case _:
-            response = answer(page)
+            response = json_response(page)
     response.headers["Vary"] = "Accept"
     if page.next is not None:
         response.headers["Link"] = f'<{request.url.include_query_params(cursor=page.next)}>; rel="next"'

@@ -14,37 +14,46 @@ from sqlmodel import Session
 from clusterm.ansible.versions import versions
 from clusterm.enums import JobStatus
 from clusterm.observability import health
-from clusterm.routes.auth import OPEN
-from clusterm.routes.dependencies import PROBLEM_TYPE, Service, ServiceDep, answer, problems, router
-from clusterm.schemas import Check, Health, NodeCount, NotificationCount, Problem, Readiness, ServiceStatus, Versions
+from clusterm.routes.auth import PUBLIC
+from clusterm.routes.dependencies import PROBLEM_TYPE, Services, ServicesDep, json_response, problem_responses, router
+from clusterm.schemas import (
+    Health,
+    HealthCheck,
+    NodeCount,
+    NotificationCount,
+    Problem,
+    Readiness,
+    ServiceStatus,
+    Versions,
+)
 from clusterm.store import job_views, nodes, outbox, runtime_values
 from clusterm.store import jobs as job_queries
 
 routes = router("health")
 
 
-@routes.get("/healthz", response_model=Health, openapi_extra=OPEN, summary="Is the service alive?")
+@routes.get("/healthz", response_model=Health, openapi_extra=PUBLIC, summary="Is the service alive?")
 def get_health() -> Response:
     """Answer 200 as long as the service answers at all."""
-    return answer(Health())
+    return json_response(Health())
 
 
 @routes.get(
     "/readyz",
     response_model=Readiness,
-    responses=problems(),
-    openapi_extra=OPEN,
+    responses=problem_responses(),
+    openapi_extra=PUBLIC,
     summary="Can the service do its work?",
 )
-def get_readiness(service: ServiceDep) -> Response:
+def get_readiness(services: ServicesDep) -> Response:
     """Answer 200 if jobs can run and be kept, and say what else is wrong, as a Serf agent that cannot be reached.
 
     What is wrong stands in `checks` by name, also in the problem that is answered if they cannot. It may be asked
     every few seconds: whether ansible runs is tried every few minutes only.
     """
-    found = _check(service)
+    found = _check(services)
     if health.is_ready(found):
-        return answer(Readiness(degraded=health.reasons(found, needed=False), checks=found))
+        return json_response(Readiness(degraded=health.reasons(found, needed=False), checks=found))
     status = HTTPStatus.SERVICE_UNAVAILABLE
     problem = Problem(title=status.phrase, status=status, detail="; ".join(health.reasons(found, needed=True)))
     shown = {name: check.model_dump() for name, check in found.items()}
@@ -54,16 +63,16 @@ def get_readiness(service: ServiceDep) -> Response:
 
 
 @routes.get("/info/status", response_model=ServiceStatus, summary="How is the service, at a glance?")
-def get_status(request: Request, service: ServiceDep) -> Response:
+def get_status(request: Request, services: ServicesDep) -> Response:
     """Return what the service is, whether it is ready, what it does, how it went last, and how much room there is.
 
     What only the store knows is empty while that cannot be read; `checks` then say so.
     """
-    manager, found = service.configuration.current.manager, _check(service)
+    manager, found = services.live_settings.current.manager, _check(services)
     status = ServiceStatus(
         version=version("clusterm"),
         url=manager.public_url or str(request.base_url).rstrip("/"),
-        since=service.since,
+        since=services.since,
         ready=health.is_ready(found),
         checks=found,
         drained=False,
@@ -72,29 +81,29 @@ def get_status(request: Request, service: ServiceDep) -> Response:
         nodes=[],
         last_job=None,
         last_failure=None,
-        store_bytes=service.store.size(),
+        store_bytes=services.store.size(),
         free_bytes=shutil.disk_usage(manager.state_dir).free,
         notifications={},
     )
-    with suppress(DBAPIError), service.store.read() as session:
+    with suppress(DBAPIError), services.store.read() as session:
         status = status.model_copy(update=_of_store(session))
-    return answer(status)
+    return json_response(status)
 
 
 @routes.get("/info/version", response_model=Versions, summary="Which versions are at work?")
-def get_versions(service: ServiceDep) -> Response:
+def get_versions(services: ServicesDep) -> Response:
     """Return the versions of clusterm, of the ansible that it runs, and of what it runs on."""
-    return answer(versions(service.configuration.current.ansible.executable))
+    return json_response(versions(services.live_settings.current.ansible.executable))
 
 
-def _check(service: Service) -> dict[str, Check]:
-    settings = service.configuration.current
+def _check(services: Services) -> dict[str, HealthCheck]:
+    settings = services.live_settings.current
     return health.check(
-        service.store,
+        services.store,
         settings,
-        ansible=service.trials.problem(settings.ansible.executable),
-        monitors=service.monitors.problems(),
-        notifications=service.notifier.problems(),
+        ansible=services.ansible_check.problem(settings.ansible.executable),
+        monitors=services.monitors.problems(),
+        notifications=services.notification_sender.problems(),
     )
 
 

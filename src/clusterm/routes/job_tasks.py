@@ -6,7 +6,16 @@ from fastapi import Path, Query, Response
 
 from clusterm import schemas
 from clusterm.enums import TaskStatus
-from clusterm.routes.dependencies import Cursor, JobLabel, Limit, ServiceDep, answer, parse_cursor, problems, router
+from clusterm.routes.dependencies import (
+    Cursor,
+    JobLabel,
+    Limit,
+    ServicesDep,
+    json_response,
+    parse_cursor,
+    problem_responses,
+    router,
+)
 from clusterm.store import job_diff, task_results
 from clusterm.store import jobs as job_queries
 
@@ -16,11 +25,11 @@ routes = router("jobs")
 @routes.get(
     "/info/job/{job}/tasks",
     response_model=schemas.Page[schemas.Task],
-    responses=problems(400, 404, 422),
+    responses=problem_responses(400, 404, 422),
     summary="Show the tasks of a job",
 )
 def list_tasks(
-    service: ServiceDep,
+    services: ServicesDep,
     job: JobLabel,
     node: Annotated[str | None, Query(description="Only results of this node.")] = None,
     status: Annotated[TaskStatus | None, Query(description="Only results with this status.")] = None,
@@ -30,25 +39,25 @@ def list_tasks(
 ) -> Response:
     """Return the tasks that ansible ran, in order, each with its times and with one result for each node."""
     after = parse_cursor(cursor) or 0
-    with service.store.read() as session:
-        row = job_queries.labelled(session, job)
+    with services.store.read() as session:
+        row = job_queries.resolve(session, job)
         found = task_results.tasks(session, row.id, limit=limit + 1, after=after, node=node, status=status, task=task)
     items = found[:limit]
-    return answer(schemas.Page(items=items, next=str(items[-1].number) if len(found) > limit else None))
+    return json_response(schemas.Page(items=items, next=str(items[-1].number) if len(found) > limit else None))
 
 
 @routes.get(
     "/info/job/{job}/diff/{later}",
     response_model=schemas.JobDiff,
-    responses=problems(400, 404),
+    responses=problem_responses(400, 404),
     summary="Compare two jobs",
 )
 def compare_jobs(
-    service: ServiceDep,
+    services: ServicesDep,
     job: JobLabel,
     later: Annotated[str, Path(description="The job to compare it with, named in the same way.", examples=["last"])],
 ) -> Response:
     """Return what is different in the later job: tasks that fail now, change something now, or take much longer."""
-    with service.store.read() as session:
-        ids = job_queries.labelled(session, job).id, job_queries.labelled(session, later).id
-        return answer(job_diff.compare(session, *ids))
+    with services.store.read() as session:
+        ids = job_queries.resolve(session, job).id, job_queries.resolve(session, later).id
+        return json_response(job_diff.compare(session, *ids))

@@ -16,15 +16,15 @@ from clusterm.routes.dependencies import (
     Cursor,
     JobLabel,
     Limit,
-    SenderDep,
-    ServiceDep,
+    RequesterDep,
+    ServicesDep,
     Since,
     Until,
-    answer,
-    answer_value,
+    json_response,
     parse_cursor,
-    problems,
+    problem_responses,
     router,
+    value_response,
 )
 from clusterm.store import events, job_views, log_lines, nodes
 from clusterm.store import jobs as job_queries
@@ -32,24 +32,28 @@ from clusterm.store import jobs as job_queries
 routes = router("jobs")
 
 
-@routes.get("/info/job/{job}", response_model=schemas.Job, responses=problems(400, 404, 422), summary="Show a job")
+@routes.get(
+    "/info/job/{job}", response_model=schemas.Job, responses=problem_responses(400, 404, 422), summary="Show a job"
+)
 def get_job(
-    service: ServiceDep,
+    services: ServicesDep,
     job: JobLabel,
     *,
     with_logs: Annotated[bool, Query(alias="logs", description="With its log.")] = True,
 ) -> Response:
     """Return one job: its status, why it failed, its steps, and its log."""
-    with service.store.read() as session:
-        row = job_queries.labelled(session, job)
+    with services.store.read() as session:
+        row = job_queries.resolve(session, job)
         found = job_views.to_wire(session, row)
         lines = log_lines.texts(session, row.id) if with_logs else None
-    return answer_value({**found.model_dump(mode="json"), "logs": lines})
+    return value_response({**found.model_dump(mode="json"), "logs": lines})
 
 
-@routes.get("/info/jobs", response_model=schemas.Page[schemas.Job], responses=problems(400, 422), summary="List jobs")
+@routes.get(
+    "/info/jobs", response_model=schemas.Page[schemas.Job], responses=problem_responses(400, 422), summary="List jobs"
+)
 def list_jobs(
-    service: ServiceDep,
+    services: ServicesDep,
     status: Annotated[JobStatus | None, Query(description="Only jobs with this status.")] = None,
     action: Annotated[Action | None, Query(description="Only jobs with this action.")] = None,
     node: Annotated[str | None, Query(description="Only jobs on this node, or discover jobs on this address.")] = None,
@@ -60,7 +64,7 @@ def list_jobs(
 ) -> Response:
     """Return jobs without their logs, newest first."""
     before = parse_cursor(cursor)
-    with service.store.read() as session:
+    with services.store.read() as session:
         rows = job_queries.history(
             session,
             limit=limit + 1,
@@ -72,18 +76,18 @@ def list_jobs(
             until=until,
         )
         items = [job_views.to_wire(session, row) for row in rows[:limit]]
-    return answer(schemas.Page(items=items, next=str(items[-1].id) if len(rows) > limit else None))
+    return json_response(schemas.Page(items=items, next=str(items[-1].id) if len(rows) > limit else None))
 
 
 @routes.get(
     "/info/jobs/timeline",
     response_model=schemas.Page[schemas.Event],
-    responses={**event_formats.EVENTS, **problems(422)},
+    responses={**event_formats.EVENTS, **problem_responses(422)},
     summary="Show what happened in the cluster",
 )
 def get_timeline(
     request: Request,
-    service: ServiceDep,
+    services: ServicesDep,
     *,
     accept: event_formats.Accept = "",
     limit: Annotated[int, Query(ge=1, le=1_000_000, description="The most to return: the latest ones.")] = 30,
@@ -95,23 +99,23 @@ def get_timeline(
 
     To follow it, ask again and again for those `after` the last one that you have.
     """
-    bound = service.configuration.current.retention.timeline
-    with service.store.read() as session:
+    bound = services.live_settings.current.retention.timeline
+    with services.store.read() as session:
         if node is not None:
             with suppress(NotFound):  # its events may have outlived it
                 node = nodes.get(session, node).name
         found = events.timeline(session, bound, limit=limit, node=node, since=since, after=after)
-    return event_formats.answer_events(request, schemas.Page(items=found, next=None), accept)
+    return event_formats.events_response(request, schemas.Page(items=found, next=None), accept)
 
 
 @routes.post(
     "/job/{job}/cancel",
     response_model=schemas.Job,
-    responses=problems(400, 404, 409, 413, 415, 422),
+    responses=problem_responses(400, 404, 409, 413, 415, 422),
     summary="Cancel a job",
 )
 def cancel_job(
-    service: ServiceDep, sender: SenderDep, job: JobLabel, body: schemas.CancelRequest | None = None
+    services: ServicesDep, requester: RequesterDep, job: JobLabel, body: schemas.CancelRequest | None = None
 ) -> Response:
     """Stop a job: a queued one is dropped, a running one ends as soon as ansible has been stopped.
 
@@ -119,23 +123,25 @@ def cancel_job(
     was stopped, the cleanup playbook runs unless `cleanup` is false; cancel once more without it to stop that, too.
     """
     now = schemas.format_time(datetime.now(UTC))
-    reason = f"cancelled by {sender.name} at {now}"
+    reason = f"cancelled by {requester.name} at {now}"
     cleanup = body is None or body.cleanup
-    return answer(stop.request_stop(service.store, job, JobStatus.CANCELLED, reason, sender=sender, cleanup=cleanup))
+    return json_response(
+        stop.request_stop(services.store, job, JobStatus.CANCELLED, reason, requester=requester, cleanup=cleanup)
+    )
 
 
 @routes.post(
     "/job/{job}/retry",
     response_model=schemas.Job,
-    responses=problems(400, 404, 409, 413, 415, 422),
+    responses=problem_responses(400, 404, 409, 413, 415, 422),
     summary="Retry a job",
 )
 def retry_job(
-    service: ServiceDep, sender: SenderDep, job: JobLabel, body: schemas.RetryRequest | None = None
+    services: ServicesDep, requester: RequesterDep, job: JobLabel, body: schemas.RetryRequest | None = None
 ) -> Response:
     """Begin a job that does what an ended one did, with the same vars, on its nodes or on those that failed."""
     body = body or schemas.RetryRequest()
-    settings = service.configuration.current
-    begun = admission.retry(service.store, settings, job, sender, failed_only=body.failed_only, queue=body.queue)
-    service.supervisor.wake()
-    return answer(begun)
+    settings = services.live_settings.current
+    begun = admission.retry(services.store, settings, job, requester, failed_only=body.failed_only, queue=body.queue)
+    services.supervisor.wake()
+    return json_response(begun)

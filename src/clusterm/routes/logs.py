@@ -19,15 +19,15 @@ from clusterm import schemas
 from clusterm.access.principal import Principal
 from clusterm.errors import NotFound
 from clusterm.logs import formats
-from clusterm.logs.follower import Place
-from clusterm.logs.formats import Form
+from clusterm.logs.follower import Position
+from clusterm.logs.formats import LogEncoding
 from clusterm.routes import negotiation
-from clusterm.routes.auth import OpenStream, principal_of, while_let_in
-from clusterm.routes.dependencies import JobLabel, Moment, Service, ServiceDep, problems, router
+from clusterm.routes.auth import LimitedStream, principal_of, read_while_authorized
+from clusterm.routes.dependencies import JobLabel, Moment, Services, ServicesDep, problem_responses, router
 from clusterm.store import jobs as job_queries
 from clusterm.store import log_query, log_reader, nodes
 from clusterm.store.log_lines import Row
-from clusterm.store.log_query import Selection
+from clusterm.store.log_query import LogQuery
 
 routes = router("jobs")
 
@@ -60,13 +60,13 @@ _VERSION: Final = version("clusterm")
                 formats.EVENTS.media_type: {**_LINE, "example": _EVENT},
             },
         },
-        **problems(400, 404, 422),
+        **problem_responses(400, 404, 422),
     },
     summary="Show or follow a job's log",
 )
 async def get_logs(
     http: Request,
-    service: ServiceDep,
+    services: ServicesDep,
     job: JobLabel,
     *,
     accept: Annotated[str, Header(include_in_schema=False)] = "",
@@ -118,19 +118,19 @@ async def get_logs(
     The log of an ended job has an `ETag`, and is 304 where `If-None-Match` names it. With `Accept-Encoding: gzip` the
     answer is compressed, also that to followers, line by line.
     """
-    form = negotiation.choose(accept)
+    encoding = negotiation.choose(accept)
     if last_event_id is not None:
         start, tail, since = last_event_id + 1, None, None
-    wanted = Selection(
+    wanted = LogQuery(
         last=last,
         nodes=() if node is None else (node,),
         task=task,
         failed=failed,
         grep=grep,
         ignore_case=ignore_case,
-        follow=follow if follow is not None else job == "active" or form is formats.EVENTS,
+        follow=follow if follow is not None else job == "active" or encoding is formats.EVENTS,
     )
-    request = await to_thread.run_sync(_make_out, service, job, wanted, start, since, tail, form)
+    request = await to_thread.run_sync(_make_out, services, job, wanted, start, since, tail, encoding)
     compressed = negotiation.accepts_gzip(accept_encoding)
     headers = {"Cache-Control": "no-cache", "Vary": "Accept, Accept-Encoding", "X-Accel-Buffering": "no"}
     if request.digest is not None:
@@ -138,80 +138,88 @@ async def get_logs(
         if headers["ETag"] in if_none_match or if_none_match.strip() == "*":
             return Response(status_code=HTTPStatus.NOT_MODIFIED, headers=headers)
     principal = principal_of(http) if wanted.follow else None
-    pieces = _pieces(service, request.place, principal)
+    chunks = _chunks(services, request.position, principal)
     if compressed:
         headers["Content-Encoding"] = "gzip"
-        pieces = _compressed(pieces)
-    return OpenStream(pieces, service.guard, principal, media_type=form.media_type, headers=headers)
+        chunks = _compressed(chunks)
+    return LimitedStream(chunks, services.authenticator, principal, media_type=encoding.media_type, headers=headers)
 
 
 @dataclass(frozen=True)
 class _Request:
     """What is wanted of which log, made out for once and all."""
 
-    place: Place
+    position: Position
     digest: str | None
     """SHA-256 of a log that does not change any more; None where the answer may."""
 
 
 def _make_out(
-    service: Service, label: str, wanted: Selection, start: int, since: datetime | None, tail: int | None, form: Form
+    services: Services,
+    label: str,
+    wanted: LogQuery,
+    start: int,
+    since: datetime | None,
+    tail: int | None,
+    encoding: LogEncoding,
 ) -> _Request:
     """Find the job, its node, and the first line."""
-    with service.store.read() as session:
-        job = job_queries.labelled(session, label)
+    with services.store.read() as session:
+        job = job_queries.resolve(session, label)
         job_id, lines, digest = job.id, job.lines, None if wanted.follow else job.sha256
         with contextlib.suppress(NotFound):  # of a discover job, or not known any more
             wanted = replace(wanted, nodes=tuple({*wanted.nodes, *(nodes.get(session, n).name for n in wanted.nodes)}))
     if not wanted.follow:
         wanted = replace(wanted, last=lines if wanted.last is None else min(wanted.last, lines))
     if since is not None:
-        start = max(start, log_reader.first_since(service.store, job_id, since))
+        start = max(start, log_reader.first_since(services.store, job_id, since))
     if tail is not None:
-        start = log_reader.start_of_tail(service.store, job_id, wanted, start, tail)
-    return _Request(Place(job_id, start, wanted, form), digest)
+        start = log_reader.start_of_tail(services.store, job_id, wanted, start, tail)
+    return _Request(Position(job_id, start, wanted, encoding), digest)
 
 
-async def _pieces(service: Service, place: Place, principal: Principal | None) -> AsyncIterator[bytes]:
+async def _chunks(services: Services, position: Position, principal: Principal | None) -> AsyncIterator[bytes]:
     """Yield the lines that are wanted, and for a follower the end; stop before if its token is not good any more."""
-    follower = service.metrics.followers.track_inprogress() if place.selection.follow else contextlib.nullcontext()
+    follower = services.metrics.followers.track_inprogress() if position.query.follow else contextlib.nullcontext()
     with follower:
-        form, following = place.form, place.selection.follow
+        encoding, following = position.encoding, position.query.follow
         before: Row | None = None
         live = False
         while (
-            piece := await while_let_in(service.guard, principal, partial(service.tail.read, place, live=live))
+            chunk := await read_while_authorized(
+                services.authenticator, principal, partial(services.follower.read, position, live=live)
+            )
         ) is not None:
-            if (piece.first or piece.end) and log_reader.is_cut_off(before, piece.first):
-                yield form.newline
-            if piece.data:
-                yield piece.data
-            elif following and not piece.end:
-                yield form.ping
-            before = piece.last or before
-            if piece.end:
-                if log_reader.is_cut_off(piece.last, None):
-                    yield form.newline
+            if (chunk.first or chunk.end) and log_reader.is_cut_off(before, chunk.first):
+                yield encoding.newline
+            if chunk.data:
+                yield chunk.data
+            elif following and not chunk.end:
+                yield encoding.ping
+            before = chunk.last or before
+            if chunk.end:
+                if log_reader.is_cut_off(chunk.last, None):
+                    yield encoding.newline
                 if following:
-                    yield form.end(piece.end)
+                    yield encoding.end(chunk.end)
                 return
-            place, live = replace(place, start=piece.next), piece.live
+            position, live = replace(position, start=chunk.next), chunk.live
 
 
-async def _compressed(pieces: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
+async def _compressed(chunks: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
     """Compress pieces, each so that it can be read at once."""
     compress = zlib.compressobj(_COMPRESSION, wbits=_GZIP)
 
-    def feed(piece: bytes) -> bytes:
-        return compress.compress(piece) + compress.flush(zlib.Z_SYNC_FLUSH)
+    def feed(chunk: bytes) -> bytes:
+        return compress.compress(chunk) + compress.flush(zlib.Z_SYNC_FLUSH)
 
-    async for piece in pieces:
-        yield feed(piece) if len(piece) < _SMALL else await to_thread.run_sync(feed, piece)
+    async for chunk in chunks:
+        yield feed(chunk) if len(chunk) < _SMALL else await to_thread.run_sync(feed, chunk)
     yield compress.flush()
 
 
 def _etag(request: _Request, *, compressed: bool) -> str:
     """Name the bytes of an answer."""
-    place = request.place
-    what = (request.digest, place.start, place.selection, place.form.media_type, compressed, _VERSION)
+    position = request.position
+    what = (request.digest, position.start, position.query, position.encoding.media_type, compressed, _VERSION)
     return f'"{hashlib.sha256(repr(what).encode()).hexdigest()}"'

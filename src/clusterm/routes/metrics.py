@@ -3,7 +3,7 @@
 from fastapi import Response
 
 from clusterm.observability.metrics import CONTENT_TYPE
-from clusterm.routes.dependencies import ServiceDep, router
+from clusterm.routes.dependencies import ServicesDep, router
 
 routes = router("health")
 
@@ -21,6 +21,6 @@ routes = router("health")
     },
     summary="Show metrics for Prometheus",
 )
-def get_metrics(service: ServiceDep) -> Response:
+def get_metrics(services: ServicesDep) -> Response:
     """Return what there is to watch about jobs, nodes, log, store and requests."""
-    return Response(service.metrics.write(), media_type=CONTENT_TYPE)
+    return Response(services.metrics.write(), media_type=CONTENT_TYPE)

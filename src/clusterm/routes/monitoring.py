@@ -4,7 +4,7 @@ from fastapi import Response
 
 from clusterm import schemas
 from clusterm.monitoring.reports import report
-from clusterm.routes.dependencies import ServiceDep, answer_value, problems, router
+from clusterm.routes.dependencies import ServicesDep, problem_responses, router, value_response
 from clusterm.store import nodes
 
 routes = router("monitoring")
@@ -13,15 +13,15 @@ routes = router("monitoring")
 @routes.post(
     "/monitor/event",
     response_model=dict[str, schemas.Node],
-    responses=problems(400, 404, 409, 413, 415, 422),
+    responses=problem_responses(400, 404, 409, 413, 415, 422),
     summary="Report nodes as discovered or disappeared",
 )
-def post_event(service: ServiceDep, body: schemas.MonitorRequest) -> Response:
+def post_event(services: ServicesDep, body: schemas.MonitorRequest) -> Response:
     """Say which nodes are there, or no longer are. A node's first discovery creates it.
 
     Returns the nodes, by name, as they are now.
     """
-    names = report(service.store, service.configuration.current, body.monitor_event)
-    with service.store.read() as session:
-        found = [nodes.to_wire(node, []) for node in nodes.named(session, names)]
-    return answer_value({node.inventory_state.name: node.model_dump(mode="json") for node in found})
+    names = report(services.store, services.live_settings.current, body.monitor_event)
+    with services.store.read() as session:
+        found = [nodes.to_wire(node, []) for node in nodes.by_names(session, names)]
+    return value_response({node.inventory_state.name: node.model_dump(mode="json") for node in found})

@@ -2,14 +2,14 @@
 
 from collections.abc import Iterator
 
-from clusterm.logs.formats import _FORMS, TEXT, Form
+from clusterm.logs.formats import ENCODINGS, TEXT, LogEncoding
 
 
-def choose(accept: str) -> Form:
+def choose(accept: str) -> LogEncoding:
     """Return the form that a client likes best (RFC 9110, section 12.5.1); text if it knows none of ours."""
-    liked = [(quality, _FORMS[media_range]) for media_range, quality in parse(accept) if media_range in _FORMS]
-    quality, form = max(liked, key=lambda each: each[0], default=(0.0, TEXT))
-    return form if quality else TEXT
+    liked = [(quality, ENCODINGS[media_range]) for media_range, quality in parse(accept) if media_range in ENCODINGS]
+    quality, encoding = max(liked, key=lambda each: each[0], default=(0.0, TEXT))
+    return encoding if quality else TEXT
 
 
 def accepts_gzip(accept_encoding: str) -> bool:

@@ -11,25 +11,25 @@ from clusterm.enums import Action, JobStatus, State, Status, TokenRole
 from clusterm.errors import NotFound
 from clusterm.jobs import admission
 from clusterm.jobs.plan import preview
-from clusterm.jobs.requests import Order, Sender
-from clusterm.nodes.explanation import Facts, explain, last_job_event
+from clusterm.jobs.requests import JobRequest, Requester
+from clusterm.nodes.explanation import ExplanationInput, explain, last_job_event
 from clusterm.nodes.selection import select
 from clusterm.routes import event_formats
-from clusterm.routes.auth import needs
+from clusterm.routes.auth import requires
 from clusterm.routes.dependencies import (
     AfterEvent,
     Cursor,
     Limit,
     NodeName,
-    SenderDep,
-    Service,
-    ServiceDep,
+    RequesterDep,
+    Services,
+    ServicesDep,
     Since,
-    answer,
-    answer_value,
+    json_response,
     parse_cursor,
-    problems,
+    problem_responses,
     router,
+    value_response,
 )
 from clusterm.store import events, job_views, nodes, tables
 from clusterm.store import jobs as job_queries
@@ -43,11 +43,11 @@ _PAGE: Final = 1000
 @routes.get(
     "/info/nodes",
     response_model=dict[str, schemas.Node] | schemas.Page[schemas.Node],
-    responses=problems(404, 422),
+    responses=problem_responses(404, 422),
     summary="List nodes",
 )
 def list_nodes(
-    service: ServiceDep,
+    services: ServicesDep,
     name: Annotated[
         list[str] | None, Query(description="Only these: names, management addresses, or globs as `rack1-*`.")
     ] = None,
@@ -63,37 +63,37 @@ def list_nodes(
 
     A name that is no node's, or a glob that matches none, is an error (404).
     """
-    selection = schemas.Selection(status=status or [], state=state or [], host_group=host_group or [], all=not name)
+    selection = schemas.NodeSelection(status=status or [], state=state or [], host_group=host_group or [], all=not name)
     paged = limit is not None or cursor is not None
-    with service.store.read() as session:
+    with services.store.read() as session:
         names = _names(session, name or [], selection) if paged or name or selection.narrows else None
         if names is None or not paged:
             every = {name: orjson.Fragment(orjson.dumps(node)) for name, node in nodes.listed(session, names)}
-            return answer_value(every)
+            return value_response(every)
         rest = sorted(name for name in names if cursor is None or name > cursor)
         page = rest[: limit or _PAGE]
         items = [node for _, node in nodes.listed(session, page)]
-    return answer_value({"items": items, "next": page[-1] if len(rest) > len(page) else None})
+    return value_response({"items": items, "next": page[-1] if len(rest) > len(page) else None})
 
 
-@routes.get("/info/node/{name}", response_model=schemas.Node, responses=problems(404), summary="Show a node")
-def get_node(service: ServiceDep, name: NodeName) -> Response:
+@routes.get("/info/node/{name}", response_model=schemas.Node, responses=problem_responses(404), summary="Show a node")
+def get_node(services: ServicesDep, name: NodeName) -> Response:
     """Return one node with its latest events."""
-    bound = service.configuration.current.retention.node_events
-    with service.store.read() as session:
+    bound = services.live_settings.current.retention.node_events
+    with services.store.read() as session:
         node = nodes.get(session, name)
-        return answer(nodes.to_wire(node, events.of_node(session, node.name, bound, limit=EVENTS_SHOWN)))
+        return json_response(nodes.to_wire(node, events.of_node(session, node.name, bound, limit=EVENTS_SHOWN)))
 
 
 @routes.get(
     "/info/node/{name}/events",
     response_model=schemas.Page[schemas.Event],
-    responses={**event_formats.EVENTS, **problems(400, 404, 422)},
+    responses={**event_formats.EVENTS, **problem_responses(400, 404, 422)},
     summary="Show what happened to a node",
 )
 def list_node_events(
     request: Request,
-    service: ServiceDep,
+    services: ServicesDep,
     name: NodeName,
     *,
     accept: event_formats.Accept = "",
@@ -107,9 +107,9 @@ def list_node_events(
     Those of a node that was removed are kept, too. To follow them, ask again and again for those `after` the last one
     that you have.
     """
-    bound = service.configuration.current.retention.node_events
+    bound = services.live_settings.current.retention.node_events
     before = parse_cursor(cursor)
-    with service.store.read() as session:
+    with services.store.read() as session:
         try:
             name = nodes.get(session, name).name
         except NotFound:
@@ -119,23 +119,26 @@ def list_node_events(
     items = found[:limit] if after is not None else found[-limit:]
     older = len(found) > limit and after is None
     page = schemas.Page[schemas.Event](items=items, next=str(items[0].id) if older else None)
-    return event_formats.answer_events(request, page, accept)
+    return event_formats.events_response(request, page, accept)
 
 
 @routes.get(
-    "/info/node/{name}/explain", response_model=schemas.Explanation, responses=problems(404), summary="Explain a node"
+    "/info/node/{name}/explain",
+    response_model=schemas.Explanation,
+    responses=problem_responses(404),
+    summary="Explain a node",
 )
-def explain_node(service: ServiceDep, name: NodeName) -> Response:
+def explain_node(services: ServicesDep, name: NodeName) -> Response:
     """Return what a node's status and state mean, how it came to them, and what may be done next, or why not."""
-    settings = service.configuration.current
-    with service.store.read() as session:
+    settings = services.live_settings.current
+    with services.store.read() as session:
         node = nodes.get(session, name)
         past = events.of_node(session, node.name, settings.retention.node_events, limit=settings.retention.node_events)
         running = job_queries.history(session, limit=1, node=node.name, status=JobStatus.RUNNING)
         queued = job_queries.history(session, limit=100, node=node.name, status=JobStatus.QUEUED)
         ended = last_job_event(past)
         job = running[0] if running else session.get(tables.Job, ended.job) if ended else None
-        facts = Facts(
+        facts = ExplanationInput(
             address=node.address,
             label=node.label,
             serial=node.serial,
@@ -143,86 +146,86 @@ def explain_node(service: ServiceDep, name: NodeName) -> Response:
             events=past,
             job=job_views.to_wire(session, job) if job else None,
             waiting=[each.id for each in reversed(queued)],
-            refused=admission.obstacle(session, [node.name], max_active=settings.manager.max_active_jobs),
+            refused=admission.blocking_reason(session, [node.name], max_active=settings.manager.max_active_jobs),
             groups=settings.ansible.host_groups,
         )
-        return answer(explain(node.name, facts))
+        return json_response(explain(node.name, facts))
 
 
 @routes.post(
     "/commission/nodes",
     response_model=schemas.Job,
-    responses=problems(400, 404, 409, 413, 415, 422),
+    responses=problem_responses(400, 404, 409, 413, 415, 422),
     summary="Commission nodes",
 )
-def commission(service: ServiceDep, sender: SenderDep, body: schemas.NodesRequest) -> Response:
+def commission(services: ServicesDep, requester: RequesterDep, body: schemas.NodesRequest) -> Response:
     """Bring nodes into the cluster: run the configure playbook; if it fails, the cleanup playbook."""
-    return _begin(service, sender, _order(Action.COMMISSION, body), queue=body.queue)
+    return _begin(services, requester, _order(Action.COMMISSION, body), queue=body.queue)
 
 
 @routes.post(
     "/decommission/nodes",
     response_model=schemas.Job,
-    responses=problems(400, 404, 409, 413, 415, 422),
+    responses=problem_responses(400, 404, 409, 413, 415, 422),
     summary="Decommission nodes",
 )
-def decommission(service: ServiceDep, sender: SenderDep, body: schemas.NodesRequest) -> Response:
+def decommission(services: ServicesDep, requester: RequesterDep, body: schemas.NodesRequest) -> Response:
     """Take nodes out of the cluster: run the cleanup playbook."""
-    return _begin(service, sender, _order(Action.DECOMMISSION, body), queue=body.queue)
+    return _begin(services, requester, _order(Action.DECOMMISSION, body), queue=body.queue)
 
 
 @routes.post(
     "/update/nodes",
     response_model=schemas.Job,
-    responses=problems(400, 404, 409, 413, 415, 422),
+    responses=problem_responses(400, 404, 409, 413, 415, 422),
     summary="Update nodes",
 )
-def update(service: ServiceDep, sender: SenderDep, body: schemas.NodesRequest) -> Response:
+def update(services: ServicesDep, requester: RequesterDep, body: schemas.NodesRequest) -> Response:
     """Run the cleanup and the configure playbook on nodes of the cluster; if the latter fails, cleanup once more."""
-    return _begin(service, sender, _order(Action.UPDATE, body), queue=body.queue)
+    return _begin(services, requester, _order(Action.UPDATE, body), queue=body.queue)
 
 
 @routes.post(
     "/plan/{action}/nodes",
     response_model=schemas.Plan,
-    responses=problems(400, 413, 415, 422),
-    openapi_extra=needs(TokenRole.VIEWER),  # it only looks
+    responses=problem_responses(400, 413, 415, 422),
+    openapi_extra=requires(TokenRole.VIEWER),  # it only looks
     summary="Show what a request would do",
 )
 def plan(
-    service: ServiceDep,
+    services: ServicesDep,
     action: Annotated[
         Literal[Action.COMMISSION, Action.DECOMMISSION, Action.UPDATE], Path(description="What to do to the nodes.")
     ],
     body: schemas.NodesRequest,
 ) -> Response:
     """Return what the same body sent to `/{action}/nodes` would do, and why it would be refused. Nothing changes."""
-    with service.store.read() as session:
-        return answer(preview(session, service.configuration.current, _order(action, body), queue=body.queue))
+    with services.store.read() as session:
+        return json_response(preview(session, services.live_settings.current, _order(action, body), queue=body.queue))
 
 
 @routes.post(
     "/discover/nodes",
     response_model=schemas.Job,
-    responses=problems(400, 409, 413, 415, 422),
+    responses=problem_responses(400, 409, 413, 415, 422),
     summary="Discover nodes",
 )
-def discover(service: ServiceDep, sender: SenderDep, body: schemas.DiscoverRequest) -> Response:
+def discover(services: ServicesDep, requester: RequesterDep, body: schemas.DiscoverRequest) -> Response:
     """Run the configure playbook on addresses that are no node's, in the inventory group `cluster-node`.
 
     Those that pass become nodes, called by their host name and serial, unless `ansible.register_discovered` is off.
     """
-    order = Order(
+    request = JobRequest(
         Action.DISCOVER,
         body.addrs,
         extra_vars=body.extra_vars,
         job_timeout=body.job_timeout,
         idle_timeout=body.idle_timeout,
     )
-    return _begin(service, sender, order, queue=body.queue)
+    return _begin(services, requester, request, queue=body.queue)
 
 
-def _names(session: Session, targets: list[str], selection: schemas.Selection) -> list[str]:
+def _names(session: Session, targets: list[str], selection: schemas.NodeSelection) -> list[str]:
     """Return the names of the selected nodes; none is no error, unless they were named."""
     selected = select(targets, selection, nodes.candidates(session))
     if targets and selected.refusals:
@@ -230,8 +233,8 @@ def _names(session: Session, targets: list[str], selection: schemas.Selection) -
     return selected.names
 
 
-def _order(action: Action, body: schemas.NodesRequest) -> Order:
-    return Order(
+def _order(action: Action, body: schemas.NodesRequest) -> JobRequest:
+    return JobRequest(
         action,
         body.nodes,
         select=body.select,
@@ -244,7 +247,7 @@ def _order(action: Action, body: schemas.NodesRequest) -> Order:
     )
 
 
-def _begin(service: Service, sender: Sender, order: Order, *, queue: bool) -> Response:
-    job = admission.begin(service.store, service.configuration.current, order, sender, queue=queue)
-    service.supervisor.wake()
-    return answer(job)
+def _begin(services: Services, requester: Requester, request: JobRequest, *, queue: bool) -> Response:
+    job = admission.begin(services.store, services.live_settings.current, request, requester, queue=queue)
+    services.supervisor.wake()
+    return json_response(job)

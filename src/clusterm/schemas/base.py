@@ -105,11 +105,12 @@ def _refuse_constant(name: str) -> None:
     raise ValueError(f"{name} is not JSON")
 
 
-def _unique(values: list[str]) -> list[str]:
+def unique(values: list[str]) -> list[str]:
+    """Return the values, each once."""
     return list(dict.fromkeys(values))
 
 
-def _expand(value: Any) -> Any:
+def expand_addresses(value: Any) -> Any:
     """Put the addresses in the place of ranges."""
     if not isinstance(value, list) or not all(isinstance(item, str) for item in value):
         return [] if value is None else value
@@ -119,15 +120,18 @@ def _expand(value: Any) -> Any:
         raise PydanticCustomError("addresses", "{message}", {"message": str(error)}) from None
 
 
-def _none_to_empty_list(value: Any) -> Any:
+def none_to_empty_list(value: Any) -> Any:
+    """Treat null as an empty list."""
     return [] if value is None else value
 
 
-def _none_to_empty_dict(value: Any) -> Any:
+def none_to_empty_dict(value: Any) -> Any:
+    """Treat null as an empty object."""
     return {} if value is None else value
 
 
-def _none_to_empty_string(value: Any) -> Any:
+def none_to_empty_string(value: Any) -> Any:
+    """Treat null as an empty string."""
     return "" if value is None else value
 
 
@@ -140,11 +144,11 @@ Address = Annotated[str, AfterValidator(check_address)]
 Name = Annotated[str, AfterValidator(check_name)]
 ExtraVars = Annotated[dict[str, Any], BeforeValidator(_parse_extra_vars)]
 Seconds = Annotated[float, Field(ge=0, le=10**9, allow_inf_nan=False)]
-HostGroup = Annotated[str, BeforeValidator(_none_to_empty_string)]
-Choices = Annotated[list[T], BeforeValidator(_none_to_empty_list)]
+HostGroup = Annotated[str, BeforeValidator(none_to_empty_string)]
+Choices = Annotated[list[T], BeforeValidator(none_to_empty_list)]
 
 
-class Answer(BaseModel):
+class ResponseModel(BaseModel):
     """What the service sends."""
 
     model_config = ConfigDict(extra="ignore", defer_build=True)
@@ -163,7 +167,7 @@ class Request(BaseModel):
         return {key: item for key, item in value.items() if key in cls.model_fields or key not in _CONTIV_MEMBERS}
 
 
-class Page(Answer, Generic[T]):
+class Page(ResponseModel, Generic[T]):
     """One page of a longer list."""
 
     items: list[T]
@@ -175,7 +179,7 @@ class Page(Answer, Generic[T]):
         return cls(items=items, next=None)
 
 
-class Problem(Answer):
+class Problem(ResponseModel):
     """An error, after RFC 9457."""
 
     type: str = "about:blank"

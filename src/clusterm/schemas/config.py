@@ -6,7 +6,7 @@ from pydantic import (
     Field,
 )
 
-from clusterm.schemas.base import Answer, ExtraVars, Request
+from clusterm.schemas.base import ExtraVars, Request, ResponseModel
 
 
 class GlobalsRequest(Request):
@@ -27,7 +27,7 @@ class ConfigRequest(Request):
     )
 
 
-class Globals(Answer):
+class Globals(ResponseModel):
     """The global extra vars, secrets redacted."""
 
     extra_vars: dict[str, Any] = Field(examples=[{"env": {"http_proxy": "http://proxy:8080"}}])

@@ -7,10 +7,10 @@ from pydantic import (
 )
 
 from clusterm.enums import Cause, EventName, Result
-from clusterm.schemas.base import Answer, Timestamp
+from clusterm.schemas.base import ResponseModel, Timestamp
 
 
-class Event(Answer):
+class Event(ResponseModel):
     """One thing that happened: an entry of the timeline and of its node's history."""
 
     id: int = Field(description="Gives the order, whatever the clock does.", examples=[42])

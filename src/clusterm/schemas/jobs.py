@@ -11,21 +11,21 @@ from pydantic import (
 from clusterm.enums import Action, JobStatus, Result, State, Status, StepName, TaskStatus
 from clusterm.schemas.base import (
     Address,
-    Answer,
     Choices,
     ExtraVars,
     HostGroup,
     Request,
+    ResponseModel,
     Seconds,
     Timestamp,
-    _expand,
-    _none_to_empty_dict,
-    _none_to_empty_list,
-    _unique,
+    expand_addresses,
+    none_to_empty_dict,
+    none_to_empty_list,
+    unique,
 )
 
 
-class JobRequest(Request):
+class StartRequest(Request):
     """What every request for a job may say."""
 
     extra_vars: ExtraVars = Field(
@@ -47,7 +47,7 @@ class JobRequest(Request):
     )
 
 
-class Selection(Request):
+class NodeSelection(Request):
     """Which nodes are meant, of those that are named or, if none is, of all. Members that are not given ask nothing."""
 
     status: Choices[Status] = Field(
@@ -67,17 +67,17 @@ class Selection(Request):
         return bool(self.status or self.state or self.host_group)
 
 
-class NodesRequest(JobRequest):
+class NodesRequest(StartRequest):
     """Commission, decommission or update nodes."""
 
-    nodes: Annotated[list[str], BeforeValidator(_none_to_empty_list), AfterValidator(_unique)] = Field(
+    nodes: Annotated[list[str], BeforeValidator(none_to_empty_list), AfterValidator(unique)] = Field(
         default_factory=list,
         description="Names or management addresses of the nodes, or globs of names as `rack1-*`: `*`, `?` and `[...]`, "
         "case counts. One that comes twice counts once. Each must be or match a node.",
         examples=[["node1-4c4c4544"]],
     )
-    select: Annotated[Selection, BeforeValidator(_none_to_empty_dict)] = Field(
-        default_factory=Selection,
+    select: Annotated[NodeSelection, BeforeValidator(none_to_empty_dict)] = Field(
+        default_factory=NodeSelection,
         description="Which of the named nodes to take or, where none is named, which of all. It is decided together "
         "with the rules; matching no node is an error.",
     )
@@ -99,10 +99,10 @@ class NodesRequest(JobRequest):
     )
 
 
-class DiscoverRequest(JobRequest):
+class DiscoverRequest(StartRequest):
     """Run the configure playbook on addresses that are not nodes yet."""
 
-    addrs: Annotated[list[Address], BeforeValidator(_expand), AfterValidator(_unique)] = Field(
+    addrs: Annotated[list[Address], BeforeValidator(expand_addresses), AfterValidator(unique)] = Field(
         default_factory=list,
         description="IP addresses, host names, ranges as `10.0.0.10-20` or `10.0.0.10-10.0.0.20`, "
         "or networks as `10.0.0.0/24`.",
@@ -127,7 +127,7 @@ class RetryRequest(Request):
     queue: bool = Field(default=False, description="Where the job cannot run now because of others, wait for its turn.")
 
 
-class Step(Answer):
+class Step(ResponseModel):
     """One playbook run of a job."""
 
     name: StepName
@@ -140,7 +140,7 @@ class Step(Answer):
     first_line: int | None = Field(description="Number of its first log line.")
 
 
-class Recap(Answer):
+class Recap(ResponseModel):
     """How many of a job's tasks ended how on one node, as in ansible's PLAY RECAP."""
 
     ok: int = 0
@@ -152,7 +152,7 @@ class Recap(Answer):
     ignored: int = 0
 
 
-class Failure(Answer):
+class Failure(ResponseModel):
     """The task that a node failed at."""
 
     node: str
@@ -169,7 +169,7 @@ class Failure(Answer):
         return f"{self.task}: {message}" if self.task else message
 
 
-class Busy(Answer):
+class BusyNode(ResponseModel):
     """A node that is at a task."""
 
     node: str
@@ -177,17 +177,17 @@ class Busy(Answer):
     since: Timestamp | None
 
 
-class Current(Answer):
+class JobProgress(ResponseModel):
     """What a running job is at."""
 
     step: StepName
     play: str | None
     task: str | None = Field(description="The task that began last; null before the first one.")
     started_at: Timestamp | None
-    busy: list[Busy] = Field(description="Nodes that have begun with a task and not ended it, the longest first.")
+    busy: list[BusyNode] = Field(description="Nodes that have begun with a task and not ended it, the longest first.")
 
 
-class TaskResult(Answer):
+class TaskResult(ResponseModel):
     """How a task ended on a node."""
 
     node: str
@@ -202,7 +202,7 @@ class TaskResult(Answer):
     finished_at: Timestamp | None
 
 
-class Task(Answer):
+class Task(ResponseModel):
     """A task, as a job ran it."""
 
     number: int = Field(description="Gives the order.")
@@ -215,7 +215,7 @@ class Task(Answer):
     results: list[TaskResult]
 
 
-class Job(Answer):
+class Job(ResponseModel):
     """A job."""
 
     id: int = Field(examples=[7])
@@ -251,12 +251,12 @@ class Job(Answer):
         description="Once the job has ended, how each node did by itself, whatever became of the others.",
     )
     recap: dict[str, Recap] = Field(default_factory=dict)
-    current: Current | None = Field(default=None, description="What it is at, while it runs.")
+    current: JobProgress | None = Field(default=None, description="What it is at, while it runs.")
     failures: list[Failure] = Field(default_factory=list)
     logs: list[str] | None = Field(default=None, description="Its log lines, where asked for.")
 
 
-class ResultChange(Answer):
+class ResultChange(ResponseModel):
     """A result that is not what it was in an earlier job."""
 
     node: str
@@ -269,7 +269,7 @@ class ResultChange(Answer):
     line: int | None = Field(description="Number of the log line that tells of it.")
 
 
-class DurationChange(Answer):
+class DurationChange(ResponseModel):
     """A task that takes longer than in an earlier job."""
 
     step: StepName
@@ -279,7 +279,7 @@ class DurationChange(Answer):
     after: float = Field(description="Seconds.")
 
 
-class JobDiff(Answer):
+class JobDiff(ResponseModel):
     """What is different in a job from an earlier one."""
 
     before: int = Field(description="Id of the earlier job.", examples=[6])
@@ -291,7 +291,7 @@ class JobDiff(Answer):
     )
 
 
-class JobSummary(Answer):
+class JobSummary(ResponseModel):
     """What matters of a job, in short."""
 
     id: int = Field(examples=[7])

@@ -7,10 +7,10 @@ from pydantic import (
 )
 
 from clusterm.enums import JobStatus
-from clusterm.schemas.base import Answer, Timestamp
+from clusterm.schemas.base import ResponseModel, Timestamp
 
 
-class LogLine(Answer):
+class LogLine(ResponseModel):
     """One line of a job's log."""
 
     seq: int = Field(description="Its number, from 1.", examples=[1])
@@ -22,7 +22,7 @@ class LogLine(Answer):
     partial: bool = Field(default=False, description="The line was cut here for its length; the next one goes on.")
 
 
-class LogEnd(Answer):
+class LogEnd(ResponseModel):
     """The last record of a log that was followed, or of events: no line that was asked for is missing before it."""
 
     type: Literal["end"] = Field(default="end", description="Tells it from a line, which has no such member.")

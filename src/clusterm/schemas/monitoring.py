@@ -7,7 +7,7 @@ from pydantic import (
     Field,
 )
 
-from clusterm.schemas.base import Address, Name, Request, _none_to_empty_list, _none_to_empty_string
+from clusterm.schemas.base import Address, Name, Request, none_to_empty_list, none_to_empty_string
 
 
 class MonitoredNode(Request):
@@ -26,10 +26,10 @@ class MonitoredNode(Request):
 class MonitorEvent(Request):
     """News about nodes."""
 
-    name: Annotated[str, BeforeValidator(_none_to_empty_string)] = Field(
+    name: Annotated[str, BeforeValidator(none_to_empty_string)] = Field(
         default="", description="`discovered` or `disappeared`.", examples=["discovered"]
     )
-    nodes: Annotated[list[MonitoredNode], BeforeValidator(_none_to_empty_list)] = Field(default_factory=list)
+    nodes: Annotated[list[MonitoredNode], BeforeValidator(none_to_empty_list)] = Field(default_factory=list)
 
 
 class MonitorRequest(Request):

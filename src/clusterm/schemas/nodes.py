@@ -13,12 +13,12 @@ from pydantic_core import PydanticCustomError
 
 from clusterm.common import ssh_keys
 from clusterm.enums import State, Status
-from clusterm.schemas.base import MAX_NESTING, Answer, HostGroup, Request, Timestamp
+from clusterm.schemas.base import MAX_NESTING, HostGroup, Request, ResponseModel, Timestamp
 from clusterm.schemas.events import Event
 from clusterm.schemas.jobs import Failure, Job
 
 
-class MonitoringState(Answer):
+class MonitoringState(ResponseModel):
     """What monitoring says of a node."""
 
     label: str
@@ -26,7 +26,7 @@ class MonitoringState(Answer):
     management_address: str
 
 
-class InventoryState(Answer):
+class InventoryState(ResponseModel):
     """A node's place in its lifecycle."""
 
     name: str
@@ -36,7 +36,7 @@ class InventoryState(Answer):
     prev_state: State = Field(description="The state before the last change.")
 
 
-class HostKey(Answer):
+class HostKey(ResponseModel):
     """A host key of a node."""
 
     type: str = Field(examples=["ED25519"])
@@ -54,7 +54,7 @@ class HostKey(Answer):
         return f"{self.type} {self.fingerprint}"
 
 
-class ConfigurationState(Answer):
+class ConfigurationState(ResponseModel):
     """What ansible is told of a node."""
 
     inventory_name: str
@@ -64,7 +64,7 @@ class ConfigurationState(Answer):
     host_keys: list[HostKey] = Field(default_factory=list, description="That the node must have. Empty: none is known.")
 
 
-class Node(Answer):
+class Node(ResponseModel):
     """A node."""
 
     monitoring_state: MonitoringState
@@ -73,7 +73,7 @@ class Node(Answer):
     events: list[Event] = Field(default_factory=list, description="Its latest events, newest last.")
 
 
-class NodeCount(Answer):
+class NodeCount(ResponseModel):
     """How many nodes have a status and a state."""
 
     status: Status
@@ -81,7 +81,7 @@ class NodeCount(Answer):
     nodes: int = Field(examples=[12])
 
 
-class NextStep(Answer):
+class SuggestedCommand(ResponseModel):
     """Something that could be done about a node."""
 
     command: str = Field(description="What to type.", examples=["clusterctl node update node1-4c4c4544"])
@@ -90,7 +90,7 @@ class NextStep(Answer):
     reason: str | None = Field(default=None, description="Why it would be refused.")
 
 
-class Explanation(Answer):
+class Explanation(ResponseModel):
     """A node in words: what it is, how it came to that, and what may be done next."""
 
     node: str = Field(examples=["node1-4c4c4544"])
@@ -109,7 +109,7 @@ class Explanation(Answer):
     failures: list[Failure] = Field(description="Where it failed in that job.")
     look_at: list[str] = Field(description="Commands that show more.", examples=[["clusterctl job get 7"]])
     waiting: list[int] = Field(description="Ids of the jobs on it that wait for their turn.", examples=[[9]])
-    next_steps: list[NextStep]
+    next_steps: list[SuggestedCommand]
 
 
 MAX_HOST_VARS: Final = 64 * 1024
@@ -211,7 +211,7 @@ class HostKeysRequest(Request):
     )
 
 
-class KnownHostKeys(Answer):
+class KnownHostKeys(ResponseModel):
     """The host keys that a node must have from now on."""
 
     name: str = Field(description="Of the node; an address that is no node's yet.", examples=["node2-b"])
@@ -243,7 +243,7 @@ class ImportRequest(Request):
     dry_run: bool = Field(default=False, description="Only say what would become of it.", examples=[True])
 
 
-class ImportOutcome(Answer):
+class ImportOutcome(ResponseModel):
     """What became of a node of an inventory."""
 
     node: str = Field(examples=["web1-4c4c4544"])
@@ -253,7 +253,7 @@ class ImportOutcome(Answer):
     reason: str | None = Field(description="Why it was not imported.")
 
 
-class ImportAnswer(Answer):
+class ImportAnswer(ResponseModel):
     """What became of the nodes of an inventory, in its order."""
 
     dry_run: bool = Field(description="Nothing was changed.")

@@ -7,11 +7,11 @@ from pydantic import (
 )
 
 from clusterm.enums import Action, StepName
-from clusterm.schemas.base import Answer
+from clusterm.schemas.base import ResponseModel
 from clusterm.schemas.nodes import Node
 
 
-class PlannedStep(Answer):
+class PlannedStep(ResponseModel):
     """One playbook run that a job would do."""
 
     name: StepName
@@ -20,14 +20,14 @@ class PlannedStep(Answer):
     error: str | None = Field(description="Why it cannot be run as things are.")
 
 
-class Objection(Answer):
+class Objection(ResponseModel):
     """A reason why a request would be refused."""
 
     nodes: list[str] = Field(description="The nodes it is about; none where it is about the whole request.")
     reason: str
 
 
-class Plan(Answer):
+class Plan(ResponseModel):
     """What a request would do, if it were sent now."""
 
     action: Action

@@ -4,12 +4,12 @@ from pydantic import (
     Field,
 )
 
-from clusterm.schemas.base import Answer, Timestamp
+from clusterm.schemas.base import ResponseModel, Timestamp
 from clusterm.schemas.jobs import JobSummary
 from clusterm.schemas.nodes import NodeCount
 
 
-class Check(Answer):
+class HealthCheck(ResponseModel):
     """Whether the service has something that it works with."""
 
     ok: bool
@@ -19,14 +19,14 @@ class Check(Answer):
     )
 
 
-class Drain(Answer):
+class Drain(ResponseModel):
     """Whether new jobs are refused, and what still runs."""
 
     drained: bool = Field(description="New jobs are refused, and queued ones wait, until this ends.")
     running: list[int] = Field(description="Ids of the jobs that run.", examples=[[7]])
 
 
-class Health(Answer):
+class Health(ResponseModel):
     """The service is well; if it is not, a problem is answered."""
 
     status: str = Field(default="ok", examples=["ok"])
@@ -36,14 +36,14 @@ class Health(Answer):
 class Readiness(Health):
     """The service can do its work; if it cannot, a problem is answered that has the checks, too."""
 
-    checks: dict[str, Check] = Field(
+    checks: dict[str, HealthCheck] = Field(
         description="`store`: it can be written. `disk`: it has room (`manager.min_free_bytes`). `ansible`: it is "
         "there and runs. `serf`, `probe`: nodes can be watched. `notifications`: webhooks take what they are sent.",
         examples=[{"store": {"ok": True, "needed": True, "why": None}}],
     )
 
 
-class NotificationCount(Answer):
+class NotificationCount(ResponseModel):
     """What became of the messages to a webhook."""
 
     pending: int
@@ -51,14 +51,14 @@ class NotificationCount(Answer):
     failed: int = Field(description="Given up.")
 
 
-class ServiceStatus(Answer):
+class ServiceStatus(ResponseModel):
     """How the service is, at a glance."""
 
     version: str
     url: str = Field(description="Where it is reached.", examples=["http://127.0.0.1:9007"])
     since: Timestamp = Field(description="When it was started.")
     ready: bool = Field(description="It can do its work.")
-    checks: dict[str, Check] = Field(description="As in `/readyz`.")
+    checks: dict[str, HealthCheck] = Field(description="As in `/readyz`.")
     drained: bool = Field(description="It takes no new jobs.")
     running: list[JobSummary]
     queued: int = Field(description="How many jobs wait for their turn.")
@@ -70,7 +70,7 @@ class ServiceStatus(Answer):
     notifications: dict[str, NotificationCount] = Field(description="By webhook.")
 
 
-class Versions(Answer):
+class Versions(ResponseModel):
     """Which versions are at work."""
 
     clusterm: str

@@ -10,22 +10,22 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from clusterm.common.files import write_private
 from clusterm.common.redaction import SecretNames, holds_mask, redact, restore
-from clusterm.errors import CannotStart, SecretsLost
+from clusterm.errors import SecretsUnavailable, StartupError
 
 if TYPE_CHECKING:
     from cryptography.fernet import MultiFernet
 
 
-class Sealed(NamedTuple):
+class EncryptedVars(NamedTuple):
     """Variables as they are stored."""
 
-    shown: dict[str, Any]
+    masked: dict[str, Any]
     """With secrets masked."""
-    sealed: str | None
+    ciphertext: str | None
     """All of them, encrypted; None where there are no secrets."""
 
 
-class Seal:
+class VariableCipher:
     """Encrypts and decrypts.
 
     Args:
@@ -38,20 +38,20 @@ class Seal:
         self._names = names
         self._loaded: MultiFernet | None = None
 
-    def show(self, values: dict[str, Any]) -> dict[str, Any]:
+    def mask(self, values: dict[str, Any]) -> dict[str, Any]:
         """Return variables with what is secret masked."""
         return dict(redact(values, self._names))
 
-    def close(self, values: dict[str, Any]) -> Sealed:
+    def encrypt(self, values: dict[str, Any]) -> EncryptedVars:
         """Return what to store of variables.
 
         Raises:
-            SecretsLost: there is no key.
+            SecretsUnavailable: there is no key.
         """
-        shown = self.show(values)
-        return Sealed(shown, None if shown == values else self.encrypt(values))
+        masked = self.mask(values)
+        return EncryptedVars(masked, None if masked == values else self.encrypt_json(values))
 
-    def open(self, stored: Sealed, whose: str) -> dict[str, Any]:
+    def decrypt(self, stored: EncryptedVars, whose: str) -> dict[str, Any]:
         """Return variables as they were given.
 
         Args:
@@ -59,38 +59,38 @@ class Seal:
             whose: what they belong to.
 
         Raises:
-            SecretsLost: they cannot be decrypted.
+            SecretsUnavailable: they cannot be decrypted.
         """
-        return dict(stored.shown) if stored.sealed is None else self.decrypt(stored.sealed, whose)
+        return dict(stored.masked) if stored.ciphertext is None else self.decrypt_json(stored.ciphertext, whose)
 
-    def restore(self, given: dict[str, Any], stored: Sealed, whose: str) -> dict[str, Any]:
+    def restore(self, given: dict[str, Any], stored: EncryptedVars, whose: str) -> dict[str, Any]:
         """Return variables with every mask replaced by what it hides in those that are stored.
 
         Raises:
-            SecretsLost: these cannot be decrypted.
+            SecretsUnavailable: these cannot be decrypted.
         """
-        return dict(restore(given, self.open(stored, whose))) if holds_mask(given) else given
+        return dict(restore(given, self.decrypt(stored, whose))) if holds_mask(given) else given
 
-    def encrypt(self, values: dict[str, Any]) -> str:
+    def encrypt_json(self, values: dict[str, Any]) -> str:
         """Return an object encrypted.
 
         Raises:
-            SecretsLost: there is no key.
+            SecretsUnavailable: there is no key.
         """
         return self._keys().encrypt(json.dumps(values).encode()).decode()
 
-    def decrypt(self, sealed: str, whose: str) -> dict[str, Any]:
+    def decrypt_json(self, ciphertext: str, whose: str) -> dict[str, Any]:
         """Return what `encrypt` was given.
 
         Raises:
-            SecretsLost: the key is another one, or gone.
+            SecretsUnavailable: the key is another one, or gone.
         """
         from cryptography.fernet import InvalidToken  # noqa: PLC0415 -- slow to import, and most jobs have no secrets
 
         try:
-            values: dict[str, Any] = json.loads(self._keys().decrypt(sealed))
+            values: dict[str, Any] = json.loads(self._keys().decrypt(ciphertext))
         except InvalidToken:
-            raise SecretsLost(
+            raise SecretsUnavailable(
                 f"the secrets of {whose} cannot be decrypted: {self._key_file} is not the key that they were encrypted "
                 "with. Put that key back, or give them anew"
             ) from None
@@ -107,7 +107,7 @@ class Seal:
             problem = "holds no key"
         else:
             return self._loaded
-        raise SecretsLost(
+        raise SecretsUnavailable(
             f"secrets can be neither encrypted nor decrypted: {self._key_file} {problem}. Put it back; if you have "
             "no copy, remove it and restart clusterm, which then makes a new one"
         )
@@ -117,7 +117,7 @@ def make_key(key_file: Path) -> bool:
     """Make a key unless there is one, and tell whether that was needed.
 
     Raises:
-        CannotStart: it cannot be written.
+        StartupError: it cannot be written.
     """
     from cryptography.fernet import Fernet  # noqa: PLC0415
 
@@ -126,5 +126,5 @@ def make_key(key_file: Path) -> bool:
     try:
         write_private(key_file, f"{Fernet.generate_key().decode()}\n")
     except OSError as error:
-        raise CannotStart(f"cannot make the key {key_file}: {error.strerror}") from None
+        raise StartupError(f"cannot make the key {key_file}: {error.strerror}") from None
     return True

@@ -13,10 +13,10 @@ from ahocorasick_rs import BytesAhoCorasick
 
 from clusterm.common.redaction import MASK
 
-SHORTEST: Final = 4
+MIN_SECRET_LENGTH: Final = 4
 """Characters of a secret; a shorter one is in every other word."""
 
-LONGEST: Final = 64 * 1024
+MAX_SECRET_LENGTH: Final = 64 * 1024
 """Characters of a secret; of a longer one the rest is not masked."""
 
 _SHORTEST_BASE64: Final = 8
@@ -43,12 +43,12 @@ class Masker:
     def __init__(self, secrets: Iterable[str]) -> None:
         lines: set[str] = set()
         forms: set[str] = set()
-        for secret in {secret.strip()[:LONGEST] for secret in secrets} - {MASK}:
-            lines |= {line for line in map(str.strip, secret.splitlines()) if len(line) >= SHORTEST}
+        for secret in {secret.strip()[:MAX_SECRET_LENGTH] for secret in secrets} - {MASK}:
+            lines |= {line for line in map(str.strip, secret.splitlines()) if len(line) >= MIN_SECRET_LENGTH}
             forms |= {form for form in _in_base64(secret[:_PIECE]) if len(form) >= _SHORTEST_BASE64}
         for line in lines:
             for start in range(0, len(line), _PIECE):  # pieces that touch are masked as one
-                forms |= set(_written(line[min(start, max(0, len(line) - SHORTEST)) : start + _PIECE]))
+                forms |= set(_written(line[min(start, max(0, len(line) - MIN_SECRET_LENGTH)) : start + _PIECE]))
         for _ in range(_DEPTH):
             forms |= {json.dumps(form, ensure_ascii=False)[1:-1] for form in forms}
         self._lines = sorted(lines)
@@ -72,7 +72,7 @@ class Masker:
     def _mask_end(self, text: str) -> str:
         """Mask the beginning of a secret at the end of a text."""
         for line in self._lines:
-            for length in range(min(len(line) - 1, len(text)), SHORTEST - 1, -1):
+            for length in range(min(len(line) - 1, len(text)), MIN_SECRET_LENGTH - 1, -1):
                 if text.endswith(line[:length]):
                     return text[:-length] + MASK
         return text

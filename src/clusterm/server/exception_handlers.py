@@ -10,39 +10,42 @@ from fastapi.exceptions import RequestValidationError
 from sqlalchemy.exc import DBAPIError
 from starlette.exceptions import HTTPException
 
-from clusterm.access.authenticator import Guard
-from clusterm.errors import Drained, NotLetIn, RequestRefused
+from clusterm.access.authenticator import Authenticator
+from clusterm.errors import AccessDenied, Drained, RequestRefused
 from clusterm.routes import auth
-from clusterm.server.problems import _SECURITY_HEADERS, _problem, _refuse
+from clusterm.server.problems import SECURITY_HEADERS, problem_response, reject
 
 log = logging.getLogger(__name__)
 
 
-def _answer_refusal(request: Request, error: Exception) -> Response:
+def handle_rejection(request: Request, error: Exception) -> Response:
+    """Respond to a request that a rule forbids."""
     assert isinstance(error, RequestRefused)  # noqa: S101 -- for the type checker
-    if isinstance(error, NotLetIn):
-        guard: Guard = request.app.state.service.guard
-        guard.tell_of(error, f"{request.method} {request.url.path}", auth.sender_of(request))
-        return _problem(error.status, str(error), error.headers)
+    if isinstance(error, AccessDenied):
+        authenticator: Authenticator = request.app.state.services.authenticator
+        authenticator.log_refusal(error, f"{request.method} {request.url.path}", auth.sender_of(request))
+        return problem_response(error.status, str(error), error.headers)
     headers = {"Retry-After": str(error.retry_after)} if isinstance(error, Drained) else None
-    return _refuse(request, error.status, str(error), headers)
+    return reject(request, error.status, str(error), headers)
 
 
-def _answer_http_error(request: Request, error: Exception) -> Response:
+def handle_http_error(request: Request, error: Exception) -> Response:
+    """Respond to an error of the framework, such as an unknown route."""
     assert isinstance(error, HTTPException)  # noqa: S101
-    return _refuse(request, error.status_code, str(error.detail), dict(error.headers or {}))
+    return reject(request, error.status_code, str(error.detail), dict(error.headers or {}))
 
 
-def _answer_invalid(request: Request, error: Exception) -> Response:
+def handle_invalid_request(request: Request, error: Exception) -> Response:
+    """Respond to a request that does not match its schema."""
     assert isinstance(error, RequestValidationError)  # noqa: S101
     errors = error.errors()
     if any(item["type"] == "json_invalid" for item in errors):
-        return _refuse(request, HTTPStatus.BAD_REQUEST, f"the body is not valid JSON: {_reasons(errors)}")
+        return reject(request, HTTPStatus.BAD_REQUEST, f"the body is not valid JSON: {_reasons(errors)}")
     content_type = request.headers.get("content-type", "")
     if request.method == "POST" and errors[0]["loc"] == ("body",) and "json" not in content_type:
         advice = "send a JSON object as body, with Content-Type: application/json"
-        return _refuse(request, HTTPStatus.UNSUPPORTED_MEDIA_TYPE, advice)
-    return _refuse(request, HTTPStatus.UNPROCESSABLE_ENTITY, _reasons(errors))
+        return reject(request, HTTPStatus.UNSUPPORTED_MEDIA_TYPE, advice)
+    return reject(request, HTTPStatus.UNPROCESSABLE_ENTITY, _reasons(errors))
 
 
 def _reasons(errors: Iterable[Any]) -> str:
@@ -54,13 +57,15 @@ def _reasons(errors: Iterable[Any]) -> str:
     return "; ".join(map(reason, list(errors)[:10]))
 
 
-def _answer_store_error(_: Request, error: Exception) -> Response:
+def handle_store_error(_: Request, error: Exception) -> Response:
+    """Respond to a request for which the store was not available."""
     assert isinstance(error, DBAPIError)  # noqa: S101
     log.error("the store cannot be used: %s", error.orig)
     detail = f"the store cannot be used now ({error.orig}): try again"
-    return _problem(HTTPStatus.SERVICE_UNAVAILABLE, detail, {"Retry-After": "5"})
+    return problem_response(HTTPStatus.SERVICE_UNAVAILABLE, detail, {"Retry-After": "5"})
 
 
-def _answer_defect(_: Request, error: Exception) -> Response:
+def handle_defect(_: Request, error: Exception) -> Response:
+    """Respond to a request that met a defect of clusterm."""
     detail = f"clusterm has a defect ({type(error).__name__}); its log says more. Please report it"
-    return _problem(HTTPStatus.INTERNAL_SERVER_ERROR, detail, _SECURITY_HEADERS)  # it passes no middleware
+    return problem_response(HTTPStatus.INTERNAL_SERVER_ERROR, detail, SECURITY_HEADERS)  # it passes no middleware

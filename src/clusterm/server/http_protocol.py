@@ -23,7 +23,7 @@ _LEAST: Final = 16 * 1024
 """Bytes of an answer that a client has to take in the time that it has."""
 
 
-class Connection(H11Protocol):
+class HttpProtocol(H11Protocol):
     """A connection to a client.
 
     Args:
@@ -69,9 +69,9 @@ class Connection(H11Protocol):
         if getattr(error, "error_status_hint", 0) == HTTPStatus.REQUEST_HEADER_FIELDS_TOO_LARGE:
             limit = size(self.config.h11_max_incomplete_event_size or 0)
             detail = f"the address and the headers are larger than {limit}"
-            self._refuse(HTTPStatus.REQUEST_HEADER_FIELDS_TOO_LARGE, detail)
+            self.reject(HTTPStatus.REQUEST_HEADER_FIELDS_TOO_LARGE, detail)
         else:
-            self._refuse(HTTPStatus.BAD_REQUEST, msg)
+            self.reject(HTTPStatus.BAD_REQUEST, msg)
 
     def pause_writing(self) -> None:
         """Wait until the client has read what was sent."""
@@ -93,7 +93,7 @@ class Connection(H11Protocol):
         if self.conn.their_state is h11.IDLE and not self.conn.trailing_data[0]:
             self.transport.close()  # it has not said a word
         else:
-            self._refuse(HTTPStatus.REQUEST_TIMEOUT, f"the request was not complete after {self._timeout:g} s")
+            self.reject(HTTPStatus.REQUEST_TIMEOUT, f"the request was not complete after {self._timeout:g} s")
 
     def _give_up_answer(self, unread: int) -> None:
         if unread - self.transport.get_write_buffer_size() < _LEAST:
@@ -101,7 +101,7 @@ class Connection(H11Protocol):
         else:
             self._await_reading()
 
-    def _refuse(self, status: HTTPStatus, detail: str) -> None:
+    def reject(self, status: HTTPStatus, detail: str) -> None:
         """Answer in uvicorn's place, unless an answer has begun, and hang up."""
         cycle: RequestResponseCycle | None = self.cycle
         if cycle is None or cycle.response_complete or not cycle.response_started:

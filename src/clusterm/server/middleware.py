@@ -9,8 +9,8 @@ from starlette.datastructures import MutableHeaders
 from starlette.exceptions import HTTPException
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from clusterm.observability.metrics import _METHODS, _OTHER, Metrics
-from clusterm.server.problems import _SECURITY_HEADERS, _refuse
+from clusterm.observability.metrics import HTTP_METHODS, OTHER_LABEL, Metrics
+from clusterm.server.problems import SECURITY_HEADERS, reject
 from clusterm.settings import ManagerSettings, size
 
 
@@ -31,12 +31,12 @@ class CountRequests:
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
-        method = scope["method"] if scope["method"] in _METHODS else _OTHER
+        method = scope["method"] if scope["method"] in HTTP_METHODS else OTHER_LABEL
         began = time.perf_counter()
 
         async def send_counted(message: Message) -> None:
             if message["type"] == "http.response.start":
-                route = getattr(scope.get("route"), "path", _OTHER)
+                route = getattr(scope.get("route"), "path", OTHER_LABEL)
                 self._metrics.requests.labels(method, route, message["status"]).inc()
                 self._metrics.durations.labels(method, route).observe(time.perf_counter() - began)
             await send(message)
@@ -44,7 +44,7 @@ class CountRequests:
         await self._app(scope, receive, send_counted)
 
 
-class _SizeLimits:
+class SizeLimits:
     """Refuses heads and bodies that are too large, bodies also if they do not say so in advance.
 
     The server's own limit is about what it must keep while a head is incomplete; one that arrives in a single piece
@@ -56,17 +56,18 @@ class _SizeLimits:
         self._head, self._body = manager.max_header_bytes, manager.max_body_bytes
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Pass a request on unless it is too large."""
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
         if sum(map(len, (scope["raw_path"], scope["query_string"], *chain(*scope["headers"])))) > self._head:
             refusal = f"the address and the headers are larger than {size(self._head)}"
-            await _refuse(Request(scope), HTTPStatus.REQUEST_HEADER_FIELDS_TOO_LARGE, refusal)(scope, receive, send)
+            await reject(Request(scope), HTTPStatus.REQUEST_HEADER_FIELDS_TOO_LARGE, refusal)(scope, receive, send)
             return
         too_large = f"the body is larger than {size(self._body)}"
         announced = dict(scope["headers"]).get(b"content-length", b"0")
         if announced.isdigit() and int(announced[:20]) > self._body:
-            await _refuse(Request(scope), HTTPStatus.REQUEST_ENTITY_TOO_LARGE, too_large)(scope, receive, send)
+            await reject(Request(scope), HTTPStatus.REQUEST_ENTITY_TOO_LARGE, too_large)(scope, receive, send)
             return
         received = 0
 
@@ -81,17 +82,19 @@ class _SizeLimits:
         await self._app(scope, receive_limited, send)
 
 
-class _SecurityHeaders:
+class SecurityHeaders:
     """Puts what browsers are to be told on every answer that does not say otherwise itself."""
 
     def __init__(self, app: ASGIApp) -> None:
         self._app = app
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Add the headers to the response."""
+
         async def send_with_headers(message: Message) -> None:
             if message["type"] == "http.response.start":
                 headers = MutableHeaders(scope=message)
-                for name, value in _SECURITY_HEADERS.items():
+                for name, value in SECURITY_HEADERS.items():
                     headers.setdefault(name, value)
             await send(message)
 

@@ -5,13 +5,13 @@ from typing import Any, Final
 from fastapi import FastAPI
 
 from clusterm.routes import auth
-from clusterm.routes.dependencies import problems
+from clusterm.routes.dependencies import problem_responses
 from clusterm.schemas import LogEnd, LogLine, Problem
 
-_DESCRIPTION: Final = """Runs ansible jobs on the nodes of a cluster, and keeps what happened, to which node, in what
+DESCRIPTION: Final = """Runs ansible jobs on the nodes of a cluster, and keeps what happened, to which node, in what
 order, and why it failed. Start with the timeline: `GET /info/jobs/timeline`."""
 
-_TAGS: Final = [
+TAGS: Final = [
     {"name": "nodes", "description": "What nodes there are, what happened to them, and jobs on them."},
     {"name": "jobs", "description": "What runs and what ran, with logs, and the timeline of the cluster."},
     {"name": "monitoring", "description": "Where monitoring reports nodes."},
@@ -20,7 +20,7 @@ _TAGS: Final = [
 ]
 
 
-def _openapi(app: FastAPI) -> dict[str, Any]:
+def openapi_document(app: FastAPI) -> dict[str, Any]:
     """Describe the API, with what FastAPI cannot know: tokens, the shape of errors, and of the lines of a stream."""
     if app.openapi_schema is None:
         document = FastAPI.openapi(app)
@@ -36,7 +36,9 @@ def _openapi(app: FastAPI) -> dict[str, Any]:
                 del operation["responses"]["422"]
             if operation["security"]:
                 refusals = {
-                    str(status): problem for status, problem in problems(401, 403, 429).items() if status != 503
+                    str(status): problem
+                    for status, problem in problem_responses(401, 403, 429).items()
+                    if status != 503
                 }
                 operation["responses"] = dict(sorted((refusals | operation["responses"]).items()))
         document["components"]["securitySchemes"] = auth.SCHEMES

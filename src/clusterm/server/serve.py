@@ -14,14 +14,14 @@ from typing import Any
 
 import uvicorn
 
-from clusterm.access.token_management import keep_local
+from clusterm.access.token_management import ensure_local_token
 from clusterm.common import service_log
 from clusterm.enums import Auth, LogFormat, LogLevel
-from clusterm.errors import CannotStart
-from clusterm.live_settings import Configuration
+from clusterm.errors import StartupError
+from clusterm.live_settings import LiveSettings
 from clusterm.secrets.encryption import make_key
 from clusterm.server.app import create_app
-from clusterm.server.http_protocol import Connection
+from clusterm.server.http_protocol import HttpProtocol
 from clusterm.server.sockets import is_private, listen, url
 from clusterm.server.tls import Tls
 from clusterm.settings import Settings
@@ -54,10 +54,10 @@ def serve(
         insecure: whether everybody may be let in though others can reach it.
 
     Raises:
-        CannotStart: something is in the way.
+        StartupError: something is in the way.
     """
     sys.setswitchinterval(_SWITCH_INTERVAL)
-    service_log.set_up(log_format or settings.manager.log_format, log_level or settings.manager.log_level)
+    service_log.configure(log_format or settings.manager.log_format, log_level or settings.manager.log_level)
     state_dir = settings.manager.state_dir
     tls = Tls(settings.manager) if settings.manager.tls_cert else None
     with (
@@ -66,19 +66,19 @@ def serve(
         closing(Store(settings.store_url)) as store,
     ):
         if settings.manager.auth is Auth.NONE and not (insecure or is_private(listening)):
-            raise CannotStart(
+            raise StartupError(
                 f'with manager.auth = "none" everybody who can reach {settings.manager.addr} could run your playbooks: '
                 'set manager.auth = "token", listen on 127.0.0.1, or start with --insecure'
             )
         if came_from := migrate(store):
             log.info("the database was brought to the newest form, from %s", came_from)
         if settings.manager.auth is Auth.TOKEN:
-            keep_local(store, state_dir)
+            ensure_local_token(store, state_dir)
         if make_key(settings.key_file):
             log.info("the key of the secrets in the database is %s: back it up, but not beside them", settings.key_file)
-        configuration = Configuration(store, source, settings)
-        app = create_app(store, configuration, echo_job_logs=echo_job_logs)
-        server = _Server(app, configuration, tls)
+        live_settings = LiveSettings(store, source, settings)
+        app = create_app(store, live_settings, echo_job_logs=echo_job_logs)
+        server = _Server(app, live_settings, tls)
         gc.collect()
         gc.freeze()  # what is there now stays: a collection need not go through all the modules each time, for 0.1 s
         address = url(listening, tls=tls is not None)
@@ -89,12 +89,12 @@ def serve(
 class _Server(uvicorn.Server):
     """uvicorn, with SIGHUP to read configuration and certificate again, and followers let go at the end."""
 
-    def __init__(self, app: Any, configuration: Configuration, tls: Tls | None) -> None:
-        manager = configuration.current.manager
+    def __init__(self, app: Any, live_settings: LiveSettings, tls: Tls | None) -> None:
+        manager = live_settings.current.manager
         super().__init__(
             uvicorn.Config(
                 app,
-                http=partial(Connection, manager.client_timeout),  # type: ignore[arg-type]  # it makes such objects
+                http=partial(HttpProtocol, manager.client_timeout),  # type: ignore[arg-type]  # it makes such objects
                 log_config=None,
                 access_log=False,
                 proxy_headers=False,  # anybody on this machine could say to be somebody else
@@ -104,7 +104,7 @@ class _Server(uvicorn.Server):
             )
         )
         self._app = app
-        self._configuration = configuration
+        self._live_settings = live_settings
         self._tls = tls
         signal.signal(signal.SIGHUP, self._reload)
         for number in (signal.SIGINT, signal.SIGTERM):  # uvicorn does so as well, but only when it runs
@@ -112,20 +112,20 @@ class _Server(uvicorn.Server):
 
     def handle_exit(self, sig: int, frame: Any) -> None:  # noqa: ARG002 -- uvicorn calls it
         """Stop, the second time at once. uvicorn's own way raises the signal again at the end, and so dies of it."""
-        self._app.state.service.tail.stop()
+        self._app.state.services.tail.stop()
         self.force_exit = self.should_exit
         self.should_exit = True
 
     def _reload(self, *_: object) -> None:
         try:
-            self._configuration.reload()
-        except CannotStart as error:
+            self._live_settings.reload()
+        except StartupError as error:
             log.error("the configuration stays as it is: %s", error)  # noqa: TRY400
         try:
             if self._tls:
                 self._tls.reload()
                 log.info("the certificate was read again")
-        except CannotStart as error:
+        except StartupError as error:
             log.error("the certificate stays as it is: %s", error)  # noqa: TRY400
 
 
@@ -136,14 +136,14 @@ def _state_dir_of_our_own(state_dir: Path) -> Iterator[None]:
         state_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
         lock = os.open(state_dir / "lock", os.O_RDWR | os.O_CREAT, 0o600)
     except OSError as error:
-        raise CannotStart(
+        raise StartupError(
             f"cannot use the state directory {state_dir}: {error.strerror}; set manager.state_dir to a writable one"
         ) from None
     try:
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
-            raise CannotStart(f"another clusterm is running on the state directory {state_dir}") from None
+            raise StartupError(f"another clusterm is running on the state directory {state_dir}") from None
         yield
     finally:
         os.close(lock)

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from ipaddress import ip_address
 from pathlib import Path
 
-from clusterm.errors import CannotStart
+from clusterm.errors import StartupError
 from clusterm.settings import ManagerSettings, split_address
 
 
@@ -17,13 +17,13 @@ def listen(manager: ManagerSettings) -> Iterator[socket.socket]:
     """Listen; at the end no longer.
 
     Raises:
-        CannotStart: the address cannot be had.
+        StartupError: the address cannot be had.
     """
     try:
         listening = _in_file(manager.socket_path, manager.mode) if manager.socket_path else _in_network(manager.addr)
     except OSError as error:
         reason = error.strerror or error  # a path that is too long has no strerror
-        raise CannotStart(f"cannot listen on {manager.addr}: {reason}; set manager.addr to a free address") from None
+        raise StartupError(f"cannot listen on {manager.addr}: {reason}; set manager.addr to a free address") from None
     made = _identity(manager.socket_path)
     try:
         yield listening

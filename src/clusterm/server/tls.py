@@ -3,7 +3,7 @@
 import ssl
 from typing import Any
 
-from clusterm.errors import CannotStart
+from clusterm.errors import StartupError
 from clusterm.settings import ManagerSettings
 
 
@@ -14,7 +14,7 @@ class Tls:
         manager: names the files.
 
     Raises:
-        CannotStart: they are not what they should be.
+        StartupError: they are not what they should be.
     """
 
     def __init__(self, manager: ManagerSettings) -> None:
@@ -29,7 +29,7 @@ class Tls:
         """Read the files again. Connections that there are stay as they are.
 
         Raises:
-            CannotStart: they are not what they should be; nothing has changed.
+            StartupError: they are not what they should be; nothing has changed.
         """
         self._current = _context(self._manager)
 
@@ -43,12 +43,12 @@ def _context(manager: ManagerSettings) -> ssl.SSLContext:
             if file := getattr(manager, name):
                 file.read_bytes()
         except OSError as error:
-            raise CannotStart(f"cannot read manager.{name} {file}: {error.strerror}") from None
+            raise StartupError(f"cannot read manager.{name} {file}: {error.strerror}") from None
     cert, key = manager.tls_cert, manager.tls_key
     assert cert is not None  # noqa: S101 -- for the type checker
 
     def refuse_password() -> str:
-        raise CannotStart(f"the key in {key or cert} is encrypted, and nobody is there to be asked: decrypt it")
+        raise StartupError(f"the key in {key or cert} is encrypted, and nobody is there to be asked: decrypt it")
 
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     context.minimum_version = ssl.TLSVersion.TLSv1_2
@@ -57,13 +57,13 @@ def _context(manager: ManagerSettings) -> ssl.SSLContext:
         context.load_cert_chain(cert, key, password=refuse_password)
     except ssl.SSLError as error:
         files = f"manager.tls_cert {cert} and manager.tls_key {key}" if key else f"manager.tls_cert {cert}"
-        raise CannotStart(f"{files}: no certificate with its key in PEM ({_reason(error)})") from None
+        raise StartupError(f"{files}: no certificate with its key in PEM ({_reason(error)})") from None
     if manager.tls_client_ca:
         try:
             context.load_verify_locations(manager.tls_client_ca)
         except ssl.SSLError as error:
             file = manager.tls_client_ca
-            raise CannotStart(f"manager.tls_client_ca {file}: no certificate in PEM ({_reason(error)})") from None
+            raise StartupError(f"manager.tls_client_ca {file}: no certificate in PEM ({_reason(error)})") from None
         context.verify_mode = ssl.CERT_REQUIRED
     return context
 

@@ -21,7 +21,7 @@ def _absolute(path: Path) -> Path:
     return path.expanduser().absolute()
 
 
-_UNIX: Final = "unix:"
+UNIX_PREFIX: Final = "unix:"
 """What an address begins with that is the path of a socket."""
 
 AbsolutePath = Annotated[Path, AfterValidator(_absolute)]
@@ -64,7 +64,12 @@ def size(number: int) -> str:
     return f"{number} bytes"
 
 
-def _check_http_url(value: str) -> str:
+def check_http_url(value: str) -> str:
+    """Check that a value is an http or https URL.
+
+    Raises:
+        ValueError: it is not.
+    """
     parts = urlsplit(value)
     if parts.scheme not in {"http", "https"} or not parts.hostname or not (value.isascii() and value.isprintable()):
         raise ValueError("it has to be http://... or https://...")

@@ -11,7 +11,7 @@ from pydantic import (
 
 from clusterm.common.paths import default_state_dir
 from clusterm.enums import Auth, LogFormat, LogLevel
-from clusterm.settings.base import _UNIX, GIB, KIB, MIB, AbsolutePath, Section, _check_http_url, split_address
+from clusterm.settings.base import GIB, KIB, MIB, UNIX_PREFIX, AbsolutePath, Section, check_http_url, split_address
 
 
 class ManagerSettings(Section):
@@ -91,16 +91,16 @@ class ManagerSettings(Section):
     @field_validator("addr")
     @classmethod
     def _check_addr(cls, value: str) -> str:
-        if not value.startswith(_UNIX):
+        if not value.startswith(UNIX_PREFIX):
             split_address(value)
-        elif not value.startswith(f"{_UNIX}/"):
+        elif not value.startswith(f"{UNIX_PREFIX}/"):
             raise ValueError("the path of a unix socket begins with /")
         return value
 
     @field_validator("public_url")
     @classmethod
     def _check_public_url(cls, value: str) -> str:
-        return _check_http_url(value).rstrip("/") if value else value
+        return check_http_url(value).rstrip("/") if value else value
 
     @model_validator(mode="after")
     def _check_tls(self) -> Self:
@@ -113,7 +113,7 @@ class ManagerSettings(Section):
     @property
     def socket_path(self) -> Path | None:
         """The file of the unix socket, if there is to be one."""
-        return Path(self.addr.removeprefix(_UNIX)) if self.addr.startswith(_UNIX) else None
+        return Path(self.addr.removeprefix(UNIX_PREFIX)) if self.addr.startswith(UNIX_PREFIX) else None
 
     @property
     def mode(self) -> int:

@@ -8,8 +8,8 @@ from pydantic import (
     field_validator,
 )
 
-from clusterm.enums import WebhookEvent, WebhookTemplate
-from clusterm.settings.base import Section, _check_http_url
+from clusterm.enums import NotificationKind, WebhookTemplate
+from clusterm.settings.base import Section, check_http_url
 
 
 class Webhook(Section):
@@ -17,8 +17,8 @@ class Webhook(Section):
 
     name: str = Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_-]{0,39}$", description="What to call it.", examples=["ops"])
     url: str = Field(description="Where to POST to.", examples=["https://hooks.example.org/clusterm"])
-    events: tuple[WebhookEvent, ...] = Field(
-        default=(WebhookEvent.JOB_FAILED, WebhookEvent.NODE_DISAPPEARED),
+    events: tuple[NotificationKind, ...] = Field(
+        default=(NotificationKind.JOB_FAILED, NotificationKind.NODE_DISAPPEARED),
         min_length=1,
         description="What it is told of.",
         examples=[["job_ended", "node_disappeared", "node_returned"]],
@@ -36,7 +36,7 @@ class Webhook(Section):
     @field_validator("url")
     @classmethod
     def _check_url(cls, value: str) -> str:
-        return _check_http_url(value)
+        return check_http_url(value)
 
     @field_validator("headers")
     @classmethod

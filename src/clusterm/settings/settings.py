@@ -13,8 +13,8 @@ from pydantic import (
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
 
 from clusterm.common.redaction import SecretNames
-from clusterm.errors import CannotStart
-from clusterm.secrets.encryption import Seal
+from clusterm.errors import StartupError
+from clusterm.secrets.encryption import VariableCipher
 from clusterm.settings.ansible import AnsibleSettings
 from clusterm.settings.manager import ManagerSettings, StoreSettings
 from clusterm.settings.monitoring import MonitorSettings, SerfSettings
@@ -70,9 +70,9 @@ class Settings(BaseSettings):
         return self.manager.state_dir / "secret.key"
 
     @property
-    def seal(self) -> Seal:
+    def cipher(self) -> VariableCipher:
         """What encrypts secrets and decrypts them."""
-        return Seal(self.key_file, self.secret_names)
+        return VariableCipher(self.key_file, self.secret_names)
 
     @property
     def jobs_dir(self) -> Path:
@@ -87,13 +87,13 @@ def load(source: str | None = None) -> Settings:
         source: path of a JSON or TOML file; `-` for standard input; None for no file.
 
     Raises:
-        CannotStart: the file cannot be read, or a value is not valid.
+        StartupError: the file cannot be read, or a value is not valid.
     """
     try:
         return Settings(**_read(source))
     except ValidationError as error:
         reasons = "; ".join(f"{'.'.join(map(str, e['loc']))}: {e['msg']}" for e in error.errors())
-        raise CannotStart(f"the configuration is not valid: {reasons}") from None
+        raise StartupError(f"the configuration is not valid: {reasons}") from None
 
 
 def _read(source: str | None) -> dict[str, Any]:
@@ -104,9 +104,9 @@ def _read(source: str | None) -> dict[str, Any]:
         data = sys.stdin.buffer.read() if source == "-" else Path(source).read_bytes()
         text = data.decode()
     except (OSError, UnicodeDecodeError) as error:
-        raise CannotStart(f"cannot read the configuration from {name}: {error}") from None
+        raise StartupError(f"cannot read the configuration from {name}: {error}") from None
     try:
         values = json.loads(text) if text.lstrip().startswith("{") else tomllib.loads(text)
     except (json.JSONDecodeError, tomllib.TOMLDecodeError, RecursionError) as error:
-        raise CannotStart(f"the configuration in {name} is neither JSON nor TOML: {error}") from None
+        raise StartupError(f"the configuration in {name} is neither JSON nor TOML: {error}") from None
     return dict(values)

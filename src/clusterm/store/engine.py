@@ -10,7 +10,7 @@ from sqlalchemy import Connection, create_engine, event
 from sqlalchemy.engine import make_url
 from sqlmodel import Session
 
-BUSY_TIMEOUT: Final = 4.0
+BUSY_TIMEOUT_S: Final = 4.0
 """Seconds that a transaction waits for another one's write lock; less than the service may take to stop."""
 
 _PAGES: Final = 500
@@ -22,7 +22,7 @@ class Store:
 
     def __init__(self, url: str) -> None:
         self.path = Path(make_url(url).database or "")
-        self._engine = create_engine(url, connect_args={"timeout": BUSY_TIMEOUT}, hide_parameters=True)
+        self._engine = create_engine(url, connect_args={"timeout": BUSY_TIMEOUT_S}, hide_parameters=True)
         event.listen(self._engine, "connect", _set_up_connection)
         event.listen(self._engine, "begin", _begin)
         self._writing = self._engine.execution_options(writes=True)

@@ -37,7 +37,9 @@ class _Reach(NamedTuple):
     def shows(self) -> ColumnElement[bool]:
         """Return the condition that an event is in the view."""
         event = tables.Event
-        return and_(col(event.id) >= self.oldest, or_(not_(col(event.news)), col(event.id) >= self.oldest_news))
+        return and_(
+            col(event.id) >= self.oldest, or_(not_(col(event.is_reachability)), col(event.id) >= self.oldest_news)
+        )
 
 
 def append(session: Session, events: Iterable[tables.Event]) -> set[str | None]:
@@ -46,10 +48,10 @@ def append(session: Session, events: Iterable[tables.Event]) -> set[str | None]:
     nodes: set[str | None] = set()
     news = []
     for event in events:
-        event.news = event.event in _COMING_AND_GOING and event.result is None
-        if event.news:
+        event.is_reachability = event.event in _COMING_AND_GOING and event.result is None
+        if event.is_reachability:
             news.append(event)
-        if event.news and not _is_of_a_new_node(event):
+        if event.is_reachability and not _is_of_a_new_node(event):
             if event.node in nodes:
                 _insert(session, waiting)
                 waiting.clear()
@@ -57,7 +59,7 @@ def append(session: Session, events: Iterable[tables.Event]) -> set[str | None]:
         waiting.append(event)
         nodes.add(event.node)
     _insert(session, waiting)
-    outbox.note_news(session, news)
+    outbox.record_node_events(session, news)
     return nodes
 
 
@@ -177,7 +179,7 @@ def _take_the_place_of_the_same(session: Session, event: tables.Event) -> None:
     """Let news stand for the same ones before, if there are any since the node's last event of another kind."""
     row = tables.Event
     before = session.exec(
-        select(row.id, row.at, row.news, row.event, row.changes, row.times, row.since)  # type: ignore[call-overload]
+        select(row.id, row.at, row.is_reachability, row.event, row.changes, row.times, row.since)  # type: ignore[call-overload]
         .where(row.node == event.node)
         .order_by(col(row.id).desc())
         .limit(_KINDS_OF_NEWS)
@@ -196,7 +198,10 @@ def _reach(session: Session, count: int, *conditions: ColumnElement[bool]) -> _R
 
     News have half of it, and what the others leave of the other half.
     """
-    news, others = (*conditions, col(tables.Event.news)), (*conditions, not_(col(tables.Event.news)))
+    news, others = (
+        (*conditions, col(tables.Event.is_reachability)),
+        (*conditions, not_(col(tables.Event.is_reachability))),
+    )
     of_others = session.exec(select(func.count()).select_from(_latest(count // 2, *others))).one()
     ids = union_all(
         select(_latest(count, *others).c.id),

@@ -9,7 +9,7 @@ from sqlmodel import Session, col, select
 
 from clusterm.enums import ENDED, Action, JobStatus, Result
 from clusterm.errors import BadRequest, NotFound, quote
-from clusterm.secrets.encryption import Seal, Sealed
+from clusterm.secrets.encryption import EncryptedVars, VariableCipher
 from clusterm.store import tables
 
 
@@ -25,7 +25,7 @@ def get(session: Session, job_id: int) -> tables.Job:
     return job
 
 
-def labelled(session: Session, label: str) -> tables.Job:
+def resolve(session: Session, label: str) -> tables.Job:
     """Return the job that a label means: `active`, `last` or an id.
 
     Raises:
@@ -142,14 +142,14 @@ def node_results(session: Session, job_id: int) -> dict[str, Result | None]:
     return {row.node: row.result for row in session.exec(query.order_by(col(tables.JobNode.position)))}
 
 
-def note_results(session: Session, job_id: int, passed: Collection[str], reached: Collection[str]) -> None:
+def record_results(session: Session, job_id: int, passed: Collection[str], reached: Collection[str]) -> None:
     """Note which nodes passed by themselves, in a job that ends; the others that it has reached did not."""
     for node in session.exec(select(tables.JobNode).where(tables.JobNode.job_id == job_id)):
         if node.node in reached:
             node.result = Result.PASS if node.node in passed else Result.FAIL
 
 
-def note_former_host_groups(session: Session, job_id: int, former: Mapping[str, str]) -> None:
+def record_former_host_groups(session: Session, job_id: int, former: Mapping[str, str]) -> None:
     """Note the host groups that nodes of a job had before it."""
     for node in session.exec(select(tables.JobNode).where(tables.JobNode.job_id == job_id)):
         node.former_host_group = former.get(node.node)
@@ -203,10 +203,10 @@ def has_ended(job: tables.Job) -> bool:
     return job.status in ENDED
 
 
-def open_vars(job: tables.Job, seal: Seal) -> dict[str, Any]:
+def decrypt_vars(job: tables.Job, cipher: VariableCipher) -> dict[str, Any]:
     """Return a job's extra vars as they were given.
 
     Raises:
-        SecretsLost: they cannot be decrypted.
+        SecretsUnavailable: they cannot be decrypted.
     """
-    return seal.open(Sealed(job.extra_vars, job.sealed), f"job {job.id}")
+    return cipher.decrypt(EncryptedVars(job.extra_vars, job.encrypted), f"job {job.id}")

@@ -78,33 +78,35 @@ def leave_out(session: Session, job: tables.Job, limit: int) -> None:
     line = tables.LogLine
     size = func.length(cast(col(line.text), LargeBinary)) + 1
     of_job = select(col(line.seq), size).where(col(line.job_id) == job.id).order_by(col(line.seq))
-    if job.head_end is None:
+    if job.truncated_at is None:
         head = 0
         for seq, length in session.connection().execute(of_job):
             head += length
-            job.head_end = seq
+            job.truncated_at = seq
             if head >= limit // 2:
                 break
-    assert job.head_end is not None  # noqa: S101 -- a log that is too large has lines
+    assert job.truncated_at is not None  # noqa: S101 -- a log that is too large has lines
     excess = job.bytes - limit + limit // 8  # some more, so that not every batch has to
-    last = job.head_end
-    for seq, length in session.connection().execute(of_job.where(col(line.seq) > job.head_end)):
+    last = job.truncated_at
+    for seq, length in session.connection().execute(of_job.where(col(line.seq) > job.truncated_at)):
         if excess <= 0 or seq == job.lines:
             break
         excess -= length
         job.bytes -= length
         last = seq
-    if last == job.head_end:
+    if last == job.truncated_at:
         return
-    between = (col(line.job_id) == job.id) & col(line.seq).between(job.head_end + 1, last)
+    between = (col(line.job_id) == job.id) & col(line.seq).between(job.truncated_at + 1, last)
     at = session.scalars(select(col(line.at)).where(between).order_by(col(line.seq)).limit(1)).first()
     session.execute(delete(line).where(between))
-    session.execute(update(line).where(col(line.job_id) == job.id, col(line.seq) == job.head_end).values(partial=False))
-    job.omitted = last - job.head_end
+    session.execute(
+        update(line).where(col(line.job_id) == job.id, col(line.seq) == job.truncated_at).values(partial=False)
+    )
+    job.omitted = last - job.truncated_at
     job.incomplete = True
     text = f"[clusterm: {job.omitted} lines are left out here: the log is larger than retention.job_log_bytes]"
     job.bytes += len(text) + 1
-    marker = {"job_id": job.id, "seq": job.head_end + 1, "at": at, "text": text, "partial": False}
+    marker = {"job_id": job.id, "seq": job.truncated_at + 1, "at": at, "text": text, "partial": False}
     append(session, [marker | {"task": None, "node": None}])
 
 

@@ -15,7 +15,7 @@ CONTEXT: Final = 3
 """Lines that are shown before and after those of a failed result."""
 
 
-_SCAN: Final = 20_000  # lines looked at by one read
+MAX_SCANNED_LINES: Final = 20_000  # lines looked at by one read
 
 
 _FAILED: Final = (TaskStatus.FAILED, TaskStatus.UNREACHABLE)
@@ -25,7 +25,7 @@ Span = tuple[int, int]
 
 
 @dataclass(frozen=True)
-class Selection:
+class LogQuery:
     """Lines of a log: those that meet every condition."""
 
     last: int | None = None
@@ -54,21 +54,21 @@ class Selection:
         return not self.by_origin and self.grep is None
 
 
-def _last(session: Session, job: tables.Job, selection: Selection) -> int:
+def last_known_line(session: Session, job: tables.Job, query: LogQuery) -> int:
     """Return the number of the last line of which it is known whether it is wanted."""
-    last = job.lines if selection.last is None else min(job.lines, selection.last)
-    if selection.follow and selection.by_origin and not job_queries.has_ended(job):
+    last = job.lines if query.last is None else min(job.lines, query.last)
+    if query.follow and query.by_origin and not job_queries.has_ended(job):
         step = col(tables.JobStep.number)
-        newest = select(col(tables.JobStep.unclaimed)).where(col(tables.JobStep.job_id) == job.id)
-        unclaimed = session.scalars(newest.order_by(step.desc()).limit(1)).first()
-        if unclaimed is not None:
-            last = min(last, unclaimed - 1 - (CONTEXT if selection.failed else 0))
+        newest = select(col(tables.JobStep.first_unattributed_line)).where(col(tables.JobStep.job_id) == job.id)
+        first_unattributed_line = session.scalars(newest.order_by(step.desc()).limit(1)).first()
+        if first_unattributed_line is not None:
+            last = min(last, first_unattributed_line - 1 - (CONTEXT if query.failed else 0))
     return last
 
 
-def _spans(session: Session, job: tables.Job, selection: Selection, start: int, last: int) -> Iterator[Span]:
+def spans(session: Session, job: tables.Job, query: LogQuery, start: int, last: int) -> Iterator[Span]:
     """Yield where lines of a selection may be."""
-    if not selection.failed:
+    if not query.failed:
         yield (start, last)
         return
     for begin, end in _with_context(_failed(session, job)):
@@ -118,17 +118,17 @@ def _with_context(spans: Iterable[Span]) -> Sequence[Span]:
     return found
 
 
-def _conditions(job_id: int, selection: Selection) -> list[ColumnElement[bool]]:
+def conditions(job_id: int, query: LogQuery) -> list[ColumnElement[bool]]:
     """Say in SQL which of the lines in a span are wanted."""
     line, task = tables.LogLine, tables.JobTask
     found: list[ColumnElement[bool]] = []
-    if selection.nodes:
-        found.append(col(line.node).in_(selection.nodes))
-    if selection.task is not None:
-        named = func.instr(func.lower(col(task.name)), func.lower(selection.task)) > 0
+    if query.nodes:
+        found.append(col(line.node).in_(query.nodes))
+    if query.task is not None:
+        named = func.instr(func.lower(col(task.name)), func.lower(query.task)) > 0
         numbers = select(col(task.number)).where(col(task.job_id) == job_id, named).correlate(None)
         found.append(col(line.task).in_(numbers))
-    if selection.grep is not None:
-        texts = (col(line.text), selection.grep)
-        found.append(func.instr(*(map(func.lower, texts) if selection.ignore_case else texts)) > 0)
+    if query.grep is not None:
+        texts = (col(line.text), query.grep)
+        found.append(func.instr(*(map(func.lower, texts) if query.ignore_case else texts)) > 0)
     return found

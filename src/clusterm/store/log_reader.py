@@ -12,7 +12,7 @@ from clusterm.store import jobs as job_queries
 from clusterm.store import tables
 from clusterm.store.engine import Store
 from clusterm.store.log_lines import Row
-from clusterm.store.log_query import _SCAN, Selection, _conditions, _last, _spans
+from clusterm.store.log_query import MAX_SCANNED_LINES, LogQuery, conditions, last_known_line, spans
 
 _LINES: Final = 2000  # returned by one read
 _BYTES: Final = 128 * 1024  # about as much at the most: a follower who is slow keeps two such parts waiting
@@ -42,32 +42,32 @@ NOTHING: Final = Digest(0, hashlib.sha256().hexdigest())
 """Of an empty log."""
 
 
-def read(session: Session, job: tables.Job, selection: Selection, start: int, *, as_text: bool = False) -> Part:
+def read(session: Session, job: tables.Job, query: LogQuery, start: int, *, as_text: bool = False) -> Part:
     """Return the next lines of a selection, as many as are read at once.
 
     Args:
         session: a reading transaction.
         job: the job, read in that transaction.
-        selection: which lines.
+        query: which lines.
         start: number of the first line to look at.
         as_text: whether nothing but text is wanted.
     """
-    last = _last(session, job, selection)
+    last = last_known_line(session, job, query)
     rows: list[Row] = []
     size = looked_at = 0
-    for begin, end in _spans(session, job, selection, start, last):
+    for begin, end in spans(session, job, query, start, last):
         first = begin
         while first <= end:
             first = _first_stored(session, job.id, first, end)
-            until = min(end, first + _SCAN - looked_at - 1)
-            for row in _rows(session, job.id, first, until, selection, _LINES - len(rows), as_text=as_text):
+            until = min(end, first + MAX_SCANNED_LINES - looked_at - 1)
+            for row in _rows(session, job.id, first, until, query, _LINES - len(rows), as_text=as_text):
                 rows.append(row)
                 size += len(row.text)
                 if len(rows) == _LINES or size >= _BYTES:
                     return Part(rows, row.seq + 1, exhausted=False)
             looked_at += max(0, until - first + 1)
             first = until + 1
-            if looked_at >= _SCAN:
+            if looked_at >= MAX_SCANNED_LINES:
                 return Part(rows, first, exhausted=first > last)
     return Part(rows, max(start, last + 1), exhausted=True)
 
@@ -92,23 +92,23 @@ def first_since(store: Store, job_id: int, moment: datetime) -> int:
         return _first_between(session, job_id, low, high, moment)
 
 
-def start_of_tail(store: Store, job_id: int, selection: Selection, start: int, count: int) -> int:
+def start_of_tail(store: Store, job_id: int, query: LogQuery, start: int, count: int) -> int:
     """Return the number from which on there are only so many lines of a selection; `start` if there are no more."""
     with store.read() as session:
         job = job_queries.get(session, job_id)
-        last = _last(session, job, selection)
+        last = last_known_line(session, job, query)
         if count == 0:
             return last + 1
-        if selection.is_whole:
+        if query.is_whole:
             first = last - count + 1
-            if job.omitted and job.head_end is not None and first <= job.head_end + job.omitted < last:
+            if job.omitted and job.truncated_at is not None and first <= job.truncated_at + job.omitted < last:
                 first -= job.omitted - 1  # one of them made room for the line that tells of them
             return max(start, first)
-        spans = list(_spans(session, job, selection, start, last))
-    for begin, end in reversed(spans):
-        for first in range(max(begin, end - _SCAN + 1), begin - _SCAN, -_SCAN):
+        found_spans = list(spans(session, job, query, start, last))
+    for begin, end in reversed(found_spans):
+        for first in range(max(begin, end - MAX_SCANNED_LINES + 1), begin - MAX_SCANNED_LINES, -MAX_SCANNED_LINES):
             with store.read() as session:
-                found = _numbers(session, job_id, max(begin, first), min(end, first + _SCAN - 1), selection)
+                found = _numbers(session, job_id, max(begin, first), min(end, first + MAX_SCANNED_LINES - 1), query)
             if len(found) >= count:
                 return found[-count]
             count -= len(found)
@@ -121,7 +121,7 @@ def digest(store: Store, job_id: int) -> Digest:
     start, before, exhausted = 1, None, False
     while not exhausted:
         with store.read() as session:
-            rows, start, exhausted = read(session, job_queries.get(session, job_id), Selection(), start, as_text=True)
+            rows, start, exhausted = read(session, job_queries.get(session, job_id), LogQuery(), start, as_text=True)
         data = text_of(rows, before)
         before = rows[-1] if rows else before
         sha256.update(data)
@@ -154,28 +154,29 @@ def is_cut_off(row: Row | None, after: Row | None) -> bool:
 
 
 def _rows(
-    session: Session, job_id: int, first: int, last: int, selection: Selection, limit: int, *, as_text: bool
+    session: Session, job_id: int, first: int, last: int, query: LogQuery, limit: int, *, as_text: bool
 ) -> Iterator[Row]:
     line, task = tables.LogLine, tables.JobTask
-    query = (
+    statement = (
         # SQLite has no booleans, and making some for each line takes its time.
         select(col(line.seq), col(line.text), type_coerce(col(line.partial), Integer))
-        .where(col(line.job_id) == job_id, col(line.seq).between(first, last), *_conditions(job_id, selection))
+        .where(col(line.job_id) == job_id, col(line.seq).between(first, last), *conditions(job_id, query))
         .order_by(col(line.seq))
         .limit(limit)
     )
     if not as_text:
         of_line = (col(task.job_id) == col(line.job_id)) & (col(task.number) == col(line.task))
-        query = query.add_columns(col(line.at), col(task.play), col(task.name), col(line.node)).outerjoin(task, of_line)
+        columns = (col(line.at), col(task.play), col(task.name), col(line.node))
+        statement = statement.add_columns(*columns).outerjoin(task, of_line)
     # Some at a time: lines may be long, and the caller may stop.
-    found: Iterable[Any] = session.connection().execute(query, execution_options={"yield_per": 100})
-    return (Row(*columns) for columns in found)
+    found: Iterable[Any] = session.connection().execute(statement, execution_options={"yield_per": 100})
+    return (Row(*values) for values in found)
 
 
-def _numbers(session: Session, job_id: int, first: int, last: int, selection: Selection) -> Sequence[int]:
+def _numbers(session: Session, job_id: int, first: int, last: int, query: LogQuery) -> Sequence[int]:
     line = tables.LogLine
-    query = select(col(line.seq)).where(col(line.job_id) == job_id, col(line.seq).between(first, last))
-    return session.scalars(query.where(*_conditions(job_id, selection)).order_by(col(line.seq))).all()
+    statement = select(col(line.seq)).where(col(line.job_id) == job_id, col(line.seq).between(first, last))
+    return session.scalars(statement.where(*conditions(job_id, query)).order_by(col(line.seq))).all()
 
 
 def _first_stored(session: Session, job_id: int, first: int, last: int) -> int:

@@ -11,7 +11,7 @@ from clusterm import schemas
 from clusterm.common import ssh_keys
 from clusterm.enums import State, Status
 from clusterm.errors import NotFound, quote
-from clusterm.secrets.encryption import Seal, Sealed
+from clusterm.secrets.encryption import EncryptedVars, VariableCipher
 from clusterm.store import tables
 
 
@@ -44,7 +44,7 @@ class Whereabouts(NamedTuple):
     inventory_vars: dict[str, Any]
 
 
-def every(session: Session) -> Sequence[tables.Node]:
+def list_all(session: Session) -> Sequence[tables.Node]:
     """Return all nodes, by name."""
     return session.exec(select(tables.Node).order_by(col(tables.Node.name))).all()
 
@@ -74,7 +74,7 @@ def get(session: Session, name: str) -> tables.Node:
     return node
 
 
-def named(session: Session, names: Iterable[str | None]) -> list[tables.Node]:
+def by_names(session: Session, names: Iterable[str | None]) -> list[tables.Node]:
     """Return the nodes with these names, by name; those that do not exist are left out."""
     return _where(session, "name", {name for name in names if name is not None})
 
@@ -98,13 +98,13 @@ def whereabouts(session: Session) -> list[Whereabouts]:
     return [Whereabouts(*row) for row in session.connection().execute(sql_select(*columns))]
 
 
-def open_vars(node: tables.Node, seal: Seal) -> dict[str, Any]:
+def decrypt_vars(node: tables.Node, cipher: VariableCipher) -> dict[str, Any]:
     """Return a node's host vars as they were given.
 
     Raises:
-        SecretsLost: they cannot be decrypted.
+        SecretsUnavailable: they cannot be decrypted.
     """
-    return seal.open(Sealed(node.inventory_vars, node.sealed), f"node {node.name}")
+    return cipher.decrypt(EncryptedVars(node.inventory_vars, node.encrypted), f"node {node.name}")
 
 
 def to_wire(

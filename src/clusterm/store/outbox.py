@@ -15,7 +15,7 @@ from sqlmodel import Session, col, select
 from sqlmodel.sql.expression import SelectOfScalar
 
 from clusterm import schemas
-from clusterm.enums import EventName, JobStatus, State, WebhookEvent
+from clusterm.enums import EventName, JobStatus, NotificationKind, State
 from clusterm.store import job_views, runtime_values, tables
 from clusterm.store import jobs as job_queries
 
@@ -34,20 +34,20 @@ class Count(NamedTuple):
     failed: int
 
 
-def note_job_end(session: Session, job: tables.Job) -> None:
+def record_job_end(session: Session, job: tables.Job) -> None:
     """Note that a job has ended, where a webhook wants to know.
 
     Args:
         session: the transaction that ends it.
         job: the ended job.
     """
-    event = WebhookEvent.JOB_FAILED if job.status is JobStatus.ERRORED else WebhookEvent.JOB_ENDED
+    event = NotificationKind.JOB_FAILED if job.status is JobStatus.ERRORED else NotificationKind.JOB_ENDED
     assert job.finished_at is not None  # noqa: S101 -- it has ended
     if any(_wants(events, event) for events in runtime_values.get(session, runtime_values.WEBHOOKS).values()):
         _insert(session, [_message(event, job.finished_at, about=_about(session, job))])
 
 
-def note_news(session: Session, news: Sequence[tables.Event]) -> None:
+def record_node_events(session: Session, news: Sequence[tables.Event]) -> None:
     """Note that nodes disappeared or are back, where a webhook wants to know.
 
     What is not sent yet of a node is replaced. News that repeat themselves wait longer: a node that flaps would flood.
@@ -77,7 +77,7 @@ def note_news(session: Session, news: Sequence[tables.Event]) -> None:
     _insert(session, fresh.values())
 
 
-def share_out(session: Session, now: datetime, settle: timedelta) -> None:
+def fan_out(session: Session, now: datetime, settle: timedelta) -> None:
     """Give every webhook its own copy of the messages that it wants and that are due.
 
     Args:
@@ -105,7 +105,7 @@ def is_due(session: Session, now: datetime, settle: timedelta) -> bool:
     return session.exec(_due(now, settle).limit(1)).first() is not None
 
 
-def configure(session: Session, webhooks: Mapping[str, Collection[WebhookEvent]]) -> None:
+def configure(session: Session, webhooks: Mapping[str, Collection[NotificationKind]]) -> None:
     """Remember which webhooks there are, and what each wants to be told of."""
     wanted = {name: sorted(events) for name, events in webhooks.items()}
     if runtime_values.get(session, runtime_values.WEBHOOKS) != wanted:
@@ -118,7 +118,7 @@ def of_webhook(session: Session, webhook: str, *, limit: int) -> Sequence[tables
     return session.exec(select(row).where(row.webhook == webhook).order_by(col(row.id)).limit(limit)).all()
 
 
-def close(session: Session, number: int, *, sent: bool) -> None:
+def mark_sent(session: Session, number: int, *, sent: bool) -> None:
     """Forget a message that was sent or given up, and count it."""
     message = session.get(tables.Notification, number)
     if message is not None:
@@ -126,7 +126,7 @@ def close(session: Session, number: int, *, sent: bool) -> None:
         session.delete(message)
 
 
-def give_up(session: Session, before: datetime) -> Counter[str]:
+def expire(session: Session, before: datetime) -> Counter[str]:
     """Forget the messages that are older than some time, and return how many they were to each webhook."""
     old = session.exec(_older(before)).all()
     for message in old:
@@ -148,24 +148,24 @@ def counts(session: Session) -> dict[str, Count]:
     done = runtime_values.get(session, runtime_values.NOTIFIED)
     found = {}
     for name, events in runtime_values.get(session, runtime_values.WEBHOOKS).items():
-        mine = (n for of, event, n in waiting if of == name or (of is None and _wants(events, WebhookEvent(event))))
+        mine = (n for of, event, n in waiting if of == name or (of is None and _wants(events, NotificationKind(event))))
         found[name] = Count(sum(mine), **(done.get(name) or {"sent": 0, "failed": 0}))
     return found
 
 
-def _wants(events: Collection[str], event: WebhookEvent) -> bool:
-    return event in events or (event is WebhookEvent.JOB_FAILED and WebhookEvent.JOB_ENDED in events)
+def _wants(events: Collection[str], event: NotificationKind) -> bool:
+    return event in events or (event is NotificationKind.JOB_FAILED and NotificationKind.JOB_ENDED in events)
 
 
-def _event_of(event: tables.Event) -> WebhookEvent | None:
+def _event_of(event: tables.Event) -> NotificationKind | None:
     """Return what an event is to webhooks. A node that comes for the first time, or moves, has not returned."""
     if event.event == EventName.DISAPPEARED:
-        return WebhookEvent.NODE_DISAPPEARED
+        return NotificationKind.NODE_DISAPPEARED
     before = event.changes.get("state", [None])[0]
-    return WebhookEvent.NODE_RETURNED if before == State.DISAPPEARED else None
+    return NotificationKind.NODE_RETURNED if before == State.DISAPPEARED else None
 
 
-def _message(event: WebhookEvent, at: datetime, **members: Any) -> tables.Notification:
+def _message(event: NotificationKind, at: datetime, **members: Any) -> tables.Notification:
     return tables.Notification(key=str(uuid4()), at=at, due_at=at, event=event, **members)
 
 

@@ -4,7 +4,7 @@ from typing import Any, Final
 
 from sqlmodel import Session
 
-from clusterm.secrets.encryption import Seal, Sealed
+from clusterm.secrets.encryption import EncryptedVars, VariableCipher
 from clusterm.store import tables
 
 GLOBALS: Final = "globals"
@@ -38,28 +38,28 @@ def get(session: Session, name: str) -> dict[str, Any]:
     return dict(setting.value) if setting else {}
 
 
-def put(session: Session, name: str, value: dict[str, Any], sealed: str | None = None) -> None:
+def put(session: Session, name: str, value: dict[str, Any], encrypted: str | None = None) -> None:
     """Replace what is set under a name.
 
     Args:
         session: a writing transaction.
         name: the name.
         value: what is set, without secrets.
-        sealed: the same with its secrets, encrypted; None where it has none.
+        encrypted: the same with its secrets, encrypted; None where it has none.
     """
-    session.merge(tables.Setting(name=name, value=value, sealed=sealed))
+    session.merge(tables.Setting(name=name, value=value, encrypted=encrypted))
 
 
-def get_sealed(session: Session, name: str) -> Sealed:
+def get_encrypted(session: Session, name: str) -> EncryptedVars:
     """Return what was set under a name, as it is stored."""
     setting = session.get(tables.Setting, name)
-    return Sealed(dict(setting.value), setting.sealed) if setting else Sealed({}, None)
+    return EncryptedVars(dict(setting.value), setting.encrypted) if setting else EncryptedVars({}, None)
 
 
-def open_globals(session: Session, seal: Seal) -> dict[str, Any]:
+def decrypt_globals(session: Session, cipher: VariableCipher) -> dict[str, Any]:
     """Return the globals as they were given.
 
     Raises:
-        SecretsLost: they cannot be decrypted.
+        SecretsUnavailable: they cannot be decrypted.
     """
-    return seal.open(get_sealed(session, GLOBALS), "the globals")
+    return cipher.decrypt(get_encrypted(session, GLOBALS), "the globals")

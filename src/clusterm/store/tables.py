@@ -12,13 +12,13 @@ from clusterm.enums import (
     Cause,
     EventName,
     JobStatus,
+    NotificationKind,
     Result,
     State,
     Status,
     StepName,
     TaskStatus,
     TokenRole,
-    WebhookEvent,
 )
 
 
@@ -37,7 +37,7 @@ _STATUS = _names(Status)
 _STEP_NAME = _names(StepName)
 _TASK_STATUS = _names(TaskStatus)
 _TOKEN_ROLE = _names(TokenRole)
-_WEBHOOK_EVENT = _names(WebhookEvent)
+_WEBHOOK_EVENT = _names(NotificationKind)
 
 
 class Node(SQLModel, table=True):
@@ -55,7 +55,7 @@ class Node(SQLModel, table=True):
     prev_state: State = Field(sa_type=_STATE)
     host_group: str
     inventory_vars: dict[str, Any] = Field(default_factory=dict, sa_column=Column(JSON, nullable=False))  # masked
-    sealed: str | None = None  # the same encrypted, where there are secrets among them
+    encrypted: str | None = None  # the same encrypted, where there are secrets among them
     # that are known of it, as ssh_keys.parse returns them
     host_keys: list[str] = Field(default_factory=list, sa_column=Column(JSON, nullable=False, server_default="[]"))
 
@@ -69,7 +69,7 @@ class Event(SQLModel, table=True):
     __tablename__ = "events"
     __table_args__ = (
         Index("events_by_node", "node", "id"),
-        Index("events_by_news", "news", "id"),
+        Index("events_by_reachability", "is_reachability", "id"),
         {"sqlite_autoincrement": True},
     )
 
@@ -83,7 +83,7 @@ class Event(SQLModel, table=True):
     cause: Cause | None = Field(default=None, sa_type=_CAUSE)
     by: str | None = None  # who asked for it
     changes: dict[str, Any] = Field(default_factory=dict, sa_column=Column(JSON, nullable=False, server_default="{}"))
-    news: bool = Field(default=False, sa_column_kwargs={"server_default": "0"})  # that it came or went
+    is_reachability: bool = Field(default=False, sa_column_kwargs={"server_default": "0"})  # that it came or went
     times: int = Field(default=1, sa_column_kwargs={"server_default": "1"})  # how often it happened in a row
     since: datetime | None = None  # the first of these times
 
@@ -104,7 +104,7 @@ class Job(SQLModel, table=True):
     error: str = ""
     host_group: str
     extra_vars: dict[str, Any] = Field(sa_column=Column(JSON, nullable=False))  # masked
-    sealed: str | None = None  # the same encrypted, where there are secrets among them
+    encrypted: str | None = None  # the same encrypted, where there are secrets among them
     requested_by: str
     created_at: datetime
     started_at: datetime | None = None
@@ -125,7 +125,7 @@ class Job(SQLModel, table=True):
     stop_cleanup: bool = True  # whether a stopped configure is still cleaned up after
     lines: int = 0  # how many log lines are stored
     bytes: int = 0  # how large they are, with a newline each
-    head_end: int | None = None  # where the log became too large, the line that says so; the oldest after it go
+    truncated_at: int | None = None  # where the log became too large, the line that says so; the oldest after it go
     omitted: int = 0  # how many lines were left out there
     incomplete: bool = False  # lines are missing
     # whether nodes may pass though others of the job fail
@@ -170,7 +170,7 @@ class JobStep(SQLModel, table=True):
     first_line: int | None = None
     after_stop: bool = False  # it cleans up after a stop, which so does not stop it
     offset: int = 0  # bytes of the output that are in the store
-    unclaimed: int | None = None  # first line that no record has told the origin of yet
+    first_unattributed_line: int | None = None  # first line that no record has told the origin of yet
 
 
 class JobTask(SQLModel, table=True):
@@ -243,7 +243,7 @@ class Notification(SQLModel, table=True):
     key: str  # by which a receiver knows it when it comes again
     at: datetime
     due_at: datetime
-    event: WebhookEvent = Field(sa_type=_WEBHOOK_EVENT)
+    event: NotificationKind = Field(sa_type=_WEBHOOK_EVENT)
     webhook: str | None = None
     node: str | None = None  # news of it take the place of earlier ones that are not sent yet
     about: dict[str, Any] = Field(sa_column=Column(JSON, nullable=False))
@@ -286,7 +286,7 @@ class Setting(SQLModel, table=True):
 
     name: str = Field(primary_key=True)
     value: dict[str, Any] = Field(sa_column=Column(JSON, nullable=False))  # masked
-    sealed: str | None = None  # the same encrypted, where there are secrets in it
+    encrypted: str | None = None  # the same encrypted, where there are secrets in it
 
 
 __all__ = [

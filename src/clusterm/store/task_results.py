@@ -165,7 +165,7 @@ def tasks(
     return [schemas.Task.model_construct(task=row["name"], results=of_tasks[row["number"]], **row) for row in rows]
 
 
-def current(session: Session, step: tables.JobStep) -> schemas.Current:
+def current(session: Session, step: tables.JobStep) -> schemas.JobProgress:
     """Return what a running step is at."""
     query = select(_task).where(col(_task.job_id) == step.job_id, col(_task.step) == step.number)
     latest = session.scalars(
@@ -176,13 +176,13 @@ def current(session: Session, step: tables.JobStep) -> schemas.Current:
     names: dict[int, str | None] = {
         row.number: row.name for row in session.scalars(query.where(col(_task.number).in_(numbers)))
     }
-    return schemas.Current(
+    return schemas.JobProgress(
         step=step.name,
         play=latest.play if latest else None,
         task=latest.name if latest else None,
         started_at=latest.started_at if latest else step.started_at,
         busy=[
-            schemas.Busy(node=row["node"], task=names.get(row["task"]) or "", since=row["started_at"])
+            schemas.BusyNode(node=row["node"], task=names.get(row["task"]) or "", since=row["started_at"])
             for row in waited_for
         ],
     )

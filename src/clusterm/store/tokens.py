@@ -39,13 +39,13 @@ def by_id(session: Session, token_id: int) -> Known | None:
     return Known(*row) if row is not None else None
 
 
-def named(session: Session, name: str) -> tables.Token | None:
+def by_name(session: Session, name: str) -> tables.Token | None:
     """Return the token of a name that was not revoked."""
     wanted = select(tables.Token).where(col(tables.Token.name) == name, col(tables.Token.revoked_at).is_(None))
     return session.scalars(wanted).first()
 
 
-def every(session: Session) -> list[tables.Token]:
+def list_all(session: Session) -> list[tables.Token]:
     """Return all tokens there were, the oldest first."""
     return list(session.scalars(select(tables.Token).order_by(col(tables.Token.id))))
 
@@ -65,7 +65,7 @@ def status_of(token: tables.Token | Known) -> TokenStatus:
     return TokenStatus.EXPIRED if has_expired else TokenStatus.VALID
 
 
-def note_uses(session: Session, uses: Mapping[int, datetime]) -> None:
+def record_uses(session: Session, uses: Mapping[int, datetime]) -> None:
     """Keep when tokens, by their ids, were last used."""
     for token_id, at in uses.items():
         session.execute(update(tables.Token).where(col(tables.Token.id) == token_id).values(used_at=at))

@@ -28,7 +28,7 @@ from clusterctl.api import following, retry
 from clusterctl.api.client import Client
 from clusterctl.api.models import ALL, Lines, read
 from clusterctl.app import app
-from clusterctl.errors import HungUp, NoAnswer, NotNow, NotUnderstood, Unreachable, Usage
+from clusterctl.errors import ConnectionLost, NoAnswer, Unavailable, UnexpectedResponse, Unreachable, Usage
 from clusterctl.output.output import Document, Format, Stream, note, page_items, show
 from clusterctl.parsing import parse_duration, parse_extra_vars, parse_job, parse_since, parse_url, read_mapping
 from clusterctl.views import events as event_views
@@ -517,7 +517,7 @@ def test_a_live_stream_is_printed_line_by_line() -> None:
 
 
 def test_an_answer_of_an_unknown_shape_is_an_error_that_says_what_to_do() -> None:
-    with pytest.raises(NotUnderstood, match=r"items\.0\.at.*--json"):
+    with pytest.raises(UnexpectedResponse, match=r"items\.0\.at.*--json"):
         read(Page[Event], FOREIGN)
 
 
@@ -555,7 +555,7 @@ def followed(
 
 
 def test_a_broken_connection_loses_no_line_and_repeats_none(monkeypatch: pytest.MonkeyPatch) -> None:
-    scripts = [[log_line(1, "a"), HungUp()], [Unreachable()], [NotNow()], [log_line(2, "b"), log_end(2)]]
+    scripts = [[log_line(1, "a"), ConnectionLost()], [Unreachable()], [Unavailable()], [log_line(2, "b"), log_end(2)]]
     client = ScriptedClient(*scripts)
 
     assert followed(client, monkeypatch) == ([1, 2], ["clusterm does not answer; trying again"])
@@ -563,7 +563,7 @@ def test_a_broken_connection_loses_no_line_and_repeats_none(monkeypatch: pytest.
 
 
 def test_a_broken_connection_leaves_the_other_conditions_as_they_are(monkeypatch: pytest.MonkeyPatch) -> None:
-    client = ScriptedClient([HungUp()], [log_line(8, "a"), HungUp()], [log_line(11, "b"), log_end(12)])
+    client = ScriptedClient([ConnectionLost()], [log_line(8, "a"), ConnectionLost()], [log_line(11, "b"), log_end(12)])
     lines = Lines(first=2, last=11, since=NOW, tail=3, node="a", task="b", failed=True, grep="c", ignore_case=True)
 
     assert followed(client, monkeypatch, lines)[0] == [8, 11]
@@ -742,7 +742,7 @@ def test_a_request_whose_connection_keeps_breaking_may_have_been_done(monkeypatc
     service = Breaking(1000)
     client = service.client([])
 
-    with pytest.raises(HungUp, match="may have been done all the same, see: clusterctl job list"):
+    with pytest.raises(ConnectionLost, match="may have been done all the same, see: clusterctl job list"):
         client.discover(["10.0.0.1"])
 
     client.close()

@@ -7,14 +7,14 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
-from support.programs import OBEDIENT
+from support.programs import SCRIPTED
 from support.service import Clusterm
 
 from clusterctl.output.output import Document, Format, show
 from clusterctl.views.explanation import explanation
 from clusterm.enums import State, Status
-from clusterm.nodes.explanation import Facts, explain
-from clusterm.nodes.lifecycle import Member
+from clusterm.nodes.explanation import ExplanationInput, explain
+from clusterm.nodes.lifecycle import NodeFacts
 from clusterm.schemas import Event, Job
 
 NOW = datetime(2026, 11, 22, 7, 31, 2, tzinfo=UTC)
@@ -30,9 +30,9 @@ ALLOWED = {
 }
 
 
-def facts(status: Status, state: State = State.DISCOVERED, **others: Any) -> Facts:
-    node = Member("node1-a", status, state, "service-worker")
-    master = Member("master-m", Status.ALLOCATED, State.DISCOVERED, "service-master")
+def facts(status: Status, state: State = State.DISCOVERED, **others: Any) -> ExplanationInput:
+    node = NodeFacts("node1-a", status, state, "service-worker")
+    master = NodeFacts("master-m", Status.ALLOCATED, State.DISCOVERED, "service-master")
     values: dict[str, Any] = {
         "address": "10.0.0.1",
         "label": "node1",
@@ -41,7 +41,7 @@ def facts(status: Status, state: State = State.DISCOVERED, **others: Any) -> Fac
         "events": [event(1, "discovered")],
         "job": None,
     }
-    return Facts(**values | others)
+    return ExplanationInput(**values | others)
 
 
 def event(number: int, name: str, **others: Any) -> Event:
@@ -78,7 +78,7 @@ def job(status: str, **others: Any) -> Job:
     return Job.model_validate(values | others)
 
 
-def printed(of: Facts, capsys: pytest.CaptureFixture[str]) -> str:
+def printed(of: ExplanationInput, capsys: pytest.CaptureFixture[str]) -> str:
 
     show(Document(explain("node1-a", of).model_dump(mode="json"), explanation), Format.TABLE, sys.stdout)
     return capsys.readouterr().out
@@ -159,7 +159,7 @@ def test_a_retry_of_some_is_offered_where_some_failed() -> None:
 
 
 def test_the_service_does_as_it_says(clusterm: Clusterm) -> None:
-    clusterm.use_program(OBEDIENT)
+    clusterm.use_program(SCRIPTED)
     clusterm.stop()
     clusterm.start()
     clusterm.add_nodes("node1-a")
@@ -171,7 +171,7 @@ def test_the_service_does_as_it_says(clusterm: Clusterm) -> None:
     refused = [step for step in said["next_steps"] if not step["allowed"]]
     assert len(refused) == 2
     for step in refused:
-        run = clusterm.ctl(*shlex.split(step["command"])[1:])
+        run = clusterm.clusterctl(*shlex.split(step["command"])[1:])
         assert (run.returncode, run.stderr) == (1, f"clusterctl: {step['reason']}\n")
     (retry,) = (step for step in said["next_steps"] if "retry" in step["command"])
     assert retry["allowed"]
@@ -191,6 +191,6 @@ def test_the_service_does_as_it_says(clusterm: Clusterm) -> None:
     clusterm.http.post("/manager/drain")
     said = clusterm.get("/info/node/node1-a/explain")
     assert {"drained" in step["reason"] for step in said["next_steps"] if "update" in step["command"]} == {True}
-    shown = clusterm.ctl("node", "explain", "node1-a")
+    shown = clusterm.clusterctl("node", "explain", "node1-a")
     assert (shown.returncode, shown.stderr) == (0, "")
     assert shown.stdout.startswith("node1-a is Allocated: part of the cluster\n")

@@ -8,7 +8,7 @@ from support.service import Clusterm
 
 from clusterm.enums import State, Status
 from clusterm.nodes.selection import select
-from clusterm.schemas import Selection
+from clusterm.schemas import NodeSelection
 from clusterm.store.nodes import Candidate
 
 HERE, GONE = State.DISCOVERED, State.DISAPPEARED
@@ -42,7 +42,7 @@ NODES = [
     ],
 )  # fmt: skip
 def test_what_a_selection_means(targets: Sequence[str], selection: dict[str, Any], names: Sequence[str]) -> None:
-    selected = select(targets, Selection.model_validate(selection), NODES)
+    selected = select(targets, NodeSelection.model_validate(selection), NODES)
     assert (selected.names, selected.refusals) == (names, [])
 
 
@@ -62,12 +62,12 @@ def test_what_a_selection_means(targets: Sequence[str], selection: dict[str, Any
     ],
 )
 def test_what_no_selection_means(targets: Sequence[str], selection: dict[str, Any], reasons: Sequence[str]) -> None:
-    selected = select(targets, Selection.model_validate(selection), NODES)
+    selected = select(targets, NodeSelection.model_validate(selection), NODES)
     assert [str(refusal) for refusal in selected.refusals] == reasons
 
 
 def test_an_empty_cluster_has_nothing_to_select() -> None:
-    assert [str(refusal) for refusal in select([], Selection(all=True), []).refusals] == [
+    assert [str(refusal) for refusal in select([], NodeSelection(all=True), []).refusals] == [
         "no node matches the selection: there are no nodes yet"
     ]
 
@@ -101,7 +101,7 @@ def test_nodes_are_listed_by_selection_and_in_pages(racks: Clusterm) -> None:
 
 
 def test_a_job_takes_what_it_selects(racks: Clusterm) -> None:
-    before = racks.everything()
+    before = racks.dump()
     nothing: list[dict[str, Any]] = [
         {"select": {"status": ["Maintenance"]}},
         {"nodes": ["rack9-*"]},
@@ -110,17 +110,17 @@ def test_a_job_takes_what_it_selects(racks: Clusterm) -> None:
     ]
     for body in nothing:
         assert racks.post("/update/nodes", body).status_code in {400, 404}
-    assert racks.everything() == before
+    assert racks.dump() == before
     job = racks.run("update", [], select={"status": ["Allocated"], "host_group": ["service-master"]})
     assert (job["status"], job["nodes"]) == ("Complete", ["rack1-a", "rack1-b"])
-    run = racks.ctl(
+    run = racks.clusterctl(
         "nodes", "commission", "rack2-*", "--status", "unallocated", "-g", "service-worker", "--wait", "--json"
     )
     assert run.returncode == 0, run.stderr
     assert sorted(racks.get("/info/nodes", host_group="service-worker")) == ["rack2-a", "rack2-b"]
-    run = racks.ctl("nodes", "decommission", "--in-group", "service-worker", "--wait")
+    run = racks.clusterctl("nodes", "decommission", "--in-group", "service-worker", "--wait")
     assert run.returncode == 0, run.stderr
-    listed = racks.ctl("--output", "jsonl", "nodes", "get", "--status", "Decommissioned")
+    listed = racks.clusterctl("--output", "jsonl", "nodes", "get", "--status", "Decommissioned")
     assert listed.stdout.count("\n") == 2
 
 
@@ -135,6 +135,6 @@ def test_a_job_takes_what_it_selects(racks: Clusterm) -> None:
     ],
 )
 def test_a_selection_that_means_nothing_is_refused(racks: Clusterm, arguments: str, code: int, said: str) -> None:
-    run = racks.ctl(*arguments.split())
+    run = racks.clusterctl(*arguments.split())
     assert (run.returncode, run.stdout) == (code, "")
     assert said in run.stderr

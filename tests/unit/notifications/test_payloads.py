@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 from pydantic import ValidationError
 
-from clusterm.enums import WebhookEvent
+from clusterm.enums import NotificationKind
 from clusterm.notifications import payloads
 from clusterm.settings import NotificationSettings, Webhook
 from clusterm.store import tables
@@ -25,7 +25,7 @@ JOB: dict[str, Any] = {
 }
 
 
-def text(about: dict[str, Any], event: WebhookEvent, template: str = "json", url: str = "") -> str:
+def text(about: dict[str, Any], event: NotificationKind, template: str = "json", url: str = "") -> str:
     webhook = Webhook.model_validate({"name": "ops", "url": "http://127.0.0.1/", "template": template})
     message = tables.Notification(key="k", at=AT, due_at=AT, event=event, about=about)
     content, headers = payloads.request(webhook, message, url, 1)
@@ -34,7 +34,7 @@ def text(about: dict[str, Any], event: WebhookEvent, template: str = "json", url
 
 
 def test_slack_takes_nothing_in_a_message_for_markup() -> None:
-    assert text(JOB, WebhookEvent.JOB_FAILED, "slack", "https://c.example.org").split("\n") == [
+    assert text(JOB, NotificationKind.JOB_FAILED, "slack", "https://c.example.org").split("\n") == [
         ":x: *Job 2 failed: commission node2-b as service-master*",
         "node2-b: Install &lt;b&gt; &amp; more: password=******** no room",
         "requested by 127.0.0.1; it ran for 10.0 s",
@@ -51,13 +51,13 @@ def test_slack_takes_nothing_in_a_message_for_markup() -> None:
     ],
 )
 def test_how_a_job_ended(members: dict[str, Any], expected: list[str]) -> None:
-    said = text({**JOB, "first_failure": None, **members}, WebhookEvent.JOB_ENDED)
+    said = text({**JOB, "first_failure": None, **members}, NotificationKind.JOB_ENDED)
     assert [part for part in expected if part not in said] == []
 
 
 def test_a_node_that_came_and_went_says_how_often() -> None:
     node = {"name": "node1-a", "detail": "at 127.0.0.11", "times": 7, "since": "2026-11-22T15:00:00.000000Z"}
-    said = text({"nodes": [node]}, WebhookEvent.NODE_RETURNED)
+    said = text({"nodes": [node]}, NotificationKind.NODE_RETURNED)
     assert said == "node1-a is back (7 times since 2026-11-22T15:00:00.000000Z): at 127.0.0.11"
 
 

@@ -11,8 +11,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from clusterm.common.redaction import MASK, SecretNames, secrets_in
-from clusterm.executor.output.parser import MAX_LINE_BYTES, Line, Reader, Record
-from clusterm.secrets.masking import LONGEST, Masker
+from clusterm.executor.output.parser import MAX_LINE_BYTES, Line, OutputParser, Record
+from clusterm.secrets.masking import MAX_SECRET_LENGTH, Masker
 
 NONCE = "0123456789abcdef0123456789abcdef"
 SECRET = "can\"ary's/ä+%\\x{9}"
@@ -21,7 +21,7 @@ KEY = "-----BEGIN KEY-----\nb3BlbnNzaC1rZXk\n  dGVzdGluZyBpdA==\n-----END KEY---
 
 def read(output: bytes, secrets: list[str], *pieces: int) -> list[Line | Record]:
     """Read an output that comes in pieces which end at the given places."""
-    reader = Reader(NONCE, 0, Masker(secrets))
+    reader = OutputParser(NONCE, 0, Masker(secrets))
     found: list[Line | Record] = []
     for start, end in zip([0, *sorted(pieces)], [*sorted(pieces), len(output)], strict=True):
         found += reader.feed(output[start:end])
@@ -114,7 +114,7 @@ def test_a_line_is_not_cut_in_a_secret(before: int) -> None:
 
 
 def test_a_secret_that_is_nearly_as_long_as_a_line_may_be() -> None:
-    secret = "".join(f"{number:08}" for number in range(LONGEST // 8))
+    secret = "".join(f"{number:08}" for number in range(MAX_SECRET_LENGTH // 8))
     lines = read(f"{'x' * 100}{secret}\nafter\n".encode(), [f"{secret}more"])
     assert [line.text for line in lines if isinstance(line, Line)] == ["x" * 100, MASK, "after"]
 

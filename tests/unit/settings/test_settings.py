@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from clusterm.errors import CannotStart
+from clusterm.errors import StartupError
 from clusterm.settings import Settings, load, split_address
 
 
@@ -151,7 +151,7 @@ def test_paths_are_made_absolute(home: str, monkeypatch: pytest.MonkeyPatch, tmp
 def test_a_value_that_is_not_valid_is_named(values: dict[str, Any], reason: str, tmp_path: Path) -> None:
     file = tmp_path / "clusterm.json"
     file.write_text(json.dumps(values))
-    with pytest.raises(CannotStart) as caught:
+    with pytest.raises(StartupError) as caught:
         load(str(file))
     said = str(caught.value)
     assert said.startswith("the configuration is not valid: ")
@@ -173,7 +173,7 @@ def test_a_value_that_is_not_valid_is_named(values: dict[str, Any], reason: str,
 def test_a_file_that_cannot_be_understood_is_named(content: bytes, reason: str, tmp_path: Path) -> None:
     file = tmp_path / "clusterm.conf"
     file.write_bytes(content)
-    with pytest.raises(CannotStart) as caught:
+    with pytest.raises(StartupError) as caught:
         load(str(file))
     assert reason in str(caught.value)
     assert str(file) in str(caught.value)
@@ -182,19 +182,19 @@ def test_a_file_that_cannot_be_understood_is_named(content: bytes, reason: str, 
 
 def test_a_file_that_cannot_be_read_is_named(tmp_path: Path) -> None:
     for path in (tmp_path / "absent.toml", tmp_path):
-        with pytest.raises(CannotStart, match=f"cannot read the configuration from {path}"):
+        with pytest.raises(StartupError, match=f"cannot read the configuration from {path}"):
             load(str(path))
 
 
 def test_the_environment_is_checked_like_the_file(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("CLUSTERM_MANAGER__ADDR", "nowhere")
-    with pytest.raises(CannotStart, match=r"manager\.addr: .*'nowhere' is not host:port"):
+    with pytest.raises(StartupError, match=r"manager\.addr: .*'nowhere' is not host:port"):
         load()
 
 
 def test_a_misspelt_key_in_the_environment_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("CLUSTERM_ANSIBLE__USR", "ann")
-    with pytest.raises(CannotStart, match=r"ansible\.usr"):
+    with pytest.raises(StartupError, match=r"ansible\.usr"):
         load()
 
 

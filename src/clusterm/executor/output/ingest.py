@@ -14,8 +14,8 @@ from sqlmodel import Session
 from clusterm import schemas
 from clusterm.ansible import ssh
 from clusterm.enums import StepName, TaskStatus
-from clusterm.executor.output.parser import Line, Reader, Record
-from clusterm.executor.output.records import Callback, parse
+from clusterm.executor.output.parser import Line, OutputParser, Record
+from clusterm.executor.output.records import CallbackRecord, parse
 from clusterm.executor.output.task_results import Results
 from clusterm.executor.wrapper import TIME
 from clusterm.secrets.masking import Masker
@@ -53,12 +53,12 @@ class Ingest:
         self._limit = limit
         self._clock = _Clock(step_directory / "times")
         self._masker = masker
-        self._reader = Reader(nonce, step.offset, masker)
+        self._reader = OutputParser(nonce, step.offset, masker)
         self._offset = step.offset
         self._nodes = set(job_queries.node_names(session, step.job_id))
         self._seq = job_queries.get(session, step.job_id).lines
         self._first_line = step.first_line
-        self._unclaimed = step.unclaimed
+        self._first_unattributed_line = step.first_unattributed_line
         self._lines: list[dict[str, Any]] = []
         self._results = Results(session, step)
         self._claims: list[tuple[int, int, int | None, str | None]] = []
@@ -99,7 +99,11 @@ class Ingest:
         step = job_queries.step(session, self._job_id, self._number)
         if self._recap:
             step.passed = self._passed
-        step.offset, step.unclaimed, step.first_line = self._offset, self._unclaimed, self._first_line
+        step.offset, step.first_unattributed_line, step.first_line = (
+            self._offset,
+            self._first_unattributed_line,
+            self._first_line,
+        )
 
     def written(self) -> None:
         """Forget what is in the store now."""
@@ -122,7 +126,7 @@ class Ingest:
     def _take_line(self, line: Line) -> None:
         self._seq += 1
         self._first_line = self._first_line or self._seq
-        self._unclaimed = self._unclaimed or self._seq
+        self._first_unattributed_line = self._first_unattributed_line or self._seq
         self.last_line_at = self._clock.at(line.end)
         self._lines.append(
             {
@@ -143,7 +147,7 @@ class Ingest:
         if callback.status is TaskStatus.UNREACHABLE and callback.message and callback.node:
             explained = ssh.explain(callback.message, callback.node, self._directory)
             callback = callback.model_copy(update={"message": explained})
-        lines = None if self._unclaimed is None else (self._unclaimed, self._seq)
+        lines = None if self._first_unattributed_line is None else (self._first_unattributed_line, self._seq)
         at = self._clock.at(record.end)
         task = self._results.take(callback, at, lines)
         if callback.status in _FAILED and callback.node is not None:
@@ -154,7 +158,7 @@ class Ingest:
                     play=callback.play,
                     task=callback.task,
                     message=callback.message or callback.status,
-                    line=self._unclaimed,
+                    line=self._first_unattributed_line,
                 ).model_dump(mode="json")
             )
         if callback.recap is not None:
@@ -162,9 +166,9 @@ class Ingest:
             self._passed = self._passed_nodes(callback)
         if lines:
             self._claim(lines[0], task, callback.node)
-            self._unclaimed = None
+            self._first_unattributed_line = None
 
-    def _passed_nodes(self, callback: Callback) -> list[str] | None:
+    def _passed_nodes(self, callback: CallbackRecord) -> list[str] | None:
         """Return the nodes of the job that passed; none where something else failed, such as localhost."""
         elsewhere = [counts for name, counts in (callback.recap or {}).items() if name not in self._nodes]
         if callback.passed is None or any(counts.get("failed") or counts.get("unreachable") for counts in elsewhere):

@@ -41,7 +41,7 @@ class Record(NamedTuple):
     """There are secrets in it."""
 
 
-class Reader:
+class OutputParser:
     """Cuts output into lines and records.
 
     Args:

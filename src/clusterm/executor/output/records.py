@@ -13,7 +13,7 @@ LINES_OF_A_RESULT: Final = frozenset({"item", "retry", "async", "diff", "result"
 """Events before which stands what a task has to say about one node."""
 
 
-class Callback(BaseModel):
+class CallbackRecord(BaseModel):
     """One call of the plugin by ansible; the plugin's docstring says what each member means."""
 
     model_config = ConfigDict(strict=True, frozen=True, extra="ignore")
@@ -30,9 +30,9 @@ class Callback(BaseModel):
     passed: list[_Text] | None = None
 
 
-def parse(data: dict[str, Any]) -> Callback | None:
+def parse(data: dict[str, Any]) -> CallbackRecord | None:
     """Return what a record tells; None if the plugin would not write such a one."""
     try:
-        return Callback.model_validate(data)
+        return CallbackRecord.model_validate(data)
     except ValidationError:
         return None

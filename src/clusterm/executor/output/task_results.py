@@ -6,7 +6,7 @@ from typing import Any
 
 from sqlmodel import Session
 
-from clusterm.executor.output.records import LINES_OF_A_RESULT, Callback
+from clusterm.executor.output.records import LINES_OF_A_RESULT, CallbackRecord
 from clusterm.store import tables, task_results
 
 
@@ -34,7 +34,7 @@ class Results:
         """Whether there is something to write."""
         return bool(self._tasks or self._ended or self._begun or self._changed)
 
-    def take(self, callback: Callback, at: datetime, lines: tuple[int, int] | None) -> int | None:
+    def take(self, callback: CallbackRecord, at: datetime, lines: tuple[int, int] | None) -> int | None:
         """Take what a record tells.
 
         Args:
@@ -86,7 +86,7 @@ class Results:
         self._tasks, self._ended, self._begun, self._changed = [], {}, [], {}
         self._stored = self._last
 
-    def _begin_task(self, number: int, callback: Callback, at: datetime) -> None:
+    def _begin_task(self, number: int, callback: CallbackRecord, at: datetime) -> None:
         self._known.add(number)
         self._tasks.append(
             {

@@ -12,8 +12,8 @@ from typing import Final
 from pydantic import ValidationError
 
 from clusterm.errors import quote
-from clusterm.monitoring.reports import News
-from clusterm.monitoring.serf.rpc import Member, Message
+from clusterm.monitoring.reports import NodeReport
+from clusterm.monitoring.serf.rpc import Message, SerfMember
 from clusterm.schemas import MonitoredNode
 
 _THERE: Final = frozenset({"alive", "leaving"})
@@ -43,7 +43,7 @@ class Membership:
         """The names of the nodes that are there, or were so when members were last known."""
         return {name for name, node in self._told.items() if node is not None} | self._before
 
-    def take(self, message: Message) -> list[News]:
+    def take(self, message: Message) -> list[NodeReport]:
         """Take in what happened, or all members as they are, and return what is new of nodes, in that order."""
         if message.event is not None:
             affected = [node for member in message.members for node in self._update(member, message.event)]
@@ -60,11 +60,11 @@ class Membership:
         self._told = {name: node for name, node in self._told.items() if node is not None or name in present}
         return sorted(news, key=lambda each: each.node is not None)  # who is gone first: another may have its address
 
-    def take_back(self, news: News) -> None:
+    def take_back(self, news: NodeReport) -> None:
         """Tell this again when all members come next: it was refused."""
         self._told.pop(news.name, None)
 
-    def _update(self, member: Member, event: str | None) -> Iterator[str]:
+    def _update(self, member: SerfMember, event: str | None) -> Iterator[str]:
         """Take in one member, and yield the nodes that this is about: two, if its tags name another one now."""
         if (before := self._node_of.get(member.name)) is not None:
             yield before
@@ -83,20 +83,20 @@ class Membership:
             self._there[node.name].pop(member.name, None)
         yield node.name
 
-    def _tell(self, nodes: Iterable[str]) -> list[News]:
+    def _tell(self, nodes: Iterable[str]) -> list[NodeReport]:
         news = []
         for name in nodes:
             node = next(iter(self._there.get(name, {}).values()), None)
             if name not in self._told or self._told[name] != node:
                 self._told[name] = node
-                news.append(News(name, node))
+                news.append(NodeReport(name, node))
         return news
 
     def _forget(self, member: str) -> None:
         if (node := self._node_of.pop(member, None)) is not None:
             self._there[node].pop(member, None)
 
-    def _parse(self, member: Member) -> MonitoredNode | None:
+    def _parse(self, member: SerfMember) -> MonitoredNode | None:
         """Return the node that a member stands for, None if it stands for none."""
         if missing := [tag for tag in _TAGS.values() if not member.tags.get(tag)]:
             self._complain(member, f"is no node: it has no tag {', '.join(missing)}")
@@ -109,7 +109,7 @@ class Membership:
             return None
         return node
 
-    def _complain(self, member: Member, what: str) -> None:
+    def _complain(self, member: SerfMember, what: str) -> None:
         if self._complained.get(member.name) != what:
             self._complained[member.name] = what
             self.complaints.append(f"{quote(member.name)} {what}")

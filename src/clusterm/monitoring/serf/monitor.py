@@ -11,9 +11,9 @@ from typing import Final, TypeVar
 from sqlalchemy.exc import SQLAlchemyError
 
 from clusterm.errors import NotFound, quote
-from clusterm.monitoring.reports import News, report_each
+from clusterm.monitoring.reports import NodeReport, report_each
 from clusterm.monitoring.serf.members import Membership
-from clusterm.monitoring.serf.rpc import Agent, Message, SerfFailure, connect
+from clusterm.monitoring.serf.rpc import Message, SerfClient, SerfFailure, connect
 from clusterm.settings import Settings, split_address
 from clusterm.store import runtime_values
 from clusterm.store.engine import Store
@@ -22,9 +22,11 @@ log = logging.getLogger(__name__)
 
 T = TypeVar("T")
 
-_RECONCILE: Final = 60.0  # seconds between questions for all members; an agent drops events for slow readers
-_FIRST_PAUSE: Final = 1.0  # seconds before the first further try; each one waits twice as long as the one before
-_LONGEST_PAUSE: Final = 60.0
+_RECONCILE_INTERVAL_S: Final = 60.0  # seconds between questions for all members; an agent drops events for slow readers
+_FIRST_RETRY_DELAY_S: Final = (
+    1.0  # seconds before the first further try; each one waits twice as long as the one before
+)
+_MAX_RETRY_DELAY_S: Final = 60.0
 _QUEUED: Final = 20_000  # messages; more wait in the agent
 _AT_ONCE: Final = 1000  # messages that are taken in together
 _LOGGED: Final = 10  # complaints that are logged one by one
@@ -68,7 +70,7 @@ class SerfMonitor:
             except (SerfFailure, OSError) as error:
                 failures = failures + 1 if self.problem else 1
                 self._say_problem(f"the Serf agent at {self._serf.addr} cannot be used: {self._reason(error)}")
-            pause = min(_FIRST_PAUSE * 2 ** min(failures - 1, 10), _LONGEST_PAUSE)
+            pause = min(_FIRST_RETRY_DELAY_S * 2 ** min(failures - 1, 10), _MAX_RETRY_DELAY_S)
             await asyncio.sleep(pause * random.uniform(0.5, 1))  # noqa: S311 -- it is no secret
 
     async def _follow(self) -> None:
@@ -77,14 +79,14 @@ class SerfMonitor:
             while True:
                 agent.ask_for_members()
                 asked = True
-                due = asyncio.get_running_loop().time() + _RECONCILE
+                due = asyncio.get_running_loop().time() + _RECONCILE_INTERVAL_S
                 while (message := await self._receive(agent, asked=asked, due=due)) is not None:
                     if message.event is None:
                         asked = False
                         self._say_well()
                     await self._messages.put(message)
 
-    async def _receive(self, agent: Agent, *, asked: bool, due: float) -> Message | None:
+    async def _receive(self, agent: SerfClient, *, asked: bool, due: float) -> Message | None:
         """Return the next message, or None when it is time to ask for all members again."""
         if asked:
             async with asyncio.timeout(self._serf.timeout):
@@ -116,7 +118,7 @@ class SerfMonitor:
             self._known = set(runtime_values.get(session, runtime_values.SERF).get("nodes", []))
         return self._known
 
-    def _write(self, news: Sequence[News], nodes: set[str]) -> list[News]:
+    def _write(self, news: Sequence[NodeReport], nodes: set[str]) -> list[NodeReport]:
         """Bring news into the store and return what was refused.
 
         Nodes are remembered before they are reported and forgotten after that, so that none is there unnoticed.
@@ -145,7 +147,7 @@ class SerfMonitor:
                 return await asyncio.to_thread(work)
             except SQLAlchemyError as error:
                 log.error("cannot take in what Serf says, trying again: %s", error)  # noqa: TRY400
-                await asyncio.sleep(_FIRST_PAUSE)
+                await asyncio.sleep(_FIRST_RETRY_DELAY_S)
 
     def _reason(self, error: Exception) -> str:
         if isinstance(error, TimeoutError) and error.errno is None:

@@ -29,7 +29,7 @@ class SerfFailure(Exception):
 
 
 @dataclass(frozen=True)
-class Member:
+class SerfMember:
     """One member of the Serf cluster, as the agent knows it."""
 
     name: str
@@ -42,11 +42,11 @@ class Message:
     """What happened to some members, or with no `event` all members as they are now."""
 
     event: str | None
-    members: list[Member]
+    members: list[SerfMember]
 
 
 @asynccontextmanager
-async def connect(host: str, port: int, auth_key: str, timeout: float) -> AsyncIterator["Agent"]:  # noqa: ASYNC109
+async def connect(host: str, port: int, auth_key: str, timeout: float) -> AsyncIterator["SerfClient"]:  # noqa: ASYNC109
     """Connect to an agent and introduce ourselves.
 
     Args:
@@ -63,15 +63,15 @@ async def connect(host: str, port: int, auth_key: str, timeout: float) -> AsyncI
     async with asyncio.timeout(timeout):
         reader, writer = await asyncio.open_connection(host, port, limit=_CHUNK)
     try:
-        agent = Agent(reader, writer)
+        agent = SerfClient(reader, writer)
         async with asyncio.timeout(timeout):
-            await agent.greet(auth_key)
+            await agent.handshake(auth_key)
         yield agent
     finally:
         writer.transport.abort()
 
 
-class Agent:
+class SerfClient:
     """A connection to an agent."""
 
     def __init__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -81,7 +81,7 @@ class Agent:
         self._streaming = False
         self._body_of: str | None = None  # command whose answer's body comes next
 
-    async def greet(self, auth_key: str) -> None:
+    async def handshake(self, auth_key: str) -> None:
         """Agree on the version, show the key where there is one, and subscribe to the events of members."""
         self._send("handshake", {"Version": VERSION})
         if auth_key:
@@ -132,7 +132,7 @@ class Agent:
                 return None
             command, self._body_of = self._body_of, None
             event = _text(received[b"Event"]) if command == "stream" else None
-            return Message(event, [_member(member) for member in received[b"Members"] or ()])
+            return Message(event, [_parse_member(member) for member in received[b"Members"] or ()])
         except (KeyError, TypeError, AttributeError, IndexError) as error:
             raise SerfFailure("what listens there does not speak Serf's RPC protocol") from error
 
@@ -147,9 +147,9 @@ class Agent:
             self._streaming = True
 
 
-def _member(member: Any) -> Member:
+def _parse_member(member: Any) -> SerfMember:
     tags = {_text(key): _text(value) for key, value in (member[b"Tags"] or {}).items()}
-    return Member(_text(member[b"Name"]), _text(member[b"Status"]), tags)
+    return SerfMember(_text(member[b"Name"]), _text(member[b"Status"]), tags)
 
 
 def _text(value: bytes) -> str:

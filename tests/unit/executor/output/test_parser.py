@@ -10,7 +10,7 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from clusterm.executor.output import parser
-from clusterm.executor.output.parser import MAX_LINE_BYTES, MAX_RECORD_BYTES, Line, Reader, Record
+from clusterm.executor.output.parser import MAX_LINE_BYTES, MAX_RECORD_BYTES, Line, OutputParser, Record
 
 NONCE = "n0nce"
 MARKER = b"\x1en0nce "
@@ -35,7 +35,7 @@ def small_limits() -> Iterator[None]:
 
 def read(output: bytes, offset: int = 0) -> list[Line | Record]:
     """Read what comes after an offset, all of it at once."""
-    whole = Reader(NONCE, offset)
+    whole = OutputParser(NONCE, offset)
     return [*whole.feed(output[offset:]), *whole.close()]
 
 
@@ -49,7 +49,7 @@ def texts(output: bytes) -> list[str | dict[str, object]]:
 @example(output=MARKER + b'{"a":"%s"}\n' % (b"y" * 30), sizes=[32])
 def test_it_does_not_matter_in_which_pieces_it_is_read(output: bytes, sizes: list[int]) -> None:
     with small_limits():
-        in_pieces = Reader(NONCE)
+        in_pieces = OutputParser(NONCE)
         found: list[Line | Record] = []
         start = 0
         for size in cycle(sizes):
@@ -109,7 +109,7 @@ def test_lines() -> None:
 
 
 def test_an_unfinished_line_waits() -> None:
-    unfinished = Reader(NONCE, 1000)
+    unfinished = OutputParser(NONCE, 1000)
     assert list(unfinished.feed(b"one\ntw")) == [Line(1004, "one", partial=False)]
     assert list(unfinished.feed(b"o")) == []
     assert list(unfinished.feed(b"\nthree")) == [Line(1008, "two", partial=False)]
@@ -117,7 +117,7 @@ def test_an_unfinished_line_waits() -> None:
 
 
 def test_what_is_not_iterated_over_comes_later() -> None:
-    careless = Reader(NONCE)
+    careless = OutputParser(NONCE)
     careless.feed(b"one\n")
     assert next(careless.feed(b"two\nthree\n")) == Line(4, "one", partial=False)
     assert [line.end for line in careless.close()] == [8, 14]
@@ -176,7 +176,7 @@ def test_long_lines_come_in_parts() -> None:
 
 
 def test_a_long_line_is_not_kept_in_memory() -> None:
-    long = Reader(NONCE)
+    long = OutputParser(NONCE)
     for _ in range(200):
         list(long.feed(b"x" * 50_000))
         assert len(long._buffer) < 2 * MAX_LINE_BYTES

@@ -6,26 +6,26 @@ from collections.abc import Sequence
 
 import msgpack
 import pytest
-from support.service import PATIENCE
+from support.service import WAIT_TIMEOUT_S
 
-from clusterm.monitoring.reports import News
+from clusterm.monitoring.reports import NodeReport
 from clusterm.monitoring.serf.members import Membership
-from clusterm.monitoring.serf.rpc import Member, Message, SerfFailure, connect
+from clusterm.monitoring.serf.rpc import Message, SerfFailure, SerfMember, connect
 
 
-def member(name: str, label: str, addr: str, status: str = "alive") -> Member:
-    return Member(name, status, {"NodeLabel": label, "NodeSerial": "s", "NodeAddr": addr})
+def member(name: str, label: str, addr: str, status: str = "alive") -> SerfMember:
+    return SerfMember(name, status, {"NodeLabel": label, "NodeSerial": "s", "NodeAddr": addr})
 
 
-def happened(event: str, *members: Member) -> Message:
+def happened(event: str, *members: SerfMember) -> Message:
     return Message(f"member-{event}", list(members))
 
 
-def all_are(*members: Member) -> Message:
+def all_are(*members: SerfMember) -> Message:
     return Message(None, list(members))
 
 
-def told(news: Sequence[News]) -> list[tuple[str, str | None]]:
+def told(news: Sequence[NodeReport]) -> list[tuple[str, str | None]]:
     return [(each.name, each.node.addr if each.node else None) for each in news]
 
 
@@ -101,7 +101,7 @@ def test_what_was_refused_is_told_again_when_all_members_come() -> None:
 def test_a_member_that_is_no_node_is_named_once_and_harms_nobody(tags: dict[str, str], reason: str) -> None:
     membership = Membership()
     valid = {"NodeLabel": "n1", "NodeSerial": "s", "NodeAddr": "10.0.0.1"}
-    bad = Member("bad\x1b", "alive", {**valid, **tags} if tags else {})
+    bad = SerfMember("bad\x1b", "alive", {**valid, **tags} if tags else {})
     for _ in range(2):
         assert told(membership.take(happened("join", bad, member("b", "n2", "10.0.0.2"))))[1:] == []
     (complaint,) = membership.complaints
@@ -154,21 +154,21 @@ def received(sent: bytes, count: int, piece: int = 2**20) -> list[Message]:
         async with await asyncio.start_server(serve_once, "127.0.0.1", 0) as server:
             host, port = server.sockets[0].getsockname()
             try:
-                async with connect(host, port, "", PATIENCE) as agent:
+                async with connect(host, port, "", WAIT_TIMEOUT_S) as agent:
                     agent.ask_for_members()
                     return [await agent.receive() for _ in range(count)]
             finally:
                 await served.wait()
 
-    return asyncio.run(asyncio.wait_for(talk(), PATIENCE))
+    return asyncio.run(asyncio.wait_for(talk(), WAIT_TIMEOUT_S))
 
 
 @pytest.mark.parametrize("piece", [1, 7, 2**20])
 def test_messages_arrive_in_pieces_and_with_any_bytes(piece: int) -> None:
     assert received(WELCOME + EVENT + MEMBERS + EVENT, 3, piece) == [
-        Message("member-reap", [Member("b", "", {})]),
-        Message(None, [Member("a\ufffd", "alive", {"NodeLabel": "n\ufffd"})]),
-        Message("member-reap", [Member("b", "", {})]),
+        Message("member-reap", [SerfMember("b", "", {})]),
+        Message(None, [SerfMember("a\ufffd", "alive", {"NodeLabel": "n\ufffd"})]),
+        Message("member-reap", [SerfMember("b", "", {})]),
     ]
 
 
