@@ -8,7 +8,7 @@ import pytest
 from chaos import Round
 from documents import DOCS, ROOT
 
-TABLE = DOCS / "explanation" / "what-survives.md"
+TABLE = DOCS / "explanation" / "failure-modes.md"
 _NAMED = r"`(tests/\w+\.py)::(\w+)`"
 
 
