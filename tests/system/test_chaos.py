@@ -8,7 +8,7 @@ import pytest
 from support.documents import DOCS, ROOT
 from system.chaos import Round
 
-TABLE = DOCS / "explanation" / "what-survives.md"
+TABLE = DOCS / "explanation" / "failure-modes.md"
 _NAMED = r"`(tests/[\w/]+\.py)::(\w+)`"
 
 
