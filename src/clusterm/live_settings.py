@@ -6,7 +6,6 @@ they win, since whoever edits the file last expects it to count.
 
 import json
 import logging
-import sqlite3
 import threading
 from typing import Any, Final
 from urllib.parse import urlsplit
@@ -18,6 +17,7 @@ from clusterm.errors import BadRequest, NotReady, SecretsUnavailable
 from clusterm.settings import AnsibleSettings, Settings, load
 from clusterm.store import encrypted_values, runtime_values
 from clusterm.store.engine import Store
+from clusterm.store.errors import StoreError
 
 log = logging.getLogger(__name__)
 
@@ -147,7 +147,7 @@ class LiveSettings:
         """Have nothing in the database's file any more of what was encrypted now."""
         try:
             self._store.scrub()
-        except sqlite3.Error as error:
+        except StoreError as error:
             log.warning("secrets were encrypted, but their old copies may still be in the database's file: %s", error)
 
 

@@ -9,8 +9,6 @@ from contextlib import contextmanager
 from datetime import UTC, datetime
 from typing import Final
 
-from sqlalchemy.exc import DBAPIError
-
 from clusterm.access import tokens
 from clusterm.access.principal import Principal
 from clusterm.access.rate_limit import TokenBucket
@@ -20,6 +18,7 @@ from clusterm.errors import AccessDenied, Forbidden, TooManyRequests, Unauthoriz
 from clusterm.settings import ManagerSettings
 from clusterm.store import tokens as token_queries
 from clusterm.store.engine import Store
+from clusterm.store.errors import StoreError
 
 log = logging.getLogger(__name__)
 
@@ -172,5 +171,5 @@ class Authenticator:
             try:
                 with self._store.write() as session:
                     token_queries.record_uses(session, uses)
-            except DBAPIError as error:
-                log.error("cannot write down when tokens were used: %s", error.orig)  # noqa: TRY400
+            except StoreError as error:
+                log.error("cannot write down when tokens were used: %s", error)  # noqa: TRY400

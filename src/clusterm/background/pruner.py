@@ -5,12 +5,11 @@ import threading
 from collections.abc import Callable
 from typing import Final
 
-from sqlalchemy.exc import SQLAlchemyError
-
 from clusterm.common.service_log import JobLogger
 from clusterm.settings import RetentionSettings
 from clusterm.store import retention
 from clusterm.store.engine import Store
+from clusterm.store.errors import StoreError
 
 log = logging.getLogger(__name__)
 
@@ -47,5 +46,5 @@ class Pruner:
                     JobLogger(log, job.job_id, job.action, job.nodes).info("no longer kept: %s", job.reason)
                     if self._stopping.is_set():
                         return
-            except SQLAlchemyError as error:
+            except StoreError as error:
                 log.error("cannot delete old jobs, trying again: %s", error)  # noqa: TRY400

@@ -13,8 +13,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-from sqlalchemy.exc import SQLAlchemyError
-
 from clusterm.ansible.command import clean_environment
 from clusterm.ansible.job_spec import JobSpec, prepare
 from clusterm.background.log_forwarder import LogForwarder
@@ -28,6 +26,7 @@ from clusterm.settings import Settings
 from clusterm.store import job_views, nodes, runtime_values
 from clusterm.store import jobs as job_queries
 from clusterm.store.engine import Store
+from clusterm.store.errors import StoreError
 
 log = logging.getLogger(__name__)
 
@@ -96,7 +95,7 @@ class Supervisor:
                     self._clear_up()
                     cleared = True
                 self._look_after_jobs()
-            except (OSError, SQLAlchemyError) as error:
+            except (OSError, StoreError) as error:
                 log.error("cannot look after the running jobs, trying again: %s", error)  # noqa: TRY400
             except Exception:  # a defect; but without this thread no job would ever end
                 log.exception("cannot look after the running jobs, trying again")

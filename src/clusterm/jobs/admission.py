@@ -5,8 +5,6 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Final
 
-from sqlmodel import Session
-
 from clusterm import schemas
 from clusterm.enums import Action, HostGroups, JobStatus, Result
 from clusterm.errors import ActiveJob, BadRequest, Conflict, Drained, IdempotencyKeyReused, SecretsUnavailable
@@ -21,6 +19,7 @@ from clusterm.store import encrypted_values, idempotency_keys, job_views, nodes,
 from clusterm.store import jobs as job_queries
 from clusterm.store.engine import Store
 from clusterm.store.nodes import Candidate
+from clusterm.store.session import Session
 
 _DRAINED: Final = "no new jobs are taken: the service is drained. Try again later, or end it with: clusterm undrain"
 

@@ -4,8 +4,6 @@ from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from typing import NamedTuple
 
-from sqlmodel import Session
-
 from clusterm import schemas
 from clusterm.enums import DEFAULT_HOST_GROUPS, Action, EventName, HostGroups, JobStatus, Result
 from clusterm.errors import RequestRefused
@@ -18,6 +16,7 @@ from clusterm.settings import RetentionSettings
 from clusterm.store import counters, events, job_views, log_reader, nodes, outbox, tables
 from clusterm.store import jobs as job_queries
 from clusterm.store.engine import Store
+from clusterm.store.session import Session
 
 
 def finish(

@@ -7,12 +7,11 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
-from sqlmodel import Session
-
 from clusterm.enums import StepName
 from clusterm.nodes import lifecycle
 from clusterm.store import jobs as job_queries
 from clusterm.store import tables
+from clusterm.store.session import Session
 
 
 class NextStep(NamedTuple):

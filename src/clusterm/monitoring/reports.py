@@ -8,8 +8,6 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any, Final
 
-from sqlmodel import Session
-
 from clusterm.common import service_log
 from clusterm.enums import Cause, EventName, State
 from clusterm.errors import BadRequest, Conflict, NotFound, RequestRefused, quote
@@ -19,6 +17,7 @@ from clusterm.schemas import MonitoredNode, MonitorEvent
 from clusterm.settings import Settings
 from clusterm.store import events, nodes, tables
 from clusterm.store.engine import Store
+from clusterm.store.session import Session
 
 log = logging.getLogger(__name__)
 

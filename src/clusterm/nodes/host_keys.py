@@ -9,14 +9,13 @@ import logging
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import UTC, datetime
 
-from sqlmodel import Session
-
 from clusterm.enums import Cause, EventName
 from clusterm.errors import NotFound
 from clusterm.schemas import HostKey, KnownHostKeys
 from clusterm.settings import RetentionSettings
 from clusterm.store import events, nodes, runtime_values, tables
 from clusterm.store.engine import Store
+from clusterm.store.session import Session
 
 log = logging.getLogger(__name__)
 

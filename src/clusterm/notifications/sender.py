@@ -17,12 +17,12 @@ from datetime import UTC, datetime, timedelta
 from typing import Final, NamedTuple
 
 import httpx
-from sqlalchemy.exc import SQLAlchemyError
 
 from clusterm.notifications import payloads
 from clusterm.settings import NotificationSettings, Settings, Webhook
 from clusterm.store import outbox, tables
 from clusterm.store.engine import Store
+from clusterm.store.errors import StoreError
 
 log = logging.getLogger(__name__)
 
@@ -100,7 +100,7 @@ class NotificationSender:
         """Begin. From now on what happens is noted for the webhooks of the configuration."""
         try:
             self._look()
-        except SQLAlchemyError as error:
+        except StoreError as error:
             log.error("cannot note the webhooks, trying again: %s", error)  # noqa: TRY400
         self._thread.start()
         self._started.wait()
@@ -123,7 +123,7 @@ class NotificationSender:
         while not stopping.is_set():
             try:
                 waiting = await asyncio.to_thread(self._look)
-            except SQLAlchemyError as error:
+            except StoreError as error:
                 log.error("cannot look for notifications, trying again: %s", error)  # noqa: TRY400
                 waiting = []
             for name, receiver in self._receivers.items():
@@ -182,7 +182,7 @@ class NotificationSender:
                 receiver.taken.add(message.id)
                 await asyncio.to_thread(self._close, message.id)
                 receiver.taken.remove(message.id)
-        except SQLAlchemyError as error:
+        except StoreError as error:
             log.error("cannot go on with the webhook %s, trying again: %s", name, error)  # noqa: TRY400
         except Exception:
             receiver.backoff.fail(0)

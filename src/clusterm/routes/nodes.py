@@ -4,7 +4,6 @@ from typing import Annotated, Final, Literal
 
 import orjson
 from fastapi import Path, Query, Request, Response
-from sqlmodel import Session
 
 from clusterm import schemas
 from clusterm.enums import Action, JobStatus, State, Status, TokenRole
@@ -33,6 +32,7 @@ from clusterm.routes.dependencies import (
 )
 from clusterm.store import events, job_views, nodes, tables
 from clusterm.store import jobs as job_queries
+from clusterm.store.session import Session
 
 routes = router("nodes")
 EVENTS_SHOWN = 10

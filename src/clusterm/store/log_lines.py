@@ -7,10 +7,10 @@ from collections.abc import Sequence
 from datetime import datetime
 from typing import Any, NamedTuple
 
-from sqlalchemy import Integer, LargeBinary, bindparam, cast, delete, func, insert, or_, select, type_coerce, update
+from sqlalchemy import Integer, bindparam, delete, insert, or_, select, type_coerce, update
 from sqlmodel import Session, col
 
-from clusterm.store import tables
+from clusterm.store import sqlite, tables
 
 
 class Row(NamedTuple):
@@ -76,7 +76,7 @@ def leave_out(session: Session, job: tables.Job, limit: int) -> None:
         limit: bytes that may stay.
     """
     line = tables.LogLine
-    size = func.length(cast(col(line.text), LargeBinary)) + 1
+    size = sqlite.byte_length(col(line.text)) + 1
     of_job = select(col(line.seq), size).where(col(line.job_id) == job.id).order_by(col(line.seq))
     if job.truncated_at is None:
         head = 0

@@ -4,12 +4,12 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Final
 
-from sqlalchemy import ColumnElement, func, or_, select
+from sqlalchemy import ColumnElement, or_, select
 from sqlmodel import Session, col
 
 from clusterm.enums import TaskStatus
 from clusterm.store import jobs as job_queries
-from clusterm.store import tables
+from clusterm.store import sqlite, tables
 
 CONTEXT: Final = 3
 """Lines that are shown before and after those of a failed result."""
@@ -125,10 +125,9 @@ def conditions(job_id: int, query: LogQuery) -> list[ColumnElement[bool]]:
     if query.nodes:
         found.append(col(line.node).in_(query.nodes))
     if query.task is not None:
-        named = func.instr(func.lower(col(task.name)), func.lower(query.task)) > 0
+        named = sqlite.contains(col(task.name), query.task, ignore_case=True)
         numbers = select(col(task.number)).where(col(task.job_id) == job_id, named).correlate(None)
         found.append(col(line.task).in_(numbers))
     if query.grep is not None:
-        texts = (col(line.text), query.grep)
-        found.append(func.instr(*(map(func.lower, texts) if query.ignore_case else texts)) > 0)
+        found.append(sqlite.contains(col(line.text), query.grep, ignore_case=query.ignore_case))
     return found

@@ -1,6 +1,5 @@
 """Bringing a database to the form that this version needs."""
 
-import sqlite3
 from pathlib import Path
 
 from alembic import command
@@ -8,11 +7,11 @@ from alembic.config import Config
 from alembic.migration import MigrationContext
 from alembic.script import ScriptDirectory
 from sqlalchemy import Connection
-from sqlalchemy.exc import DatabaseError
 
 import clusterm
 from clusterm.errors import StoreUnusable
 from clusterm.store.engine import Store
+from clusterm.store.errors import StoreError, StoreUnavailable, translate_errors
 
 
 def migrate(store: Store) -> str | None:
@@ -30,7 +29,7 @@ def migrate(store: Store) -> str | None:
     try:
         store.path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
         store.set_up()
-        with store.connect() as connection, connection.begin():
+        with translate_errors(), store.connect() as connection, connection.begin():
             current = MigrationContext.configure(connection).get_current_revision()
             if current == newest:
                 return None
@@ -41,9 +40,7 @@ def migrate(store: Store) -> str | None:
                 )
             _upgrade(config, connection)
             return current or "empty"
-    except DatabaseError as error:
-        raise StoreUnusable(_explain(store.path, error.orig)) from error
-    except sqlite3.DatabaseError as error:
+    except StoreError as error:
         raise StoreUnusable(_explain(store.path, error)) from error
     except OSError as error:
         raise StoreUnusable(f"cannot make the directory {store.path.parent}: {error.strerror}") from error
@@ -59,10 +56,10 @@ def check_current(store: Store) -> None:
         raise StoreUnusable(f"there is no database {store.path}: check store.url and manager.state_dir")
     newest = ScriptDirectory.from_config(alembic_config()).get_current_head()
     try:
-        with store.connect() as connection, connection.begin():
+        with translate_errors(), store.connect() as connection, connection.begin():
             current = MigrationContext.configure(connection).get_current_revision()
-    except DatabaseError as error:
-        raise StoreUnusable(_explain(store.path, error.orig)) from error
+    except StoreError as error:
+        raise StoreUnusable(_explain(store.path, error)) from error
     if current != newest:
         raise StoreUnusable(f"the database {store.path} is of another version: run clusterm migrate")
 
@@ -83,8 +80,8 @@ def _upgrade(config: Config, connection: Connection) -> None:
     command.upgrade(config, "head")
 
 
-def _explain(path: Path, error: BaseException | None) -> str:
-    if isinstance(error, sqlite3.OperationalError):
+def _explain(path: Path, error: StoreError) -> str:
+    if isinstance(error, StoreUnavailable):
         return f"cannot open the database {path}: {error}; check its directory's permissions and free space"
     return (
         f"the database {path} is damaged: {error}; restore a backup, or move the file away to start with an empty one"

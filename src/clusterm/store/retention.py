@@ -65,7 +65,7 @@ def prune(store: Store, retention: RetentionSettings) -> Iterator[Surplus]:
         if _delete(store, job.job_id):
             yield job
     if found:
-        store.give_back()
+        store.reclaim_space()
 
 
 def _kept_for_nodes(session: Session) -> set[int]:

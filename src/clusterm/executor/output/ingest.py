@@ -9,8 +9,6 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Final
 
-from sqlmodel import Session
-
 from clusterm import schemas
 from clusterm.ansible import ssh
 from clusterm.enums import StepName, TaskStatus
@@ -21,6 +19,7 @@ from clusterm.executor.wrapper import TIME
 from clusterm.secrets.masking import Masker
 from clusterm.store import jobs as job_queries
 from clusterm.store import log_lines, tables
+from clusterm.store.session import Session
 
 _READ_BYTES: Final = 1 << 20  # at the most in one transaction
 _TEXTS: Final = ("play", "task", "path", "message")
