@@ -5,19 +5,19 @@ from datetime import UTC, datetime
 from typing import Any, Final
 
 from pydantic import ValidationError
-from sqlalchemy import update
-from sqlmodel import Session, col, select
 
 from clusterm import schemas
 from clusterm.common.redaction import holds_mask
-from clusterm.enums import ENDED, Action, Cause, EventName, HostGroups, State, Status
+from clusterm.enums import Action, Cause, EventName, HostGroups, State, Status
 from clusterm.errors import BadRequest, Conflict, RequestRefused, SecretsUnavailable
 from clusterm.nodes import lifecycle
 from clusterm.schemas import ImportAnswer, ImportOutcome, ImportRequest, RenameRequest, SetRequest, check_host_vars
 from clusterm.secrets.encryption import EncryptedVars, VariableCipher
 from clusterm.settings import RetentionSettings
 from clusterm.store import events, nodes, tables
+from clusterm.store import jobs as job_queries
 from clusterm.store.engine import Store
+from clusterm.store.session import Session
 
 _AT_REST: Final = frozenset({Status.UNALLOCATED, Status.DECOMMISSIONED})
 """Statuses of nodes that are no part of the cluster."""
@@ -82,10 +82,7 @@ def rename(
         monitored = _parse(label, new.removeprefix(f"{label}-"), node.address)
         _check_free_name(new, {node.name for node in nodes.list_all(session)}, groups)
         _check_idle(session, old)
-        values = {"name": new, "label": monitored.label, "serial": monitored.serial}
-        session.execute(update(tables.Node).where(col(tables.Node.name) == old).values(values))
-        for table in (tables.Event, tables.JobNode):
-            session.execute(update(table).where(col(table.node) == old).values(node=new))
+        nodes.rename(session, old, new, label=monitored.label, serial=monitored.serial)
         _note(session, retention, [_event(new, EventName.RENAMED, by, {"name": [old, new]}, f"was {old}")])
         return new
 
@@ -164,7 +161,7 @@ def register(session: Session, monitored: schemas.MonitoredNode, groups: HostGro
     """
     others = [node for node in nodes.at_addresses(session, [monitored.addr]) if node.name != monitored.name]
     _check_address(monitored.addr, [node.name for node in others if node.state is State.DISCOVERED])
-    node = session.get(tables.Node, monitored.name)
+    node = nodes.find(session, monitored.name)
     if node is None:
         _check_free_name(monitored.name, (), groups)
         node = new_node(monitored, lifecycle.first_group(groups))
@@ -268,9 +265,7 @@ def _check_free_name(name: str, names: Container[str], groups: HostGroups) -> No
 
 def _check_idle(session: Session, name: str) -> None:
     """Check that no job that runs or waits has the node."""
-    of_node = select(tables.JobNode.job_id).where(tables.JobNode.node == name)
-    query = select(tables.Job).where(col(tables.Job.id).in_(of_node), col(tables.Job.status).not_in(ENDED))
-    if job := session.exec(query.limit(1)).first():
+    if job := job_queries.unended_on(session, name):
         raise Conflict(f"node {name} is in job {job.id}, which is {job.status}: wait for its end, or cancel it")
 
 

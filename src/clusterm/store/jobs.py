@@ -19,10 +19,15 @@ def get(session: Session, job_id: int) -> tables.Job:
     Raises:
         NotFound: there is none with that id.
     """
-    job = session.get(tables.Job, job_id)
+    job = find(session, job_id)
     if job is None:
         raise NotFound(f"job {job_id} doesn't exist")
     return job
+
+
+def find(session: Session, job_id: int) -> tables.Job | None:
+    """Return the job with an id, None if it does not exist or was deleted."""
+    return session.get(tables.Job, job_id)
 
 
 def resolve(session: Session, label: str) -> tables.Job:
@@ -65,6 +70,13 @@ def count_unended(session: Session) -> dict[JobStatus, int]:
     """Return how many jobs there are of each status that is not an end."""
     query = select(tables.Job.status, func.count()).where(col(tables.Job.status).not_in(ENDED))
     return {JobStatus(status): number for status, number in session.exec(query.group_by(tables.Job.status))}
+
+
+def unended_on(session: Session, node: str) -> tables.Job | None:
+    """Return a queued or running job on a node or address, None if there is none."""
+    on_node = select(tables.JobNode.job_id).where(tables.JobNode.node == node)
+    query = select(tables.Job).where(col(tables.Job.id).in_(on_node), col(tables.Job.status).not_in(ENDED))
+    return session.exec(query.limit(1)).first()
 
 
 def active(session: Session) -> tables.Job | None:
@@ -183,7 +195,7 @@ def hold_nodes(session: Session, job_id: int) -> None:
     """Keep other jobs from the nodes of a job.
 
     Raises:
-        sqlalchemy.exc.IntegrityError: another job holds one of them.
+        StoreError: another job holds one of them.
     """
     session.execute(update(tables.JobNode).where(col(tables.JobNode.job_id) == job_id).values(held=True))
 

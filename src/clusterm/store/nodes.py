@@ -3,7 +3,7 @@
 from collections.abc import Collection, Iterable, Iterator, Sequence
 from typing import Any, Final, NamedTuple
 
-from sqlalchemy import Enum, String, func, outerjoin, type_coerce
+from sqlalchemy import Enum, String, func, outerjoin, type_coerce, update
 from sqlalchemy import select as sql_select
 from sqlmodel import Session, col, select
 
@@ -63,7 +63,7 @@ def get(session: Session, name: str) -> tables.Node:
     Raises:
         NotFound: there is neither.
     """
-    node = session.get(tables.Node, name)
+    node = find(session, name)
     if node is None:
         # Of several that have been there, the one that is there now.
         there = (col(tables.Node.state) == State.DISCOVERED).desc()
@@ -74,6 +74,11 @@ def get(session: Session, name: str) -> tables.Node:
     return node
 
 
+def find(session: Session, name: str) -> tables.Node | None:
+    """Return the node with a name, None if there is none."""
+    return session.get(tables.Node, name)
+
+
 def by_names(session: Session, names: Iterable[str | None]) -> list[tables.Node]:
     """Return the nodes with these names, by name; those that do not exist are left out."""
     return _where(session, "name", {name for name in names if name is not None})
@@ -82,6 +87,23 @@ def by_names(session: Session, names: Iterable[str | None]) -> list[tables.Node]
 def at_addresses(session: Session, addresses: Iterable[str]) -> list[tables.Node]:
     """Return the nodes with these management addresses, by name."""
     return _where(session, "address", set(addresses))
+
+
+def rename(session: Session, old: str, new: str, *, label: str, serial: str) -> None:
+    """Rename a node, also in its events and in the jobs that it was in.
+
+    Args:
+        session: a writing transaction.
+        old: the name that the node has.
+        new: the new name, which no node has.
+        label: the label in the new name.
+        serial: the serial number in the new name.
+    """
+    node = tables.Node
+    values = {"name": new, "label": label, "serial": serial}
+    session.execute(update(node).where(col(node.name) == old).values(values))
+    for table in (tables.Event, tables.JobNode):
+        session.execute(update(table).where(col(table.node) == old).values(node=new))
 
 
 def count(session: Session) -> dict[tuple[Status, State], int]:
