@@ -12,8 +12,9 @@ from clusterm.jobs.progress import Outcomes, outcomes
 from clusterm.nodes import changes as node_changes
 from clusterm.nodes import host_keys, lifecycle
 from clusterm.nodes.changes import Changes
+from clusterm.notifications.events import record_job_end
 from clusterm.settings import RetentionSettings
-from clusterm.store import counters, events, job_views, log_reader, nodes, outbox, tables
+from clusterm.store import counters, events, job_views, log_reader, nodes, tables
 from clusterm.store import jobs as job_queries
 from clusterm.store.engine import Store
 from clusterm.store.session import Session
@@ -208,4 +209,4 @@ def close(session: Session, job: tables.Job, status: JobStatus, error: str | Non
             step.finished_at, step.error = job.finished_at, error
     job_queries.release_nodes(session, job.id)
     counters.count(session, job)
-    outbox.record_job_end(session, job)
+    record_job_end(session, job)

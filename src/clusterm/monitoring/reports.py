@@ -13,6 +13,7 @@ from clusterm.enums import Cause, EventName, State
 from clusterm.errors import BadRequest, Conflict, NotFound, RequestRefused, quote
 from clusterm.nodes import changes as node_changes
 from clusterm.nodes import lifecycle
+from clusterm.notifications.events import record_node_events
 from clusterm.schemas import MonitoredNode, MonitorEvent
 from clusterm.settings import Settings
 from clusterm.store import events, nodes, tables
@@ -108,6 +109,7 @@ def _take_reports(
         yield intake
         retention = settings.retention
         events.add(session, intake.events, timeline=retention.timeline, node_events=retention.node_events)
+        record_node_events(session, intake.events)
     for event in intake.events:
         about = service_log.log_fields(node=event.node, event=event.event)
         log.info("%s %s %s", event.node, event.event, event.detail, extra=about)

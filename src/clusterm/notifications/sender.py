@@ -18,7 +18,7 @@ from typing import Final, NamedTuple
 
 import httpx
 
-from clusterm.notifications import payloads
+from clusterm.notifications import fan_out, payloads
 from clusterm.settings import NotificationSettings, Settings, Webhook
 from clusterm.store import outbox, tables
 from clusterm.store.engine import Store
@@ -150,7 +150,7 @@ class NotificationSender:
         settings = self._settings().notifications
         if settings is not self._configured:
             with self._store.write() as session:
-                outbox.configure(session, {webhook.name: webhook.events for webhook in settings.webhooks})
+                fan_out.subscribe(session, settings.webhooks)
             self._configured = settings
         if not settings.webhooks:
             return []
@@ -158,10 +158,10 @@ class NotificationSender:
         settle, oldest = timedelta(seconds=settings.settle), now - timedelta(days=settings.give_up_after)
         with self._store.read() as session:
             due = outbox.is_due(session, now, settle)
-            old = outbox.is_old(session, oldest)
+            old = outbox.has_expired(session, oldest)
         if due or old:
             with self._store.write() as session:
-                outbox.fan_out(session, now, settle)
+                fan_out.fan_out(session, now, settle)
                 given_up = outbox.expire(session, oldest)
             for name, number in given_up.items():
                 reason = "the webhook %s was not told of %d messages: they are older than %g days and are given up"
@@ -209,7 +209,7 @@ class NotificationSender:
 
     def _close(self, number: int) -> None:
         with self._store.write() as session:
-            outbox.mark_sent(session, number, sent=True)
+            outbox.mark_sent(session, number)
 
     def _note(self, receiver: _Receiver, message: tables.Notification, problem: DeliveryFailure | None) -> None:
         about = f"the webhook {message.webhook}"

@@ -15,7 +15,7 @@ from sqlmodel.sql.expression import SelectOfScalar
 
 from clusterm import schemas
 from clusterm.enums import BEGINNINGS, EventName
-from clusterm.store import outbox, tables
+from clusterm.store import tables
 
 REPEATED_WITHIN: Final = timedelta(hours=1)
 """News that come again within this time, with no other event of the node in between, take the earlier one's place."""
@@ -46,11 +46,8 @@ def append(session: Session, events: Iterable[tables.Event]) -> set[str | None]:
     """Append events, in order, and return their nodes. What falls out of the views stays until the next `add`."""
     waiting: list[tables.Event] = []
     nodes: set[str | None] = set()
-    news = []
     for event in events:
         event.is_reachability = event.event in _COMING_AND_GOING and event.result is None
-        if event.is_reachability:
-            news.append(event)
         if event.is_reachability and not _is_of_a_new_node(event):
             if event.node in nodes:
                 _insert(session, waiting)
@@ -59,7 +56,6 @@ def append(session: Session, events: Iterable[tables.Event]) -> set[str | None]:
         waiting.append(event)
         nodes.add(event.node)
     _insert(session, waiting)
-    outbox.record_node_events(session, news)
     return nodes
 
 
