@@ -12,6 +12,7 @@ from clusterm.jobs.events import log_begun
 from clusterm.jobs.requests import JobRequest, Requester
 from clusterm.jobs.start import start_job
 from clusterm.nodes import lifecycle
+from clusterm.nodes.changes import address_conflict
 from clusterm.nodes.lifecycle import NodeFacts, RuleViolation
 from clusterm.nodes.selection import select
 from clusterm.settings import Settings
@@ -202,10 +203,7 @@ def _find_targets(
     if not request.targets:
         return [], [RuleViolation(BadRequest("atleast one node should be specified"))]
     if existing := nodes.at_addresses(session, request.targets):
-        listed = " ".join(f"{node.name}:{node.address}" for node in existing)
-        refusal = Conflict(
-            f"one or more nodes already exist with the specified management addresses. Existing nodes: [{listed}]"
-        )
+        refusal = address_conflict((node.name, node.address) for node in existing)
         return list(request.targets), [RuleViolation(refusal, [node.name for node in existing])]
     return list(request.targets), []
 

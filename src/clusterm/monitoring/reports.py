@@ -5,12 +5,11 @@ from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from typing import Any, Final
 
 from clusterm.common import service_log
 from clusterm.enums import Cause, EventName, State
-from clusterm.errors import BadRequest, Conflict, NotFound, RequestRefused, quote
+from clusterm.errors import BadRequest, NotFound, RequestRefused, quote
 from clusterm.nodes import changes as node_changes
 from clusterm.nodes import lifecycle
 from clusterm.notifications.events import record_node_events
@@ -159,10 +158,7 @@ class _ReportBatch:
         if monitored.name in self._settings.ansible.host_groups:
             raise BadRequest(f'a node cannot be called "{monitored.name}": that is a host group')
         if present := self._others_at(monitored.addr, monitored.name):
-            raise Conflict(
-                "one or more nodes already exist with the specified management addresses. "
-                f"Existing nodes: [{' '.join(f'{other.name}:{other.address}' for other in present)}]"
-            )
+            raise node_changes.address_conflict((other.name, other.address) for other in present)
         if node is None:
             self._add(monitored)
         elif node.address != monitored.addr:
@@ -198,15 +194,5 @@ class _ReportBatch:
         self._note(node, detail, changes | dict(other_changes or {}))
 
     def _note(self, node: tables.Node, detail: str, changes: dict[str, Any]) -> None:
-        self.events.append(
-            tables.Event(
-                at=datetime.now(UTC),
-                node=node.name,
-                event=EventName.DISCOVERED if node.state is State.DISCOVERED else EventName.DISAPPEARED,
-                result=None,
-                job_id=None,
-                detail=detail,
-                cause=Cause.MONITOR,
-                changes=changes,
-            )
-        )
+        event = EventName.DISCOVERED if node.state is State.DISCOVERED else EventName.DISAPPEARED
+        self.events.append(events.new(node.name, event, cause=Cause.MONITOR, changes=changes, detail=detail))

@@ -1,7 +1,6 @@
 """What people change about nodes, in one transaction each: host group, host vars, name, and whether there is one."""
 
-from collections.abc import Container, Iterable, Mapping
-from datetime import UTC, datetime
+from collections.abc import Collection, Container, Iterable, Mapping
 from typing import Any, Final
 
 from pydantic import ValidationError
@@ -200,6 +199,14 @@ def new_node(monitored: schemas.MonitoredNode, host_group: str) -> tables.Node:
     )
 
 
+def address_conflict(existing: Iterable[tuple[str, str]]) -> Conflict:
+    """Return the error for addresses that nodes have already, given as pairs of a node's name and address."""
+    listed = " ".join(f"{name}:{address}" for name, address in existing)
+    return Conflict(
+        f"one or more nodes already exist with the specified management addresses. Existing nodes: [{listed}]"
+    )
+
+
 def _decrypt_vars(node: tables.Node, replaced: Container[str], cipher: VariableCipher) -> dict[str, Any]:
     """Return a node's host vars as they were given; of one that is replaced it does not matter if it is lost."""
     try:
@@ -249,11 +256,9 @@ def _check_free(node: tables.Node, names: Container[str], addresses: Mapping[str
     _check_address(node.address, [addresses[node.address]] if node.address in addresses else [])
 
 
-def _check_address(address: str, nodes_there: Iterable[str]) -> None:
-    if listed := " ".join(f"{name}:{address}" for name in nodes_there):
-        raise Conflict(
-            f"one or more nodes already exist with the specified management addresses. Existing nodes: [{listed}]"
-        )
+def _check_address(address: str, names: Collection[str]) -> None:
+    if names:
+        raise address_conflict((name, address) for name in names)
 
 
 def _check_free_name(name: str, names: Container[str], groups: HostGroups) -> None:
@@ -270,17 +275,7 @@ def _check_idle(session: Session, name: str) -> None:
 
 
 def _event(node: str, event: EventName, by: str, changes: Changes, detail: str) -> tables.Event:
-    return tables.Event(
-        at=datetime.now(UTC),
-        node=node,
-        event=event,
-        result=None,
-        job_id=None,
-        detail=detail,
-        cause=Cause.USER,
-        by=by,
-        changes=changes,
-    )
+    return events.new(node, event, cause=Cause.USER, by=by, changes=changes, detail=detail)
 
 
 def _note(session: Session, retention: RetentionSettings, happened: list[tables.Event]) -> None:

@@ -7,7 +7,6 @@ removed. Those that a discover job has seen at an address are kept under it unti
 import ipaddress
 import logging
 from collections.abc import Iterable, Mapping, Sequence
-from datetime import UTC, datetime
 
 from clusterm.enums import Cause, EventName
 from clusterm.errors import NotFound
@@ -113,16 +112,14 @@ def _event(
     by: str | None = None,
 ) -> tables.Event:
     detail = f"{_in_words(after)}{' at first use' if job else ''}" if after else f"was {_in_words(before)}"
-    return tables.Event(
-        at=datetime.now(UTC),
-        node=node,
-        event=EventName.KEY_TRUSTED if after else EventName.KEY_FORGOTTEN,
-        result=None,
-        job_id=job.id if job else None,
-        detail=detail if node else f"{target}: {detail}",
+    return events.new(
+        node,
+        EventName.KEY_TRUSTED if after else EventName.KEY_FORGOTTEN,
         cause=Cause.JOB if job else Cause.USER,
-        by=job.requested_by if job else by,
         changes={"host_keys": [_in_words(before) or None, _in_words(after) or None]},
+        detail=detail if node else f"{target}: {detail}",
+        job_id=job.id if job else None,
+        by=job.requested_by if job else by,
     )
 
 

@@ -6,7 +6,7 @@ and news that repeat themselves become one event.
 """
 
 from collections.abc import Iterable, Sequence
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Any, Final, NamedTuple
 
 from sqlalchemy import ColumnElement, SQLColumnExpression, and_, delete, func, insert, not_, or_, union_all
@@ -14,7 +14,7 @@ from sqlmodel import Session, col, select
 from sqlmodel.sql.expression import SelectOfScalar
 
 from clusterm import schemas
-from clusterm.enums import BEGINNINGS, EventName
+from clusterm.enums import BEGINNINGS, Cause, EventName, Result
 from clusterm.store import tables
 
 REPEATED_WITHIN: Final = timedelta(hours=1)
@@ -40,6 +40,42 @@ class _Reach(NamedTuple):
         return and_(
             col(event.id) >= self.oldest, or_(not_(col(event.is_reachability)), col(event.id) >= self.oldest_news)
         )
+
+
+def new(
+    node: str | None,
+    event: EventName,
+    *,
+    cause: Cause,
+    changes: dict[str, Any],
+    detail: str | None = None,
+    result: Result | None = None,
+    job_id: int | None = None,
+    by: str | None = None,
+) -> tables.Event:
+    """Return an event that happens now, to be added.
+
+    Args:
+        node: the name of the node; None for the cluster.
+        event: what happened.
+        cause: what made it happen.
+        changes: what it changed in the node: each member with its old and its new value.
+        detail: more about it, in a few words.
+        result: how the job ended for the node.
+        job_id: the job that caused it.
+        by: the name of the requester.
+    """
+    return tables.Event(
+        at=datetime.now(UTC),
+        node=node,
+        event=event,
+        result=result,
+        job_id=job_id,
+        detail=detail,
+        cause=cause,
+        by=by,
+        changes=changes,
+    )
 
 
 def append(session: Session, events: Iterable[tables.Event]) -> set[str | None]:

@@ -8,10 +8,9 @@ from sqlalchemy import select
 from sqlmodel import Session, col
 
 from clusterm import schemas
-from clusterm.enums import StepName, TaskStatus
+from clusterm.enums import FAILED_TASKS, StepName, TaskStatus
 from clusterm.store import tables
 
-_FAILED: Final = frozenset({TaskStatus.FAILED, TaskStatus.UNREACHABLE})
 _UNCHANGED: Final = frozenset({TaskStatus.OK, TaskStatus.SKIPPED})
 _MUCH: Final = 2.0  # times as long
 _WORTH_IT: Final = timedelta(seconds=1)
@@ -46,7 +45,7 @@ def compare(session: Session, before: int, after: int) -> schemas.JobDiff:
             message=result.message,
             line=result.first_line,
         )
-        if result.status in _FAILED and status not in _FAILED:
+        if result.status in FAILED_TASKS and status not in FAILED_TASKS:
             failing.append(change)
         elif result.status is TaskStatus.CHANGED and status in _UNCHANGED:
             changed.append(change)

@@ -7,7 +7,7 @@ from typing import Final
 from sqlalchemy import ColumnElement, or_, select
 from sqlmodel import Session, col
 
-from clusterm.enums import TaskStatus
+from clusterm.enums import FAILED_TASKS
 from clusterm.store import jobs as job_queries
 from clusterm.store import sqlite, tables
 
@@ -16,9 +16,6 @@ CONTEXT: Final = 3
 
 
 MAX_SCANNED_LINES: Final = 20_000  # lines looked at by one read
-
-
-_FAILED: Final = (TaskStatus.FAILED, TaskStatus.UNREACHABLE)
 
 Span = tuple[int, int]
 """Numbers of a first and a last line."""
@@ -85,7 +82,7 @@ def _failed(session: Session, job: tables.Job) -> Iterator[Span]:
             if (line := failure["line"]) is not None:
                 yield line, _end_of_result(session, job.id, line)
         return
-    rows = select(col(result.first_line), col(result.last_line)).where(of_job, col(result.status).in_(_FAILED))
+    rows = select(col(result.first_line), col(result.last_line)).where(of_job, col(result.status).in_(FAILED_TASKS))
     for first, end in session.connection().execute(rows):
         if first is not None:
             yield first, end or first

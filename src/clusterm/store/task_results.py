@@ -12,7 +12,7 @@ from sqlalchemy import bindparam, func, insert, select, update
 from sqlmodel import Session, col
 
 from clusterm import schemas
-from clusterm.enums import TaskStatus
+from clusterm.enums import FAILED_TASKS, TaskStatus
 from clusterm.store import tables
 
 _task = tables.JobTask
@@ -95,7 +95,7 @@ def settle(session: Session, job_id: int, step: int, recap: Mapping[str, Mapping
         select(col(_result.node), col(_result.number))
         .join(_task, (col(_task.job_id) == col(_result.job_id)) & (col(_task.number) == col(_result.task)))
         .where(col(_result.job_id) == job_id, col(_task.step) == step)
-        .where(col(_result.status).in_((TaskStatus.FAILED, TaskStatus.UNREACHABLE)))
+        .where(col(_result.status).in_(FAILED_TASKS))
         .order_by(col(_result.number))
     )
     failures: dict[str, list[int]] = defaultdict(list)
