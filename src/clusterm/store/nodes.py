@@ -132,32 +132,23 @@ def decrypt_vars(node: tables.Node, cipher: VariableCipher) -> dict[str, Any]:
 def to_wire(
     node: tables.Node, events: list[schemas.Event], inventory_vars: dict[str, Any] | None = None
 ) -> schemas.Node:
-    """Turn a row into what goes over the wire.
+    """Return a node as it goes over the wire.
 
     Args:
         node: the row.
-        events: the latest of the node.
-        inventory_vars: what to say of its host vars; as stored, with secrets masked, if not given.
+        events: the latest events of the node.
+        inventory_vars: its host vars with their secrets; None for the stored ones, with masked secrets.
     """
-    inventory_vars = node.inventory_vars if inventory_vars is None else inventory_vars
+    columns = {name: getattr(node, name) for name in _NODE_COLUMNS}
+    if inventory_vars is not None:
+        columns["inventory_vars"] = inventory_vars
+    wire = _to_json(**columns)
+    configuration = wire["configuration_state"]
+    keys = [schemas.HostKey.model_construct(**key) for key in configuration.pop("host_keys")]
     return schemas.Node.model_construct(
-        monitoring_state=schemas.MonitoringState.model_construct(
-            label=node.label, serial_number=node.serial, management_address=node.address
-        ),
-        inventory_state=schemas.InventoryState.model_construct(
-            name=node.name,
-            status=node.status,
-            prev_status=node.prev_status,
-            state=node.state,
-            prev_state=node.prev_state,
-        ),
-        configuration_state=schemas.ConfigurationState.model_construct(
-            inventory_name=node.name,
-            host_group=node.host_group,
-            ssh_address=node.address,
-            inventory_vars={"node_name": node.name, "node_addr": node.address, **inventory_vars},
-            host_keys=[schemas.HostKey.of(key) for key in node.host_keys],
-        ),
+        monitoring_state=schemas.MonitoringState.model_construct(**wire["monitoring_state"]),
+        inventory_state=schemas.InventoryState.model_construct(**wire["inventory_state"]),
+        configuration_state=schemas.ConfigurationState.model_construct(**configuration, host_keys=keys),
         events=events,
     )
 
@@ -180,7 +171,9 @@ def listed(session: Session, names: Collection[str] | None = None) -> Iterator[t
     wanted = None if names is None else set(names)
     for row in session.connection().execute(query):
         if wanted is None or row[0] in wanted:
-            yield row[0], _listed(row)
+            event_columns = row[len(_NODE_COLUMNS) :]
+            events = [] if event_columns[0] is None else [_event_to_json(row[0], event_columns)]
+            yield row[0], {**_to_json(*row[: len(_NODE_COLUMNS)]), "events": events}
 
 
 def _columns(table: type[tables.SQLModel], names: Iterable[str]) -> list[Any]:
@@ -189,11 +182,20 @@ def _columns(table: type[tables.SQLModel], names: Iterable[str]) -> list[Any]:
     return [type_coerce(column, String) if isinstance(column.type, Enum) else column for column in columns]
 
 
-def _listed(row: Sequence[Any]) -> dict[str, Any]:
-    """Write what `to_wire` makes, in JSON."""
-    name, label, serial, address, status, prev_status, state, prev_state, host_group, *rest = row
-    inventory_vars, host_keys, *event = rest
-    event_id, at, event_name, result, job_id, detail, cause, by, changes, times, since = event
+def _to_json(
+    name: str,
+    label: str,
+    serial: str,
+    address: str,
+    status: str,
+    prev_status: str,
+    state: str,
+    prev_state: str,
+    host_group: str,
+    inventory_vars: dict[str, Any],
+    host_keys: list[str],
+) -> dict[str, Any]:
+    """Return a node as the members of its JSON object, without events. The arguments are `_NODE_COLUMNS`."""
     return {
         "monitoring_state": {"label": label, "serial_number": serial, "management_address": address},
         "inventory_state": {
@@ -210,24 +212,25 @@ def _listed(row: Sequence[Any]) -> dict[str, Any]:
             "inventory_vars": {"node_name": name, "node_addr": address, **inventory_vars},
             "host_keys": [{"type": ssh_keys.kind(key), "fingerprint": ssh_keys.fingerprint(key)} for key in host_keys],
         },
-        "events": []
-        if event_id is None
-        else [
-            {
-                "id": event_id,
-                "at": schemas.format_time(at),
-                "node": name,
-                "event": event_name,
-                "result": result,
-                "job": job_id,
-                "detail": detail,
-                "cause": cause,
-                "by": by,
-                "changes": changes,
-                "times": times,
-                "since": since and schemas.format_time(since),
-            }
-        ],
+    }
+
+
+def _event_to_json(node: str, columns: Sequence[Any]) -> dict[str, Any]:
+    """Return an event as its JSON object, from the values of `_EVENT_COLUMNS`."""
+    event_id, at, event, result, job_id, detail, cause, by, changes, times, since = columns
+    return {
+        "id": event_id,
+        "at": schemas.format_time(at),
+        "node": node,
+        "event": event,
+        "result": result,
+        "job": job_id,
+        "detail": detail,
+        "cause": cause,
+        "by": by,
+        "changes": changes,
+        "times": times,
+        "since": since and schemas.format_time(since),
     }
 
 
