@@ -103,7 +103,7 @@ class VariableCipher:
         except InvalidToken:
             raise SecretsUnavailable(
                 f"the secrets of {whose} cannot be decrypted: {self._key_file} is not the key that they were encrypted "
-                "with. Put that key back, or give them anew"
+                "with. Restore that key, or set the secrets again"
             ) from None
         return values
 
@@ -120,8 +120,8 @@ class VariableCipher:
         else:
             return self._loaded.fernet
         raise SecretsUnavailable(
-            f"secrets can be neither encrypted nor decrypted: {self._key_file} {problem}. Put it back; if you have "
-            "no copy, remove it and restart clusterm, which then makes a new one"
+            f"secrets can be neither encrypted nor decrypted: {self._key_file} {problem}. Restore it; if you have "
+            "no copy, remove it and restart clusterm, which then creates a new one"
         )
 
 

@@ -1,4 +1,4 @@
-"""Jobs as the API shows them."""
+"""Jobs in the form of the API: descriptions, summaries and complete objects."""
 
 from collections.abc import Sequence
 
@@ -10,19 +10,19 @@ from clusterm.store.jobs import node_names, node_results, steps
 
 
 def describe(job: tables.Job, names: Sequence[str]) -> str:
-    """Say what a job does, in a few words."""
+    """Return a short description of what a job does."""
     shown = " ".join(names[:5]) + (f" and {len(names) - 5} more" if len(names) > 5 else "")
     group = f" as {job.host_group}" if job.host_group else ""
     return f"{job.action} {shown}{group}{' (check)' if job.check else ''}"
 
 
 def refer(session: Session, job: tables.Job) -> str:
-    """Say which job is meant."""
+    """Return a description of a job with its id."""
     return f"{describe(job, node_names(session, job.id))} (id {job.id})"
 
 
 def log_end(job: tables.Job) -> schemas.LogEnd:
-    """Say how a job and its log stand, to those who have all of its lines that they wanted."""
+    """Return the record that follows the last requested log line: the state of the job and of its log."""
     return schemas.LogEnd(
         job=job.id,
         status=job.status,
@@ -34,7 +34,7 @@ def log_end(job: tables.Job) -> schemas.LogEnd:
 
 
 def summary(session: Session, job: tables.Job) -> schemas.JobSummary:
-    """Say what matters of a job, in short."""
+    """Return the summary of a job."""
     return schemas.JobSummary.model_construct(
         id=job.id,
         desc=describe(job, node_names(session, job.id)),
@@ -47,7 +47,7 @@ def summary(session: Session, job: tables.Job) -> schemas.JobSummary:
 
 
 def to_wire(session: Session, job: tables.Job) -> schemas.Job:
-    """Turn a job into what goes over the wire, without its log."""
+    """Return a job as it goes over the wire, without its log."""
     results = node_results(session, job.id)
     names = list(results)
     begun = steps(session, job.id)
@@ -91,7 +91,7 @@ def to_wire(session: Session, job: tables.Job) -> schemas.Job:
         results={node: result for node, result in results.items() if result},
         recap={
             node: schemas.Recap.model_validate(job.recap[node])
-            for node in dict.fromkeys([*names, *job.recap])  # ansible's order is that of the first results
+            for node in dict.fromkeys([*names, *job.recap])  # ansible orders nodes by their first result
             if node in job.recap
         },
         current=task_results.current(session, begun[-1]) if begun and begun[-1].finished_at is None else None,

@@ -1,4 +1,4 @@
-"""Bringing a database to the form that this version needs."""
+"""Migrates a database to the schema of this version."""
 
 from pathlib import Path
 
@@ -15,13 +15,13 @@ from clusterm.store.errors import StoreError, StoreUnavailable, translate_errors
 
 
 def migrate(store: Store) -> str | None:
-    """Bring the database to the newest form.
+    """Create the database if it does not exist, and migrate it to the newest schema.
 
     Returns:
-        The revision that it was at, if it was not at the newest; None if there was nothing to do.
+        The revision before the migration, `empty` for a new database; None if the schema was the newest already.
 
     Raises:
-        StoreUnusable: the database cannot be opened, is damaged, or was written by a newer version.
+        StoreUnusable: the database cannot be opened, is damaged, or has the schema of a newer version.
     """
     config = alembic_config()
     scripts = ScriptDirectory.from_config(config)
@@ -47,10 +47,10 @@ def migrate(store: Store) -> str | None:
 
 
 def check_current(store: Store) -> None:
-    """Check that a database is there, in the newest form.
+    """Check that the database exists and has the newest schema.
 
     Raises:
-        StoreUnusable: it is not.
+        StoreUnusable: it does not exist, cannot be opened, is damaged, or has another schema.
     """
     if not store.path.exists():
         raise StoreUnusable(f"there is no database {store.path}: check store.url and manager.state_dir")
@@ -65,7 +65,7 @@ def check_current(store: Store) -> None:
 
 
 def alembic_config() -> Config:
-    """Return Alembic's configuration: where the migrations are."""
+    """Return the configuration of Alembic, which contains the directory of the migrations."""
     package = Path(clusterm.__file__).parent
     installed = package / "migrations"
     config = Config()

@@ -1,4 +1,4 @@
-"""Nodes."""
+"""Nodes: queries, changes, and their two forms on the wire, as a model and as JSON."""
 
 from collections.abc import Collection, Iterable, Iterator, Sequence
 from typing import Any, Final, NamedTuple
@@ -16,7 +16,7 @@ from clusterm.store import tables
 
 
 class Candidate(NamedTuple):
-    """What a selection asks of a node."""
+    """The facts about a node that selections and rules need."""
 
     name: str
     address: str
@@ -25,7 +25,9 @@ class Candidate(NamedTuple):
     host_group: str
 
 
-_MANY: Final = 1000
+_MAX_PARAMETERS: Final = 1000
+"""Values in one query; SQLite limits the parameters of a statement."""
+
 _NODE_COLUMNS: Final = (
     "name", "label", "serial", "address", "status", "prev_status", "state", "prev_state", "host_group",
     "inventory_vars", "host_keys",
@@ -36,7 +38,7 @@ _EVENT_COLUMNS: Final = (
 
 
 class Whereabouts(NamedTuple):
-    """Where a node is, and how ansible gets there."""
+    """The address of a node, and the variables with which ansible connects to it."""
 
     name: str
     address: str
@@ -50,7 +52,7 @@ def list_all(session: Session) -> Sequence[tables.Node]:
 
 
 def candidates(session: Session) -> list[Candidate]:
-    """Return what selections and rules ask of nodes, of all of them, by name."""
+    """Return the candidates for selections: all nodes, by name."""
     node = tables.Node
     columns = (col(node.name), col(node.address), col(node.status), col(node.state), col(node.host_group))
     rows = session.connection().execute(sql_select(*columns).order_by(col(node.name)))
@@ -61,14 +63,14 @@ def get(session: Session, name: str) -> tables.Node:
     """Return the node with a name or, if there is none, with a management address.
 
     Raises:
-        NotFound: there is neither.
+        NotFound: no node has the name or the address.
     """
     node = find(session, name)
     if node is None:
-        # Of several that have been there, the one that is there now.
-        there = (col(tables.Node.state) == State.DISCOVERED).desc()
-        at_address = select(tables.Node).where(tables.Node.address == name).order_by(there, col(tables.Node.name))
-        node = session.exec(at_address.limit(1)).first()
+        # Of several nodes that have had the address, the reachable one.
+        reachable_first = (col(tables.Node.state) == State.DISCOVERED).desc()
+        at_address = select(tables.Node).where(tables.Node.address == name)
+        node = session.exec(at_address.order_by(reachable_first, col(tables.Node.name)).limit(1)).first()
     if node is None:
         raise NotFound(f"node with name or address {quote(name)} doesn't exists")
     return node
@@ -80,7 +82,7 @@ def find(session: Session, name: str) -> tables.Node | None:
 
 
 def by_names(session: Session, names: Iterable[str | None]) -> list[tables.Node]:
-    """Return the nodes with these names, by name; those that do not exist are left out."""
+    """Return the nodes with these names, by name, without names that do not exist."""
     return _where(session, "name", {name for name in names if name is not None})
 
 
@@ -107,24 +109,24 @@ def rename(session: Session, old: str, new: str, *, label: str, serial: str) -> 
 
 
 def count(session: Session) -> dict[tuple[Status, State], int]:
-    """Return how many nodes there are of each status and state."""
+    """Return the number of nodes, by status and state."""
     query = select(tables.Node.status, tables.Node.state, func.count())
     rows = session.exec(query.group_by(tables.Node.status, tables.Node.state)).all()
     return {(Status(status), State(state)): number for status, state, number in rows}
 
 
 def whereabouts(session: Session) -> list[Whereabouts]:
-    """Return where all nodes are."""
+    """Return the whereabouts of all nodes."""
     node = tables.Node
     columns = (col(node.name), col(node.address), col(node.state), col(node.inventory_vars))
     return [Whereabouts(*row) for row in session.connection().execute(sql_select(*columns))]
 
 
 def decrypt_vars(node: tables.Node, cipher: VariableCipher) -> dict[str, Any]:
-    """Return a node's host vars as they were given.
+    """Return the host vars of a node with their secrets.
 
     Raises:
-        SecretsUnavailable: they cannot be decrypted.
+        SecretsUnavailable: the host vars cannot be decrypted.
     """
     return cipher.decrypt(EncryptedVars(node.inventory_vars, node.encrypted), f"node {node.name}")
 
@@ -154,10 +156,14 @@ def to_wire(
 
 
 def listed(session: Session, names: Collection[str] | None = None) -> Iterator[tuple[str, dict[str, Any]]]:
-    """Yield names and nodes, all or those named, by name, each with its latest event and as it goes over the wire.
+    """Yield the names and JSON objects of nodes, by name, each with its latest event.
 
-    They are made straight from rows and one by one: of ten thousand nodes the models alone would take most of a
-    second, and so many objects at once would keep the garbage collector busy.
+    The objects are created from rows, one at a time. For ten thousand nodes, models would take most of a second, and so
+    many objects at once would keep the garbage collector busy.
+
+    Args:
+        session: any transaction.
+        names: only nodes with these names; None for all.
     """
     node, event = tables.Node, tables.Event
     latest = sql_select(func.max(event.id)).where(col(event.node) == col(node.name)).correlate(node).scalar_subquery()
@@ -166,7 +172,7 @@ def listed(session: Session, names: Collection[str] | None = None) -> Iterator[t
         .select_from(outerjoin(node, event, col(event.id) == latest))
         .order_by(col(node.name))
     )
-    if names is not None and len(names) <= _MANY:
+    if names is not None and len(names) <= _MAX_PARAMETERS:
         query = query.where(col(node.name).in_(names))
     wanted = None if names is None else set(names)
     for row in session.connection().execute(query):
@@ -177,7 +183,7 @@ def listed(session: Session, names: Collection[str] | None = None) -> Iterator[t
 
 
 def _columns(table: type[tables.SQLModel], names: Iterable[str]) -> list[Any]:
-    """Return columns of a table, those with a name in them as the text that they hold."""
+    """Return columns of a table, enumerations as the stored text."""
     columns = [getattr(table, name) for name in names]
     return [type_coerce(column, String) if isinstance(column.type, Enum) else column for column in columns]
 
@@ -235,10 +241,10 @@ def _event_to_json(node: str, columns: Sequence[Any]) -> dict[str, Any]:
 
 
 def _where(session: Session, field: str, values: set[str]) -> list[tables.Node]:
-    """Return the nodes with one of these values. SQLite takes only so many values in one query."""
+    """Return the nodes with one of these values in a field."""
     column = col(getattr(tables.Node, field))
     found: list[tables.Node] = []
     ordered = sorted(values)
-    for start in range(0, len(ordered), _MANY):
-        found.extend(session.exec(select(tables.Node).where(column.in_(ordered[start : start + _MANY]))))
+    for start in range(0, len(ordered), _MAX_PARAMETERS):
+        found.extend(session.exec(select(tables.Node).where(column.in_(ordered[start : start + _MAX_PARAMETERS]))))
     return sorted(found, key=lambda node: node.name)
