@@ -112,7 +112,7 @@ class _Server(uvicorn.Server):
 
     def handle_exit(self, sig: int, frame: Any) -> None:  # noqa: ARG002 -- uvicorn calls it
         """Stop, the second time at once. uvicorn's own way raises the signal again at the end, and so dies of it."""
-        self._app.state.services.tail.stop()
+        self._app.state.services.follower.stop()
         self.force_exit = self.should_exit
         self.should_exit = True
 
