@@ -13,6 +13,7 @@ from pydantic import AfterValidator, AwareDatetime, BaseModel
 from clusterm.access.authenticator import Authenticator
 from clusterm.ansible.check import AnsibleCheck
 from clusterm.background.supervisor import Supervisor
+from clusterm.common.background_task import BackgroundTask
 from clusterm.enums import TokenRole
 from clusterm.errors import BadRequest, quote
 from clusterm.jobs.requests import Requester
@@ -38,6 +39,7 @@ class Services:
     follower: LogFollower
     metrics: Metrics
     authenticator: Authenticator
+    tasks: tuple[BackgroundTask, ...]
     ansible_check: AnsibleCheck = field(default_factory=AnsibleCheck)
     since: datetime = field(default_factory=lambda: datetime.now(UTC))
     """When it was started."""

@@ -2,6 +2,7 @@
 
 import shutil
 from contextlib import suppress
+from dataclasses import asdict
 from http import HTTPStatus
 from importlib.metadata import version
 from typing import Any
@@ -17,6 +18,7 @@ from clusterm.observability import health
 from clusterm.routes.auth import PUBLIC
 from clusterm.routes.dependencies import PROBLEM_TYPE, Services, ServicesDep, json_response, problem_responses, router
 from clusterm.schemas import (
+    BackgroundTaskStatus,
     Health,
     HealthCheck,
     NodeCount,
@@ -84,6 +86,7 @@ def get_status(request: Request, services: ServicesDep) -> Response:
         store_bytes=services.store.size(),
         free_bytes=shutil.disk_usage(manager.state_dir).free,
         notifications={},
+        tasks=[BackgroundTaskStatus(**asdict(task.status)) for task in services.tasks],
     )
     with suppress(DBAPIError), services.store.read() as session:
         status = status.model_copy(update=_of_store(session))

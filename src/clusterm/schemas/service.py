@@ -51,8 +51,23 @@ class NotificationCount(ResponseModel):
     failed: int = Field(description="Given up.")
 
 
+class BackgroundTaskStatus(ResponseModel):
+    """The runs of a background task since the service started."""
+
+    name: str = Field(examples=["supervisor"])
+    runs: int = Field(description="Runs that have ended.", examples=[1200])
+    failures: int = Field(description="Runs that failed, as a whole or for one of their items.", examples=[0])
+    last_run: Timestamp | None = Field(description="Start of the last run; null before the first has ended.")
+    last_duration: float | None = Field(description="Seconds that the last run took.", examples=[0.004])
+    last_success: Timestamp | None = Field(description="End of the last run that succeeded; null if there is none.")
+    last_error: str | None = Field(
+        description="Error of the last run that failed; null if none has failed.", examples=["database is locked"]
+    )
+    last_error_at: Timestamp | None = Field(description="End of the last run that failed; null if none has failed.")
+
+
 class ServiceStatus(ResponseModel):
-    """How the service is, at a glance."""
+    """Summary of the service's state."""
 
     version: str
     url: str = Field(description="Where it is reached.", examples=["http://127.0.0.1:9007"])
@@ -68,6 +83,7 @@ class ServiceStatus(ResponseModel):
     store_bytes: int = Field(description="Size of the database's files.", examples=[4931584])
     free_bytes: int = Field(description="Room on the disk of the state directory.", examples=[52428800000])
     notifications: dict[str, NotificationCount] = Field(description="By webhook.")
+    tasks: list[BackgroundTaskStatus] = Field(default_factory=list, description="The service's background tasks.")
 
 
 class Versions(ResponseModel):
