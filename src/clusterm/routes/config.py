@@ -9,8 +9,7 @@ from clusterm import schemas
 from clusterm.enums import TokenRole
 from clusterm.errors import NotReady, SecretsUnavailable
 from clusterm.jobs import drain as job_drain
-from clusterm.routes.auth import requires
-from clusterm.routes.dependencies import By, ServicesDep, json_response, problem_responses, router, value_response
+from clusterm.routes.dependencies import By, Router, ServicesDep, json_response, problem_responses, value_response
 from clusterm.settings import (
     AnsibleSettings,
     ManagerSettings,
@@ -25,7 +24,7 @@ from clusterm.store import runtime_values
 
 log = logging.getLogger(__name__)
 
-routes = router("settings")
+routes = Router("settings")
 
 
 @routes.get("/info/globals", response_model=schemas.Globals, responses=problem_responses(), summary="Show the globals")
@@ -77,7 +76,7 @@ def get_config(services: ServicesDep) -> Response:
     "/config",
     response_model=Config,
     responses=problem_responses(400, 413, 415, 422),
-    openapi_extra=requires(TokenRole.ADMIN),
+    role=TokenRole.ADMIN,
     summary="Change the configuration",
 )
 def set_config(services: ServicesDep, by: By, body: schemas.ConfigRequest) -> Response:
@@ -103,7 +102,7 @@ def get_drain(services: ServicesDep) -> Response:
     "/manager/drain",
     response_model=schemas.Drain,
     responses=problem_responses(),
-    openapi_extra=requires(TokenRole.ADMIN),
+    role=TokenRole.ADMIN,
     summary="Take no new jobs",
 )
 def drain(services: ServicesDep, by: By) -> Response:
@@ -116,7 +115,7 @@ def drain(services: ServicesDep, by: By) -> Response:
     "/manager/undrain",
     response_model=schemas.Drain,
     responses=problem_responses(),
-    openapi_extra=requires(TokenRole.ADMIN),
+    role=TokenRole.ADMIN,
     summary="Take new jobs again",
 )
 def undrain(services: ServicesDep, by: By) -> Response:

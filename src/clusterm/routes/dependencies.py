@@ -1,9 +1,11 @@
 """What routes share: the parts of the running service, and how answers are written."""
 
 import hashlib
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from typing import Annotated, Any, Final
+from functools import partial
+from typing import Annotated, Any, Final, TypeVar
 
 import orjson
 from fastapi import APIRouter, Depends, Header, Path, Query, Request, Response
@@ -22,9 +24,11 @@ from clusterm.logs.follower import LogFollower
 from clusterm.monitoring.monitors import Monitors
 from clusterm.notifications.sender import NotificationSender
 from clusterm.observability.metrics import Metrics
-from clusterm.routes.auth import authenticate, principal_of, required_role, requires, sender_of
+from clusterm.routes.auth import authenticate, principal_of, security, sender_of
 from clusterm.schemas import Problem
 from clusterm.store.engine import Store
+
+T = TypeVar("T", bound=Callable[..., Any])
 
 
 @dataclass(frozen=True)
@@ -161,28 +165,55 @@ class _StrictRequest(Request):
 
 
 class AuthenticatedRoute(APIRoute):
-    """Lets nobody in by mistake: without a word who reads has to be a viewer, and who changes something an operator."""
+    """A route that enforces and documents the role that it needs.
 
-    def __init__(self, path: str, endpoint: Any, **options: Any) -> None:
-        role = TokenRole.VIEWER if set(options.get("methods") or ["GET"]) == {"GET"} else TokenRole.OPERATOR
-        options["openapi_extra"] = requires(role) | (options.get("openapi_extra") or {})
-        super().__init__(path, endpoint, **options)
+    Args:
+        path: as for APIRoute.
+        endpoint: as for APIRoute.
+        role: the role that a request needs; None for a public route.
+        options: further arguments of APIRoute.
+    """
+
+    def __init__(self, path: str, endpoint: Any, *, role: TokenRole | None, **options: Any) -> None:
+        self.role = role
+        super().__init__(path, endpoint, **options | {"openapi_extra": security(role)})
 
     def get_route_handler(self) -> Any:
         """Authenticate and authorize a request before its body is read."""
         handle = super().get_route_handler()
-        role = required_role(self.openapi_extra or {})
 
         async def strictly(request: Request) -> Response:
             authenticator = _service(request).authenticator
-            if role is not None and authenticator.is_required:
-                await authenticate(authenticator, request, role)  # before its body is read
+            if self.role is not None and authenticator.is_required:
+                await authenticate(authenticator, request, self.role)
             response: Response = await handle(_StrictRequest(request.scope, request.receive))
             return response
 
         return strictly
 
 
-def router(tag: str) -> APIRouter:
-    """Make a router whose routes stand under a tag."""
-    return APIRouter(tags=[tag], route_class=AuthenticatedRoute)
+class Router(APIRouter):
+    """A router whose routes declare a role. A route that is added otherwise has no role, and fails at import.
+
+    Args:
+        tag: tag of its routes in the OpenAPI document.
+    """
+
+    def __init__(self, tag: str) -> None:
+        super().__init__(tags=[tag], route_class=AuthenticatedRoute)
+
+    def get(self, path: str, *, role: TokenRole | None = TokenRole.VIEWER, **options: Any) -> Callable[[T], T]:
+        """Add a route that reads. Without a role it needs a viewer."""
+        return self._add("GET", path, role, options)
+
+    def post(self, path: str, *, role: TokenRole | None = TokenRole.OPERATOR, **options: Any) -> Callable[[T], T]:
+        """Add a route that changes something. Without a role it needs an operator."""
+        return self._add("POST", path, role, options)
+
+    def _add(self, method: str, path: str, role: TokenRole | None, options: dict[str, Any]) -> Callable[[T], T]:
+        def add(endpoint: T) -> T:
+            route: Any = partial(AuthenticatedRoute, role=role)
+            self.add_api_route(path, endpoint, methods=[method], route_class_override=route, **options)
+            return endpoint
+
+        return add

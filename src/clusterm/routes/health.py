@@ -15,8 +15,7 @@ from sqlmodel import Session
 from clusterm.ansible.versions import versions
 from clusterm.enums import JobStatus
 from clusterm.observability import health
-from clusterm.routes.auth import PUBLIC
-from clusterm.routes.dependencies import PROBLEM_TYPE, Services, ServicesDep, json_response, problem_responses, router
+from clusterm.routes.dependencies import PROBLEM_TYPE, Router, Services, ServicesDep, json_response, problem_responses
 from clusterm.schemas import (
     BackgroundTaskStatus,
     Health,
@@ -31,10 +30,10 @@ from clusterm.schemas import (
 from clusterm.store import job_views, nodes, outbox, runtime_values
 from clusterm.store import jobs as job_queries
 
-routes = router("health")
+routes = Router("health")
 
 
-@routes.get("/healthz", response_model=Health, openapi_extra=PUBLIC, summary="Is the service alive?")
+@routes.get("/healthz", response_model=Health, role=None, summary="Is the service alive?")
 def get_health() -> Response:
     """Answer 200 as long as the service answers at all."""
     return json_response(Health())
@@ -44,7 +43,7 @@ def get_health() -> Response:
     "/readyz",
     response_model=Readiness,
     responses=problem_responses(),
-    openapi_extra=PUBLIC,
+    role=None,
     summary="Can the service do its work?",
 )
 def get_readiness(services: ServicesDep) -> Response:

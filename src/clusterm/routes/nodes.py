@@ -15,26 +15,25 @@ from clusterm.jobs.requests import JobRequest, Requester
 from clusterm.nodes.explanation import ExplanationInput, explain, last_job_event
 from clusterm.nodes.selection import select
 from clusterm.routes import event_formats
-from clusterm.routes.auth import requires
 from clusterm.routes.dependencies import (
     AfterEvent,
     Cursor,
     Limit,
     NodeName,
     RequesterDep,
+    Router,
     Services,
     ServicesDep,
     Since,
     json_response,
     parse_cursor,
     problem_responses,
-    router,
     value_response,
 )
 from clusterm.store import events, job_views, nodes, tables
 from clusterm.store import jobs as job_queries
 
-routes = router("nodes")
+routes = Router("nodes")
 EVENTS_SHOWN = 10
 """How many of its latest events a node carries."""
 _PAGE: Final = 1000
@@ -189,7 +188,7 @@ def update(services: ServicesDep, requester: RequesterDep, body: schemas.NodesRe
     "/plan/{action}/nodes",
     response_model=schemas.Plan,
     responses=problem_responses(400, 413, 415, 422),
-    openapi_extra=requires(TokenRole.VIEWER),  # it only looks
+    role=TokenRole.VIEWER,  # it only reads
     summary="Show what a request would do",
 )
 def plan(
