@@ -1,24 +1,16 @@
-"""Globals, configuration, and whether new jobs are taken."""
+"""Routes of globals, settings and draining."""
 
 import logging
+from typing import Any, Final
 
 from fastapi import Response
-from pydantic import BaseModel
+from pydantic import BaseModel, create_model
 
-from clusterm import schemas
+from clusterm import global_vars, schemas
 from clusterm.enums import TokenRole
-from clusterm.errors import NotReady, SecretsUnavailable
 from clusterm.jobs import drain as job_drain
 from clusterm.routes.dependencies import By, Router, ServicesDep, json_response, problem_responses, value_response
-from clusterm.settings import (
-    AnsibleSettings,
-    ManagerSettings,
-    MonitorSettings,
-    NotificationSettings,
-    RetentionSettings,
-    SerfSettings,
-    StoreSettings,
-)
+from clusterm.settings import Settings
 from clusterm.store import jobs as job_queries
 from clusterm.store import runtime_values
 
@@ -30,8 +22,7 @@ routes = Router("settings")
 @routes.get("/info/globals", response_model=schemas.Globals, responses=problem_responses(), summary="Show the globals")
 def get_globals(services: ServicesDep) -> Response:
     """Return the extra vars that every job gets, secrets redacted."""
-    with services.store.read() as session:
-        return json_response(schemas.Globals(extra_vars=runtime_values.get(session, runtime_values.GLOBALS)))
+    return json_response(schemas.Globals(extra_vars=global_vars.get(services.store)))
 
 
 @routes.post(
@@ -42,28 +33,17 @@ def get_globals(services: ServicesDep) -> Response:
 )
 def set_globals(services: ServicesDep, by: By, body: schemas.GlobalsRequest) -> Response:
     """Replace the extra vars that every job gets. A value sent back masked, as it is shown, stays what it is."""
-    cipher = services.live_settings.current.cipher
-    with services.store.write() as session:
-        stored = runtime_values.get_encrypted(session, runtime_values.GLOBALS)
-        try:
-            masked, encrypted = cipher.encrypt(cipher.restore(body.extra_vars, stored, "the globals"))
-        except SecretsUnavailable as lost:
-            raise NotReady(str(lost)) from None
-        runtime_values.put(session, runtime_values.GLOBALS, masked, encrypted)
-    log.info("the globals were set by %s: %s", by, ", ".join(sorted(masked)) or "none")
+    masked = global_vars.replace(services.store, services.live_settings.current.cipher, body.extra_vars, by)
     return json_response(schemas.Globals(extra_vars=masked))
 
 
-class Config(BaseModel):
-    """The configuration, as it goes over the wire."""
+def _config_model() -> type[BaseModel]:
+    """Return the model of the settings on the wire: their sections, without their defaults."""
+    sections: dict[str, Any] = {name: (field.annotation, ...) for name, field in Settings.model_fields.items()}
+    return create_model("Config", __doc__="The configuration, as it goes over the wire.", **sections)
 
-    manager: ManagerSettings
-    store: StoreSettings
-    ansible: AnsibleSettings
-    serf: SerfSettings
-    monitor: MonitorSettings
-    retention: RetentionSettings
-    notifications: NotificationSettings
+
+Config: Final = _config_model()
 
 
 @routes.get("/config", response_model=Config, summary="Show the configuration")
