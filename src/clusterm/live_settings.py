@@ -171,7 +171,7 @@ def _change_ansible(ansible: AnsibleSettings, changes: dict[str, Any]) -> Ansibl
         try:
             given = json.loads(changes["extra_variables"])
         except (ValueError, RecursionError):
-            pass  # the validation below says what is wrong
+            pass  # the validation below gives the reason
         else:
             changes["extra_variables"] = json.dumps(restore(given, json.loads(ansible.extra_variables)))
     try:

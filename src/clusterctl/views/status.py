@@ -1,4 +1,4 @@
-"""What people see of the service's status: a few lines."""
+"""View of the service's status: a few lines."""
 
 from typing import Final
 
@@ -11,7 +11,7 @@ _UNITS: Final = ("B", "KiB", "MiB", "GiB", "TiB")
 
 
 def status(data: Json) -> View:
-    """What the service is, whether it is ready, what it does, how it went last, and how much room there is."""
+    """Show version, readiness, jobs, nodes, free space and failing background tasks."""
     shown = read(ServiceStatus, data)
     lacking = [f"{name}: {check.why}" for name, check in shown.checks.items() if not check.ok and check.needed]
     warnings = [f"{name}: {check.why}" for name, check in shown.checks.items() if not check.ok and not check.needed]

@@ -30,7 +30,7 @@ class Backoff:
             at_least: seconds that the delay is not shorter than, also if they exceed the maximum.
         """
         doublings = min(self.failures, 30)  # 2**30 exceeds every maximum, and does not overflow a float
-        randomness = random.uniform(1 - self._jitter, 1)  # noqa: S311 -- it is no secret
+        randomness = random.uniform(1 - self._jitter, 1)  # noqa: S311 -- not a secret
         delay = max(min(self._first * float(2**doublings), self._maximum) * randomness, at_least)
         self.failures += 1
         self._not_before = time.monotonic() + delay

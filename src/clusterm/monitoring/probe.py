@@ -93,7 +93,7 @@ class Probe:
         while True:
             began = loop.time()
             await self.look_at_all()
-            pause = self._monitor.interval * random.uniform(0.9, 1.1)  # noqa: S311 -- it is no secret
+            pause = self._monitor.interval * random.uniform(0.9, 1.1)  # noqa: S311 -- not a secret
             await asyncio.sleep(max(0.0, began + pause - loop.time()))
 
     async def look_at_all(self) -> int:

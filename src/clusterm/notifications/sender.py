@@ -37,17 +37,17 @@ _MAX_RETRY_AFTER_S: Final = 3600.0
 _STOP_TIMEOUT_S: Final = 5.0  # long enough for a transaction
 
 _REFUSALS: Final = frozenset({400, 413, 415, 422})
-"""Answers that are about the message, and not about the receiver."""
+"""Response statuses that reject the message, and say nothing about the receiver."""
 
 
 class DeliveryFailure(NamedTuple):
-    """Why a message was not taken."""
+    """Why a message was not delivered."""
 
     reason: str
     of_message: bool = False
-    """Whether another message may be."""
-    wish: float = 0.0
-    """Seconds that the receiver asks to be left alone."""
+    """Whether the failure is about this message, so that others may be delivered."""
+    retry_after: float = 0.0
+    """Seconds after which the receiver asks for the next attempt."""
 
 
 def _new_backoff() -> Backoff:
@@ -56,13 +56,13 @@ def _new_backoff() -> Backoff:
 
 @dataclass
 class _Receiver:
-    """What is remembered of a webhook while the service runs."""
+    """State of a webhook while the service runs."""
 
     task: asyncio.Task[None] | None = None
     problem: str | None = None
     backoff: Backoff = field(default_factory=_new_backoff)
     refused: dict[int, Backoff] = field(default_factory=dict)  # by message
-    taken: set[int] = field(default_factory=set)  # messages that are to be forgotten, and not sent again until then
+    taken: set[int] = field(default_factory=set)  # delivered messages that the outbox still contains
 
 
 class NotificationSender(AsyncPeriodicTask):
@@ -95,10 +95,10 @@ class NotificationSender(AsyncPeriodicTask):
         super().start()
 
     def problems(self) -> list[str]:
-        """Return why webhooks cannot be told now."""
+        """Return why webhooks cannot be notified at present."""
         configured = [webhook.name for webhook in self._settings().notifications.webhooks]
         found = ((name, self._receivers[name].problem) for name in configured if name in self._receivers)
-        return [f"the webhook {name} cannot be told: {problem}" for name, problem in found if problem]
+        return [f"the webhook {name} cannot be notified: {problem}" for name, problem in found if problem]
 
     async def run(self) -> None:
         """Start to send to the webhooks that have messages, unless that is in progress or has just failed."""
@@ -146,7 +146,7 @@ class NotificationSender(AsyncPeriodicTask):
         return [name for name, count in counts.items() if count.pending]
 
     async def _send_all(self, name: str, receiver: _Receiver) -> None:
-        """Send what waits for a webhook, until nothing is left or it fails."""
+        """Send the messages of a webhook until there are none, or until it fails."""
         try:
             while (webhook := self._webhook(name)) and receiver.backoff.is_over():
                 message = await asyncio.to_thread(self._next, name, receiver)
@@ -158,13 +158,13 @@ class NotificationSender(AsyncPeriodicTask):
                 await asyncio.to_thread(self._close, message.id)
                 receiver.taken.remove(message.id)
         except SQLAlchemyError as error:
-            log.error("cannot go on with the webhook %s, trying again: %s", name, error)  # noqa: TRY400
+            log.error("cannot read or update the messages of the webhook %s, retrying: %s", name, error)  # noqa: TRY400
         except Exception:
             receiver.backoff.fail()
-            log.exception("the webhook %s cannot be told, which is a defect. Please report it", name)
+            log.exception("sending to the webhook %s failed, retrying. Please report this", name)
 
     async def _send(self, webhook: Webhook, receiver: _Receiver, message: tables.Notification) -> bool:
-        """Send a message, and tell whether it was taken."""
+        """Send a message, and return whether it was delivered."""
         url = self._settings().manager.public_url
         self._client = self._client or _new_client()
         problem = await _post(self._client, webhook, *payloads.request(webhook, message, url, int(time.time())))
@@ -175,7 +175,7 @@ class NotificationSender(AsyncPeriodicTask):
         return next((each for each in self._settings().notifications.webhooks if each.name == name), None)
 
     def _next(self, name: str, receiver: _Receiver) -> tables.Notification | None:
-        """Return the oldest message to a webhook that may be tried now."""
+        """Return the oldest message of a webhook whose back-off is over; None if there is none."""
         with self._store.read() as session:
             waiting = outbox.of_webhook(session, name, limit=len(receiver.refused) + 1)
         numbers = {message.id for message in waiting}
@@ -190,20 +190,20 @@ class NotificationSender(AsyncPeriodicTask):
         about = f"the webhook {message.webhook}"
         if problem is None:
             if receiver.problem is not None:
-                log.info("%s is told again", about)
+                log.info("%s is notified again", about)
             receiver.problem = None
             receiver.backoff.reset()
             receiver.refused.pop(message.id, None)
             return
         if problem.reason != receiver.problem:
-            log.warning("%s cannot be told, trying again: %s", about, problem.reason)
+            log.warning("%s cannot be notified, retrying: %s", about, problem.reason)
         receiver.problem = problem.reason
         backoff = receiver.refused.setdefault(message.id, _new_backoff()) if problem.of_message else receiver.backoff
-        backoff.fail(at_least=min(problem.wish, _MAX_RETRY_AFTER_S))
+        backoff.fail(at_least=min(problem.retry_after, _MAX_RETRY_AFTER_S))
 
 
 def send_test(webhook: Webhook) -> DeliveryFailure | None:
-    """Send a message to a webhook that only shows that messages arrive."""
+    """Send a test message to a webhook, and return why that failed, or None."""
 
     async def send() -> DeliveryFailure | None:
         async with _new_client() as client:
@@ -215,7 +215,7 @@ def send_test(webhook: Webhook) -> DeliveryFailure | None:
 async def _post(
     client: httpx.AsyncClient, webhook: Webhook, content: bytes, headers: dict[str, str]
 ) -> DeliveryFailure | None:
-    """Send a request to a webhook, and return why it was not taken, or None if it was."""
+    """Send a request to a webhook, and return why that failed, or None."""
     try:
         async with (
             asyncio.timeout(_REQUEST_TIMEOUT_S),
@@ -223,21 +223,22 @@ async def _post(
         ):
             if response.is_success:
                 return None
-            status, wish = response.status_code, response.headers.get("Retry-After", "")
+            status, retry_after = response.status_code, response.headers.get("Retry-After", "")
     except TimeoutError:
         return DeliveryFailure(f"no answer within {_REQUEST_TIMEOUT_S:g} seconds")
     except httpx.ConnectError as error:
         return DeliveryFailure(f"it cannot be reached: {error}")
     except (httpx.HTTPError, httpx.InvalidURL, OSError) as error:
         return DeliveryFailure(str(error) or type(error).__name__)
-    seconds = float(wish) if wish.isascii() and wish.isdigit() and len(wish) < 10 else 0.0
+    is_number = retry_after.isascii() and retry_after.isdigit() and len(retry_after) < 10
+    seconds = float(retry_after) if is_number else 0.0
     return DeliveryFailure(f"it answered {status} {response.reason_phrase}".rstrip(), status in _REFUSALS, seconds)
 
 
 def _new_client() -> httpx.AsyncClient:
-    """Return a client that checks certificates against those that the system trusts, and follows no redirects.
+    """Return a client that verifies certificates by the system's trust store, and follows no redirects.
 
-    A connection that is kept may be gone when it is needed again, so none is.
+    It keeps no connections, because an idle one may be closed by the time of the next message.
     """
     return httpx.AsyncClient(
         verify=ssl.create_default_context(),

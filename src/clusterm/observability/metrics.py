@@ -144,7 +144,9 @@ class _StoreCollector(Collector):
         )
         sent = CounterMetricFamily("clusterm_notifications_sent", "Notifications that were taken.", labels=by_webhook)
         failed = CounterMetricFamily(
-            "clusterm_notifications_failed", "Notifications that were given up.", labels=by_webhook
+            "clusterm_notifications_failed",
+            "Notifications that were dropped because they were too old.",
+            labels=by_webhook,
         )
         for name, count in counts.items():
             pending.add_metric((name,), count.pending)

@@ -32,7 +32,7 @@ def get_globals(services: ServicesDep) -> Response:
     summary="Set the globals",
 )
 def set_globals(services: ServicesDep, by: By, body: schemas.GlobalsRequest) -> Response:
-    """Replace the extra vars that every job gets. A value sent back masked, as it is shown, stays what it is."""
+    """Replace the extra vars that every job gets. A masked value that is sent back keeps its secret."""
     masked = global_vars.replace(services.store, services.live_settings.current.cipher, body.extra_vars, by)
     return json_response(schemas.Globals(extra_vars=masked))
 
@@ -60,7 +60,7 @@ def get_config(services: ServicesDep) -> Response:
     summary="Change the configuration",
 )
 def set_config(services: ServicesDep, by: By, body: schemas.ConfigRequest) -> Response:
-    """Change the `ansible` section, for jobs that begin from now on. What is not named stays as it is.
+    """Change the `ansible` section, for jobs that begin from now on. Absent keys are not changed.
 
     The change is kept across restarts, until the section changes in the configuration file.
     """
@@ -86,7 +86,7 @@ def get_drain(services: ServicesDep) -> Response:
     summary="Take no new jobs",
 )
 def drain(services: ServicesDep, by: By) -> Response:
-    """Refuse new jobs with 503 and hold queued ones back, also after a restart. What runs goes on."""
+    """Refuse new jobs with 503 and hold queued ones back, also after a restart. Running jobs continue."""
     log.info("drained by %s", by)
     return json_response(job_drain.drain(services.store, drained=True))
 

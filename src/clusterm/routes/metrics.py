@@ -1,4 +1,4 @@
-"""Where Prometheus reads."""
+"""The route of Prometheus' metrics."""
 
 from fastapi import Response
 

@@ -62,7 +62,7 @@ def serve(
     ):
         if settings.manager.auth is Auth.NONE and not (insecure or is_private(listening)):
             raise StartupError(
-                f'with manager.auth = "none" everybody who can reach {settings.manager.addr} could run your playbooks: '
+                f'with manager.auth = "none" any client that reaches {settings.manager.addr} could run your playbooks: '
                 'set manager.auth = "token", listen on 127.0.0.1, or start with --insecure'
             )
         if came_from := migrate(store):

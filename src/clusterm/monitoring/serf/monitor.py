@@ -115,10 +115,10 @@ class SerfMonitor:
                 messages.append(self._messages.get_nowait())
             if membership is None:
                 membership = Membership(await self._retry_until_stored(self._load))
-            news = [each for message in messages for each in membership.take(message)]
+            reports = [each for message in messages for each in membership.take(message)]
             _log_some([f"serf member {complaint}" for complaint in membership.complaints])
             membership.complaints.clear()
-            for refused in await self._retry_until_stored(partial(self._write, news, membership.nodes)):
+            for refused in await self._retry_until_stored(partial(self._write, reports, membership.nodes)):
                 membership.take_back(refused)
 
     def _load(self) -> set[str]:
@@ -127,19 +127,19 @@ class SerfMonitor:
             self._known = set(runtime_values.get(session, runtime_values.SERF).get("nodes", []))
         return self._known
 
-    def _write(self, news: Sequence[NodeReport], nodes: set[str]) -> list[NodeReport]:
+    def _write(self, reports: Sequence[NodeReport], nodes: set[str]) -> list[NodeReport]:
         """Report changes to the store, and return the rejected ones.
 
         The list of nodes is extended before the report and shortened after it, so that no reported node is missing
         from the list after a crash.
         """
         self._remember(self._known | nodes)
-        refused = report_each(self._store, self._settings(), news) if news else []
+        refused = report_each(self._store, self._settings(), reports) if reports else []
         self._remember(nodes)
         reasons = {each.name: str(reason) for each, reason in refused if not isinstance(reason, NotFound)}
         new = [(name, reason) for name, reason in reasons.items() if self._refused.get(name) != reason]
         _log_some([f"serf: {quote(name)} is refused: {reason}" for name, reason in new])
-        for each in news:
+        for each in reports:
             self._refused.pop(each.name, None)
         self._refused |= reasons
         return [each for each, _ in refused if each.name in reasons]
