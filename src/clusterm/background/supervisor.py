@@ -21,7 +21,7 @@ from clusterm.common.backoff import Backoff
 from clusterm.enums import Action
 from clusterm.errors import SecretsUnavailable
 from clusterm.executor.files import LOG
-from clusterm.executor.locks import hold, playbook_runs
+from clusterm.executor.locks import end_outdated_holder, hold, playbook_runs
 from clusterm.jobs import completion, queue
 from clusterm.nodes import host_keys
 from clusterm.settings import Settings
@@ -150,8 +150,12 @@ class Supervisor(PeriodicTask):
                 self._fail(job_id, "interrupted: its files are gone, as after the restore of a backup")
                 return
             lock = hold(directory)
-            if lock is None:
-                return  # an executor that an earlier service started is running
+            if lock is None:  # an executor of an earlier service holds it
+                if end_outdated_holder(directory):
+                    executor.forwarder.log(log).warning(
+                        "its executor is of another version; the next one resumes the job"
+                    )
+                return
             os.close(lock)
             JobSpec.load(directory)
             failures = executor.backoff.failures

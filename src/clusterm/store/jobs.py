@@ -1,13 +1,13 @@
 """Jobs, their nodes and their steps."""
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
 from sqlalchemy import func, insert, update
 from sqlmodel import Session, col, select
 
-from clusterm.enums import ENDED, Action, JobStatus, Result
+from clusterm.enums import ENDED, Action, JobStatus
 from clusterm.errors import BadRequest, NotFound, quote
 from clusterm.secrets.encryption import EncryptedVars, VariableCipher
 from clusterm.store import tables
@@ -136,31 +136,10 @@ def add_nodes(session: Session, job_id: int, names: Sequence[str]) -> None:
     )
 
 
-def node_results(session: Session, job_id: int) -> dict[str, Result | None]:
-    """Return the nodes, or addresses, of a job, in the order of the request, and how each did by itself."""
-    query = select(tables.JobNode).where(tables.JobNode.job_id == job_id)
-    return {row.node: row.result for row in session.exec(query.order_by(col(tables.JobNode.position)))}
-
-
-def record_results(session: Session, job_id: int, passed: Collection[str], reached: Collection[str]) -> None:
-    """Note which nodes passed by themselves, in a job that ends; the others that it has reached did not."""
-    for node in session.exec(select(tables.JobNode).where(tables.JobNode.job_id == job_id)):
-        if node.node in reached:
-            node.result = Result.PASS if node.node in passed else Result.FAIL
-
-
 def record_former_host_groups(session: Session, job_id: int, former: Mapping[str, str]) -> None:
     """Note the host groups that nodes of a job had before it."""
     for node in session.exec(select(tables.JobNode).where(tables.JobNode.job_id == job_id)):
         node.former_host_group = former.get(node.node)
-
-
-def former_host_groups(session: Session, job_id: int) -> dict[str, str]:
-    """Return the host groups that nodes of a job had before it, as far as they were noted."""
-    query = select(tables.JobNode).where(
-        tables.JobNode.job_id == job_id, col(tables.JobNode.former_host_group).is_not(None)
-    )
-    return {row.node: row.former_host_group or "" for row in session.exec(query)}
 
 
 def steps(session: Session, job_id: int) -> Sequence[tables.JobStep]:
@@ -186,11 +165,6 @@ def hold_nodes(session: Session, job_id: int) -> None:
         sqlalchemy.exc.IntegrityError: another job holds one of them.
     """
     session.execute(update(tables.JobNode).where(col(tables.JobNode.job_id) == job_id).values(held=True))
-
-
-def release_nodes(session: Session, job_id: int) -> None:
-    """Let other jobs have the nodes of a job."""
-    session.execute(update(tables.JobNode).where(col(tables.JobNode.job_id) == job_id).values(held=False))
 
 
 def held_nodes(session: Session) -> set[str]:
