@@ -18,26 +18,25 @@ from clusterm.jobs.requests import JobRequest, Requester
 from clusterm.nodes.explanation import ExplanationInput, explain, last_job_event
 from clusterm.nodes.selection import select
 from clusterm.routes import event_formats
-from clusterm.routes.auth import requires
 from clusterm.routes.dependencies import (
     AfterEvent,
     Cursor,
     Limit,
     NodeName,
     RequesterDep,
+    Router,
     Services,
     ServicesDep,
     Since,
     json_response,
     parse_cursor,
     problem_responses,
-    router,
     value_response,
 )
 from clusterm.store import events, job_views, nodes, tables
 from clusterm.store import jobs as job_queries
 
-routes = router("nodes")
+routes = Router("nodes")
 EVENTS_SHOWN = 10
 """How many of its latest events a node carries."""
 _PAGE: Final = 1000
@@ -171,23 +170,21 @@ def _start(spec: ActionSpec) -> Callable[..., Response]:
 
 
 for _spec in NODE_ACTIONS:
-    routes.add_api_route(
+    routes.post(
         f"/{_spec.name}/nodes",
-        _start(_spec),
-        methods=["POST"],
         name=_spec.name,
         response_model=schemas.Job,
         responses=problem_responses(400, 404, 409, 413, 415, 422),
         summary=_spec.summary,
         description=_spec.description,
-    )
+    )(_start(_spec))
 
 
 @routes.post(
     "/plan/{action}/nodes",
     response_model=schemas.Plan,
     responses=problem_responses(400, 413, 415, 422),
-    openapi_extra=requires(TokenRole.VIEWER),  # it only looks
+    role=TokenRole.VIEWER,  # it only reads
     summary="Show what a request would do",
 )
 def plan(
