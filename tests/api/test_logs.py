@@ -315,7 +315,7 @@ def test_the_last_record_tells_a_follower_that_it_has_everything(service: Cluste
 def test_silent_followers_hear_that_the_connection_lives(
     store: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(follower, "_SILENCE", 0.0)
+    monkeypatch.setattr(follower, "_KEEPALIVE_INTERVAL_S", 0.0)
     job_id = add_job(store, 1, status=JobStatus.RUNNING)
 
     async def first_pieces(encoding: formats.LogEncoding) -> list[bytes]:

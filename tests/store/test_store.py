@@ -12,7 +12,7 @@ from sqlmodel import Session, col, delete, func, select
 
 from clusterm.enums import Action, EventName, JobStatus, Result, StepName
 from clusterm.schemas import Event
-from clusterm.store import events, log_lines, log_reader, runtime_values, tables
+from clusterm.store import events, job_records, log_lines, log_reader, runtime_values, tables
 from clusterm.store import jobs as job_queries
 from clusterm.store.engine import Store
 from clusterm.store.errors import StoreError
@@ -190,7 +190,8 @@ def test_two_jobs_cannot_hold_one_node(store: Store) -> None:
         assert [job.id for job in session.exec(select(tables.Job))] == [first], "all of the other one is undone"
     add_job(store, ["node2-b"], held=False)
     with store.write() as session:
-        job_queries.release_nodes(session, first)
+        for node in job_records.load(session, job_queries.get(session, first)).nodes:
+            node.held = False
     assert add_job(store, ["node2-b"], held=True)
 
 

@@ -1,17 +1,17 @@
-"""What people see of the service's status: a few lines."""
+"""View of the service's status: a few lines."""
 
 from typing import Final
 
 from clusterctl.api.models import Json, read
 from clusterctl.output.output import View
 from clusterctl.views.cells import block, span, time
-from clusterm.schemas import JobSummary, ServiceStatus
+from clusterm.schemas import BackgroundTaskStatus, JobSummary, ServiceStatus
 
 _UNITS: Final = ("B", "KiB", "MiB", "GiB", "TiB")
 
 
 def status(data: Json) -> View:
-    """What the service is, whether it is ready, what it does, how it went last, and how much room there is."""
+    """Show version, readiness, jobs, nodes, free space and failing background tasks."""
     shown = read(ServiceStatus, data)
     lacking = [f"{name}: {check.why}" for name, check in shown.checks.items() if not check.ok and check.needed]
     warnings = [f"{name}: {check.why}" for name, check in shown.checks.items() if not check.ok and not check.needed]
@@ -30,8 +30,18 @@ def status(data: Json) -> View:
                 f"{name}: {count.pending} to be sent, {count.sent} sent, {count.failed} given up"
                 for name, count in shown.notifications.items()
             ),
+            "Failing tasks": "; ".join(
+                f"{task.name} since {time(task.last_success or shown.since)}: {task.last_error}"
+                for task in shown.tasks
+                if _is_failing(task)
+            ),
         }
     )
+
+
+def _is_failing(task: BackgroundTaskStatus) -> bool:
+    """Return whether a background task has failed since its last success."""
+    return task.last_error_at is not None and (task.last_success is None or task.last_success < task.last_error_at)
 
 
 def _jobs(shown: ServiceStatus) -> str:

@@ -77,8 +77,18 @@ def ansible_environment(location: Path, nonce: str) -> dict[str, str]:
     config = location / "ansible.cfg"
     if "ANSIBLE_CONFIG" not in os.environ and config.is_file():
         environment["ANSIBLE_CONFIG"] = str(config)  # found also where the directory is writable by others
-    environment["ANSIBLE_CALLBACK_PLUGINS"] = f"{_callback_path(environment)}:{PLUGINS}"
     return environment
+
+
+def run_environment(environment: Mapping[str, str]) -> dict[str, str]:
+    """Return the whole environment of an ansible process that starts now.
+
+    Args:
+        environment: what `ansible_environment` returned when the job was accepted. The path of the plugin is not part
+            of it, because an upgrade of clusterm between two steps may move the plugin.
+    """
+    plugins = f"{_callback_path(environment)}:{PLUGINS}"
+    return clean_environment() | dict(environment) | {"ANSIBLE_CALLBACK_PLUGINS": plugins}
 
 
 def _callback_path(environment: Mapping[str, str]) -> str:

@@ -14,7 +14,7 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final
 
-from clusterm.ansible.command import clean_environment, find_executable
+from clusterm.ansible.command import find_executable, run_environment
 from clusterm.ansible.job_spec import FACTS, JobSpec
 from clusterm.schemas import MonitoredNode
 
@@ -80,7 +80,7 @@ def _gather(
             stdout=log,
             stderr=log,
             cwd=spec.location,
-            env=clean_environment() | spec.environment,
+            env=run_environment(spec.environment),
             start_new_session=True,
         )
         deadline = time.monotonic() + _GATHER_TIMEOUT_S + _GATHER_TIMEOUT_PER_NODE_S * len(addresses)

@@ -23,6 +23,7 @@ from clusterm.ansible.command import (
 )
 from clusterm.ansible.inventory import inventory, merge_vars
 from clusterm.ansible.variables import dump, mark_unsafe
+from clusterm.common.actions import ACTIONS
 from clusterm.common.redaction import secrets_in
 from clusterm.enums import DEFAULT_HOST_GROUPS, Action, Role, StepName
 from clusterm.schemas import Job, Node
@@ -161,7 +162,7 @@ def draft(settings: Settings, job_id: int, action: Action, directory: Path, *, c
     ansible = settings.ansible
     nonce = secrets.token_hex(16)
     environment = ansible_environment(ansible.playbook_location, nonce)
-    registers = action is Action.DISCOVER and ansible.register_discovered and not settings.serf.addr
+    registers = not ACTIONS[action].on_nodes and ansible.register_discovered and not settings.serf.addr
     if registers:
         environment["CLUSTERM_FACTS"] = str(directory / FACTS)
     if ansible.ssh_agent:
@@ -173,7 +174,7 @@ def draft(settings: Settings, job_id: int, action: Action, directory: Path, *, c
         store_url=settings.store_url,
         retention=settings.retention,
         location=ansible.playbook_location,
-        playbooks={StepName.CONFIGURE: ansible.configure_playbook, StepName.CLEANUP: ansible.cleanup_playbook},
+        playbooks={step.name: getattr(ansible, step.playbook_setting) for step in ACTIONS[action].all_steps()},
         executable=ansible.executable,
         options=ansible_options(ansible, directory, check=check),
         environment=environment,

@@ -1,7 +1,7 @@
-"""Passes on to the service's log what a job's executor logs, and on request the lines of the job's own log.
+"""Forwards an executor's log to the service's log, and on request the lines of the job's own log, too.
 
-The executor outlives the service, so it writes to a file. How far that was passed on is kept beside it: the next
-service goes on there.
+The executor outlives the service, so it logs to a file. The position of the last forwarded line is stored beside that
+file: the next service resumes there.
 """
 
 import contextlib
@@ -24,13 +24,13 @@ _executor: Final = logging.getLogger("clusterm.executor")
 
 
 class LogForwarder:
-    """Passes on what comes from one job.
+    """Forwards the logs of one job.
 
     Args:
         store: the store.
         directory: the job's directory.
-        job: the job.
-        echo: whether the job's own log is passed on, too.
+        job: the job's id.
+        echo: whether to forward the job's own log, too.
     """
 
     def __init__(self, store: Store, directory: Path, job: int, *, echo: bool) -> None:
@@ -48,18 +48,18 @@ class LogForwarder:
             self._offset, self._line = 0, 0
 
     def log(self, logger: logging.Logger) -> service_log.JobLogger:
-        """Return a logger whose lines are about the job."""
+        """Return a logger that marks its lines with the job."""
         return service_log.JobLogger(logger, self._job, *self._about)
 
     def forward(self) -> bool:
-        """Pass on some of what is new, and tell whether there was any."""
+        """Forward new lines up to a limit, and return whether there were any."""
         before = self._offset, self._line
         if self._echo:
             self._forward_lines()
         self._forward_log()
         if (self._offset, self._line) == before:
             return False
-        with contextlib.suppress(OSError):  # the disk is full: the next service would say some of it again
+        with contextlib.suppress(OSError):  # the disk is full: the next service would repeat some lines
             (self._directory / FORWARDED).write_text(json.dumps([self._offset, self._line]))
         return True
 
@@ -75,7 +75,7 @@ class LogForwarder:
             self._line = row.seq
 
     def _forward_log(self) -> None:
-        """Pass on whole lines; what is after the last newline is still being written."""
+        """Forward whole lines; the executor is still writing the line after the last newline."""
         try:
             with (self._directory / LOG).open("rb") as file:
                 file.seek(self._offset)

@@ -9,13 +9,15 @@ from clusterm.ansible import ssh
 from clusterm.ansible.facts import identify
 from clusterm.ansible.job_spec import JobSpec
 from clusterm.executor.files import FORWARDED, LOG
-from clusterm.executor.locks import hold
+from clusterm.executor.locks import hold, sign
 from clusterm.executor.retry import retry_until_available
 from clusterm.executor.step import Interrupted, StepRun
 from clusterm.jobs import completion
+from clusterm.jobs.completion import Findings
 from clusterm.jobs.progress import NextStep, next_step
 from clusterm.schemas import MonitoredNode
 from clusterm.secrets.masking import Masker
+from clusterm.store import job_records
 from clusterm.store import jobs as job_queries
 from clusterm.store.engine import Store
 
@@ -29,6 +31,7 @@ def run(directory: Path) -> None:
     lock = hold(directory)
     if lock is None:
         return
+    sign(lock)
     spec = JobSpec.load(directory)
     store = Store(spec.store_url)
     try:
@@ -41,13 +44,7 @@ def run(directory: Path) -> None:
                 learned = ssh.learned(directory, job_queries.node_names(session, spec.job_id))
             retry_until_available(
                 lambda: completion.finish(
-                    store,
-                    spec.retention,
-                    spec.job_id,
-                    error,
-                    discovered=found,
-                    learned=learned,
-                    groups=spec.host_groups,
+                    store, spec.retention, spec.job_id, error, Findings(found, learned, spec.host_groups)
                 )
             )
         _clear(directory)
@@ -71,9 +68,8 @@ def _run_steps(store: Store, spec: JobSpec, directory: Path) -> str | None:
 
     def look() -> tuple[NextStep | None, list[str | None]]:
         with store.read() as session:
-            job = job_queries.get(session, spec.job_id)
-            done = [step.error for step in job_queries.steps(session, job.id) if step.finished_at is not None]
-            return next_step(session, job), done
+            record = job_records.load(session, job_queries.get(session, spec.job_id))
+            return next_step(record), [step.error for step in record.steps if step.finished_at is not None]
 
     while True:
         upcoming, errors = retry_until_available(look)

@@ -1,15 +1,22 @@
 """Locks that show which processes of a job are alive."""
 
+import contextlib
 import fcntl
 import os
+from importlib.metadata import version
 from pathlib import Path
+from typing import Final
+
+import psutil
+
+_VERSION: Final = version("clusterm")
 
 
 def hold(directory: Path) -> int | None:
     """Take the lock that a job's executor holds for as long as it lives.
 
     Returns:
-        The open lock; None if another executor has it.
+        The open lock; None if another executor holds it.
     """
     lock = os.open(directory / "lock", os.O_RDWR | os.O_CREAT, 0o600)
     try:
@@ -18,6 +25,28 @@ def hold(directory: Path) -> int | None:
         os.close(lock)
         return None
     return lock
+
+
+def sign(lock: int) -> None:
+    """Write the version of this executor into the lock that it holds."""
+    with contextlib.suppress(OSError):  # the disk is full: the next service takes it for an outdated one
+        os.ftruncate(lock, 0)
+        os.pwrite(lock, _VERSION.encode(), 0)
+
+
+def end_outdated_holder(directory: Path) -> bool:
+    """Kill the executor that holds a job's lock if it is of another version, and return whether there was one.
+
+    It was started before an upgrade that may have changed the database's columns. The next executor resumes the job.
+    """
+    if (directory / "lock").read_text(errors="replace") == _VERSION:
+        return False
+    command = ["-m", "clusterm.executor", str(directory)]
+    for process in psutil.process_iter():
+        with contextlib.suppress(psutil.Error):  # it has just ended
+            if process.cmdline()[-3:] == command:
+                process.kill()
+    return True
 
 
 def playbook_runs(directory: Path) -> bool:

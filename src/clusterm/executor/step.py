@@ -13,7 +13,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Final
 
-from clusterm.ansible.command import CannotRun, clean_environment
+from clusterm.ansible.command import CannotRun, run_environment
 from clusterm.ansible.job_spec import JobSpec
 from clusterm.common.service_log import JobLogger
 from clusterm.enums import JobStatus
@@ -52,7 +52,7 @@ class StepRun:
         self._store = store
         self._spec = spec
         self._number = number
-        self._name, self._nodes, self._batch, self._cleans_up = upcoming
+        self._name, self._nodes, self._batch, self._rolls_back = upcoming
         self._directory = directory / f"{number}-{self._name}"
         self._process: subprocess.Popen[bytes] | None = None
         self._began = self._last_output = time.monotonic()
@@ -86,7 +86,7 @@ class StepRun:
             job = job_queries.get(session, self._spec.job_id)
             row = session.get(tables.JobStep, (job.id, self._number))
             if row is None:
-                if job.stop_reason is not None and not (self._cleans_up and job.stop_cleanup):
+                if job.stop_reason is not None and not (self._rolls_back and job.stop_cleanup):
                     raise Interrupted(job.stop_reason)
                 row = tables.JobStep(
                     job_id=job.id,
@@ -129,7 +129,7 @@ class StepRun:
             stdin=subprocess.DEVNULL,
             stdout=subprocess.DEVNULL,
             cwd=self._spec.location,
-            env=clean_environment() | self._spec.environment,
+            env=run_environment(self._spec.environment),
             start_new_session=True,
         )
 

@@ -2,27 +2,14 @@
 
 import logging
 from datetime import UTC, datetime
-from typing import Final
 
 from clusterm import schemas
 from clusterm.common.service_log import JobLogger
-from clusterm.enums import Action, Cause, EventName, JobStatus, Result, Status
+from clusterm.enums import Cause, EventName, JobStatus, Result, Status
 from clusterm.nodes.changes import Changes
 from clusterm.store import tables
 
 log = logging.getLogger(__name__)
-
-ENDED_EVENT: Final = {
-    Action.COMMISSION: EventName.COMMISSIONED,
-    Action.DECOMMISSION: EventName.DECOMMISSIONED,
-    Action.UPDATE: EventName.UPDATED,
-    Action.DISCOVER: EventName.DISCOVERED,
-}
-BEGUN_EVENT: Final = {
-    Action.COMMISSION: EventName.COMMISSIONING,
-    Action.DECOMMISSION: EventName.DECOMMISSIONING,
-    Action.UPDATE: EventName.UPDATING,
-}
 
 
 def job_event(

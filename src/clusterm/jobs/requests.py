@@ -20,13 +20,9 @@ class JobRequest:
     host_group: str = ""
     """The group to commission or update nodes into; empty where it stays as it is."""
     extra_vars: dict[str, Any] = field(default_factory=dict)
-    check: bool = False
-    """Whether ansible only says what it would change."""
-    limit_batch: int | None = None
-    """How many nodes to take at a time."""
-    job_timeout: float | None = None
-    idle_timeout: float | None = None
+    terms: schemas.JobTerms = field(default_factory=schemas.JobTerms)
     retry_of: int | None = None
+    """Id of the job that is retried."""
 
 
 @dataclass(frozen=True)

@@ -9,7 +9,7 @@ from clusterm.jobs.admission import known_job
 from clusterm.jobs.completion import close
 from clusterm.jobs.events import job_logger, log_end
 from clusterm.jobs.requests import Requester
-from clusterm.store import idempotency_keys, job_views
+from clusterm.store import idempotency_keys, job_records, job_views
 from clusterm.store import jobs as job_queries
 from clusterm.store.engine import Store
 
@@ -42,7 +42,7 @@ def request_stop(
         if not cleanup:
             job.stop_cleanup = False
         if job.status is JobStatus.QUEUED:
-            close(session, job, JobStatus.CANCELLED, reason)
+            close(session, job_records.load(session, job), JobStatus.CANCELLED, reason)
         if requester and requester.key is not None:
             idempotency_keys.remember(session, requester.key, requester.digest, job.id)
         session.flush()

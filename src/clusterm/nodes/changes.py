@@ -7,7 +7,7 @@ from pydantic import ValidationError
 
 from clusterm import schemas
 from clusterm.common.redaction import holds_mask
-from clusterm.enums import Action, Cause, EventName, HostGroups, State, Status
+from clusterm.enums import Cause, EventName, HostGroups, State, Status
 from clusterm.errors import BadRequest, Conflict, RequestRefused, SecretsUnavailable
 from clusterm.nodes import lifecycle
 from clusterm.schemas import ImportAnswer, ImportOutcome, ImportRequest, RenameRequest, SetRequest, check_host_vars
@@ -165,7 +165,7 @@ def import_nodes(
         BadRequest: a group is mapped to a host group that does not exist.
     """
     for name in request.map.values():
-        lifecycle.check_host_group(Action.COMMISSION, name, groups)
+        lifecycle.check_host_group(name, groups)
     with store.read() if request.dry_run else store.write() as session:
         every = nodes.list_all(session)
         names, addresses = {node.name for node in every}, {node.address: node.name for node in every}
@@ -289,7 +289,7 @@ def _host_group(given: Iterable[str], mapping: dict[str, str], groups: HostGroup
 
 
 def _check_group(node: tables.Node, host_group: str, groups: HostGroups) -> None:
-    lifecycle.check_host_group(Action.COMMISSION, host_group, groups)
+    lifecycle.check_host_group(host_group, groups)
     if node.status not in _AT_REST:
         raise Conflict(
             f"node {node.name} is {node.status}: only an update changes the host group of a node that is part of the "

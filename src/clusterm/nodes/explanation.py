@@ -8,8 +8,9 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Final
 
-from clusterm.enums import DEFAULT_HOST_GROUPS, ENDED, Action, EventName, HostGroups, JobStatus, State, Status
-from clusterm.errors import RequestRefused
+from clusterm.common.actions import ACTIONS, NODE_ACTIONS, ActionSpec, HostGroupUse
+from clusterm.enums import DEFAULT_HOST_GROUPS, ENDED, EventName, HostGroups, JobStatus, State, Status
+from clusterm.errors import NotFound, RequestRefused, quote
 from clusterm.nodes import lifecycle
 from clusterm.nodes.lifecycle import NodeFacts
 from clusterm.schemas import Event, Explanation, Failure, Job, SuggestedCommand
@@ -128,36 +129,36 @@ def _next_steps(node: NodeFacts, facts: ExplanationInput) -> Iterator[SuggestedC
         yield SuggestedCommand(
             command=f"clusterctl job cancel {job.id}", what="stop the job that runs on it", allowed=True
         )
-    for group in facts.groups:
-        command = f"clusterctl node commission {node.name} --host-group {group}"
-        yield _job_step(
-            command, f"make it part of the cluster as {group}", Action.COMMISSION, [node.name], group, facts
-        )
-    command = f"clusterctl node update {node.name}"
-    yield _job_step(command, "configure it anew", Action.UPDATE, [node.name], "", facts)
-    command = f"clusterctl node decommission {node.name}"
-    yield _job_step(command, "take it out of the cluster", Action.DECOMMISSION, [node.name], "", facts)
-    if (
-        job is not None
-        and job.status in {JobStatus.ERRORED, JobStatus.CANCELLED}
-        and job.action in lifecycle.TRANSITIONS
-    ):
+    for spec in NODE_ACTIONS:
+        for group in facts.groups if spec.host_group is HostGroupUse.REQUIRED else [""]:
+            option = f" --host-group {group}" if group else ""
+            command = f"clusterctl node {spec.name} {node.name}{option}"
+            yield _job_step(command, spec.suggestion.format(group=group), spec, [node.name], group, facts)
+    if job is not None and job.status in {JobStatus.ERRORED, JobStatus.CANCELLED} and ACTIONS[job.action].on_nodes:
         failed = {failure.node for failure in job.failures}
         some = [name for name in job.nodes if name in failed]
         names, option = (some, " --failed-only") if some and len(some) < len(job.nodes) else (job.nodes, "")
         command = f"clusterctl job retry {job.id}{option}"
         what = f"do job {job.id} once more on {'those that failed' if option else 'all its nodes'}"
-        yield _job_step(command, what, job.action, names, job.host_group, facts)
+        yield _job_step(command, what, ACTIONS[job.action], names, job.host_group, facts)
 
 
 def _job_step(
-    command: str, what: str, action: Action, names: Sequence[str], host_group: str, facts: ExplanationInput
+    command: str, what: str, spec: ActionSpec, names: Sequence[str], host_group: str, facts: ExplanationInput
 ) -> SuggestedCommand:
-    """Return a step that begins a job, with the reason why it would be refused, if it would."""
-    try:
-        lifecycle.check(action, names, host_group, facts.cluster, facts.groups)
-    except RequestRefused as refusal:
-        reason: str | None = str(refusal)
-    else:
-        reason = facts.refused
+    """Return a command that starts a job, with the reason why it would be refused, if it would."""
+    refusal = _refusal(spec, names, host_group, facts)
+    reason = facts.refused if refusal is None else str(refusal)
     return SuggestedCommand(command=command, what=what, allowed=reason is None, reason=reason)
+
+
+def _refusal(spec: ActionSpec, names: Sequence[str], host_group: str, facts: ExplanationInput) -> RequestRefused | None:
+    """Return the first rule that a request would violate now."""
+    for name in names:
+        if name not in facts.cluster:
+            return NotFound(f"node with name or address {quote(name)} doesn't exists")
+    if violation := lifecycle.host_group_violation(spec, host_group, facts.groups):
+        return violation.refusal
+    named = [facts.cluster[name] for name in names]
+    violations = lifecycle.violations(spec, named, host_group, facts.cluster, facts.groups)
+    return next((violation.refusal for violation in violations), None)

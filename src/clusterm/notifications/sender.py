@@ -1,15 +1,12 @@
-"""Sends the messages in the outbox to the webhooks, in a thread with its own event loop, apart from the API's.
+"""Sends the messages of the outbox to the webhooks.
 
-The sender retries a message until the receiver accepts it, or the message is too old. While a receiver is unreachable,
-its messages wait in their order. A message that a receiver rejects for its content does not delay the other ones. The
-state of back-offs is only in memory; after a restart, the service sends at once.
+A message is retried until it is accepted or too old. While a webhook is unreachable, its messages wait in their order;
+a message that the webhook rejects does not delay the others. Back-off is not stored: a new service retries at once.
 """
 
 import asyncio
 import logging
-import random
 import ssl
-import threading
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -18,6 +15,8 @@ from typing import Final, NamedTuple
 
 import httpx
 
+from clusterm.common.background_task import AsyncPeriodicTask
+from clusterm.common.backoff import Backoff
 from clusterm.notifications import fan_out, payloads
 from clusterm.settings import NotificationSettings, Settings, Webhook
 from clusterm.store import outbox, tables
@@ -26,116 +25,94 @@ from clusterm.store.errors import StoreError
 
 log = logging.getLogger(__name__)
 
-_POLL_INTERVAL_S: Final = 1.0  # between two checks of the outbox
-_REQUEST_TIMEOUT_S: Final = 15.0  # until the end of the response
-_FIRST_RETRY_DELAY_S: Final = 1.0  # doubles with each further retry
-_MAX_RETRY_DELAY_S: Final = 600.0
-_MAX_RETRY_AFTER_S: Final = 3600.0  # limit for a Retry-After of the receiver
-_STOP_TIMEOUT_S: Final = 5.0  # to wait for a transaction at the end
+_POLL_INTERVAL_S: Final = 1.0
+_REQUEST_TIMEOUT_S: Final = 15.0
+"""Seconds that a receiver has for its whole response."""
 
-_REJECTIONS: Final = frozenset({400, 413, 415, 422})
-"""Status codes that reject the message for its content; the receiver may accept other messages."""
+_FIRST_RETRY_DELAY_S: Final = 1.0
+_MAX_RETRY_DELAY_S: Final = 600.0
+_MAX_RETRY_AFTER_S: Final = 3600.0
+"""Seconds of a Retry-After that are respected."""
+
+_STOP_TIMEOUT_S: Final = 5.0  # long enough for a transaction
+
+_REFUSALS: Final = frozenset({400, 413, 415, 422})
+"""Response statuses that reject the message, and say nothing about the receiver."""
 
 
 class DeliveryFailure(NamedTuple):
-    """Why a receiver has not accepted a message."""
+    """Why a message was not delivered."""
 
     reason: str
     of_message: bool = False
-    """Whether the receiver rejected this message for its content, and may accept another one."""
+    """Whether the failure is about this message, so that others may be delivered."""
     retry_after: float = 0.0
-    """Seconds that the receiver asks to wait before the next request."""
+    """Seconds after which the receiver asks for the next attempt."""
 
 
-@dataclass
-class _Backoff:
-    """Delays retries, exponentially with the number of failures."""
-
-    failures: int = 0
-    not_before: float = 0.0  # monotonic time
-
-    def fail(self, retry_after: float) -> None:
-        pause = min(_FIRST_RETRY_DELAY_S * 2 ** min(self.failures, 20), _MAX_RETRY_DELAY_S) * random.uniform(0.5, 1)  # noqa: S311
-        self.failures += 1
-        self.not_before = time.monotonic() + max(pause, min(retry_after, _MAX_RETRY_AFTER_S))
-
-    def is_over(self) -> bool:
-        return time.monotonic() >= self.not_before
+def _new_backoff() -> Backoff:
+    return Backoff(_FIRST_RETRY_DELAY_S, _MAX_RETRY_DELAY_S, jitter=0.5)
 
 
 @dataclass
 class _Receiver:
-    """The state of a webhook, in memory only."""
+    """State of a webhook while the service runs."""
 
     task: asyncio.Task[None] | None = None
     problem: str | None = None
-    backoff: _Backoff = field(default_factory=_Backoff)
-    rejected: dict[int, _Backoff] = field(default_factory=dict)  # by message id
-    accepted: set[int] = field(default_factory=set)  # ids of messages that are to be deleted, not sent again
+    backoff: Backoff = field(default_factory=_new_backoff)
+    refused: dict[int, Backoff] = field(default_factory=dict)  # by message
+    taken: set[int] = field(default_factory=set)  # delivered messages that the outbox still contains
 
 
-class NotificationSender:
-    """Notifies webhooks.
+class NotificationSender(AsyncPeriodicTask):
+    """Sends notifications to webhooks.
 
     Args:
         store: the store.
-        settings: returns the current settings.
+        settings: returns the present settings.
     """
 
     def __init__(self, store: Store, settings: Callable[[], Settings]) -> None:
+        super().__init__(
+            "notification_sender",
+            _POLL_INTERVAL_S,
+            stop_timeout=_STOP_TIMEOUT_S,
+            expected=(OSError, StoreError),
+        )
         self._store = store
         self._settings = settings
         self._receivers: dict[str, _Receiver] = {}
         self._configured: NotificationSettings | None = None
         self._client: httpx.AsyncClient | None = None  # created for the first message
-        self._stop: Callable[[], object] = lambda: None
-        self._started = threading.Event()
-        self._thread = threading.Thread(
-            target=lambda: asyncio.run(self._run()), name="notification_sender", daemon=True
-        )
 
     def start(self) -> None:
-        """Start the thread. From now on, messages are recorded for the webhooks in the settings."""
+        """Start the thread. From now on events are recorded for the webhooks of the settings."""
         try:
             self._fan_out()
         except StoreError as error:
-            log.error("cannot store the webhooks, retrying: %s", error)  # noqa: TRY400
-        self._thread.start()
-        self._started.wait()
-
-    def stop(self) -> None:
-        """Stop the thread. A message that is being sent may be sent again after the next start."""
-        self._stop()
-        self._thread.join(_STOP_TIMEOUT_S)
+            log.error("cannot record the webhooks, retrying: %s", error)  # noqa: TRY400
+        super().start()
 
     def problems(self) -> list[str]:
-        """Return the webhooks that cannot be notified at the moment, with the reasons."""
+        """Return why webhooks cannot be notified at present."""
         configured = [webhook.name for webhook in self._settings().notifications.webhooks]
         found = ((name, self._receivers[name].problem) for name in configured if name in self._receivers)
-        return [f"cannot notify the webhook {name}: {problem}" for name, problem in found if problem]
+        return [f"the webhook {name} cannot be notified: {problem}" for name, problem in found if problem]
 
-    async def _run(self) -> None:
-        loop, stopping = asyncio.get_running_loop(), asyncio.Event()
-        self._stop = lambda: loop.call_soon_threadsafe(stopping.set)
-        self._started.set()
-        while not stopping.is_set():
-            try:
-                waiting = await asyncio.to_thread(self._fan_out)
-            except StoreError as error:
-                log.error("cannot read the outbox, retrying: %s", error)  # noqa: TRY400
-                waiting = []
-            for name, receiver in self._receivers.items():
-                if name not in waiting:
-                    receiver.problem = None
-            for name in waiting:
-                receiver = self._receivers.setdefault(name, _Receiver())
-                if (receiver.task is None or receiver.task.done()) and receiver.backoff.is_over():
-                    receiver.task = asyncio.create_task(self._send_all(name, receiver))
-            try:
-                async with asyncio.timeout(_POLL_INTERVAL_S):
-                    await stopping.wait()
-            except TimeoutError:
-                pass
+    async def run(self) -> None:
+        """Start to send to the webhooks that have messages, unless that is in progress or has just failed."""
+        waiting = await asyncio.to_thread(self._fan_out)
+        for name, receiver in self._receivers.items():
+            if name not in waiting:
+                receiver.problem = None
+        for name in waiting:
+            receiver = self._receivers.setdefault(name, _Receiver())
+            if (receiver.task is None or receiver.task.done()) and receiver.backoff.is_over():
+                receiver.task = asyncio.create_task(self._send_all(name, receiver))
+
+    async def close(self) -> None:
+        """Cancel messages in flight: the next service may send them again."""
         tasks = [receiver.task for receiver in self._receivers.values() if receiver.task is not None]
         for task in tasks:
             task.cancel()
@@ -169,62 +146,64 @@ class NotificationSender:
         return [name for name, count in counts.items() if count.pending]
 
     async def _send_all(self, name: str, receiver: _Receiver) -> None:
-        """Send the messages to a webhook, until none is left or one fails."""
+        """Send the messages of a webhook until there are none, or until it fails."""
         try:
             while (webhook := self._webhook(name)) and receiver.backoff.is_over():
                 message = await asyncio.to_thread(self._next, name, receiver)
                 if message is None:
                     return
-                if message.id not in receiver.accepted and not await self._send(webhook, receiver, message):
+                if message.id not in receiver.taken and not await self._send(webhook, receiver, message):
                     continue
-                receiver.accepted.add(message.id)
+                receiver.taken.add(message.id)
                 await asyncio.to_thread(self._mark_sent, message.id)
-                receiver.accepted.remove(message.id)
+                receiver.taken.remove(message.id)
         except StoreError as error:
-            log.error("cannot update the outbox of the webhook %s, retrying: %s", name, error)  # noqa: TRY400
+            log.error("cannot read or update the messages of the webhook %s, retrying: %s", name, error)  # noqa: TRY400
         except Exception:
-            receiver.backoff.fail(0)
-            log.exception("internal error while sending to the webhook %s. Please report this", name)
+            receiver.backoff.fail()
+            log.exception("sending to the webhook %s failed, retrying. Please report this", name)
 
     async def _send(self, webhook: Webhook, receiver: _Receiver, message: tables.Notification) -> bool:
-        """Send a message, and return whether the receiver accepted it."""
+        """Send a message, and return whether it was delivered."""
         url = self._settings().manager.public_url
         self._client = self._client or _new_client()
-        failure = await _post(self._client, webhook, *payloads.request(webhook, message, url, int(time.time())))
-        self._record(receiver, message, failure)
-        return failure is None
+        problem = await _post(self._client, webhook, *payloads.request(webhook, message, url, int(time.time())))
+        self._note(receiver, message, problem)
+        return problem is None
 
     def _webhook(self, name: str) -> Webhook | None:
         return next((each for each in self._settings().notifications.webhooks if each.name == name), None)
 
     def _next(self, name: str, receiver: _Receiver) -> tables.Notification | None:
-        """Return the oldest message to a webhook that can be sent now, None if there is none."""
+        """Return the oldest message of a webhook whose back-off is over; None if there is none."""
         with self._store.read() as session:
-            waiting = outbox.of_webhook(session, name, limit=len(receiver.rejected) + 1)
+            waiting = outbox.of_webhook(session, name, limit=len(receiver.refused) + 1)
         numbers = {message.id for message in waiting}
-        receiver.rejected = {number: backoff for number, backoff in receiver.rejected.items() if number in numbers}
+        receiver.refused = {number: backoff for number, backoff in receiver.refused.items() if number in numbers}
         return next((each for each in waiting if _may_try(receiver, each.id)), None)
 
     def _mark_sent(self, number: int) -> None:
         with self._store.write() as session:
             outbox.mark_sent(session, number)
 
-    def _record(self, receiver: _Receiver, message: tables.Notification, failure: DeliveryFailure | None) -> None:
-        if failure is None:
+    def _note(self, receiver: _Receiver, message: tables.Notification, problem: DeliveryFailure | None) -> None:
+        about = f"the webhook {message.webhook}"
+        if problem is None:
             if receiver.problem is not None:
-                log.info("the webhook %s is notified again", message.webhook)
-            receiver.problem, receiver.backoff = None, _Backoff()
-            receiver.rejected.pop(message.id, None)
+                log.info("%s is notified again", about)
+            receiver.problem = None
+            receiver.backoff.reset()
+            receiver.refused.pop(message.id, None)
             return
-        if failure.reason != receiver.problem:
-            log.warning("cannot notify the webhook %s, retrying: %s", message.webhook, failure.reason)
-        receiver.problem = failure.reason
-        backoff = receiver.rejected.setdefault(message.id, _Backoff()) if failure.of_message else receiver.backoff
-        backoff.fail(failure.retry_after)
+        if problem.reason != receiver.problem:
+            log.warning("%s cannot be notified, retrying: %s", about, problem.reason)
+        receiver.problem = problem.reason
+        backoff = receiver.refused.setdefault(message.id, _new_backoff()) if problem.of_message else receiver.backoff
+        backoff.fail(at_least=min(problem.retry_after, _MAX_RETRY_AFTER_S))
 
 
 def send_test(webhook: Webhook) -> DeliveryFailure | None:
-    """Send a test message to a webhook, and return why the receiver has not accepted it, None if it has."""
+    """Send a test message to a webhook, and return why that failed, or None."""
 
     async def send() -> DeliveryFailure | None:
         async with _new_client() as client:
@@ -236,7 +215,7 @@ def send_test(webhook: Webhook) -> DeliveryFailure | None:
 async def _post(
     client: httpx.AsyncClient, webhook: Webhook, content: bytes, headers: dict[str, str]
 ) -> DeliveryFailure | None:
-    """Send a request to a webhook, and return why the receiver has not accepted it, None if it has."""
+    """Send a request to a webhook, and return why that failed, or None."""
     try:
         async with (
             asyncio.timeout(_REQUEST_TIMEOUT_S),
@@ -251,15 +230,15 @@ async def _post(
         return DeliveryFailure(f"it cannot be reached: {error}")
     except (httpx.HTTPError, httpx.InvalidURL, OSError) as error:
         return DeliveryFailure(str(error) or type(error).__name__)
-    given = retry_after.isascii() and retry_after.isdigit() and len(retry_after) < 10
-    seconds = float(retry_after) if given else 0.0
-    return DeliveryFailure(f"it answered {status} {response.reason_phrase}".rstrip(), status in _REJECTIONS, seconds)
+    is_number = retry_after.isascii() and retry_after.isdigit() and len(retry_after) < 10
+    seconds = float(retry_after) if is_number else 0.0
+    return DeliveryFailure(f"it answered {status} {response.reason_phrase}".rstrip(), status in _REFUSALS, seconds)
 
 
 def _new_client() -> httpx.AsyncClient:
-    """Return a client that trusts the certificates that the system trusts, and follows no redirects.
+    """Return a client that verifies certificates by the system's trust store, and follows no redirects.
 
-    It keeps no connections open, because one may be closed by the time of the next message.
+    It keeps no connections, because an idle one may be closed by the time of the next message.
     """
     return httpx.AsyncClient(
         verify=ssl.create_default_context(),
@@ -270,4 +249,4 @@ def _new_client() -> httpx.AsyncClient:
 
 
 def _may_try(receiver: _Receiver, number: int) -> bool:
-    return number not in receiver.rejected or receiver.rejected[number].is_over()
+    return number not in receiver.refused or receiver.refused[number].is_over()

@@ -8,16 +8,15 @@ from typing import Final
 from fastapi import Request, Response
 from fastapi.openapi.docs import get_swagger_ui_html
 
-from clusterm.routes.auth import PUBLIC
-from clusterm.routes.dependencies import router
+from clusterm.routes.dependencies import Router
 
-routes = router("docs")
+routes = Router("docs")
 
 _ASSETS: Final = "/static-offline-docs"
 """Where FastAPIOffline puts what the page loads."""
 
 
-@routes.get("/docs", include_in_schema=False, openapi_extra=PUBLIC)
+@routes.get("/docs", include_in_schema=False, role=None)
 def get_docs(request: Request) -> Response:
     """Return the page. Its browser may talk to this service only, and run only the scripts that were meant."""
     root = request.scope.get("root_path", "")

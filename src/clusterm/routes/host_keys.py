@@ -3,10 +3,10 @@
 from fastapi import Response
 
 from clusterm.nodes import host_keys
-from clusterm.routes.dependencies import NodeName, RequesterDep, ServicesDep, json_response, problem_responses, router
+from clusterm.routes.dependencies import NodeName, RequesterDep, Router, ServicesDep, json_response, problem_responses
 from clusterm.schemas import HostKeysRequest, KnownHostKeys
 
-routes = router("nodes")
+routes = Router("nodes")
 
 
 @routes.post(

@@ -10,16 +10,16 @@ from clusterm.routes.dependencies import (
     Cursor,
     JobLabel,
     Limit,
+    Router,
     ServicesDep,
     json_response,
     parse_cursor,
     problem_responses,
-    router,
 )
 from clusterm.store import job_diff, task_results
 from clusterm.store import jobs as job_queries
 
-routes = router("jobs")
+routes = Router("jobs")
 
 
 @routes.get(

@@ -17,19 +17,19 @@ from clusterm.routes.dependencies import (
     JobLabel,
     Limit,
     RequesterDep,
+    Router,
     ServicesDep,
     Since,
     Until,
     json_response,
     parse_cursor,
     problem_responses,
-    router,
     value_response,
 )
 from clusterm.store import events, job_views, log_lines, nodes
 from clusterm.store import jobs as job_queries
 
-routes = router("jobs")
+routes = Router("jobs")
 
 
 @routes.get(

@@ -23,13 +23,13 @@ from clusterm.logs.follower import Position
 from clusterm.logs.formats import LogEncoding
 from clusterm.routes import negotiation
 from clusterm.routes.auth import LimitedStream, principal_of, read_while_authorized
-from clusterm.routes.dependencies import JobLabel, Moment, Services, ServicesDep, problem_responses, router
+from clusterm.routes.dependencies import JobLabel, Moment, Router, Services, ServicesDep, problem_responses
 from clusterm.store import jobs as job_queries
 from clusterm.store import log_query, log_reader, nodes
 from clusterm.store.log_lines import Row
 from clusterm.store.log_query import LogQuery
 
-routes = router("jobs")
+routes = Router("jobs")
 
 _NUMBER: Final = 2**62
 _TEXT_LENGTH: Final = 1000

@@ -1,11 +1,11 @@
-"""Where Prometheus reads."""
+"""The route of Prometheus' metrics."""
 
 from fastapi import Response
 
 from clusterm.observability.metrics import CONTENT_TYPE
-from clusterm.routes.dependencies import ServicesDep, router
+from clusterm.routes.dependencies import Router, ServicesDep
 
-routes = router("health")
+routes = Router("health")
 
 
 @routes.get(

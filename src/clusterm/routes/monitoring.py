@@ -4,10 +4,10 @@ from fastapi import Response
 
 from clusterm import schemas
 from clusterm.monitoring.reports import report
-from clusterm.routes.dependencies import ServicesDep, problem_responses, router, value_response
+from clusterm.routes.dependencies import Router, ServicesDep, problem_responses, value_response
 from clusterm.store import nodes
 
-routes = router("monitoring")
+routes = Router("monitoring")
 
 
 @routes.post(

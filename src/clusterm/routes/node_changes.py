@@ -7,16 +7,16 @@ from clusterm.nodes import changes as node_changes
 from clusterm.routes.dependencies import (
     NodeName,
     RequesterDep,
+    Router,
     Services,
     ServicesDep,
     json_response,
     problem_responses,
-    router,
 )
 from clusterm.schemas import ImportAnswer, ImportRequest, RemoveRequest, RenameRequest, SetRequest
 from clusterm.store import events, nodes
 
-routes = router("nodes")
+routes = Router("nodes")
 
 
 @routes.post(

@@ -33,6 +33,7 @@ from clusterm.schemas.jobs import (
     JobDiff,
     JobProgress,
     JobSummary,
+    JobTerms,
     NodeSelection,
     NodesRequest,
     Recap,
@@ -67,10 +68,20 @@ from clusterm.schemas.nodes import (
     check_host_vars,
 )
 from clusterm.schemas.plans import Objection, Plan, PlannedStep
-from clusterm.schemas.service import Drain, Health, HealthCheck, NotificationCount, Readiness, ServiceStatus, Versions
+from clusterm.schemas.service import (
+    BackgroundTaskStatus,
+    Drain,
+    Health,
+    HealthCheck,
+    NotificationCount,
+    Readiness,
+    ServiceStatus,
+    Versions,
+)
 
 __all__ = [
     "Address",
+    "BackgroundTaskStatus",
     "BusyNode",
     "CancelRequest",
     "Choices",
@@ -100,6 +111,7 @@ __all__ = [
     "JobDiff",
     "JobProgress",
     "JobSummary",
+    "JobTerms",
     "KnownHostKeys",
     "LogEnd",
     "LogLine",

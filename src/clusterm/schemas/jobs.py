@@ -4,6 +4,7 @@ from typing import Annotated, Any
 
 from pydantic import (
     AfterValidator,
+    BaseModel,
     BeforeValidator,
     Field,
 )
@@ -25,26 +26,54 @@ from clusterm.schemas.base import (
 )
 
 
+class Timeouts(BaseModel):
+    """When a job is stopped."""
+
+    job_timeout: Seconds | None = Field(
+        default=None,
+        description="Seconds after which the job is stopped; 0 disables the limit. Null: as configured.",
+        examples=[2700],
+    )
+    idle_timeout: Seconds | None = Field(
+        default=None,
+        description="Seconds without output after which the job is stopped; 0 disables the limit. Null: as configured.",
+        examples=[600],
+    )
+
+
+class JobTerms(Timeouts):
+    """The terms on which a job runs: in its request, in its row, in a retry of it, and in responses.
+
+    A new term is a field here, and a column of the same name.
+    """
+
+    check: bool = Field(
+        default=False, description="Run ansible with `--check --diff`: report what would change, and change no node."
+    )
+    limit_batch: int | None = Field(
+        default=None,
+        ge=1,
+        le=10**6,
+        description="Nodes per batch; the job stops at the first batch that fails. Null: all nodes at once.",
+        examples=[10],
+    )
+
+    @classmethod
+    def of(cls, source: object) -> "JobTerms":
+        """Return the terms that a request, a row or a response has as attributes; defaults for the others."""
+        values = {name: getattr(source, name, field.default) for name, field in cls.model_fields.items()}
+        return cls.model_construct(**values)
+
+
 class StartRequest(Request):
-    """What every request for a job may say."""
+    """Members of every request for a job."""
 
     extra_vars: ExtraVars = Field(
         default_factory=dict,
         description="Extra vars for ansible: a JSON object, or a string holding one.",
         examples=[{"package_version": "1.2"}],
     )
-
-    queue: bool = Field(default=False, description="Where the job cannot run now because of others, wait for its turn.")
-    job_timeout: Seconds | None = Field(
-        default=None,
-        description="Seconds after which to stop the job; 0 for never. Default: as configured.",
-        examples=[2700],
-    )
-    idle_timeout: Seconds | None = Field(
-        default=None,
-        description="Seconds without output after which to stop it; 0 for never. Default: as configured.",
-        examples=[600],
-    )
+    queue: bool = Field(default=False, description="If other jobs keep the job from running now, let it wait.")
 
 
 class NodeSelection(Request):
@@ -67,7 +96,7 @@ class NodeSelection(Request):
         return bool(self.status or self.state or self.host_group)
 
 
-class NodesRequest(StartRequest):
+class NodesRequest(JobTerms, StartRequest):
     """Commission, decommission or update nodes."""
 
     nodes: Annotated[list[str], BeforeValidator(none_to_empty_list), AfterValidator(unique)] = Field(
@@ -81,17 +110,6 @@ class NodesRequest(StartRequest):
         description="Which of the named nodes to take or, where none is named, which of all. It is decided together "
         "with the rules; matching no node is an error.",
     )
-    check: bool = Field(
-        default=False,
-        description="Run ansible with `--check --diff`: a job that says what it would change, and changes no node.",
-    )
-    limit_batch: int | None = Field(
-        default=None,
-        ge=1,
-        le=10**6,
-        description="Take so many nodes at a time, and stop at the first batch that fails. Default: all at once.",
-        examples=[10],
-    )
     host_group: HostGroup = Field(
         default="",
         description="Needed to commission; changes the group in an update; not used otherwise.",
@@ -99,7 +117,7 @@ class NodesRequest(StartRequest):
     )
 
 
-class DiscoverRequest(StartRequest):
+class DiscoverRequest(Timeouts, StartRequest):
     """Run the configure playbook on addresses that are not nodes yet."""
 
     addrs: Annotated[list[Address], BeforeValidator(expand_addresses), AfterValidator(unique)] = Field(
@@ -124,7 +142,7 @@ class RetryRequest(Request):
     """Do a job once more."""
 
     failed_only: bool = Field(default=False, description="Only on the nodes that failed.", examples=[True])
-    queue: bool = Field(default=False, description="Where the job cannot run now because of others, wait for its turn.")
+    queue: bool = Field(default=False, description="If other jobs keep the job from running now, let it wait.")
 
 
 class Step(ResponseModel):
@@ -215,8 +233,8 @@ class Task(ResponseModel):
     results: list[TaskResult]
 
 
-class Job(ResponseModel):
-    """A job."""
+class _JobHead(ResponseModel):
+    """The members that come first when a job is printed."""
 
     id: int = Field(examples=[7])
     action: Action
@@ -227,8 +245,11 @@ class Job(ResponseModel):
     nodes: list[str] = Field(description="Names of its nodes; of a discover job, its addresses.")
     host_group: str
     extra_vars: dict[str, Any] = Field(description="As requested, secrets redacted.")
-    check: bool = Field(default=False, description="It runs ansible in check mode and changes no node.")
-    limit_batch: int | None = Field(default=None, description="How many nodes it takes at a time; null for all.")
+
+
+class Job(JobTerms, _JobHead):
+    """A job."""
+
     created_at: Timestamp
     started_at: Timestamp | None
     finished_at: Timestamp | None

@@ -85,7 +85,7 @@ class SuggestedCommand(ResponseModel):
     """Something that could be done about a node."""
 
     command: str = Field(description="What to type.", examples=["clusterctl node update node1-4c4c4544"])
-    what: str = Field(description="What it does.", examples=["configure it anew"])
+    what: str = Field(description="What it does.", examples=["configure it again"])
     allowed: bool = Field(description="Whether it would be taken as things are.")
     reason: str | None = Field(default=None, description="Why it would be refused.")
 

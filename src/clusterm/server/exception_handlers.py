@@ -23,7 +23,7 @@ def handle_rejection(request: Request, error: Exception) -> Response:
     assert isinstance(error, RequestRefused)  # noqa: S101 -- for the type checker
     if isinstance(error, AccessDenied):
         authenticator: Authenticator = request.app.state.services.authenticator
-        authenticator.log_refusal(error, f"{request.method} {request.url.path}", auth.sender_of(request))
+        authenticator.usage.log_rejection(error, f"{request.method} {request.url.path}", auth.sender_of(request))
         return problem_response(error.status, str(error), error.headers)
     headers = {"Retry-After": str(error.retry_after)} if isinstance(error, Drained) else None
     return reject(request, error.status, str(error), headers)

@@ -6,7 +6,7 @@ from clusterm.settings.manager import ManagerSettings, StoreSettings
 from clusterm.settings.monitoring import MonitorSettings, SerfSettings
 from clusterm.settings.notifications import NotificationSettings, Webhook
 from clusterm.settings.retention import RetentionSettings
-from clusterm.settings.settings import Settings, load
+from clusterm.settings.settings import Reload, Settings, load
 
 __all__ = [
     "KIB",
@@ -15,6 +15,7 @@ __all__ = [
     "ManagerSettings",
     "MonitorSettings",
     "NotificationSettings",
+    "Reload",
     "RetentionSettings",
     "SerfSettings",
     "Settings",

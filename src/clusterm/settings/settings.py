@@ -3,6 +3,7 @@
 import json
 import sys
 import tomllib
+from enum import StrEnum
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
@@ -17,10 +18,24 @@ from clusterm.common.redaction import SecretNames
 from clusterm.errors import StartupError
 from clusterm.secrets.encryption import VariableCipher
 from clusterm.settings.ansible import AnsibleSettings
+from clusterm.settings.base import Section
 from clusterm.settings.manager import ManagerSettings, StoreSettings
 from clusterm.settings.monitoring import MonitorSettings, SerfSettings
 from clusterm.settings.notifications import NotificationSettings
 from clusterm.settings.retention import RetentionSettings
+
+
+class Reload(StrEnum):
+    """When a change of a section takes effect."""
+
+    RESTART = "restart"  # at the next start
+    SIGHUP = "sighup"  # when the file is read again
+    RUNTIME = "runtime"  # when the file is read again, or by a request
+
+
+def _section(section: type[Section], reload: Reload) -> Any:
+    """Declare a section. This is the only place where a section and its reload are named."""
+    return Field(default_factory=section, json_schema_extra={"reload": reload.value})
 
 
 class Settings(BaseSettings):
@@ -30,13 +45,19 @@ class Settings(BaseSettings):
         env_prefix="CLUSTERM_", env_nested_delimiter="__", extra="forbid", validate_default=True, frozen=True
     )
 
-    manager: ManagerSettings = Field(default_factory=ManagerSettings)
-    store: StoreSettings = Field(default_factory=StoreSettings)
-    ansible: AnsibleSettings = Field(default_factory=AnsibleSettings)
-    serf: SerfSettings = Field(default_factory=SerfSettings)
-    monitor: MonitorSettings = Field(default_factory=MonitorSettings)
-    retention: RetentionSettings = Field(default_factory=RetentionSettings)
-    notifications: NotificationSettings = Field(default_factory=NotificationSettings)
+    manager: ManagerSettings = _section(ManagerSettings, Reload.RESTART)
+    store: StoreSettings = _section(StoreSettings, Reload.RESTART)
+    ansible: AnsibleSettings = _section(AnsibleSettings, Reload.RUNTIME)
+    serf: SerfSettings = _section(SerfSettings, Reload.RESTART)
+    monitor: MonitorSettings = _section(MonitorSettings, Reload.RESTART)
+    retention: RetentionSettings = _section(RetentionSettings, Reload.SIGHUP)
+    notifications: NotificationSettings = _section(NotificationSettings, Reload.SIGHUP)
+
+    @classmethod
+    def sections(cls, *reload: Reload) -> tuple[str, ...]:
+        """Return the names of the sections whose changes take effect at these times."""
+        declared = {name: field.json_schema_extra for name, field in cls.model_fields.items()}
+        return tuple(name for name, extra in declared.items() if isinstance(extra, dict) and extra["reload"] in reload)
 
     @classmethod
     def settings_customise_sources(

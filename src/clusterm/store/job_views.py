@@ -5,8 +5,9 @@ from collections.abc import Sequence
 from sqlmodel import Session
 
 from clusterm import schemas
-from clusterm.store import tables, task_results
-from clusterm.store.jobs import node_names, node_results, steps
+from clusterm.store import job_records, tables, task_results
+from clusterm.store.job_records import JobRecord
+from clusterm.store.jobs import node_names
 
 
 def describe(job: tables.Job, names: Sequence[str]) -> str:
@@ -16,9 +17,9 @@ def describe(job: tables.Job, names: Sequence[str]) -> str:
     return f"{job.action} {shown}{group}{' (check)' if job.check else ''}"
 
 
-def refer(session: Session, job: tables.Job) -> str:
-    """Return a description of a job with its id."""
-    return f"{describe(job, node_names(session, job.id))} (id {job.id})"
+def refer(record: JobRecord) -> str:
+    """Return the description and id of a job, for messages about it."""
+    return f"{describe(record.row, record.names)} (id {record.row.id})"
 
 
 def log_end(job: tables.Job) -> schemas.LogEnd:
@@ -47,10 +48,13 @@ def summary(session: Session, job: tables.Job) -> schemas.JobSummary:
 
 
 def to_wire(session: Session, job: tables.Job) -> schemas.Job:
-    """Return a job as it goes over the wire, without its log."""
-    results = node_results(session, job.id)
-    names = list(results)
-    begun = steps(session, job.id)
+    """Return a job as the API shows it, without its log."""
+    return from_record(session, job_records.load(session, job))
+
+
+def from_record(session: Session, record: JobRecord) -> schemas.Job:
+    """Return a job that was read before as the API shows it, without its log."""
+    job, names, begun = record.row, record.names, record.steps
     return schemas.Job.model_construct(
         id=job.id,
         action=job.action,
@@ -61,8 +65,7 @@ def to_wire(session: Session, job: tables.Job) -> schemas.Job:
         nodes=names,
         host_group=job.host_group,
         extra_vars=job.extra_vars,
-        check=job.check,
-        limit_batch=job.limit_batch,
+        **dict(schemas.JobTerms.of(job)),
         created_at=job.created_at,
         started_at=job.started_at,
         finished_at=job.finished_at,
@@ -88,7 +91,7 @@ def to_wire(session: Session, job: tables.Job) -> schemas.Job:
             for step in begun
         ],
         partial_success=job.partial_success,
-        results={node: result for node, result in results.items() if result},
+        results={node.node: node.result for node in record.nodes if node.result},
         recap={
             node: schemas.Recap.model_validate(job.recap[node])
             for node in dict.fromkeys([*names, *job.recap])  # ansible orders nodes by their first result

@@ -1,13 +1,13 @@
 """Jobs, their nodes and their steps."""
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
 from sqlalchemy import func, insert, update
 from sqlmodel import Session, col, select
 
-from clusterm.enums import ENDED, Action, JobStatus, Result
+from clusterm.enums import ENDED, Action, JobStatus
 from clusterm.errors import BadRequest, NotFound, quote
 from clusterm.secrets.encryption import EncryptedVars, VariableCipher
 from clusterm.store import tables
@@ -148,42 +148,10 @@ def add_nodes(session: Session, job_id: int, names: Sequence[str]) -> None:
     )
 
 
-def node_results(session: Session, job_id: int) -> dict[str, Result | None]:
-    """Return the result of each node or address of a job, in the order of the request.
-
-    A node has its own result, independent of the other nodes; None until the job has ended, or if the job stopped
-    before it reached the node.
-    """
-    query = select(tables.JobNode).where(tables.JobNode.job_id == job_id)
-    return {row.node: row.result for row in session.exec(query.order_by(col(tables.JobNode.position)))}
-
-
-def record_results(session: Session, job_id: int, passed: Collection[str], reached: Collection[str]) -> None:
-    """Store the result of each node of a job that ends.
-
-    Args:
-        session: a writing transaction.
-        job_id: the job.
-        passed: the nodes that passed, independent of the other nodes.
-        reached: the nodes that the job has reached. They have failed unless they passed.
-    """
-    for node in session.exec(select(tables.JobNode).where(tables.JobNode.job_id == job_id)):
-        if node.node in reached:
-            node.result = Result.PASS if node.node in passed else Result.FAIL
-
-
 def record_former_host_groups(session: Session, job_id: int, former: Mapping[str, str]) -> None:
     """Store the host groups that nodes had before a job."""
     for node in session.exec(select(tables.JobNode).where(tables.JobNode.job_id == job_id)):
         node.former_host_group = former.get(node.node)
-
-
-def former_host_groups(session: Session, job_id: int) -> dict[str, str]:
-    """Return the host groups that nodes had before a job, for the nodes for which they were stored."""
-    query = select(tables.JobNode).where(
-        tables.JobNode.job_id == job_id, col(tables.JobNode.former_host_group).is_not(None)
-    )
-    return {row.node: row.former_host_group or "" for row in session.exec(query)}
 
 
 def steps(session: Session, job_id: int) -> Sequence[tables.JobStep]:
@@ -209,11 +177,6 @@ def hold_nodes(session: Session, job_id: int) -> None:
         StoreError: another job has reserved one of the nodes.
     """
     session.execute(update(tables.JobNode).where(col(tables.JobNode.job_id) == job_id).values(held=True))
-
-
-def release_nodes(session: Session, job_id: int) -> None:
-    """Release the nodes of a job for other jobs."""
-    session.execute(update(tables.JobNode).where(col(tables.JobNode.job_id) == job_id).values(held=False))
 
 
 def held_nodes(session: Session) -> set[str]:

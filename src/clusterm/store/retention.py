@@ -63,7 +63,7 @@ def prune(store: Store, retention: RetentionSettings) -> Iterator[Surplus]:
     with store.read() as session:
         found = surplus(session, retention)
     for job in found:
-        if _delete(store, job.job_id):
+        if delete_job(store, job.job_id):
             yield job
     if found:
         store.reclaim_space()
@@ -81,7 +81,7 @@ def _kept_for_nodes(session: Session) -> set[int]:
     return set(session.scalars(select(col(job.id)).where(col(job.end_order).in_(last))))
 
 
-def _delete(store: Store, job_id: int) -> bool:
+def delete_job(store: Store, job_id: int) -> bool:
     """Delete a job, its log first, in several transactions.
 
     Meanwhile, readers see that the log is incomplete.

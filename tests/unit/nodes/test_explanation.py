@@ -7,6 +7,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
+from support import rules
 from support.programs import SCRIPTED
 from support.service import Clusterm
 
@@ -14,7 +15,6 @@ from clusterctl.output.output import Document, Format, show
 from clusterctl.views.explanation import explanation
 from clusterm.enums import State, Status
 from clusterm.nodes.explanation import ExplanationInput, explain
-from clusterm.nodes.lifecycle import NodeFacts
 from clusterm.schemas import Event, Job
 
 NOW = datetime(2026, 11, 22, 7, 31, 2, tzinfo=UTC)
@@ -31,8 +31,8 @@ ALLOWED = {
 
 
 def facts(status: Status, state: State = State.DISCOVERED, **others: Any) -> ExplanationInput:
-    node = NodeFacts("node1-a", status, state, "service-worker")
-    master = NodeFacts("master-m", Status.ALLOCATED, State.DISCOVERED, "service-master")
+    node = rules.facts("node1-a", status, state, "service-worker")
+    master = rules.facts("master-m", Status.ALLOCATED, State.DISCOVERED, "service-master")
     values: dict[str, Any] = {
         "address": "10.0.0.1",
         "label": "node1",
@@ -130,7 +130,7 @@ def test_a_node_that_failed(capsys: pytest.CaptureFixture[str]) -> None:
         "\n"
         "You cannot now:\n"
         "  clusterctl node update node1-a\n"
-        "      configure it anew\n"
+        "      configure it again\n"
         "      refused: failed to update node1-a's state in inventory, Error: transition from "
         '"Unallocated" to "Maintenance" is not allowed\n'
     )
