@@ -14,6 +14,8 @@ ClustermError
 │   │   └── TooManyRequests 429
 │   ├── Drained             503
 │   └── NotReady            503
+├── StoreError              503; defined in clusterm.store.errors
+│   └── StoreUnavailable    a retry may succeed
 └── StartupError             one line on stderr and an exit status that is not 0
     └── StoreUnusable
 """
