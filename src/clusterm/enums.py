@@ -123,6 +123,10 @@ class TaskStatus(StrEnum):
     RESCUED = "rescued"  # it failed, and the playbook's rescue section took care of it
 
 
+FAILED_TASKS: Final = frozenset({TaskStatus.FAILED, TaskStatus.UNREACHABLE})
+"""How a task ended on a node if it ends the play for the node, too."""
+
+
 class HostKeyChecking(StrEnum):
     """Which host keys ssh accepts."""
 

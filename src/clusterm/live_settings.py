@@ -6,7 +6,6 @@ because the latest edit takes precedence.
 
 import json
 import logging
-import sqlite3
 import threading
 from typing import Any, Final
 from urllib.parse import urlsplit
@@ -18,6 +17,7 @@ from clusterm.errors import BadRequest, NotReady, SecretsUnavailable
 from clusterm.settings import AnsibleSettings, Reload, Settings, load
 from clusterm.store import encrypted_values, runtime_values
 from clusterm.store.engine import Store
+from clusterm.store.errors import StoreError
 
 log = logging.getLogger(__name__)
 
@@ -150,7 +150,7 @@ class LiveSettings:
         """Remove the old copies of encrypted secrets from the database's file."""
         try:
             self._store.scrub()
-        except sqlite3.Error as error:
+        except StoreError as error:
             log.warning("secrets were encrypted, but their old copies may still be in the database's file: %s", error)
 
 

@@ -233,7 +233,7 @@ def test_a_message_that_is_refused_lets_others_pass_and_is_given_up_when_it_is_o
     clusterm.restart()
     wait_for(lambda: counted(clusterm, "clusterm_notifications_failed_total") == 1, "the message to be given up")
     assert counted(clusterm, "clusterm_notifications_pending") == 0
-    assert "the webhook ops was not told of 1 messages" in clusterm.log.read_text()
+    assert "dropped 1 messages to the webhook ops" in clusterm.log.read_text()
 
 
 def test_what_was_taken_is_not_sent_again_where_that_cannot_be_noted(

@@ -3,7 +3,6 @@
 import json
 from collections.abc import Iterable, Sequence
 from datetime import timedelta
-from typing import Final
 
 from rich.table import Table
 from rich.text import Text
@@ -11,7 +10,7 @@ from rich.text import Text
 from clusterctl.api.models import Json, read
 from clusterctl.output.output import View
 from clusterctl.views.cells import block, cell, format_duration, if_rows, new_table, plain, span, time
-from clusterm.enums import TaskStatus
+from clusterm.enums import FAILED_TASKS, TaskStatus
 from clusterm.schemas import (
     Failure,
     Job,
@@ -21,8 +20,6 @@ from clusterm.schemas import (
     Task,
     TaskResult,
 )
-
-_BAD: Final = frozenset({TaskStatus.FAILED, TaskStatus.UNREACHABLE})
 
 
 def jobs(data: Json) -> View:
@@ -160,7 +157,7 @@ def _recap(job: Job) -> Table:
 
 def _first_line(results: Sequence[TaskResult]) -> int | None:
     """Return where in the log the results of a task begin, those that failed if there are some."""
-    failed = [result for result in results if result.status in _BAD]
+    failed = [result for result in results if result.status in FAILED_TASKS]
     return min((result.first_line for result in failed or results if result.first_line), default=None)
 
 
@@ -174,7 +171,7 @@ def _results(results: Sequence[TaskResult]) -> Text:
         f"{len(names)} {status}" if status in well else f"{status}: {' '.join(names)}"
         for status, names in nodes.items()
     ]
-    bad = not nodes.keys().isdisjoint(_BAD)
+    bad = not nodes.keys().isdisjoint(FAILED_TASKS)
     return Text(plain(", ".join(parts)), "red" if bad else "")
 
 

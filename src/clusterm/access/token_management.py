@@ -6,8 +6,6 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Final
 
-from sqlmodel import Session
-
 from clusterm.access import tokens
 from clusterm.common.files import write_private
 from clusterm.common.paths import TOKEN_FILE
@@ -16,6 +14,7 @@ from clusterm.errors import Conflict, NotFound, StartupError, quote
 from clusterm.schemas import format_time
 from clusterm.store import tokens as token_queries
 from clusterm.store.engine import Store
+from clusterm.store.session import Session
 
 log = logging.getLogger(__name__)
 

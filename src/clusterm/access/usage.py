@@ -6,13 +6,12 @@ from collections import Counter
 from datetime import UTC, datetime
 from typing import Final
 
-from sqlalchemy.exc import SQLAlchemyError
-
 from clusterm.common import service_log
 from clusterm.common.background_task import PeriodicTask
 from clusterm.errors import AccessDenied
 from clusterm.store import tokens as token_queries
 from clusterm.store.engine import Store
+from clusterm.store.errors import StoreError
 
 log = logging.getLogger(__name__)
 
@@ -38,7 +37,7 @@ class UsageRecorder(PeriodicTask):
             _INTERVAL_S,
             initial_delay=_INTERVAL_S,
             stop_timeout=_STOP_TIMEOUT_S,
-            expected=(OSError, SQLAlchemyError),
+            expected=(OSError, StoreError),
         )
         self._store = store
         self._lock = threading.Lock()
@@ -78,7 +77,7 @@ class UsageRecorder(PeriodicTask):
                 log.warning("%d requests from %s were rejected within a minute: %s", times, client, reason)
         try:
             self._store_uses(uses)
-        except SQLAlchemyError:
+        except StoreError:
             with self._lock:
                 self._uses = uses | self._uses  # for the next run
             raise

@@ -2,7 +2,6 @@
 
 import platform
 import re
-import sqlite3
 import subprocess
 import sys
 from functools import lru_cache
@@ -16,11 +15,12 @@ from clusterm.schemas import Versions
 _VERSION_TIMEOUT_S: Final = 20.0  # seconds
 
 
-def versions(executable: str) -> Versions:
+def versions(executable: str, *, sqlite: str) -> Versions:
     """Return the versions.
 
     Args:
         executable: what is run as ansible-playbook, as configured.
+        sqlite: the version of the database software.
     """
     path = find_executable(executable)
     return Versions(
@@ -28,7 +28,7 @@ def versions(executable: str) -> Versions:
         ansible=None if path is None else _ansible(path, Path(path).stat().st_mtime_ns),
         ansible_playbook=path,
         python=platform.python_version(),
-        sqlite=sqlite3.sqlite_version,
+        sqlite=sqlite,
         os=_os(),
         kernel=f"{platform.system()} {platform.release()} {platform.machine()}",
     )

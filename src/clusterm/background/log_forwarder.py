@@ -14,7 +14,7 @@ from clusterm import schemas
 from clusterm.common import service_log
 from clusterm.executor.files import FORWARDED, LOG
 from clusterm.store import jobs as job_queries
-from clusterm.store import log_reader, tables
+from clusterm.store import log_reader
 from clusterm.store.engine import Store
 from clusterm.store.log_query import LogQuery
 
@@ -38,7 +38,7 @@ class LogForwarder:
         self._directory = directory
         self._echo = echo
         with store.read() as session:
-            row = session.get(tables.Job, job)
+            row = job_queries.find(session, job)
             about = (row.action, job_queries.node_names(session, job)) if row else ("", [])
         self._job = job
         self._about = about
@@ -66,7 +66,7 @@ class LogForwarder:
     def _forward_lines(self) -> None:
         log = self.log(_ansible)
         with self._store.read() as session:
-            job = session.get(tables.Job, self._job)
+            job = job_queries.find(session, self._job)
             rows = log_reader.read(session, job, LogQuery(), self._line + 1).rows if job else []
         for row in rows:
             written_at = row.at and schemas.format_time(row.at)

@@ -4,13 +4,12 @@ import logging
 from collections.abc import Callable
 from typing import Final
 
-from sqlalchemy.exc import SQLAlchemyError
-
 from clusterm.common.background_task import PeriodicTask
 from clusterm.common.service_log import JobLogger
 from clusterm.settings import RetentionSettings
 from clusterm.store import retention
 from clusterm.store.engine import Store
+from clusterm.store.errors import StoreError
 
 log = logging.getLogger(__name__)
 
@@ -34,7 +33,7 @@ class Pruner(PeriodicTask):
             _INTERVAL_S,
             initial_delay=_INTERVAL_S,
             stop_timeout=_STOP_TIMEOUT_S,
-            expected=(OSError, SQLAlchemyError),
+            expected=(OSError, StoreError),
         )
         self._store = store
         self._settings = settings
@@ -49,7 +48,7 @@ class Pruner(PeriodicTask):
             with self.isolated(f"job {job.job_id}"):
                 self._delete(job)
         if found:
-            self._store.give_back()
+            self._store.reclaim_space()
 
     def _delete(self, job: retention.Surplus) -> None:
         if retention.delete_job(self._store, job.job_id):

@@ -11,8 +11,6 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
 
-from sqlalchemy.exc import SQLAlchemyError
-
 from clusterm.ansible.command import clean_environment
 from clusterm.ansible.job_spec import JobSpec, prepare
 from clusterm.background.log_forwarder import LogForwarder
@@ -28,6 +26,7 @@ from clusterm.settings import Settings
 from clusterm.store import job_views, nodes, runtime_values
 from clusterm.store import jobs as job_queries
 from clusterm.store.engine import Store
+from clusterm.store.errors import StoreError
 
 log = logging.getLogger(__name__)
 
@@ -71,7 +70,7 @@ class Supervisor(PeriodicTask):
     """
 
     def __init__(self, store: Store, settings: Callable[[], Settings], *, echo_job_logs: bool) -> None:
-        super().__init__("supervisor", _POLL_INTERVAL_S, expected=(OSError, SQLAlchemyError))
+        super().__init__("supervisor", _POLL_INTERVAL_S, expected=(OSError, StoreError))
         self._store = store
         self._settings = settings
         self._echo_job_logs = echo_job_logs

@@ -5,7 +5,7 @@ import time
 from collections.abc import Callable
 from typing import Final, TypeVar
 
-from sqlalchemy.exc import OperationalError
+from clusterm.store.errors import StoreUnavailable
 
 log = logging.getLogger(__name__)
 
@@ -21,8 +21,8 @@ def retry_until_available(action: Callable[[], T]) -> T:
     while True:
         try:
             return action()
-        except OperationalError as error:
+        except StoreUnavailable as error:
             if not refused:
-                log.warning("the store cannot be used, trying until it can: %s", error.orig)
+                log.warning("the store cannot be used, trying until it can: %s", error)
             refused = True
             time.sleep(_RETRY_INTERVAL_S)

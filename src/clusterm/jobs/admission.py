@@ -5,8 +5,6 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Final
 
-from sqlmodel import Session
-
 from clusterm import schemas
 from clusterm.common.actions import ACTIONS, ActionSpec, HostGroupUse
 from clusterm.enums import HostGroups, JobStatus, Result
@@ -15,6 +13,7 @@ from clusterm.jobs.events import log_begun
 from clusterm.jobs.requests import JobRequest, Requester
 from clusterm.jobs.start import start_job
 from clusterm.nodes import lifecycle
+from clusterm.nodes.changes import address_conflict
 from clusterm.nodes.lifecycle import RuleViolation
 from clusterm.nodes.selection import select
 from clusterm.settings import Settings
@@ -23,6 +22,7 @@ from clusterm.store import jobs as job_queries
 from clusterm.store.engine import Store
 from clusterm.store.job_records import JobRecord
 from clusterm.store.nodes import Candidate
+from clusterm.store.session import Session
 
 _DRAINED: Final = "no new jobs are taken: the service is drained. Try again later, or end it with: clusterm undrain"
 
@@ -196,10 +196,7 @@ def _find_targets(
     if not request.targets:
         return [], [RuleViolation(BadRequest("atleast one node should be specified"))]
     if existing := nodes.at_addresses(session, request.targets):
-        listed = " ".join(f"{node.name}:{node.address}" for node in existing)
-        refusal = Conflict(
-            f"one or more nodes already exist with the specified management addresses. Existing nodes: [{listed}]"
-        )
+        refusal = address_conflict((node.name, node.address) for node in existing)
         return list(request.targets), [RuleViolation(refusal, [node.name for node in existing])]
     return list(request.targets), []
 

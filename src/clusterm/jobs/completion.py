@@ -5,8 +5,6 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Final
 
-from sqlmodel import Session
-
 from clusterm import schemas
 from clusterm.common.actions import ACTIONS
 from clusterm.enums import DEFAULT_HOST_GROUPS, EventName, HostGroups, JobStatus, Result
@@ -15,11 +13,13 @@ from clusterm.jobs.events import job_event, log_end, set_status
 from clusterm.jobs.progress import NodeOutcome, Registration, outcomes
 from clusterm.nodes import changes as node_changes
 from clusterm.nodes import host_keys, lifecycle
+from clusterm.notifications.events import record_job_end
 from clusterm.settings import RetentionSettings
-from clusterm.store import counters, events, job_records, job_views, log_reader, nodes, outbox, tables
+from clusterm.store import counters, events, job_records, job_views, log_reader, nodes, tables
 from clusterm.store import jobs as job_queries
 from clusterm.store.engine import Store
 from clusterm.store.job_records import JobRecord
+from clusterm.store.session import Session
 
 
 @dataclass(frozen=True)
@@ -119,7 +119,7 @@ def close(session: Session, record: JobRecord, status: JobStatus, error: str | N
     for node in record.nodes:
         node.held = False
     counters.count(session, job)
-    outbox.record_job_end(session, job)
+    record_job_end(session, job)
 
 
 def _register(session: Session, found: Iterable[NodeOutcome], findings: Findings) -> list[str]:

@@ -3,8 +3,6 @@
 from collections.abc import Iterator
 from typing import Final
 
-from sqlmodel import Session
-
 from clusterm import schemas
 from clusterm.ansible.command import CannotRun
 from clusterm.ansible.inventory import inventory, merge_vars
@@ -16,6 +14,7 @@ from clusterm.jobs import admission
 from clusterm.jobs.requests import JobRequest
 from clusterm.settings import Settings
 from clusterm.store import job_views, nodes, runtime_values
+from clusterm.store.session import Session
 
 _NO_ID: Final = 0
 

@@ -5,13 +5,12 @@ from collections.abc import Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 
-from sqlmodel import Session
-
 from clusterm.common.actions import ACTIONS
 from clusterm.enums import JobStatus
 from clusterm.jobs.events import job_event, set_status
 from clusterm.store import events, nodes, tables
 from clusterm.store import jobs as job_queries
+from clusterm.store.session import Session
 
 
 def boot_id() -> str:

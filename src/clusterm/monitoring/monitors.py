@@ -4,13 +4,12 @@ import asyncio
 from collections.abc import Callable
 from typing import Final, Protocol
 
-from sqlalchemy.exc import SQLAlchemyError
-
 from clusterm.common.background_task import AsyncPeriodicTask
 from clusterm.monitoring.probe import Probe
 from clusterm.monitoring.serf.monitor import SerfMonitor
 from clusterm.settings import Settings
 from clusterm.store.engine import Store
+from clusterm.store.errors import StoreError
 
 _CHECK_INTERVAL_S: Final = 5.0
 _RESTART_DELAY_S: Final = 30.0
@@ -61,7 +60,7 @@ class Monitors(AsyncPeriodicTask):
             "monitors",
             _CHECK_INTERVAL_S,
             stop_timeout=_STOP_TIMEOUT_S,
-            expected=(OSError, SQLAlchemyError),
+            expected=(OSError, StoreError),
         )
         self._monitors = [_Keeper(monitor(store, settings)) for monitor in MONITORS if monitor.is_enabled(settings())]
 

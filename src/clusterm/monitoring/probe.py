@@ -13,13 +13,12 @@ import threading
 from collections.abc import Callable, Mapping
 from typing import Any, Final, NamedTuple
 
-from sqlalchemy.exc import SQLAlchemyError
-
 from clusterm.enums import State
 from clusterm.monitoring.reports import ProbeResult, report_probe_results
 from clusterm.settings import Settings
 from clusterm.store import nodes, runtime_values
 from clusterm.store.engine import Store
+from clusterm.store.errors import StoreError
 
 log = logging.getLogger(__name__)
 
@@ -100,7 +99,7 @@ class Probe:
         """Probe every node once, and return the number of nodes."""
         try:
             targets = await asyncio.to_thread(self._targets)
-        except SQLAlchemyError as error:
+        except StoreError as error:
             self._set_problem(f"the nodes cannot be read: {error}")
             return 0
         states = dict(targets)
@@ -169,7 +168,7 @@ class Probe:
             return
         try:
             await asyncio.to_thread(report_probe_results, self._store, self._settings(), list(looks.values()))
-        except SQLAlchemyError as error:
+        except StoreError as error:
             self._trouble = f"what was found cannot be stored: {error}"
             return
         for target in looks:

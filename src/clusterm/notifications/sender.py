@@ -14,14 +14,14 @@ from datetime import UTC, datetime, timedelta
 from typing import Final, NamedTuple
 
 import httpx
-from sqlalchemy.exc import SQLAlchemyError
 
 from clusterm.common.background_task import AsyncPeriodicTask
 from clusterm.common.backoff import Backoff
-from clusterm.notifications import payloads
+from clusterm.notifications import fan_out, payloads
 from clusterm.settings import NotificationSettings, Settings, Webhook
 from clusterm.store import outbox, tables
 from clusterm.store.engine import Store
+from clusterm.store.errors import StoreError
 
 log = logging.getLogger(__name__)
 
@@ -78,7 +78,7 @@ class NotificationSender(AsyncPeriodicTask):
             "notification_sender",
             _POLL_INTERVAL_S,
             stop_timeout=_STOP_TIMEOUT_S,
-            expected=(OSError, SQLAlchemyError),
+            expected=(OSError, StoreError),
         )
         self._store = store
         self._settings = settings
@@ -89,8 +89,8 @@ class NotificationSender(AsyncPeriodicTask):
     def start(self) -> None:
         """Start the thread. From now on events are recorded for the webhooks of the settings."""
         try:
-            self._look()
-        except SQLAlchemyError as error:
+            self._fan_out()
+        except StoreError as error:
             log.error("cannot record the webhooks, retrying: %s", error)  # noqa: TRY400
         super().start()
 
@@ -102,7 +102,7 @@ class NotificationSender(AsyncPeriodicTask):
 
     async def run(self) -> None:
         """Start to send to the webhooks that have messages, unless that is in progress or has just failed."""
-        waiting = await asyncio.to_thread(self._look)
+        waiting = await asyncio.to_thread(self._fan_out)
         for name, receiver in self._receivers.items():
             if name not in waiting:
                 receiver.problem = None
@@ -120,12 +120,12 @@ class NotificationSender(AsyncPeriodicTask):
         if self._client is not None:
             await self._client.aclose()
 
-    def _look(self) -> list[str]:
-        """Share out what is due, give up what is too old, and return the webhooks with messages to send."""
+    def _fan_out(self) -> list[str]:
+        """Copy due messages to webhooks, drop old ones, and return the names of webhooks with messages to send."""
         settings = self._settings().notifications
         if settings is not self._configured:
             with self._store.write() as session:
-                outbox.configure(session, {webhook.name: webhook.events for webhook in settings.webhooks})
+                fan_out.subscribe(session, settings.webhooks)
             self._configured = settings
         if not settings.webhooks:
             return []
@@ -133,14 +133,14 @@ class NotificationSender(AsyncPeriodicTask):
         settle, oldest = timedelta(seconds=settings.settle), now - timedelta(days=settings.give_up_after)
         with self._store.read() as session:
             due = outbox.is_due(session, now, settle)
-            old = outbox.is_old(session, oldest)
+            old = outbox.has_expired(session, oldest)
         if due or old:
             with self._store.write() as session:
-                outbox.fan_out(session, now, settle)
-                given_up = outbox.expire(session, oldest)
-            for name, number in given_up.items():
-                reason = "the webhook %s was not told of %d messages: they are older than %g days and are given up"
-                log.error(reason, name, number, settings.give_up_after)
+                fan_out.fan_out(session, now, settle)
+                dropped = outbox.expire(session, oldest)
+            for name, number in dropped.items():
+                reason = "dropped %d messages to the webhook %s: they are older than %g days"
+                log.error(reason, number, name, settings.give_up_after)
         with self._store.read() as session:
             counts = outbox.counts(session)
         return [name for name, count in counts.items() if count.pending]
@@ -157,7 +157,7 @@ class NotificationSender(AsyncPeriodicTask):
                 receiver.taken.add(message.id)
                 await asyncio.to_thread(self._close, message.id)
                 receiver.taken.remove(message.id)
-        except SQLAlchemyError as error:
+        except StoreError as error:
             log.error("cannot read or update the messages of the webhook %s, retrying: %s", name, error)  # noqa: TRY400
         except Exception:
             receiver.backoff.fail()
@@ -184,7 +184,7 @@ class NotificationSender(AsyncPeriodicTask):
 
     def _close(self, number: int) -> None:
         with self._store.write() as session:
-            outbox.mark_sent(session, number, sent=True)
+            outbox.mark_sent(session, number)
 
     def _note(self, receiver: _Receiver, message: tables.Notification, problem: DeliveryFailure | None) -> None:
         about = f"the webhook {message.webhook}"

@@ -5,12 +5,10 @@ import shutil
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from sqlalchemy import text
-from sqlalchemy.exc import DBAPIError
-
 from clusterm.schemas import HealthCheck
 from clusterm.settings import MIB, Settings
 from clusterm.store.engine import Store
+from clusterm.store.errors import StoreError
 
 
 def check(
@@ -57,10 +55,9 @@ def reasons(checks: dict[str, HealthCheck], *, needed: bool) -> list[str]:
 
 def _of_store(store: Store) -> str | None:
     try:
-        with store.write() as session:
-            session.execute(text("SELECT 1 FROM settings"))
-    except DBAPIError as error:
-        return f"the store cannot be written: {error.orig}"
+        store.check_writable()
+    except StoreError as error:
+        return f"the store cannot be written: {error}"
     return None
 
 

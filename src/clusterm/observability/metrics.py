@@ -28,13 +28,13 @@ from prometheus_client.core import (
 )
 from prometheus_client.exposition import generate_latest
 from prometheus_client.registry import Collector
-from sqlalchemy.exc import DBAPIError
 
 from clusterm.common.background_task import TaskStatus
 from clusterm.enums import ENDED, JobStatus
 from clusterm.store import counters, nodes, outbox
 from clusterm.store import jobs as job_queries
 from clusterm.store.engine import Store
+from clusterm.store.errors import StoreError
 
 CONTENT_TYPE: Final = CONTENT_TYPE_LATEST
 
@@ -96,7 +96,7 @@ class _StoreCollector(Collector):
         up = GaugeMetricFamily("clusterm_store_up", "1 if the store can be read.", value=1)
         try:
             found = [*self._of_jobs(), *self._of_nodes(), *self._of_notifications()]
-        except DBAPIError:
+        except StoreError:
             up = GaugeMetricFamily("clusterm_store_up", "1 if the store can be read.", value=0)
             found = []
         yield up

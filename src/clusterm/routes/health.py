@@ -9,8 +9,6 @@ from typing import Any
 
 import orjson
 from fastapi import Request, Response
-from sqlalchemy.exc import DBAPIError
-from sqlmodel import Session
 
 from clusterm.ansible.versions import versions
 from clusterm.enums import JobStatus
@@ -29,6 +27,8 @@ from clusterm.schemas import (
 )
 from clusterm.store import job_views, nodes, outbox, runtime_values
 from clusterm.store import jobs as job_queries
+from clusterm.store.errors import StoreError
+from clusterm.store.session import Session
 
 routes = Router("health")
 
@@ -87,7 +87,7 @@ def get_status(request: Request, services: ServicesDep) -> Response:
         notifications={},
         tasks=[BackgroundTaskStatus(**asdict(task.status)) for task in services.tasks],
     )
-    with suppress(DBAPIError), services.store.read() as session:
+    with suppress(StoreError), services.store.read() as session:
         status = status.model_copy(update=_of_store(session))
     return json_response(status)
 
@@ -95,7 +95,7 @@ def get_status(request: Request, services: ServicesDep) -> Response:
 @routes.get("/info/version", response_model=Versions, summary="Which versions are in use?")
 def get_versions(services: ServicesDep) -> Response:
     """Return the versions of clusterm, of the ansible that it runs, and of what it runs on."""
-    return json_response(versions(services.live_settings.current.ansible.executable))
+    return json_response(versions(services.live_settings.current.ansible.executable, sqlite=services.store.version))
 
 
 def _check(services: Services) -> dict[str, HealthCheck]:

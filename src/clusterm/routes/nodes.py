@@ -6,7 +6,6 @@ from typing import Annotated, Final
 import orjson
 from fastapi import Path, Query, Request, Response
 from pydantic import AfterValidator, WithJsonSchema
-from sqlmodel import Session
 
 from clusterm import schemas
 from clusterm.common.actions import ACTIONS, NODE_ACTIONS, ActionSpec
@@ -35,6 +34,7 @@ from clusterm.routes.dependencies import (
 )
 from clusterm.store import events, job_views, nodes, tables
 from clusterm.store import jobs as job_queries
+from clusterm.store.session import Session
 
 routes = Router("nodes")
 EVENTS_SHOWN = 10

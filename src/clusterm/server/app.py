@@ -7,7 +7,6 @@ from importlib.metadata import version
 from fastapi import FastAPI
 from fastapi.exceptions import RequestValidationError
 from fastapi_offline import FastAPIOffline
-from sqlalchemy.exc import DBAPIError
 from starlette.exceptions import HTTPException
 
 from clusterm.access.authenticator import Authenticator
@@ -33,6 +32,7 @@ from clusterm.server.exception_handlers import (
 from clusterm.server.middleware import CountRequests, SecurityHeaders, SizeLimits
 from clusterm.server.openapi import DESCRIPTION, TAGS, openapi_document
 from clusterm.store.engine import Store
+from clusterm.store.errors import StoreError
 
 
 def create_app(store: Store, live_settings: LiveSettings, *, echo_job_logs: bool = False) -> FastAPI:
@@ -77,7 +77,7 @@ def create_app(store: Store, live_settings: LiveSettings, *, echo_job_logs: bool
     app.add_exception_handler(RequestRefused, handle_rejection)
     app.add_exception_handler(HTTPException, handle_http_error)
     app.add_exception_handler(RequestValidationError, handle_invalid_request)
-    app.add_exception_handler(DBAPIError, handle_store_error)
+    app.add_exception_handler(StoreError, handle_store_error)
     app.add_exception_handler(Exception, handle_defect)
     app.add_middleware(SizeLimits, manager=live_settings.current.manager)
     app.add_middleware(CountRequests, metrics=metrics)

@@ -7,13 +7,13 @@ from typing import Any
 
 from fastapi import Request, Response
 from fastapi.exceptions import RequestValidationError
-from sqlalchemy.exc import DBAPIError
 from starlette.exceptions import HTTPException
 
 from clusterm.access.authenticator import Authenticator
 from clusterm.errors import AccessDenied, Drained, RequestRefused
 from clusterm.routes import auth
 from clusterm.server.problems import SECURITY_HEADERS, problem_response, reject
+from clusterm.store.errors import StoreError
 
 log = logging.getLogger(__name__)
 
@@ -59,9 +59,9 @@ def _reasons(errors: Iterable[Any]) -> str:
 
 def handle_store_error(_: Request, error: Exception) -> Response:
     """Respond to a request for which the store was not available."""
-    assert isinstance(error, DBAPIError)  # noqa: S101
-    log.error("the store cannot be used: %s", error.orig)
-    detail = f"the store cannot be used now ({error.orig}): try again"
+    assert isinstance(error, StoreError)  # noqa: S101
+    log.error("the store cannot be used: %s", error)
+    detail = f"the store cannot be used now ({error}): try again"
     return problem_response(HTTPStatus.SERVICE_UNAVAILABLE, detail, {"Retry-After": "5"})
 
 

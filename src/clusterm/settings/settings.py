@@ -4,6 +4,7 @@ import json
 import sys
 import tomllib
 from enum import StrEnum
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -92,8 +93,8 @@ class Settings(BaseSettings):
 
     @property
     def cipher(self) -> VariableCipher:
-        """What encrypts secrets and decrypts them."""
-        return VariableCipher(self.key_file, self.secret_names)
+        """Encrypts and decrypts secrets. Settings with the same key file and the same secret names share it."""
+        return _cipher(self.key_file, self.ansible.secret_pattern, tuple(self.ansible.secret_vars))
 
     @property
     def jobs_dir(self) -> Path:
@@ -115,6 +116,11 @@ def load(source: str | None = None) -> Settings:
     except ValidationError as error:
         reasons = "; ".join(f"{'.'.join(map(str, e['loc']))}: {e['msg']}" for e in error.errors())
         raise StartupError(f"the configuration is not valid: {reasons}") from None
+
+
+@lru_cache(maxsize=8)
+def _cipher(key_file: Path, secret_pattern: str, secret_vars: tuple[str, ...]) -> VariableCipher:
+    return VariableCipher(key_file, SecretNames(secret_pattern, secret_vars))
 
 
 def _read(source: str | None) -> dict[str, Any]:

@@ -9,11 +9,9 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Final
 
-from sqlmodel import Session
-
 from clusterm import schemas
 from clusterm.ansible import ssh
-from clusterm.enums import StepName, TaskStatus
+from clusterm.enums import FAILED_TASKS, StepName, TaskStatus
 from clusterm.executor.output.parser import Line, OutputParser, Record
 from clusterm.executor.output.records import CallbackRecord, parse
 from clusterm.executor.output.task_results import Results
@@ -21,11 +19,11 @@ from clusterm.executor.wrapper import TIME
 from clusterm.secrets.masking import Masker
 from clusterm.store import jobs as job_queries
 from clusterm.store import log_lines, tables
+from clusterm.store.session import Session
 
 _READ_BYTES: Final = 1 << 20  # at the most in one transaction
 _TEXTS: Final = ("play", "task", "path", "message")
 """Members of a record that a playbook has written."""
-_FAILED: Final = frozenset({TaskStatus.FAILED, TaskStatus.UNREACHABLE})
 
 
 class Ingest:
@@ -150,7 +148,7 @@ class Ingest:
         lines = None if self._first_unattributed_line is None else (self._first_unattributed_line, self._seq)
         at = self._clock.at(record.end)
         task = self._results.take(callback, at, lines)
-        if callback.status in _FAILED and callback.node is not None:
+        if callback.status in FAILED_TASKS and callback.node is not None:
             self.failures.append(
                 schemas.Failure(
                     node=callback.node,

@@ -4,10 +4,9 @@ from collections.abc import Mapping
 from datetime import datetime
 from typing import Any
 
-from sqlmodel import Session
-
 from clusterm.executor.output.records import LINES_OF_A_RESULT, CallbackRecord
 from clusterm.store import tables, task_results
+from clusterm.store.session import Session
 
 
 class Results:

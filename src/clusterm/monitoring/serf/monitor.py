@@ -7,8 +7,6 @@ from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Final, TypeVar
 
-from sqlalchemy.exc import SQLAlchemyError
-
 from clusterm.common.backoff import Backoff
 from clusterm.errors import NotFound, quote
 from clusterm.monitoring.reports import NodeReport, report_each
@@ -17,6 +15,7 @@ from clusterm.monitoring.serf.rpc import Message, SerfClient, SerfFailure, conne
 from clusterm.settings import Settings, split_address
 from clusterm.store import runtime_values
 from clusterm.store.engine import Store
+from clusterm.store.errors import StoreError
 
 log = logging.getLogger(__name__)
 
@@ -155,7 +154,7 @@ class SerfMonitor:
         while True:
             try:
                 return await asyncio.to_thread(work)
-            except SQLAlchemyError as error:
+            except StoreError as error:
                 log.error("cannot take in what Serf says, trying again: %s", error)  # noqa: TRY400
                 await asyncio.sleep(_FIRST_RETRY_DELAY_S)
 
