@@ -79,4 +79,4 @@ def _run(path: str) -> str | None:
     if done.returncode == 0:
         return None
     lines = done.stderr.decode(errors="replace").strip().splitlines()
-    return f"{path} cannot say its version: {lines[-1] if lines else f'exit status {done.returncode}'}"
+    return f"{path} cannot print its version: {lines[-1] if lines else f'exit status {done.returncode}'}"

@@ -109,7 +109,7 @@ def explain(message: str, node: str, directory: Path) -> str:
     sent = _SENT.search(message)
     now = f" and is {sent[1]} {sent[2]}" if sent else ""
     return (
-        f"the host key of {name} has changed: it was {was or 'another one'}{now}. If the machine was installed anew, "
+        f"the host key of {name} has changed: it was {was or 'another key'}{now}. If the machine was reinstalled, "
         f"run: clusterctl node forget-key {name}. If not, another machine answers in its place"
     )
 
