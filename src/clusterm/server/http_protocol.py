@@ -16,8 +16,8 @@ from typing import Any, Final
 import h11
 from uvicorn.protocols.http.h11_impl import H11Protocol, RequestResponseCycle
 
+from clusterm.common.sizes import exact_size
 from clusterm.schemas import Problem
-from clusterm.settings import size
 
 _LEAST: Final = 16 * 1024
 """Bytes of an answer that a client has to take in the time that it has."""
@@ -67,7 +67,7 @@ class HttpProtocol(H11Protocol):
         """Refuse what uvicorn cannot make sense of."""
         error = sys.exc_info()[1]
         if getattr(error, "error_status_hint", 0) == HTTPStatus.REQUEST_HEADER_FIELDS_TOO_LARGE:
-            limit = size(self.config.h11_max_incomplete_event_size or 0)
+            limit = exact_size(self.config.h11_max_incomplete_event_size or 0)
             detail = f"the address and the headers are larger than {limit}"
             self.reject(HTTPStatus.REQUEST_HEADER_FIELDS_TOO_LARGE, detail)
         else:

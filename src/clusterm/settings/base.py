@@ -1,4 +1,4 @@
-"""What the sections share: base class, sizes, addresses and paths."""
+"""What the sections share: base class, units of size, addresses and paths."""
 
 import ipaddress
 from pathlib import Path
@@ -54,14 +54,6 @@ def split_address(addr: str) -> tuple[str, int]:
     elif ":" in host:
         raise ValueError(f"{addr!r}: an IPv6 address stands in brackets, as in [::1]:{port}")
     return host or "0.0.0.0", int(port)  # noqa: S104 -- the operator left the host out on purpose
-
-
-def size(number: int) -> str:
-    """Write a number of bytes in the largest unit that it is a multiple of."""
-    for unit, name in ((MIB, "MiB"), (KIB, "KiB")):
-        if number % unit == 0:
-            return f"{number // unit} {name}"
-    return f"{number} bytes"
 
 
 def check_http_url(value: str) -> str:
