@@ -37,7 +37,8 @@ def sign(lock: int) -> None:
 def end_outdated_holder(directory: Path) -> bool:
     """Kill the executor that holds a job's lock if its version differs; return whether it differs.
 
-    That executor was started before an upgrade that may have changed the database's columns. The next executor resumes the job.
+    That executor was started before an upgrade that may have changed the database's columns. The next executor resumes
+    the job.
     """
     if (directory / "lock").read_text(errors="replace") == _VERSION:
         return False

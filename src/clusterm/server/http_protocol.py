@@ -16,8 +16,8 @@ from typing import Any, Final
 import h11
 from uvicorn.protocols.http.h11_impl import H11Protocol, RequestResponseCycle
 
+from clusterm.common.sizes import exact_size
 from clusterm.schemas import Problem
-from clusterm.settings import size
 
 _LEAST: Final = 16 * 1024
 """Bytes of a response that a client must read within the timeout."""
@@ -67,7 +67,7 @@ class HttpProtocol(H11Protocol):
         """Reject a request that uvicorn cannot parse."""
         error = sys.exc_info()[1]
         if getattr(error, "error_status_hint", 0) == HTTPStatus.REQUEST_HEADER_FIELDS_TOO_LARGE:
-            limit = size(self.config.h11_max_incomplete_event_size or 0)
+            limit = exact_size(self.config.h11_max_incomplete_event_size or 0)
             detail = f"the address and the headers are larger than {limit}"
             self.reject(HTTPStatus.REQUEST_HEADER_FIELDS_TOO_LARGE, detail)
         else:

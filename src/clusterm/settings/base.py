@@ -56,14 +56,6 @@ def split_address(addr: str) -> tuple[str, int]:
     return host or "0.0.0.0", int(port)  # noqa: S104 -- the operator left the host out on purpose
 
 
-def size(number: int) -> str:
-    """Return a number of bytes in the largest unit that divides it."""
-    for unit, name in ((MIB, "MiB"), (KIB, "KiB")):
-        if number % unit == 0:
-            return f"{number // unit} {name}"
-    return f"{number} bytes"
-
-
 def check_http_url(value: str) -> str:
     """Check that a value is an http or https URL.
 
