@@ -2,13 +2,12 @@
 
 import inspect
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
-from typing import Final
+from typing import Final, NamedTuple
 
 import typer
 
 from clusterctl.commands.job_follow import started
-from clusterctl.commands.job_start import JobTerms, node_selection, planned
+from clusterctl.commands.job_start import job_members, node_selection, planned
 from clusterctl.context import context_of
 from clusterctl.options import (
     All,
@@ -31,54 +30,47 @@ from clusterctl.options import (
 )
 from clusterctl.output.output import Result
 from clusterctl.parsing import parse_extra_vars
+from clusterm.common.actions import NODE_ACTIONS, ActionSpec, HostGroupUse
 from clusterm.enums import Action
 
 
-@dataclass(frozen=True)
-class ActionCommand:
-    """The command of an action.
-
-    Attributes:
-        summary: its line in the list of commands.
-        description: its help text below the summary.
-        takes_host_group: whether `--host-group` sets the nodes' host group; otherwise it selects nodes.
-    """
+class ActionHelp(NamedTuple):
+    """The help of an action's command."""
 
     summary: str
+    """Its line in the list of commands."""
     description: str
-    takes_host_group: bool
+    """The text below the summary."""
 
 
-ACTION_COMMANDS: Final[Mapping[Action, ActionCommand]] = {
-    Action.COMMISSION: ActionCommand(
+ACTION_HELP: Final[Mapping[Action, ActionHelp]] = {
+    Action.COMMISSION: ActionHelp(
         "Make nodes part of the cluster.",
         "Runs the configure playbook on the nodes, and the cleanup playbook if that fails. The nodes must be "
         "Unallocated or Decommissioned, and need a --host-group. The first node must be a master, because workers need "
         "one.",
-        takes_host_group=True,
     ),
-    Action.DECOMMISSION: ActionCommand(
+    Action.DECOMMISSION: ActionHelp(
         "Take nodes out of the cluster.",
         "Runs the cleanup playbook on the nodes. The nodes must be Allocated, or Unallocated to clean up after a "
         "commission that failed. The last master can only be decommissioned when no worker is left.",
-        takes_host_group=False,
     ),
-    Action.UPDATE: ActionCommand(
+    Action.UPDATE: ActionHelp(
         "Configure nodes of the cluster again.",
         "Runs the cleanup playbook and then the configure playbook on the nodes, and the cleanup playbook again if "
         "that fails. The nodes must be Allocated. --host-group moves the nodes to another host group.",
-        takes_host_group=True,
     ),
 }
 
 
 def add_action_commands(app: typer.Typer) -> None:
     """Add the command of each action to a noun."""
-    for action, spec in ACTION_COMMANDS.items():
-        app.command(str(action), help=f"{spec.summary}\n\n{spec.description}")(_command(action, spec))
+    for spec in NODE_ACTIONS:
+        text = ACTION_HELP[spec.name]
+        app.command(str(spec.name), help=f"{text.summary}\n\n{text.description}")(_command(spec))
 
 
-def _command(action: Action, spec: ActionCommand) -> Callable[..., Result]:
+def _command(spec: ActionSpec) -> Callable[..., Result]:
     def command(
         ctx: typer.Context,
         names: NodeNames = None,
@@ -101,20 +93,19 @@ def _command(action: Action, spec: ActionCommand) -> Callable[..., Result]:
     ) -> Result:
         context = context_of(ctx, as_json=as_json)
         nodes = list(names or [])
-        terms = JobTerms(
-            check=check, limit_batch=limit_batch, queue=queue, job_timeout=job_timeout, idle_timeout=idle_timeout
-        )
+        timeouts = {"job_timeout": job_timeout, "idle_timeout": idle_timeout}
+        terms = {"check": check, "limit_batch": limit_batch, "queue": queue, **timeouts}
         request = {
             "select": node_selection(names, status, state, in_group, every=every),
             "host_group": host_group,
             "extra_vars": parse_extra_vars(extra_vars),
-            **terms.members(),
+            **job_members(terms),
         }
         if dry_run:
-            return planned(context.client.plan(action, nodes, **request))
-        return started(context, context.client.start(action, nodes, **request), wait=wait, follow=follow)
+            return planned(context.client.plan(spec.name, nodes, **request))
+        return started(context, context.client.start(spec.name, nodes, **request), wait=wait, follow=follow)
 
-    if not spec.takes_host_group:
+    if spec.host_group is HostGroupUse.IGNORED:
         _select_by_host_group(command)
     return command
 

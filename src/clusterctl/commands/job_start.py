@@ -1,8 +1,8 @@
 """What commands that start a job on nodes share: which nodes, on which terms, and the result of --dry-run."""
 
-from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from collections.abc import Mapping, Sequence
 from functools import partial
+from typing import Any
 
 from clusterctl.api.models import Json, read
 from clusterctl.errors import Refused, Usage
@@ -12,19 +12,13 @@ from clusterm.enums import State, Status
 from clusterm.schemas import Plan
 
 
-@dataclass(frozen=True)
-class JobTerms:
-    """How a job runs: members of the request that all actions have in common."""
+def job_members(terms: Mapping[str, Any]) -> Json:
+    """Return the members of a request for a job, without those that have their default.
 
-    check: bool = False
-    limit_batch: int | None = None
-    queue: bool = False
-    job_timeout: float | None = None
-    idle_timeout: float | None = None
-
-    def members(self) -> Json:
-        """Return the members of the request, without those that have their default."""
-        return {name: value for name, value in asdict(self).items() if value is not None and value is not False}
+    Args:
+        terms: the fields of `schemas.JobTerms`, and `queue`.
+    """
+    return {name: value for name, value in terms.items() if value is not None and value is not False}
 
 
 def node_selection(

@@ -7,7 +7,7 @@ import typer
 from clusterctl.aliases import Verbs
 from clusterctl.commands.actions import add_action_commands
 from clusterctl.commands.job_follow import started
-from clusterctl.commands.job_start import JobTerms
+from clusterctl.commands.job_start import job_members
 from clusterctl.context import context_of
 from clusterctl.errors import Usage
 from clusterctl.options import (
@@ -96,10 +96,10 @@ def discover(
     context = context_of(ctx, as_json=as_json)
     if not addrs and not file:
         raise Usage("no addresses given: give addresses or --file; see: clusterctl discover --help")
-    terms = JobTerms(queue=queue, job_timeout=job_timeout, idle_timeout=idle_timeout)
+    terms = {"queue": queue, "job_timeout": job_timeout, "idle_timeout": idle_timeout}
     job = context.client.discover(
         [*(addrs or []), *(read_lines(file) if file else [])],
         extra_vars=parse_extra_vars(extra_vars),
-        **terms.members(),
+        **job_members(terms),
     )
     return started(context, job, wait=wait, follow=follow)
