@@ -33,7 +33,7 @@ _END: Final = "<!-- End of the generated part. -->\n"
 
 
 def main(arguments: Sequence[str]) -> int:
-    """Write the files that are stale, or with --check only name them, and return the exit status."""
+    """Write the stale files, or with --check only list them, and return the exit status."""
     if arguments not in ([], ["--check"]):
         print("usage: generate_docs.py [--check]", file=sys.stderr)
         return 2
@@ -48,7 +48,7 @@ def main(arguments: Sequence[str]) -> int:
 
 
 def stale(reference: Path) -> Iterator[tuple[Path, str]]:
-    """Yield the files that are not what the code says, and what they should be."""
+    """Yield each file that differs from the code, with its new text."""
     for name, generate in _GENERATED.items():
         file = reference / name
         present = file.read_text()
@@ -116,7 +116,7 @@ _GENERATED: Final[Mapping[str, Callable[[], Iterator[str]]]] = {
 
 
 def _setting(section: str, key: str, schema: dict[str, Any]) -> Sequence[str]:
-    """Return a row on a setting. A default that depends on the user is not in the schema but described."""
+    """Return the row of a setting. A default that depends on the user is in the description, not in the schema."""
     meaning, _, described = schema["description"].partition(" Default: ")
     default = default_of(schema) or described.removesuffix(".")
     variable = f"CLUSTERM_{section}__{key}".upper()
@@ -126,7 +126,7 @@ def _setting(section: str, key: str, schema: dict[str, Any]) -> Sequence[str]:
 
 
 def _words(name: str) -> str:
-    """Turn EventName into Event name."""
+    """Convert `EventName` to `Event name`."""
     return re.sub(r"(?<=[a-z])(?=[A-Z])", " ", name).capitalize()
 
 
@@ -148,7 +148,7 @@ def _command(command: Any, path: str, *, level: int) -> Iterator[str]:
 
 
 def _parameter(parameter: Any, context: typer.Context) -> tuple[str, str] | None:
-    """Return what --help says of a parameter; None if it keeps quiet about it."""
+    """Return the help of a parameter; None if --help does not list the parameter."""
     record = parameter.get_help_record(context)
     if record is None:
         return None

@@ -75,7 +75,7 @@ def test_all_that_is_wrong_is_named(new_clusterm: Clusterm) -> None:
     problem = clusterm.http.get("/readyz").json()
     wrong = {name: check["why"] for name, check in problem["checks"].items() if not check["ok"]}
     assert list(wrong) == ["disk", "ansible", "serf"]
-    assert wrong["ansible"] == f"{program} cannot say its version: no module named ansible"
+    assert wrong["ansible"] == f"{program} cannot print its version: no module named ansible"
     assert wrong["disk"].endswith(f"less than the {2**40} of manager.min_free_bytes")
     assert problem["detail"].endswith(f"min_free_bytes; {wrong['ansible']}"), "Serf keeps no job from running"
     shown = clusterm.clusterctl("status")

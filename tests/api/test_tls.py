@@ -212,7 +212,7 @@ def test_mutual_tls(new_clusterm: Clusterm, ca: trustme.CA, files: Path, monkeyp
     done = service.clusterctl("--cert", str(files / "client.pem"), "nodes", "get")
     assert done.returncode == 0, done.stderr
     for command in (["nodes", "get"], ["discover", "127.0.0.9"]):
-        fails(service.clusterctl(*command), "wants a client certificate", "--cert")
+        fails(service.clusterctl(*command), "requires a client certificate", "--cert")
         fails(
             service.clusterctl("--cert", str(files / "stranger.pem"), *command), "does not take the client certificate"
         )

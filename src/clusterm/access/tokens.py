@@ -6,6 +6,7 @@ import secrets
 from datetime import timedelta
 from typing import Final
 
+from clusterm.common.durations import parse_duration
 from clusterm.errors import BadRequest, quote
 
 PREFIX: Final = "clusterm_"
@@ -13,8 +14,7 @@ PREFIX: Final = "clusterm_"
 
 _BYTES: Final = 32
 _NAME: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._@-]{0,63}")
-_LIFETIME: Final = re.compile(r"([1-9]\d{0,4})([mhdw])", re.ASCII)
-_UNITS: Final = {"m": "minutes", "h": "hours", "d": "days", "w": "weeks"}
+_LIFETIME: Final = re.compile(r"[1-9]\d{0,4}[mhdw]", re.ASCII)
 
 
 def new_token() -> str:
@@ -43,6 +43,6 @@ def parse_lifetime(text: str) -> timedelta:
     Raises:
         BadRequest: the text is not a lifetime.
     """
-    if not (given := _LIFETIME.fullmatch(text)):
+    if not _LIFETIME.fullmatch(text):
         raise BadRequest(f"{quote(text)} is no lifetime of a token: say a number with a unit, as 12h, 30d or 8w")
-    return timedelta(**{_UNITS[given[2]]: int(given[1])})
+    return parse_duration(text)

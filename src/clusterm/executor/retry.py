@@ -1,4 +1,4 @@
-"""Retries store operations until the store is available."""
+"""Retry store operations until the store is available."""
 
 import logging
 import time
@@ -11,18 +11,17 @@ log = logging.getLogger(__name__)
 
 T = TypeVar("T")
 
-
-_RETRY_INTERVAL_S: Final = 0.5  # seconds between tries to write to a store that is locked or full
+_RETRY_INTERVAL_S: Final = 0.5  # seconds between attempts while the store is locked or full
 
 
 def retry_until_available(action: Callable[[], T]) -> T:
-    """Do something to the store, however long it is locked or full: ansible does not wait for it."""
-    refused = False
+    """Run a store operation, and retry it while the store is locked or full. ansible is not blocked meanwhile."""
+    warned = False
     while True:
         try:
             return action()
         except StoreUnavailable as error:
-            if not refused:
-                log.warning("the store cannot be used, trying until it can: %s", error)
-            refused = True
+            if not warned:
+                log.warning("the store is not available, retrying: %s", error)
+            warned = True
             time.sleep(_RETRY_INTERVAL_S)

@@ -121,7 +121,7 @@ class NotificationSender(AsyncPeriodicTask):
             await self._client.aclose()
 
     def _fan_out(self) -> list[str]:
-        """Copy due messages to webhooks and drop old ones, and return the names of webhooks with messages to send."""
+        """Copy due messages to webhooks, drop old ones, and return the names of webhooks with messages to send."""
         settings = self._settings().notifications
         if settings is not self._configured:
             with self._store.write() as session:

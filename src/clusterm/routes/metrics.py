@@ -1,4 +1,4 @@
-"""The route of Prometheus' metrics."""
+"""Route of the metrics for Prometheus."""
 
 from fastapi import Response
 
@@ -22,5 +22,5 @@ routes = Router("health")
     summary="Show metrics for Prometheus",
 )
 def get_metrics(services: ServicesDep) -> Response:
-    """Return what there is to watch about jobs, nodes, log, store and requests."""
+    """Return metrics of jobs, nodes, logs, the store and requests."""
     return Response(services.metrics.write(), media_type=CONTENT_TYPE)

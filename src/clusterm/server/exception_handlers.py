@@ -1,4 +1,4 @@
-"""Turns exceptions into error responses."""
+"""Turn exceptions into error responses."""
 
 import logging
 from collections.abc import Iterable
@@ -19,7 +19,7 @@ log = logging.getLogger(__name__)
 
 
 def handle_rejection(request: Request, error: Exception) -> Response:
-    """Respond to a request that a rule forbids."""
+    """Respond to a rejected request."""
     assert isinstance(error, RequestRefused)  # noqa: S101 -- for the type checker
     if isinstance(error, AccessDenied):
         authenticator: Authenticator = request.app.state.services.authenticator
@@ -51,14 +51,14 @@ def handle_invalid_request(request: Request, error: Exception) -> Response:
 def _reasons(errors: Iterable[Any]) -> str:
     def reason(item: Any) -> str:
         place = ".".join(str(part) for part in item["loc"][1:])
-        said = item["ctx"]["error"] if item["type"] == "json_invalid" else item["msg"]
-        return f"{place}: {said}" if place and item["type"] != "json_invalid" else str(said)
+        message = item["ctx"]["error"] if item["type"] == "json_invalid" else item["msg"]
+        return f"{place}: {message}" if place and item["type"] != "json_invalid" else str(message)
 
     return "; ".join(map(reason, list(errors)[:10]))
 
 
 def handle_store_error(_: Request, error: Exception) -> Response:
-    """Respond to a request for which the store was not available."""
+    """Respond to a request that failed because the store was not available."""
     assert isinstance(error, StoreError)  # noqa: S101
     log.error("the store cannot be used: %s", error)
     detail = f"the store cannot be used now ({error}): try again"
@@ -66,6 +66,6 @@ def handle_store_error(_: Request, error: Exception) -> Response:
 
 
 def handle_defect(_: Request, error: Exception) -> Response:
-    """Respond to a request that met a defect of clusterm."""
-    detail = f"clusterm has a defect ({type(error).__name__}); its log says more. Please report it"
-    return problem_response(HTTPStatus.INTERNAL_SERVER_ERROR, detail, SECURITY_HEADERS)  # it passes no middleware
+    """Respond to a request that failed because of a defect in clusterm."""
+    detail = f"internal error ({type(error).__name__}); see the service log. Please report it"
+    return problem_response(HTTPStatus.INTERNAL_SERVER_ERROR, detail, SECURITY_HEADERS)  # bypasses the middleware

@@ -1,7 +1,7 @@
 """The configuration: defaults, then a JSON or TOML file, then the environment (`CLUSTERM_ANSIBLE__USER`)."""
 
 from clusterm.settings.ansible import AnsibleSettings
-from clusterm.settings.base import KIB, MIB, size, split_address
+from clusterm.settings.base import KIB, MIB, split_address
 from clusterm.settings.manager import ManagerSettings, StoreSettings
 from clusterm.settings.monitoring import MonitorSettings, SerfSettings
 from clusterm.settings.notifications import NotificationSettings, Webhook
@@ -22,6 +22,5 @@ __all__ = [
     "StoreSettings",
     "Webhook",
     "load",
-    "size",
     "split_address",
 ]

@@ -68,7 +68,7 @@ class Settings(BaseSettings):
         dotenv_settings: PydanticBaseSettingsSource,  # noqa: ARG003
         file_secret_settings: PydanticBaseSettingsSource,  # noqa: ARG003
     ) -> tuple[PydanticBaseSettingsSource, ...]:
-        """Let the environment win over the file, which comes in through `__init__`."""
+        """Give the environment precedence over the file, whose values are passed to `__init__`."""
         return env_settings, init_settings
 
     @property
@@ -78,17 +78,17 @@ class Settings(BaseSettings):
 
     @property
     def probes(self) -> bool:
-        """Whether clusterm itself looks if its nodes answer."""
+        """Whether clusterm itself probes its nodes."""
         return not self.serf.addr if self.monitor.probe is None else self.monitor.probe
 
     @property
     def secret_names(self) -> SecretNames:
-        """What tells by its name whether a variable is secret."""
+        """The names of secret variables."""
         return SecretNames(self.ansible.secret_pattern, self.ansible.secret_vars)
 
     @property
     def key_file(self) -> Path:
-        """Where the key is that secrets in the database are encrypted with."""
+        """The file with the key that encrypts secrets in the database."""
         return self.manager.state_dir / "secret.key"
 
     @property
@@ -98,7 +98,7 @@ class Settings(BaseSettings):
 
     @property
     def jobs_dir(self) -> Path:
-        """Where running jobs have a directory each."""
+        """The directory with a subdirectory for each running job."""
         return self.manager.state_dir / "jobs"
 
 
@@ -109,7 +109,7 @@ def load(source: str | None = None) -> Settings:
         source: path of a JSON or TOML file; `-` for standard input; None for no file.
 
     Raises:
-        StartupError: the file cannot be read, or a value is not valid.
+        StartupError: the file cannot be read, or a value is invalid.
     """
     try:
         return Settings(**_read(source))

@@ -1,4 +1,4 @@
-"""Jobs in the form of the API: descriptions, summaries and complete objects."""
+"""Jobs as the API shows them."""
 
 from collections.abc import Sequence
 
@@ -11,7 +11,7 @@ from clusterm.store.jobs import node_names
 
 
 def describe(job: tables.Job, names: Sequence[str]) -> str:
-    """Return a short description of what a job does."""
+    """Say what a job does, in a few words."""
     shown = " ".join(names[:5]) + (f" and {len(names) - 5} more" if len(names) > 5 else "")
     group = f" as {job.host_group}" if job.host_group else ""
     return f"{job.action} {shown}{group}{' (check)' if job.check else ''}"
@@ -23,7 +23,7 @@ def refer(record: JobRecord) -> str:
 
 
 def log_end(job: tables.Job) -> schemas.LogEnd:
-    """Return the record that follows the last requested log line: the state of the job and of its log."""
+    """Say how a job and its log stand, to those who have all of its lines that they wanted."""
     return schemas.LogEnd(
         job=job.id,
         status=job.status,
@@ -35,7 +35,7 @@ def log_end(job: tables.Job) -> schemas.LogEnd:
 
 
 def summary(session: Session, job: tables.Job) -> schemas.JobSummary:
-    """Return the summary of a job."""
+    """Say what matters of a job, in short."""
     return schemas.JobSummary.model_construct(
         id=job.id,
         desc=describe(job, node_names(session, job.id)),
@@ -94,7 +94,7 @@ def from_record(session: Session, record: JobRecord) -> schemas.Job:
         results={node.node: node.result for node in record.nodes if node.result},
         recap={
             node: schemas.Recap.model_validate(job.recap[node])
-            for node in dict.fromkeys([*names, *job.recap])  # ansible orders nodes by their first result
+            for node in dict.fromkeys([*names, *job.recap])  # ansible's order is that of the first results
             if node in job.recap
         },
         current=task_results.current(session, begun[-1]) if begun and begun[-1].finished_at is None else None,

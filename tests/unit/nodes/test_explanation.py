@@ -108,7 +108,7 @@ def test_a_node_that_failed(capsys: pytest.CaptureFixture[str]) -> None:
         "node1-a is Unallocated: known, but not part of the cluster\n"
         "  since 2026-11-22T07:33:02Z: job 7 (commission node1-a as service-worker), requested by 127.0.0.1, "
         "ended Errored: configure failed on node1-a: Mount: no disk\n"
-        "  waiting for their turn on it: job 9\n"
+        "  queued for the node: job 9\n"
         "It is Discovered, since 2026-11-22T07:32:02Z: it can be reached, as far as monitoring knows\n"
         "\n"
         "Where it failed:\n"
