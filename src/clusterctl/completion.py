@@ -19,7 +19,7 @@ Candidates = list[tuple[str, str]]
 """Values to offer, each with the description that zsh and fish show."""
 
 _TIMEOUT_S: Final = 1.0
-"""Seconds after which completion gives up, because the user is waiting for it."""
+"""Seconds after which completion offers nothing, because the user is waiting."""
 _LATEST: Final = 30
 _SPECIAL: Final = re.compile(r"[^\w ,.:@-]", re.ASCII)
 """Characters that are not offered: zsh evaluates what it is offered, and the response may be forged."""

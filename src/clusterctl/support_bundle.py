@@ -37,7 +37,7 @@ missing.txt         what the service refused, and why
 
 Secrets: values whose names look secret (passwords, tokens, keys) are replaced by {mask}, also in the text of logs and
 messages if name and value are next to each other, as in password=... . A job's own secrets are masked in its log.
-Secrets that the service does not know cannot be told from other text: read the logs before you share this file.
+Secrets that the service does not know look like any other text: read the logs before you share this file.
 """
 
 

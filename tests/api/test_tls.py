@@ -185,7 +185,7 @@ def test_a_new_certificate_is_used_without_a_restart(new_clusterm: Clusterm, ca:
 
         for broken in (b"", (files / "client.pem").read_bytes()):
             (service.root / "cert.pem").write_bytes(broken)
-            assert "the certificate stays as it is" in reload(service)
+            assert "the certificate is unchanged" in reload(service)
             assert httpx.get(f"{service.http.base_url}/healthz", verify=trusting(files)).is_success
         other = trustme.CA()
         put(other.issue_cert(HOST), service)

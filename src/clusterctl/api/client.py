@@ -81,7 +81,7 @@ class Client:
         Args:
             action: commission, decommission or update.
             nodes: names or management addresses.
-            members: the other members of `schemas.NodesRequest`; those that are None are omitted.
+            members: the other members of `schemas.NodesRequest`; members that are None are omitted.
         """
         body = {"nodes": nodes, **without_none(members)}
         return self._http.post_with_key(f"/{action}/nodes", body, hint=_NODES_HINT)
@@ -95,7 +95,7 @@ class Client:
 
         Args:
             addrs: IP addresses or host names.
-            members: the other members of `schemas.DiscoverRequest`; those that are None are omitted.
+            members: the other members of `schemas.DiscoverRequest`; members that are None are omitted.
         """
         return self._http.post_with_key("/discover/nodes", {"addrs": addrs, **without_none(members)})
 

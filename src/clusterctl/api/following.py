@@ -13,7 +13,7 @@ from clusterm.enums import ENDED
 from clusterm.schemas import Event, Job, LogEnd, LogLine, Page
 
 _OUTAGE_TIMEOUT_S: Final = 60.0
-"""Seconds without the service after which to give up: longer than a restart or an upgrade of it."""
+"""Seconds without the service after which following stops: longer than a restart or an upgrade takes."""
 
 _PAGE: Final = 1000
 """Maximum number of events per request."""

@@ -18,7 +18,7 @@ class Retry:
 
     Args:
         note: prints once per outage that the service does not answer.
-        timeout: seconds after which to give up.
+        timeout: seconds after which retries end.
     """
 
     def __init__(self, note: PrintNote, timeout: float) -> None:

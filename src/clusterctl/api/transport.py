@@ -80,7 +80,7 @@ class HttpTransport:
         Args:
             path: of the route.
             hint: as in the class.
-            params: query parameters; those that are None are omitted.
+            params: query parameters; parameters that are None are omitted.
         """
         deadline = time.monotonic() + _RETRY_TIMEOUT_S
         while True:
@@ -179,7 +179,7 @@ class HttpTransport:
             raise NotTrusted(fault) from None
 
     def _check(self, response: httpx.Response, content_type: str, *, hint: str) -> None:
-        """Raise the error that a response stands for, also if it is no response of clusterm.
+        """Raise the error that a response stands for, also if it does not come from clusterm.
 
         Args:
             response: the response.
@@ -215,7 +215,7 @@ class HttpTransport:
         except (ValueError, RecursionError):
             raise self._not_clusterm("it answered with broken JSON") from None
         if not isinstance(answer, dict):
-            raise self._not_clusterm("it answered with JSON that is no object")
+            raise self._not_clusterm("it answered with JSON that is not an object")
         return answer
 
     def _not_clusterm(self, reason: str) -> NotClusterm:

@@ -13,7 +13,7 @@ from clusterm.schemas import Plan
 
 
 def job_members(terms: Mapping[str, Any]) -> Json:
-    """Return the members of a request for a job, without those that have their default.
+    """Return the members of a request for a job, without members that have their default.
 
     Args:
         terms: the fields of `schemas.JobTerms`, and `queue`.

@@ -24,7 +24,7 @@ def status(data: Json) -> View:
             "Last failure": _job(shown.last_failure),
             "Store": f"{rounded_size(shown.store_bytes)}; {rounded_size(shown.free_bytes)} free on its disk",
             "Notifications": "; ".join(
-                f"{name}: {count.pending} to be sent, {count.sent} sent, {count.failed} given up"
+                f"{name}: {count.pending} to be sent, {count.sent} sent, {count.failed} dropped"
                 for name, count in shown.notifications.items()
             ),
             "Failing tasks": "; ".join(

@@ -23,10 +23,10 @@ from clusterm.store.engine import Store
 
 
 def run(directory: Path) -> None:
-    """Run the job in a directory to its end, unless another executor is at it.
+    """Run the job in a directory to its end, unless another executor runs it.
 
     Args:
-        directory: the job's directory, as `plan.prepare` wrote it.
+        directory: the job's directory, as `job_spec.prepare` wrote it.
     """
     lock = hold(directory)
     if lock is None:
@@ -54,7 +54,7 @@ def run(directory: Path) -> None:
 
 
 def _clear(directory: Path) -> None:
-    """Remove all that is not wanted any more, secrets above all; the rest is the supervisor's, which may be at it."""
+    """Remove files that are no longer needed, secrets above all. The supervisor removes the log."""
     with contextlib.suppress(OSError):
         for entry in directory.iterdir():
             if entry.is_dir():
@@ -64,7 +64,7 @@ def _clear(directory: Path) -> None:
 
 
 def _run_steps(store: Store, spec: JobSpec, directory: Path) -> str | None:
-    """Run or go on with the steps that the lifecycle asks for, and return the first failed one's error."""
+    """Run or resume the steps of the job, and return the error of the first one that failed."""
 
     def look() -> tuple[NextStep | None, list[str | None]]:
         with store.read() as session:
@@ -84,7 +84,7 @@ def _run_steps(store: Store, spec: JobSpec, directory: Path) -> str | None:
 
 
 def _discovered(store: Store, spec: JobSpec, directory: Path, error: str | None) -> dict[str, MonitoredNode | str]:
-    """Find out who the machines are that a discover job has prepared."""
+    """Identify the machines that a discover job has prepared."""
     if not spec.registers:
         return {}
 

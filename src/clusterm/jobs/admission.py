@@ -32,11 +32,11 @@ class AdmissionDecision:
     """Whether a request would be accepted now."""
 
     names: list[str]
-    """Of the nodes that it means; for discover, the addresses."""
+    """Names of the selected nodes; for discover, the addresses."""
     host_group: str
-    """The group that it brings them into, empty for none."""
+    """The host group that the nodes join; empty if they stay in theirs."""
     violations: list[RuleViolation]
-    """What forbids it, the one that is answered first."""
+    """The rules that it violates; the response names the first one."""
     waits_for: JobRecord | None
     """The job that has to end before it can run."""
 
@@ -44,18 +44,18 @@ class AdmissionDecision:
 def begin(
     store: Store, settings: Settings, request: JobRequest, requester: Requester, *, queue: bool = False
 ) -> schemas.Job:
-    """Accept a job: check every rule, then write the job and what it changes in its nodes.
+    """Accept a job: check every rule, then store the job and the changes of its nodes.
 
     Args:
         store: the store.
-        settings: the configuration as it is now.
-        request: what to do.
-        requester: who asks.
-        queue: whether the job may wait for its turn.
+        settings: the current configuration.
+        request: the job.
+        requester: the sender of the request.
+        queue: whether the job may wait until other jobs have ended.
 
     Returns:
-        The job, running or queued; the first one where the request has come before. If it is running, its executor is
-        to be started now that it is committed.
+        The job, running or queued; the earlier job if the request is a repetition. If the job is running, the caller
+        has to start its executor now that the job is committed.
 
     Raises:
         RequestRefused: a rule forbids it. Nothing has changed.
@@ -71,7 +71,7 @@ def begin(
 def retry(
     store: Store, settings: Settings, label: str, requester: Requester, *, failed_only: bool, queue: bool = False
 ) -> schemas.Job:
-    """Begin a job that does the same as an ended one, on the same nodes or on those that failed.
+    """Start a job that repeats an ended job, on all its nodes or on the nodes that failed.
 
     Raises:
         RequestRefused: there is no such job, it has not ended, nothing failed, or a rule forbids it.
@@ -102,9 +102,9 @@ def retry(
 
 
 def evaluate(session: Session, settings: Settings, request: JobRequest, *, queue: bool) -> AdmissionDecision:
-    """Decide which nodes an order means, and find everything that forbids it. Nothing changes.
+    """Select the nodes of a request, and find every rule that it violates. Nothing changes.
 
-    The rules of the lifecycle are left for the moment at which a job that waits gets its turn.
+    The rules of the lifecycle are not checked for a job that has to wait: they are checked when its turn comes.
     """
     groups = settings.ansible.host_groups
     candidates = nodes.candidates(session)
@@ -126,7 +126,7 @@ def evaluate(session: Session, settings: Settings, request: JobRequest, *, queue
 
 
 def blocking_reason(session: Session, names: Sequence[str], *, max_active: int) -> str | None:
-    """Say why no job at all on some nodes would be begun now; None if one would."""
+    """Return why the service would start no job on these nodes now; None if it would."""
     if runtime_values.get(session, runtime_values.DRAIN):
         return _DRAINED
     blocking = _blocking_job(session, names, max_active)
@@ -164,7 +164,7 @@ def _begin(
 
 
 def known_job(session: Session, requester: Requester) -> schemas.Job | None:
-    """Return the job that the same request began before, if it has come before."""
+    """Return the job that an earlier, identical request started; None for a new request."""
     found = idempotency_keys.get(session, requester.key) if requester.key is not None else None
     if found is None:
         return None
@@ -174,7 +174,7 @@ def known_job(session: Session, requester: Requester) -> schemas.Job | None:
 
 
 def evaluate_queued(session: Session, job: tables.Job, names: Sequence[str], settings: Settings) -> list[RuleViolation]:
-    """Return what forbids a job whose turn has come."""
+    """Return the rules that a queued job violates when its turn has come."""
     groups = settings.ansible.host_groups
     spec = ACTIONS[job.action]
     candidates = nodes.candidates(session)
@@ -189,7 +189,7 @@ def evaluate_queued(session: Session, job: tables.Job, names: Sequence[str], set
 def _find_targets(
     session: Session, request: JobRequest, candidates: Sequence[Candidate]
 ) -> tuple[list[str], list[RuleViolation]]:
-    """Return the names of the nodes, or for discover the addresses, each once, and what is wrong with them."""
+    """Return the names of the nodes, or for discover the addresses, each once, and the rules that they violate."""
     if ACTIONS[request.action].on_nodes:
         selected = select(request.targets, request.select, candidates)
         return selected.names, [RuleViolation(refusal) for refusal in selected.refusals]
@@ -204,7 +204,7 @@ def _find_targets(
 def _check_secrets(
     session: Session, settings: Settings, names: Sequence[str], job: tables.Job | None = None
 ) -> Iterator[RuleViolation]:
-    """Check that what a job is to be told, one that waits also by its own request, can be decrypted."""
+    """Check that the variables of a job can be decrypted: globals, host vars and, for a queued job, its extra vars."""
     try:
         if job:
             job_queries.decrypt_vars(job, settings.cipher)
@@ -223,7 +223,7 @@ def _apply_rules(
 
 
 def _blocking_job(session: Session, names: Sequence[str], max_active: int) -> JobRecord | None:
-    """Return a job that keeps a job on these nodes from running now. Queued jobs go first, too."""
+    """Return a running or queued job for which a new job on these nodes would have to wait."""
     ahead = [*job_queries.running(session), *job_queries.queued(session)]
     if len(ahead) >= max_active:
         return job_records.load(session, ahead[0])

@@ -49,7 +49,7 @@ def job_logger(job: schemas.Job) -> JobLogger:
 def log_begun(job: schemas.Job) -> None:
     """Log that a job was accepted."""
     what = "queued" if job.status is JobStatus.QUEUED else "started"
-    again = f", as job {job.retry_of} once more" if job.retry_of else ""
+    again = f", as a retry of job {job.retry_of}" if job.retry_of else ""
     about = {"status": job.status, "requested_by": job.requested_by}
     job_logger(job).info("accepted from %s and %s%s", job.requested_by, what, again, extra=about)
 

@@ -1,4 +1,4 @@
-"""Showing what a request would do: its nodes, playbooks, inventory and vars, and what forbids it. Changes nothing."""
+"""The plan of a request: its nodes, playbooks, inventory and vars, and the rules that it violates."""
 
 from collections.abc import Iterator
 from typing import Final
@@ -20,13 +20,13 @@ _NO_ID: Final = 0
 
 
 def preview(session: Session, settings: Settings, request: JobRequest, *, queue: bool) -> schemas.Plan:
-    """Return what a request would do now.
+    """Return what a request would do now. Nothing changes.
 
     Args:
         session: any transaction.
         settings: the configuration.
-        request: what to do; not to discover, which has no nodes yet.
-        queue: whether the job may wait for its turn.
+        request: the request, for an action on nodes.
+        queue: whether the job may wait until other jobs have ended.
     """
     decision = admission.evaluate(session, settings, request, queue=queue)
     names = decision.names

@@ -59,7 +59,7 @@ class _Batch(NamedTuple):
     number: int | None
     names: Sequence[str]
     steps: Sequence[tables.JobStep]
-    """Those that have begun."""
+    """Its steps that have begun."""
 
 
 def next_step(record: JobRecord) -> NextStep | None:

@@ -15,10 +15,10 @@ from clusterm.store.job_records import JobRecord
 
 
 def begin_queued(store: Store, settings: Settings) -> None:
-    """Let queued jobs run for which there is room, the oldest first.
+    """Start queued jobs, the oldest first, up to `max_active_jobs`.
 
-    One whose nodes are in another job goes on waiting, and so do younger ones that want the same nodes. One that a
-    rule forbids by now ends.
+    A job whose nodes are in another job keeps waiting, and so do later jobs on the same nodes. A job that violates a
+    rule by now ends.
     """
     with store.read() as session:
         if not job_queries.queued(session):

@@ -1,4 +1,4 @@
-"""Starts a job that no rule forbids."""
+"""Starts an admitted job."""
 
 import time
 from collections.abc import Sequence
@@ -19,7 +19,7 @@ def boot_id() -> str:
 
 
 def start_job(session: Session, job: tables.Job, names: Sequence[str]) -> None:
-    """Set a job running that no rule forbids, and its nodes to the status that they have while it runs."""
+    """Start an admitted job, and set its nodes to the status that they have while it runs."""
     job.status = JobStatus.RUNNING
     job.started_at = datetime.now(UTC)
     job.started_clock = time.monotonic()

@@ -1,4 +1,4 @@
-"""Nodes: what they are, what happened to them, and jobs on them."""
+"""Routes of nodes and of actions on them."""
 
 from collections.abc import Callable
 from typing import Annotated, Final
@@ -38,7 +38,7 @@ from clusterm.store.session import Session
 
 routes = Router("nodes")
 EVENTS_SHOWN = 10
-"""How many of its latest events a node carries."""
+"""Number of latest events in the response for a node."""
 _PAGE: Final = 1000
 
 
@@ -63,13 +63,13 @@ def list_nodes(
     state: Annotated[list[State] | None, Query(description="Only nodes in one of these states.")] = None,
     host_group: Annotated[list[str] | None, Query(description="Only nodes in one of these host groups.")] = None,
     limit: Annotated[
-        int | None, Query(ge=1, le=10_000, description="Answer with a page of so many nodes at the most.")
+        int | None, Query(ge=1, le=10_000, description="Return a page of at most this many nodes.")
     ] = None,
     cursor: Cursor = None,
 ) -> Response:
     """Return nodes, each with its latest event: an object by name or, if `limit` or `cursor` is given, a page.
 
-    A name that is no node's, or a glob that matches none, is an error (404).
+    A name that is not a node's, or a glob that matches no node, is an error (404).
     """
     selection = schemas.NodeSelection(status=status or [], state=state or [], host_group=host_group or [], all=not name)
     paged = limit is not None or cursor is not None
@@ -112,8 +112,8 @@ def list_node_events(
 ) -> Response:
     """Return a node's events, newest last. The first page holds the latest ones; `next` leads to older ones.
 
-    Those of a node that was removed are kept, too. To follow them, ask again and again for those `after` the last one
-    that you have.
+    Events of a removed node are kept. To follow the events, repeat the request with `after` set to the id of the last
+    event that you have.
     """
     bound = services.live_settings.current.retention.node_events
     before = parse_cursor(cursor)
@@ -137,7 +137,7 @@ def list_node_events(
     summary="Explain a node",
 )
 def explain_node(services: ServicesDep, name: NodeName) -> Response:
-    """Return what a node's status and state mean, how it came to them, and what may be done next, or why not."""
+    """Return what a node's status and state mean, why it has them, and which commands may follow, or why not."""
     settings = services.live_settings.current
     with services.store.read() as session:
         node = nodes.get(session, name)
@@ -197,7 +197,7 @@ def plan(
     ],
     body: schemas.NodesRequest,
 ) -> Response:
-    """Return what the same body sent to `/{action}/nodes` would do, and why it would be refused. Nothing changes."""
+    """Return what the same body sent to `/{action}/nodes` would do, and why it would be rejected. Nothing changes."""
     with services.store.read() as session:
         return json_response(
             preview(session, services.live_settings.current, _job_request(action, body), queue=body.queue)
@@ -218,7 +218,7 @@ def discover(services: ServicesDep, requester: RequesterDep, body: schemas.Disco
 
 
 def _names(session: Session, targets: list[str], selection: schemas.NodeSelection) -> list[str]:
-    """Return the names of the selected nodes; none is no error, unless they were named."""
+    """Return the names of the selected nodes. An empty result is an error only if nodes were named."""
     selected = select(targets, selection, nodes.candidates(session))
     if targets and selected.refusals:
         raise selected.refusals[0]

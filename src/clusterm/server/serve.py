@@ -114,13 +114,13 @@ class _Server(uvicorn.Server):
         try:
             self._live_settings.reload()
         except StartupError as error:
-            log.error("the configuration stays as it is: %s", error)  # noqa: TRY400
+            log.error("the configuration is unchanged: %s", error)  # noqa: TRY400
         try:
             if self._tls:
                 self._tls.reload()
                 log.info("the certificate was read again")
         except StartupError as error:
-            log.error("the certificate stays as it is: %s", error)  # noqa: TRY400
+            log.error("the certificate is unchanged: %s", error)  # noqa: TRY400
 
 
 @contextmanager

@@ -11,7 +11,7 @@ from clusterm.store.jobs import node_names
 
 
 def describe(job: tables.Job, names: Sequence[str]) -> str:
-    """Say what a job does, in a few words."""
+    """Return a short description of a job."""
     shown = " ".join(names[:5]) + (f" and {len(names) - 5} more" if len(names) > 5 else "")
     group = f" as {job.host_group}" if job.host_group else ""
     return f"{job.action} {shown}{group}{' (check)' if job.check else ''}"
@@ -23,7 +23,7 @@ def refer(record: JobRecord) -> str:
 
 
 def log_end(job: tables.Job) -> schemas.LogEnd:
-    """Say how a job and its log stand, to those who have all of its lines that they wanted."""
+    """Return the end record of a job's log, for a client that has received every line it asked for."""
     return schemas.LogEnd(
         job=job.id,
         status=job.status,
@@ -35,7 +35,7 @@ def log_end(job: tables.Job) -> schemas.LogEnd:
 
 
 def summary(session: Session, job: tables.Job) -> schemas.JobSummary:
-    """Say what matters of a job, in short."""
+    """Return a job in short."""
     return schemas.JobSummary.model_construct(
         id=job.id,
         desc=describe(job, node_names(session, job.id)),

@@ -126,7 +126,7 @@ def test_a_node_that_failed(capsys: pytest.CaptureFixture[str]) -> None:
         "  clusterctl node decommission node1-a\n"
         "      take it out of the cluster\n"
         "  clusterctl job retry 7\n"
-        "      do job 7 once more on all its nodes\n"
+        "      retry job 7 on all its nodes\n"
         "\n"
         "You cannot now:\n"
         "  clusterctl node update node1-a\n"
