@@ -1,6 +1,6 @@
-"""Generate the reference in docs/reference out of the code; with --check only tell which of it is stale.
+"""Generate the reference in docs/reference from the source; with --check, only report files that are out of date.
 
-In each file the part between two marks is generated. What is above them is written by hand.
+The part of each file between the two marks is generated; the part above is written by hand.
 """
 
 import inspect
@@ -28,8 +28,8 @@ from clusterm.store.migrations import migrate
 
 REFERENCE: Final = Path(__file__).parents[1] / "docs" / "reference"
 
-_BEGIN: Final = "<!-- What follows is generated out of the code by `make docs`: change it there. -->\n"
-_END: Final = "<!-- End of what is generated. -->\n"
+_BEGIN: Final = "<!-- Generated from the source by `make docs`: edit the source instead. -->\n"
+_END: Final = "<!-- End of the generated part. -->\n"
 
 
 def main(arguments: Sequence[str]) -> int:
@@ -43,7 +43,7 @@ def main(arguments: Sequence[str]) -> int:
             print(f"docs/reference/{file.name} is stale: run `make docs`", file=sys.stderr)
         else:
             file.write_text(text)
-            print(f"docs/reference/{file.name} is written anew")
+            print(f"docs/reference/{file.name} was regenerated")
     return 1 if arguments and found else 0
 
 
@@ -59,7 +59,7 @@ def stale(reference: Path) -> Iterator[tuple[Path, str]]:
             yield file, wanted
 
 
-def live_settings() -> Iterator[str]:
+def configuration() -> Iterator[str]:
     """Describe every setting."""
     for section, field in Settings.model_fields.items():
         model: Any = field.annotation
@@ -83,8 +83,8 @@ def cli() -> Iterator[str]:
         yield from _command(root, str(root.name), level=2)
 
 
-def names() -> Iterator[str]:
-    """Describe the names in answers, with the comments beside them."""
+def enumerations() -> Iterator[str]:
+    """Describe every enumeration, with the comments beside its values."""
     for kind in vars(enums).values():
         if isinstance(kind, type) and issubclass(kind, StrEnum) and kind is not StrEnum:
             yield from ("", f"## {_words(kind.__name__)}", "", one_line(kind.__doc__ or ""), "")
@@ -109,8 +109,8 @@ def openapi() -> dict[str, Any]:
 
 _GENERATED: Final[Mapping[str, Callable[[], Iterator[str]]]] = {
     "cli.md": cli,
-    "configuration.md": live_settings,
-    "names.md": names,
+    "configuration.md": configuration,
+    "enumerations.md": enumerations,
     "rest.md": rest_api,
 }
 
@@ -121,7 +121,7 @@ def _setting(section: str, key: str, schema: dict[str, Any]) -> Sequence[str]:
     default = default_of(schema) or described.removesuffix(".")
     variable = f"CLUSTERM_{section}__{key}".upper()
     _, is_name, name = schema.get("$ref", "").partition("#/$defs/")
-    kind = f"[{name}](names.md#{_words(name).lower().replace(' ', '-')})" if is_name else type_of(schema)
+    kind = f"[{name}](enumerations.md#{_words(name).lower().replace(' ', '-')})" if is_name else type_of(schema)
     return f"`{section}.{key}`<br>`{variable}`", kind, default, meaning
 
 

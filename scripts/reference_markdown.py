@@ -29,7 +29,7 @@ def type_of(schema: Schema) -> str:
     if schema.get("$ref", "").startswith("#/$defs/"):  # a setting's: one of some names, or settings again
         kind = schema["$ref"].removeprefix("#/$defs/")
         name = re.sub(r"\B(?=[A-Z])", " ", kind).lower()
-        return f"[{name}]({'names.md' if hasattr(enums, kind) else ''}#{name.replace(' ', '-')})"
+        return f"[{name}]({'enumerations.md' if hasattr(enums, kind) else ''}#{name.replace(' ', '-')})"
     if "$ref" in schema:
         name = title_of(schema["$ref"].removeprefix(REF))
         return f"[{name}](#{name.lower().replace(' ', '-')})"

@@ -41,7 +41,7 @@ def _operation(title: str, operation: Operation, schemas: Mapping[str, Schema]) 
     summary = operation["summary"].rstrip("?")
     yield from ("", f"### {title}", "", f"**{summary}.** {one_line(operation['description'])}", "")
     role = next((role for each in operation["security"] for role in each["token"]), None)
-    yield from (f"Needs the role [{role}](names.md#token-role)." if role else "Needs no token.", "")
+    yield from (f"Needs the role [{role}](enumerations.md#token-role)." if role else "Needs no token.", "")
     yield from table(
         ("parameter", "in", "type", "default", "meaning"),
         (
@@ -76,7 +76,7 @@ def _object(name: str, schema: Schema, *, is_sent: bool) -> Iterator[str]:
     if text := schema.get("description"):
         yield from (one_line(text), "")
     if "enum" in schema:
-        yield "One of " + ", ".join(f"`{value}`" for value in schema["enum"]) + ": see [Names](names.md)."
+        yield "One of " + ", ".join(f"`{value}`" for value in schema["enum"]) + ": see [Enumerations](enumerations.md)."
     required = schema.get("required", ())
     yield from table(
         ("member", "type", "default", "meaning"),

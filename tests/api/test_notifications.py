@@ -104,7 +104,8 @@ def test_a_failed_job_is_told_with_its_first_failure_until_it_is_taken(
         assert delivery.headers["Clusterm-Signature"] == f"sha256={expected}"
         assert delivery.content == taken.content
     verify: dict[str, Any] = {}
-    (snippet,) = [block.text for block in blocks(DOCS / "how-to" / "be-told.md") if block.language == "python"]
+    guide = DOCS / "how-to" / "send-notifications.md"
+    (snippet,) = [block.text for block in blocks(guide) if block.language == "python"]
     exec(snippet, verify)
     assert verify["is_genuine"](taken.headers, taken.content, "shared")
     assert not verify["is_genuine"](taken.headers, taken.content, "another")

@@ -51,7 +51,7 @@ def test_check_names_what_is_stale_and_changes_nothing(
     monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
 ) -> None:
-    names = ("cli.md", "configuration.md", "names.md", "rest.md")
+    names = ("cli.md", "configuration.md", "enumerations.md", "rest.md")
     for name in names:
         (tmp_path / name).write_text("# By hand\n")
     monkeypatch.setattr(generate_docs, "REFERENCE", tmp_path)
@@ -90,7 +90,7 @@ def test_every_command_and_option_is_documented() -> None:
 
 @pytest.mark.parametrize("kind", [v for v in vars(enums).values() if isinstance(v, type) and issubclass(v, StrEnum)])
 def test_every_name_is_documented(kind: type[StrEnum]) -> None:
-    text = (REFERENCE / "names.md").read_text()
+    text = (REFERENCE / "enumerations.md").read_text()
     for name in kind:
         assert f"| `{name}` |" in text
 
@@ -103,7 +103,7 @@ def test_every_exit_code_is_documented() -> None:
 
 
 def test_every_event_is_described() -> None:
-    text = (REFERENCE / "output.md").read_text()
+    text = (REFERENCE / "output-formats.md").read_text()
     assert [name for name in enums.EventName if f"`{name}`" not in text] == []
 
 

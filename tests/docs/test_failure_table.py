@@ -6,7 +6,7 @@ import re
 import pytest
 from support.documents import DOCS, ROOT
 
-TABLE = DOCS / "explanation" / "what-survives.md"
+TABLE = DOCS / "explanation" / "failure-modes.md"
 _NAMED = r"`(tests/[\w/]+\.py)::(\w+)`"
 
 

@@ -1,4 +1,4 @@
-"""A few rounds of `chaos.py`, and the table that says what becomes of a job whatever dies."""
+"""Run some rounds of `chaos.py`."""
 
 from pathlib import Path
 
