@@ -6,10 +6,9 @@ from support.programs import SCRIPTED
 from support.service import Clusterm
 
 
-def test_the_service_does_as_it_says(clusterm: Clusterm) -> None:
-    clusterm.use_program(SCRIPTED)
-    clusterm.stop()
-    clusterm.start()
+def test_the_service_does_as_it_says(new_clusterm: Clusterm) -> None:
+    new_clusterm.use_program(SCRIPTED)
+    clusterm = new_clusterm.start()
     clusterm.add_nodes("node1-a")
     assert clusterm.http.get("/info/node/nobody/explain").status_code == 404
     failed = clusterm.run("commission", ["node1-a"], extra_vars={"status": 3})

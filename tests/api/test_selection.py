@@ -3,11 +3,13 @@
 from typing import Any
 
 import pytest
+from support.programs import SCRIPTED
 from support.service import Clusterm
 
 
 @pytest.fixture(scope="module")
 def racks(module_clusterm: Clusterm) -> Clusterm:
+    module_clusterm.use_program(SCRIPTED)
     clusterm = module_clusterm.start()
     clusterm.add_nodes("rack1-a", "rack1-b", "rack2-a", "rack2-b")
     assert clusterm.run("commission", ["rack1-*"])["status"] == "Complete"

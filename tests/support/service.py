@@ -56,6 +56,9 @@ class Clusterm:
         """Of `clusterm serve`, beside its configuration."""
         self.process: subprocess.Popen[bytes] | None = None
         self.http = httpx.Client()
+        self._reader: sqlite3.Connection | None = None
+        self._dumped_version: object = None
+        self._dumped: list[str] = []
         self.playbooks.mkdir(parents=True)
         self.write_playbook("site.yml", PASSING)
         self.write_playbook("cleanup.yml", PASSING)
@@ -98,14 +101,16 @@ class Clusterm:
         return self
 
     def kill(self) -> None:
-        """End the service without a chance to say anything."""
+        """Kill the service."""
         assert self.process is not None
         self.process.kill()
         self.process.wait()
+        self._close_reader()
 
     def stop(self) -> int:
-        """End the service as an operator does, and return its exit status."""
+        """Send SIGTERM to the service, and return its exit status."""
         assert self.process is not None
+        self._close_reader()
         self.process.send_signal(signal.SIGTERM)
         return self.process.wait(WAIT_TIMEOUT_S)
 
@@ -132,16 +137,18 @@ class Clusterm:
         return [process for process, command in self._commands() if others.isdisjoint(command)]
 
     def destroy(self) -> None:
-        """End everything."""
+        """Kill the service and all processes of its jobs, and wait until they are dead.
+
+        It does not matter whether they are reaped: the init process of a container may take seconds for that.
+        """
         if self.process is not None and self.process.poll() is None:
             self.kill()
-        while living := self.processes():
-            for process in living:
-                try:
+        while living := self._commands():
+            living.sort(key=lambda each: "clusterm.executor" not in each[1])  # first those that start others
+            for process, _ in living:
+                with contextlib.suppress(psutil.NoSuchProcess):
                     process.kill()
-                    process.wait(WAIT_TIMEOUT_S)
-                except psutil.NoSuchProcess:
-                    pass
+        self._close_reader()
         self.http.close()
 
     # Talking to it
@@ -207,12 +214,24 @@ class Clusterm:
         return [f"{event['node']} {event['event']} {event['result']}" for event in events if event["result"]]
 
     def dump(self) -> list[str]:
-        """Return all that a refused request must leave as it is: the whole database, but for log lines."""
-        connection = sqlite3.connect(self.database)
-        try:
-            return [line for line in connection.iterdump() if not line.startswith('INSERT INTO "log_lines"')]
-        finally:
-            connection.close()
+        """Return the whole database as SQL, except the log lines: a rejected request must not change it.
+
+        The last dump is returned again unless another connection has committed a change since.
+        """
+        if self._reader is None:
+            self._reader = sqlite3.connect(self.database)
+        version = self._reader.execute("PRAGMA data_version").fetchone()
+        if version != self._dumped_version:
+            lines = self._reader.iterdump()
+            self._dumped = [line for line in lines if not line.startswith('INSERT INTO "log_lines"')]
+            self._dumped_version = version
+        return self._dumped
+
+    def _close_reader(self) -> None:
+        """Close the connection of `dump`, so that the last process that closes the database finds no other."""
+        if self._reader is not None:
+            self._reader.close()
+        self._reader, self._dumped_version = None, None
 
     def clusterctl(self, *arguments: str, **options: Any) -> subprocess.CompletedProcess[str]:
         """Run clusterctl."""
