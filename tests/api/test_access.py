@@ -192,7 +192,9 @@ def test_revoking_ends_an_open_stream(service: Clusterm, store: Store, tmp_path:
     job = service.begin("discover", ["127.0.9.9"], extra_vars={"lines": 3, "until": str(gate)})
     try:
         path = f"/info/logs/{job['id']}?follow=true"
-        with service.http.stream("GET", path, headers={**bearer(token), "Accept": accept}, timeout=12) as response:
+        with service.http.stream(
+            "GET", path, headers={**bearer(token), "Accept": accept}, timeout=WAIT_TIMEOUT_S
+        ) as response:
             arrived = response.iter_raw()
             next(arrived)
             token_management.revoke(store, "following")

@@ -7,7 +7,7 @@ import time
 from collections.abc import Iterator
 
 import pytest
-from support.service import Clusterm, wait_for
+from support.service import WAIT_TIMEOUT_S, Clusterm, wait_for
 
 from clusterm.store.engine import BUSY_TIMEOUT_S
 
@@ -84,4 +84,4 @@ def test_service_stops_in_time_while_a_request_waits_for_the_store(counting: Clu
         assert clusterm.get("/healthz")  # answered after the request was taken
         assert clusterm.process is not None
         clusterm.process.terminate()
-        assert clusterm.process.wait(timeout=7) == 0  # 5 s, and some for a busy machine
+        assert clusterm.process.wait(WAIT_TIMEOUT_S) == 0  # while the store is still locked
