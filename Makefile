@@ -3,11 +3,13 @@
 
 PYTHON ?=
 ARGS ?=
+# Tests wait for other processes half of the time, so there are more workers than cores.
+WORKERS ?= $(shell echo $$(($$(getconf _NPROCESSORS_ONLN) * 3 / 2)))
 BIN := .venv/bin
 READY := .venv/.ready
 
 .DEFAULT_GOAL := help
-.PHONY: help demo serve test check format docs chaos bench image-check migration constraints clean
+.PHONY: help demo serve test test-fast check format docs chaos bench image-check migration constraints clean
 
 help: ## List the targets
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/\1\t\2/p' Makefile | while IFS='	' read -r target what; do \
@@ -20,7 +22,10 @@ serve: $(READY) ## Run the service
 	@$(BIN)/clusterm serve $(ARGS)
 
 test: $(READY) ## Run all tests
-	$(BIN)/pytest -n logical --dist loadscope $(ARGS)
+	$(BIN)/pytest -n $(WORKERS) --dist loadscope --no-loadscope-reorder --durations=10 $(ARGS)
+
+test-fast: $(READY) ## Run the tests that need no service, in less than a minute
+	$(BIN)/pytest -n logical --dist loadscope --no-loadscope-reorder tests/unit tests/store tests/docs $(ARGS)
 
 check: $(READY) ## Check style, types, imports, migrations and docs
 	$(BIN)/ruff check .
@@ -28,7 +33,7 @@ check: $(READY) ## Check style, types, imports, migrations and docs
 	$(BIN)/mypy src tests migrations scripts benchmarks
 	$(BIN)/lint-imports
 	$(BIN)/python scripts/generate_docs.py --check
-	$(BIN)/pytest -q tests/store/test_migrations.py tests/docs
+	$(BIN)/pytest -q tests/store/test_migrations.py tests/cli/test_migrate.py tests/docs
 
 format: $(READY) ## Put the code in the house's format
 	$(BIN)/ruff check --fix .

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from support.host_keys import KEY, OTHER
 from support.programs import SCRIPTED
 from support.requirements import path_of, requires
 from support.service import WAIT_TIMEOUT_S, Clusterm, wait_for
@@ -17,13 +18,7 @@ from support.ssh import PORT, SshNodes
 
 from clusterm.ansible import ssh
 from clusterm.common import ssh_keys
-from clusterm.enums import DEFAULT_HOST_GROUPS, HostKeyChecking
-from clusterm.nodes import changes as node_changes
-from clusterm.nodes.host_keys import known, learn, replace
-from clusterm.schemas import MonitoredNode
-from clusterm.settings import AnsibleSettings, RetentionSettings
-from clusterm.store import events, nodes, tables
-from clusterm.store.engine import Store
+from clusterm.settings import AnsibleSettings
 
 NETWORK = f"127.{192 + os.getpid() % 60}.{os.getpid() // 60 % 256}"
 """Loopback addresses of this process's own, so that tests run side by side."""
@@ -38,10 +33,6 @@ host_key_checking = false
 ssh_args = -o StrictHostKeyChecking=no -o UserKnownHostsFile=/dev/null -o ControlMaster=auto -o ControlPersist=60s
 """
 """What stands in many an ansible.cfg. A connection that is kept open must not take the check away, either."""
-
-KEY = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIAewJ4om2EkzmBWG+rfZHp+Lwdsq2iQoWEg/Bl0qEePP"
-PRINT = "SHA256:iGfZkZlbwBH3gXLnhhZYt4pTpPqBEYrx/LdwdcANL18"
-OTHER = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIAewJ4om2EkzmBWG+rfZHp+Lwdsq2iQoWEg/Bl0qEePA"
 
 
 @pytest.fixture
@@ -182,55 +173,6 @@ def test_tasks_become_another_user(new_clusterm: Clusterm) -> None:
     assert "canary" not in str(given)
 
 
-# Whose they are
-
-
-def learned_by_a_job(store: Store, keys: dict[str, list[str]], targets: dict[str, str | None]) -> None:
-    about: dict[str, Any] = {"id": 7, "requested_by": "ann"}
-    with store.write() as session:
-        learn(session, tables.Job(**about), keys, targets)
-
-
-def keys_of(store: Store, target: str) -> list[str]:
-    with store.read() as session:
-        return known(session, [target]).get(target, [])
-
-
-def test_keys_go_from_an_address_to_its_node_and_with_that(store: Store) -> None:
-    learned_by_a_job(store, {"10.0.0.1": [KEY]}, {"10.0.0.1": None, "10.0.0.2": None})
-    assert keys_of(store, "10.0.0.1") == [KEY]
-    groups = DEFAULT_HOST_GROUPS
-    with store.write() as session:
-        node_changes.register(session, MonitoredNode(label="web", serial="1", addr="10.0.0.1"), groups)
-    assert keys_of(store, "web-1") == [KEY], "before a job was on the node, too"
-    learned_by_a_job(store, {}, {"web-1": "web-1"})
-    assert keys_of(store, "10.0.0.1") == []
-    with store.write() as session:
-        nodes.get(session, "web-1").address = "10.0.0.9"
-    assert keys_of(store, "web-1") == [KEY]
-    learned_by_a_job(store, {"web-1": [OTHER]}, {"web-1": "web-1"})
-    assert keys_of(store, "web-1") == [KEY], "a key that is known is not replaced by a job"
-    with store.read() as session:
-        told = [(event.node, event.event, event.detail) for event in events.timeline(session, 99, limit=99)]
-    assert told == [
-        (None, "key_trusted", f"10.0.0.1: ED25519 {PRINT} at first use"),
-        ("web-1", "key_trusted", f"ED25519 {PRINT} at first use"),
-    ]
-
-
-def test_an_address_that_is_no_node_can_be_trusted_and_forgotten(store: Store) -> None:
-    retention = RetentionSettings()
-    replace(store, retention, "2001:db8::1", [KEY, KEY], "ann")
-    assert keys_of(store, "2001:db8::1") == [KEY]
-    answer = replace(store, retention, "2001:db8::1", [OTHER], "ann")
-    assert [key.fingerprint for key in answer.forgotten] == [PRINT]
-    replace(store, retention, "2001:db8::1", [], "ann")
-    assert keys_of(store, "2001:db8::1") == []
-    with store.read() as session:
-        told = [(event.event, event.by) for event in events.timeline(session, 99, limit=99)]
-    assert told == [("key_trusted", "ann"), ("key_trusted", "ann"), ("key_forgotten", "ann")]
-
-
 # What ssh is told
 
 
@@ -257,21 +199,3 @@ def test_each_host_has_options_of_its_own_in_front_of_all_others(tmp_path: Path)
     assert ssh.learned(directory, ["Web-1"]) == {}
     (directory / "learned_hosts").write_text(f"web-1 {OTHER}\nelsewhere {KEY}\nweb-1 ssh-ed25519 AAAA")
     assert ssh.learned(directory, ["Web-1"]) == {"Web-1": [OTHER]}
-
-
-@pytest.mark.parametrize("text", ["", "ssh-ed25519", "ssh-ed25519 AAAA", "ssh-rsa " + KEY.split()[1], "ssh-ed25519 é"])
-def test_what_is_no_public_key(text: str) -> None:
-    with pytest.raises(ValueError, match="key"):
-        ssh_keys.parse(text)
-
-
-def test_public_keys_are_described_as_ssh_keygen_does() -> None:
-    assert ssh_keys.parse(f"host.example {KEY} root@host") == KEY
-    assert f"{ssh_keys.kind(KEY)} {ssh_keys.fingerprint(KEY)}" == f"ED25519 {PRINT}"
-    names = {"ssh-rsa": "RSA", "ecdsa-sha2-nistp256": "ECDSA", "sk-ssh-ed25519@openssh.com": "ED25519-SK"}
-    assert {type_: ssh_keys.kind(f"{type_} AAAA") for type_ in names} == names
-
-
-def test_a_switch_is_understood() -> None:
-    for given, meant in {True: "accept-new", "false": "off", "strict": "strict"}.items():
-        assert AnsibleSettings.model_validate({"host_key_checking": given}).host_key_checking == HostKeyChecking(meant)

@@ -156,7 +156,7 @@ def test_a_body_that_is_too_large(untouched: Clusterm, path: str, send: Any) -> 
 def test_a_body_that_says_it_will_be_too_large(untouched: Clusterm) -> None:
     """The answer does not wait for bytes that are not wanted."""
     address = urlsplit(str(untouched.http.base_url))
-    with closing(http.client.HTTPConnection(str(address.hostname), address.port, timeout=10)) as connection:
+    with closing(http.client.HTTPConnection(str(address.hostname), address.port, timeout=WAIT_TIMEOUT_S)) as connection:
         connection.putrequest("POST", "/globals")
         connection.putheader("Content-Type", "application/json")
         connection.putheader("Content-Length", str(10**15))

@@ -3,20 +3,12 @@
 import json
 import signal
 from collections.abc import Iterator
-from contextlib import closing
 from pathlib import Path
 from typing import Any
 
 import pytest
 from support.programs import SCRIPTED
 from support.service import Clusterm, wait_for
-
-from clusterm.live_settings import LiveSettings
-from clusterm.secrets.encryption import make_key
-from clusterm.settings import Settings
-from clusterm.store import runtime_values
-from clusterm.store.engine import Store
-from clusterm.store.migrations import migrate
 
 MASK = "********"
 
@@ -220,17 +212,3 @@ def test_sighup_says_what_needs_a_restart(ready: Clusterm) -> None:
     reload(ready, "need a restart", user="ann")
     assert shown(ready)["user"] == "ann"
     assert ready.get("/config")["manager"] == before["manager"]
-
-
-def test_what_was_set_over_rest_survives_settings_that_come_and_go_with_an_upgrade(tmp_path: Path) -> None:
-    settings = Settings.model_validate({"manager": {"state_dir": tmp_path}})
-    make_key(settings.key_file)
-    base = settings.ansible.model_dump(mode="json")
-    del base["become"]
-    base["of_another_version"] = 1
-    with closing(Store(settings.store_url)) as store:
-        migrate(store)
-        with store.write() as session:
-            runtime_values.put(session, runtime_values.CONFIG, {"base": base, "ansible": base | {"user": "ann"}})
-        current = LiveSettings(store, None, settings).current.ansible
-    assert (current.user, current.become) == ("ann", False)

@@ -7,20 +7,13 @@ import stat
 import subprocess
 import threading
 from pathlib import Path
-from unittest.mock import Mock
 
 import httpx
 import pytest
-from pydantic import ValidationError
 from support.programs import SCRIPTED
 from support.service import BIN, WAIT_TIMEOUT_S, Clusterm, wait_for
-from uvicorn import Config
-from uvicorn.protocols.http.flow_control import FlowControl
-from uvicorn.server import ServerState
 
 from clusterm.schemas import Problem
-from clusterm.server.http_protocol import HttpProtocol
-from clusterm.settings import ManagerSettings
 
 # Unix sockets
 
@@ -96,12 +89,6 @@ def test_a_socket_that_was_left_behind_is_replaced_and_one_in_use_is_not(on_sock
     assert path.read_text() == "mine"
     on_socket.start(fails=True)
     assert "Address already in use" in on_socket.log.read_text()
-
-
-@pytest.mark.parametrize("addr", ["unix:", "unix:relative", "unix:/a\nb"])
-def test_addresses_of_no_socket(addr: str) -> None:
-    with pytest.raises(ValidationError):
-        ManagerSettings(addr=addr)
 
 
 # Limits
@@ -226,17 +213,3 @@ def test_whoever_names_another_sender_is_not_believed(impatient: Clusterm) -> No
     body = {"nodes": ["sent-1"]}
     job = impatient.post("/decommission/nodes", body, headers={"X-Forwarded-For": "10.9.8.7"}).json()
     assert impatient.ended(job)["requested_by"] == "127.0.0.1"
-
-
-@pytest.mark.parametrize(("reads", "aborted"), [(20_000, False), (1000, True)])
-def test_a_client_that_reads_slowly_is_borne_with(reads: int, aborted: bool) -> None:
-    transport, loop = Mock(), Mock()
-    transport.get_write_buffer_size.return_value = 100_000
-    connection = HttpProtocol(1, config=Config(app=Mock()), server_state=ServerState(), app_state={}, _loop=loop)
-    connection.transport, connection.flow = transport, FlowControl(transport)
-    connection.pause_writing()
-    for _ in range(3):
-        transport.get_write_buffer_size.return_value -= reads
-        _, expire, unread = loop.call_later.call_args.args
-        expire(unread)
-    assert transport.abort.called is aborted

@@ -18,53 +18,7 @@ from support.service import BIN, WAIT_TIMEOUT_S, Clusterm, wait_for
 
 from clusterctl.api.client import Client
 from clusterctl.commands import node as node_commands
-from clusterm.common import csv_export
-from clusterm.routes.event_formats import _preferred
 from clusterm.schemas import Event
-
-FORMS = ("application/json", "application/x-ndjson", "text/csv")
-
-
-@pytest.mark.parametrize(
-    ("accept", "encoding"),
-    [
-        ("", "application/json"),
-        ("*/*", "application/json"),
-        ("text/html,application/xhtml+xml,*/*;q=0.8", "application/json"),
-        ("text/html", "application/json"),
-        ("text/csv", "text/csv"),
-        ("TEXT/CSV; header=present", "text/csv"),
-        ("text/*", "text/csv"),
-        ("text/csv;q=0.5, application/x-ndjson", "application/x-ndjson"),
-        ("text/csv;q=0, */*", "application/json"),
-        ("text/csv;q=much", "application/json"),
-        (",;=\x00", "application/json"),
-    ],
-)
-def test_accept_chooses_the_form(accept: str, encoding: str) -> None:
-    assert _preferred(accept, FORMS) == encoding
-
-
-@pytest.mark.parametrize(
-    ("value", "field"),
-    [
-        (None, ""),
-        ("plain", "plain"),
-        ("-7", "'-7"),
-        (-7, "-7"),
-        (True, "true"),
-        ({"status": ["Allocated", "Ü"]}, '"{""status"": [""Allocated"", ""Ü""]}"'),
-        ('=HYPERLINK("http://x")', '"\'=HYPERLINK(""http://x"")"'),
-        ("@SUM(1)", "'@SUM(1)"),
-        ("+1", "'+1"),
-        ("\t=1", "'\t=1"),
-        ("＝1", "'＝1"),  # noqa: RUF001
-        ("a\r\nb,c", '"a\r\nb,c"'),
-    ],
-)
-def test_a_field_of_csv(value: Any, field: str) -> None:
-    assert list(csv_export.rows(["a", "b"], [{"a": value, "c": 1}])) == ["a,b\r\n", f"{field},\r\n"]
-
 
 # Of a service
 

@@ -5,78 +5,10 @@ import pty
 import re
 import select
 import subprocess
-from datetime import UTC, datetime, timedelta
-from typing import Any
 
 import pytest
-from support.factories import JOB, printed, wire
 from support.programs import PLAYBOOK, PROBE
 from support.service import BIN, WAIT_TIMEOUT_S, Clusterm
-
-from clusterctl.output.output import Document
-from clusterctl.views import jobs as job_views
-from clusterm.enums import JobStatus
-from clusterm.schemas import BusyNode, JobDiff, JobProgress, Page, Task, TaskResult
-from clusterm.schemas import DurationChange as Slower
-from clusterm.schemas import ResultChange as Change
-
-NOW = datetime.now(UTC)
-
-
-def result(node: str, status: str | None, line: int | None = None) -> TaskResult:
-    values = {"node": node, "status": status, "retries": 0, "message": None, "first_line": line, "last_line": line}
-    return TaskResult.model_validate({**values, "started_at": NOW, "finished_at": NOW})
-
-
-def shown(text: str) -> list[str]:
-    """Return lines without what depends on the time."""
-    return [re.sub(r"\d+\.\d s|\d+ min \d+ s", "<span>", line) for line in text.splitlines()]
-
-
-def test_a_running_job_says_what_it_waits_for() -> None:
-    busy = [BusyNode(node=f"node{n}", task="format\ndisks", since=NOW - timedelta(minutes=2)) for n in (1, 2, 3, 4)]
-    current = JobProgress(step="configure", play="all", task="format\ndisks", started_at=NOW, busy=busy)
-    job = wire(JOB.model_copy(update={"status": JobStatus.RUNNING, "current": current, "failures": [], "recap": {}}))
-    lines = shown(printed(Document({**job, "logs": None}, job_views.job)))
-    waits = "configure: format disks, waiting for node1, node2, node3 and 1 more, for <span>"
-    assert [line for line in lines if line.startswith("Task")] == [f"Task          {waits}"]
-    assert lines[-5:-3] == ["BUSY NODE  TASK          FOR", "node1      format disks  <span>"]
-    assert shown(job_views.job_progress(job)) == [waits]
-
-    early = JobProgress(step="cleanup", play=None, task=None, started_at=None, busy=[])
-    assert job_views.job_progress(wire(JOB.model_copy(update={"current": early}))) == "cleanup: starting ansible"
-    assert job_views.job_progress(wire(JOB)) == ""
-
-
-def test_tasks() -> None:
-    times = {"started_at": NOW, "finished_at": NOW + timedelta(seconds=90)}
-    about: dict[str, Any] = {"number": 1, "step": "configure", "play": "all", "path": None}
-    bad = [result("node1", "failed", 7), result("node2", "ok", 3), result("node3", None), result("node4", "ok", 5)]
-    tasks = [
-        Task(**about, **times, task="format", results=bad),
-        Task(**about, started_at=NOW, finished_at=None, task="mount", results=[]),
-    ]
-    assert printed(Document(wire(Page[Task].last(tasks)), job_views.tasks)).splitlines() == [
-        "STEP       PLAY  TASK    DURATION    RESULTS                                      LINE",
-        "configure  all   format  1 min 30 s  failed: node1, 2 ok, busy or cut off: node3  7",
-        "configure  all   mount",
-    ]
-    assert printed(Document(wire(Page[Task].last([])), job_views.tasks)) == ""
-
-
-def test_what_is_different() -> None:
-    about: dict[str, Any] = {"step": "configure", "play": "all", "task": "mount"}
-    failing = Change(**about, node="node1", before=None, after="failed", message="no\ndisk", line=7)
-    changed = Change(**about, node="node2", before="ok", after="changed", message=None, line=None)
-    diff = JobDiff(
-        before=1, after=2, failing=[failing], changed=[changed], slower=[Slower(**about, before=1.25, after=75)]
-    )
-    assert printed(Document(wire(diff), job_views.diff)).splitlines() == [
-        "WHAT     NODE   STEP       TASK   BEFORE       AFTER       MESSAGE  LINE",
-        "fails    node1  configure  mount  not reached  failed      no disk  7",
-        "changes  node2  configure  mount  ok           changed",
-        "slower          configure  mount  1.2 s        1 min 15 s",
-    ]
 
 
 @pytest.fixture(scope="module")

@@ -1,75 +1,28 @@
 """Reading logs: which lines, in which form, whole or as they are written, and proof that they are what they were."""
 
-import asyncio
 import hashlib
 import json
 import sqlite3
 import subprocess
 import zlib
 from collections.abc import Iterator, Sequence
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 from pathlib import Path
-from types import SimpleNamespace
-from typing import Any, cast
+from typing import Any
 
 import httpx
 import pytest
 from support.programs import SCRIPTED
+from support.rows import BEGAN, add_logged_job, add_result
 from support.service import WAIT_TIMEOUT_S, Clusterm, wait_for
 
-from clusterm.enums import Action, JobStatus, StepName, TaskStatus
-from clusterm.logs import follower, formats
-from clusterm.logs.follower import LogFollower, Position
-from clusterm.observability.metrics import Metrics
-from clusterm.routes import logs
-from clusterm.routes.dependencies import Services
+from clusterm.enums import JobStatus, TaskStatus
 from clusterm.schemas import LogEnd, LogLine
-from clusterm.store import jobs as job_queries
-from clusterm.store import log_reader, tables
+from clusterm.store import tables
 from clusterm.store.engine import Store
-from clusterm.store.log_lines import append
-from clusterm.store.log_query import LogQuery
 
-BEGAN = datetime(2026, 11, 22, 7, 0, tzinfo=UTC)
 NDJSON = {"Accept": "application/x-ndjson"}
 EVENTS = {"Accept": "text/event-stream"}
-LINES = 60
-
-
-def add_job(store: Store, lines: int, *, status: JobStatus = JobStatus.COMPLETE, **columns: Any) -> int:
-    """Store a job of so many lines, a minute apart: ten of each task, in turn of node1-a and node2-b."""
-    with store.write() as session:
-        order = None if status is JobStatus.RUNNING else job_queries.next_end_order(session)
-        defaults = {"action": Action.UPDATE, "host_group": "", "extra_vars": {}, "requested_by": "test"}
-        times = {"created_at": BEGAN, "started_at": BEGAN}
-        job = tables.Job(**{"status": status, "lines": lines, "end_order": order, **defaults, **times, **columns})
-        session.add(job)
-        session.flush()
-        session.add_all(
-            tables.JobTask(job_id=job.id, number=number, step=1, play="Configure", name=f"role : Install {name}")
-            for number, name in enumerate(["etcd", "Docker", "ceph", "etcd-client", "vim", "curl"], start=1)
-        )
-        append(session, [line(job.id, seq) for seq in range(1, lines + 1)])
-        return job.id
-
-
-def line(job_id: int, seq: int) -> dict[str, Any]:
-    return {
-        "job_id": job_id,
-        "seq": seq,
-        "at": BEGAN + timedelta(minutes=seq),
-        "text": f"line {seq}" + (" has an Error: [Straße] 100%" if seq in {7, 44} else ""),
-        "partial": False,
-        "task": (seq - 1) // 10 + 1 if seq <= 60 else None,
-        "node": "node2-b" if seq % 2 else "node1-a",
-    }
-
-
-def add_result(store: Store, job_id: int, number: int, status: TaskStatus, first: int, last: int) -> None:
-    with store.write() as session:
-        result = tables.TaskResult(job_id=job_id, number=number, task=1, node="node1-a", status=status)
-        result.first_line, result.last_line = first, last
-        session.add(result)
 
 
 @pytest.fixture(scope="module")
@@ -92,7 +45,7 @@ def served(service: Clusterm) -> Iterator[Store]:
 @pytest.fixture(scope="module")
 def job(served: Store) -> int:
     """A job with a log of 60 lines that no test changes; lines 21 to 23 and 52 belong to failed results."""
-    job_id = add_job(served, LINES)
+    job_id = add_logged_job(served, LINES)
     results = [(TaskStatus.OK, 1, 2), (TaskStatus.FAILED, 21, 23), (TaskStatus.IGNORED, 30, 31)]
     for number, (status, first, last) in enumerate([*results, (TaskStatus.UNREACHABLE, 52, 52)], start=1):
         add_result(served, job_id, number, status, first, last)
@@ -113,7 +66,10 @@ def numbers(service: Clusterm, job_id: int, **parameters: Any) -> list[int]:
     return [line.seq for line in found]
 
 
+LINES = 60
+
 # Which lines
+
 
 ODD = [*range(1, LINES + 1, 2)]
 EVEN = [*range(2, LINES + 1, 2)]
@@ -162,7 +118,7 @@ def test_lines_are_selected(service: Clusterm, job: int, parameters: dict[str, A
 
 def test_the_lines_of_failures_are_found_also_where_no_results_are_kept(service: Clusterm, served: Store) -> None:
     failures = [{"line": 33}, {"line": None}, {"line": 900}]
-    job_id = add_job(served, LINES, failures=failures)
+    job_id = add_logged_job(served, LINES, failures=failures)
     with served.write() as session:  # lines 33 to 35 are of one node and task
         session.get_one(tables.LogLine, (job_id, 34)).node = "node2-b"
     assert numbers(service, job_id, failed=True) == [*range(30, 39)]
@@ -171,7 +127,7 @@ def test_the_lines_of_failures_are_found_also_where_no_results_are_kept(service:
 def test_a_long_log_is_read_in_parts(service: Clusterm, served: Store, monkeypatch: pytest.MonkeyPatch) -> None:
     """More lines than one read returns, or looks at."""
     total = 45_000
-    job_id = add_job(served, total)
+    job_id = add_logged_job(served, total)
     assert numbers(service, job_id, node="node1-a") == [*range(2, total + 1, 2)]
     assert numbers(service, job_id, grep="Error") == [7, 44]
     assert numbers(service, job_id, grep="Error", tail=1) == [44]
@@ -180,33 +136,8 @@ def test_a_long_log_is_read_in_parts(service: Clusterm, served: Store, monkeypat
     assert numbers(service, job_id, since=since.isoformat(), to=31_236) == [31_234, 31_235, 31_236]
 
 
-def test_a_clock_that_was_set_back_loses_no_line(store: Store) -> None:
-    job_id = add_job(store, 20_000)
-    with store.write() as session:
-        earlier = "strftime('%Y-%m-%d %H:%M:%S.000000', at, '-5000 minutes')"
-        session.connection().exec_driver_sql(f"UPDATE log_lines SET at = {earlier} WHERE seq > 10000")
-    minute = BEGAN + timedelta(minutes=1)
-    assert log_reader.first_since(store, job_id, minute + timedelta(minutes=7499)) == 7500
-    assert log_reader.first_since(store, job_id, minute + timedelta(minutes=4999)) == 5000
-    assert log_reader.first_since(store, job_id, minute + timedelta(minutes=12_499)) == 17_500
-
-
-@pytest.mark.parametrize("gap", [(1001, 18_000), (2, 19_999), (1, 19_000)])
-def test_lines_that_were_left_out_are_no_trouble(store: Store, gap: tuple[int, int]) -> None:
-    job_id = add_job(store, 20_000)
-    with store.write() as session:
-        session.connection().exec_driver_sql(f"DELETE FROM log_lines WHERE seq BETWEEN {gap[0]} AND {gap[1]}")
-    kept = [seq for seq in range(1, 20_001) if not gap[0] <= seq <= gap[1]]
-    for wanted in (gap[0] - 1, gap[0], gap[1], gap[1] + 1, 20_000, 20_001):
-        found = log_reader.first_since(store, job_id, BEGAN + timedelta(minutes=wanted))
-        assert found == next((seq for seq in kept if seq >= wanted), 20_001)
-    with store.read() as session:
-        part = log_reader.read(session, job_queries.get(session, job_id), LogQuery(nodes=("node1-a",)), gap[0])
-    assert part.rows[0].seq == next(seq for seq in kept if seq > gap[0] and seq % 2 == 0)
-
-
 def test_a_part_of_a_line_ends_where_its_next_part_is_not_wanted(service: Clusterm, served: Store) -> None:
-    job_id = add_job(served, 6)
+    job_id = add_logged_job(served, 6)
     with served.write() as session:
         for seq in (2, 3, 5):
             session.get_one(tables.LogLine, (job_id, seq)).partial = True
@@ -218,29 +149,6 @@ def test_a_part_of_a_line_ends_where_its_next_part_is_not_wanted(service: Cluste
     for each in conditions:
         options = [f"--{name}={value}" for name, value in each.items()]
         assert ctl(service, "logs", job_id, *options).stdout == get(service, job_id, **each).text
-
-
-def test_the_node_and_task_of_a_line_are_waited_for(store: Store) -> None:
-    """A line is stored before it is known what wrote it: a follower who wants some nodes only must not pass it by."""
-    job_id = add_job(store, 60, status=JobStatus.RUNNING)
-    with store.write() as session:
-        step = tables.JobStep(
-            job_id=job_id, number=1, name=StepName.CONFIGURE, playbook="site.yml", first_unattributed_line=41
-        )
-        session.add(step)
-    add_result(store, job_id, 1, TaskStatus.FAILED, 38, 40)
-
-    def read(**conditions: Any) -> list[int]:
-        with store.read() as session:
-            part = log_reader.read(session, job_queries.get(session, job_id), LogQuery(**conditions), 30)
-        assert part.exhausted
-        return [row.seq for row in part.rows]
-
-    assert read(nodes=("node1-a",), follow=True) == [30, 32, 34, 36, 38, 40]
-    assert read(nodes=("node1-a",)) == [*range(30, 61, 2)]
-    assert read(failed=True, follow=True) == [35, 36, 37], "lines 38 to 40 come once their context is known"
-    assert read(failed=True) == [*range(35, 44)]
-    assert read(follow=True) == [*range(30, 61)]
 
 
 @pytest.mark.parametrize(
@@ -295,7 +203,7 @@ def test_events_have_the_numbers_of_lines_as_ids_and_can_be_resumed(service: Clu
 
 def test_the_last_record_tells_a_follower_that_it_has_everything(service: Clusterm, served: Store) -> None:
     digest = {"bytes": 500, "sha256": "a" * 64, "incomplete": True}
-    job_id = add_job(served, LINES, status=JobStatus.ERRORED, **digest)
+    job_id = add_logged_job(served, LINES, status=JobStatus.ERRORED, **digest)
     for conditions in ({}, {"grep": "line 2"}, {"to": 5}, {"from": 61}):
         *lines, end = get(service, job_id, NDJSON, follow=True, **conditions).text.splitlines()
         assert all("type" not in json.loads(each) for each in lines)
@@ -310,29 +218,6 @@ def test_the_last_record_tells_a_follower_that_it_has_everything(service: Cluste
         }
     assert "end" not in get(service, job_id, NDJSON).text
     assert get(service, job_id, follow=True).text == get(service, job_id).text
-
-
-def test_silent_followers_hear_that_the_connection_lives(
-    store: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(follower, "_KEEPALIVE_INTERVAL_S", 0.0)
-    job_id = add_job(store, 1, status=JobStatus.RUNNING)
-
-    async def first_pieces(encoding: formats.LogEncoding) -> list[bytes]:
-        reads = LogFollower(store)
-        place = Position(job_id, 1, LogQuery(follow=True), encoding)
-        found: list[bytes] = []
-        service = cast("Services", SimpleNamespace(tail=reads, metrics=Metrics(store, tmp_path), authenticator=None))
-        async for piece in logs._chunks(service, place, None):
-            found.append(piece)
-            if len(found) == 3:
-                reads.stop()
-        return found
-
-    line, *pings = asyncio.run(first_pieces(formats.EVENTS))
-    assert line.startswith(b"id: 1\n")
-    assert set(pings) == {b": ping\n\n"}
-    assert asyncio.run(first_pieces(formats.NDJSON))[1:] == [b"", b""]
 
 
 @pytest.mark.parametrize("headers", [{}, NDJSON, EVENTS])
@@ -361,7 +246,7 @@ def test_followers_get_compressed_lines_at_once(service: Clusterm, tmp_path: Pat
 
 
 def test_the_log_of_an_ended_job_is_sent_once(service: Clusterm, served: Store, tmp_path: Path) -> None:
-    job_id = add_job(served, LINES, sha256="a" * 64)
+    job_id = add_logged_job(served, LINES, sha256="a" * 64)
     variants: list[tuple[dict[str, str], dict[str, Any]]] = [
         ({}, {}),
         (NDJSON, {}),
@@ -518,6 +403,6 @@ def test_a_job_that_was_cut_off_knows_its_log(new_clusterm: Clusterm) -> None:
 def test_where_nothing_was_recorded_it_is_said_why(
     service: Clusterm, served: Store, incomplete: bool, reason: str
 ) -> None:
-    run = ctl(service, "verify", add_job(served, 3, incomplete=incomplete))
+    run = ctl(service, "verify", add_logged_job(served, 3, incomplete=incomplete))
     assert (run.returncode, run.stdout) == (1, "")
     assert reason in run.stderr

@@ -31,9 +31,19 @@ NODES = ["a-1", "a-2", "a-3", "a-4", "a-5"]
 
 @pytest.fixture
 def rolling(new_clusterm: Clusterm) -> Clusterm:
-    """Five masters, commissioned; from then on a program takes ansible's place."""
-    new_clusterm.use_program(ROLLING)
-    clusterm = new_clusterm.start()
+    """A service with five commissioned masters, and a program in place of ansible."""
+    return commissioned(new_clusterm)
+
+
+@pytest.fixture(scope="module")
+def steady(module_clusterm: Clusterm) -> Clusterm:
+    """A service like `rolling`, for tests after which all five masters are commissioned."""
+    return commissioned(module_clusterm)
+
+
+def commissioned(clusterm: Clusterm) -> Clusterm:
+    clusterm.use_program(ROLLING)
+    clusterm.start()
     clusterm.add_nodes(*NODES)
     assert clusterm.run("commission", NODES)["status"] == "Complete"
     return clusterm
@@ -52,8 +62,8 @@ def last_events(clusterm: Clusterm) -> list[str]:
     return [f"{event['event']} {event['result']}" for event in events]
 
 
-def test_nodes_are_taken_batch_by_batch(rolling: Clusterm) -> None:
-    job = rolling.run("update", NODES, limit_batch=2)
+def test_nodes_are_taken_batch_by_batch(steady: Clusterm) -> None:
+    job = steady.run("update", NODES, limit_batch=2)
     assert job["status"] == "Complete"
     assert [line for line in job["logs"] if line] == [
         *("cleanup a-1 a-2", "site a-1 a-2"),
@@ -62,7 +72,7 @@ def test_nodes_are_taken_batch_by_batch(rolling: Clusterm) -> None:
     ]
     assert [step["batch"] for step in job["steps"]] == [1, 1, 2, 2, 3, 3]
     assert job["limit_batch"] == 2
-    assert last_events(rolling) == ["updated pass"] * 5
+    assert last_events(steady) == ["updated pass"] * 5
 
 
 def test_a_failing_batch_is_the_last_one(rolling: Clusterm) -> None:
@@ -101,15 +111,15 @@ def test_a_stop_in_the_middle_leaves_the_rest_as_it_was(rolling: Clusterm, tmp_p
     assert last_events(rolling) == [*["updated pass"] * 2, *["updated fail"] * 2, "skipped None"]
 
 
-def test_batches_go_on_after_executor_and_service_have_died(rolling: Clusterm, tmp_path: Path) -> None:
+def test_batches_go_on_after_executor_and_service_have_died(steady: Clusterm, tmp_path: Path) -> None:
     go = tmp_path / "go"
-    job = rolling.begin("update", NODES, limit_batch=2, extra_vars={"wait_at": "a-3", "until": str(go)})
-    wait_for(lambda: "cleanup a-3 a-4" in rolling.job(job["id"])["logs"], "the second batch")
-    for executor in rolling.executors():
+    job = steady.begin("update", NODES, limit_batch=2, extra_vars={"wait_at": "a-3", "until": str(go)})
+    wait_for(lambda: "cleanup a-3 a-4" in steady.job(job["id"])["logs"], "the second batch")
+    for executor in steady.executors():
         executor.kill()
-    rolling.restart()
+    steady.restart()
     go.touch()
-    ended = rolling.ended(job)
+    ended = steady.ended(job)
     assert ended["status"] == "Complete"
     assert [line for line in ended["logs"] if line] == [
         *("cleanup a-1 a-2", "site a-1 a-2"),
@@ -196,12 +206,12 @@ def test_a_failing_check_is_not_cleaned_up_after_and_holds_its_nodes(new_cluster
     assert clusterm.status_of("a-1") == "Unallocated"
 
 
-def test_a_plan_shows_everything_and_touches_nothing(rolling: Clusterm) -> None:
-    rolling.post("/globals", {"extra_vars": {"from": "globals", "db_password": "sesame"}})
-    wait_for(lambda: not list((rolling.state_dir / "jobs").iterdir()), "the end of the first job's directory")
-    before, files = rolling.dump(), sorted(os.walk(rolling.state_dir))
+def test_a_plan_shows_everything_and_touches_nothing(steady: Clusterm) -> None:
+    steady.post("/globals", {"extra_vars": {"from": "globals", "db_password": "sesame"}})
+    wait_for(lambda: not list((steady.state_dir / "jobs").iterdir()), "the end of the first job's directory")
+    before, files = steady.dump(), sorted(os.walk(steady.state_dir))
     body: dict[str, Any] = {"nodes": ["a-*"], "limit_batch": 2, "extra_vars": {"version": 1}}
-    plan = rolling.post("/plan/update/nodes", body).json()
+    plan = steady.post("/plan/update/nodes", body).json()
     assert [node["inventory_state"]["name"] for node in plan["nodes"]] == NODES
     assert plan["batches"] == [["a-1", "a-2"], ["a-3", "a-4"], ["a-5"]]
     assert [(step["name"], step["condition"]) for step in plan["steps"]] == [
@@ -212,11 +222,11 @@ def test_a_plan_shows_everything_and_touches_nothing(rolling: Clusterm) -> None:
     assert (plan["extra_vars"]["from"], plan["extra_vars"]["version"]) == ("globals", 1)
     assert list(plan["inventory"]["all"]["children"]["service-master"]["hosts"]) == NODES
     assert plan["objections"] == []
-    shown = rolling.clusterctl("nodes", "update", "a-*", "--limit-batch", "2", "--dry-run")
+    shown = steady.clusterctl("nodes", "update", "a-*", "--limit-batch", "2", "--dry-run")
     assert (shown.returncode, shown.stderr) == (0, "")
     assert "sesame" not in shown.stdout + json.dumps(plan)
-    assert rolling.dump() == before
-    assert sorted(os.walk(rolling.state_dir)) == files
+    assert steady.dump() == before
+    assert sorted(os.walk(steady.state_dir)) == files
 
 
 def test_a_plan_tells_all_that_forbids_it(rolling: Clusterm) -> None:

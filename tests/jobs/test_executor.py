@@ -1,10 +1,11 @@
 """Jobs on the real thing: what they leave behind, and what happens to them when processes die."""
 
+import copy
 import json
 import os
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 
 import pytest
 from support.programs import PASSING
@@ -171,6 +172,24 @@ def test_all_processes_killed_ends_the_job_as_interrupted(new_clusterm: Clusterm
     assert clusterm.begin("commission", ["node1-a"])["status"] == "Running"
 
 
+@pytest.fixture(scope="module")
+def service(module_clusterm: Clusterm) -> Clusterm:
+    """A service with a node and a directory in the place of a playbook."""
+    (module_clusterm.playbooks / "roles").mkdir()
+    clusterm = module_clusterm.start()
+    clusterm.add_nodes("node1-a")
+    return clusterm
+
+
+@pytest.fixture
+def breakable(service: Clusterm) -> Iterator[Clusterm]:
+    """The service, whose playbook and file of settings are repaired after the test."""
+    before = copy.deepcopy(service.config)
+    yield service
+    service.config = before
+    service.write_playbook("site.yml", PASSING)
+
+
 @pytest.mark.parametrize(
     ("break_it", "reason"),
     [
@@ -185,12 +204,10 @@ def test_all_processes_killed_ends_the_job_as_interrupted(new_clusterm: Clusterm
     ],
 )  # fmt: skip
 def test_job_that_cannot_run_says_what_to_mend(
-    new_clusterm: Clusterm, break_it: Callable[[Clusterm], None], reason: str
+    breakable: Clusterm, break_it: Callable[[Clusterm], None], reason: str
 ) -> None:
-    (new_clusterm.playbooks / "roles").mkdir()
-    break_it(new_clusterm)
-    clusterm = new_clusterm.start()
-    clusterm.add_nodes("node1-a")
+    break_it(breakable)
+    clusterm = breakable.reload()
     job = clusterm.run("commission", ["node1-a"])
     assert job["status"] == "Errored"
     assert reason in job["error"]

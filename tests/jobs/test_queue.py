@@ -5,7 +5,7 @@ import subprocess
 import threading
 
 import pytest
-from support.service import BIN, Clusterm, wait_for
+from support.service import BIN, WAIT_TIMEOUT_S, Clusterm, wait_for
 
 WAITS_FOR_A_FILE = """
 import json, pathlib, sys, time
@@ -212,7 +212,7 @@ def test_drained_service_takes_no_jobs(busy: Clusterm) -> None:
     config = ["--config", str(clusterm.root / "clusterm.json")]
     waiting = subprocess.Popen([BIN / "clusterm", "drain", "--wait", *config], stdout=subprocess.PIPE, text=True)
     let(clusterm, "a-1", "a-2")
-    assert waiting.communicate(timeout=60)[0] == "drained\n"
+    assert waiting.communicate(timeout=WAIT_TIMEOUT_S)[0] == "drained\n"
     assert clusterm.ended(first)["status"] == "Complete"
     assert clusterm.job(second["id"])["status"] == "Queued"
     subprocess.run([BIN / "clusterm", "undrain", *config], check=True, capture_output=True)

@@ -6,25 +6,18 @@ import re
 import sqlite3
 import subprocess
 import time
-from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
 import pytest
+from support.rows import add_plain_job
 from support.service import BIN, WAIT_TIMEOUT_S, Clusterm, wait_for
 
-from clusterm.background import pruner
-from clusterm.background.pruner import Pruner
-from clusterm.enums import ENDED, Action, JobStatus
 from clusterm.executor.output.parser import MAX_LINE_BYTES
-from clusterm.settings import KIB, MIB, RetentionSettings
-from clusterm.store import jobs as job_queries
-from clusterm.store import tables
+from clusterm.settings import KIB
 from clusterm.store.engine import Store
 from clusterm.store.migrations import migrate
-from clusterm.store.retention import prune
 
-NOW = datetime.now(UTC)
 MANY = 60_000
 
 COUNTING = """
@@ -35,28 +28,6 @@ while not pathlib.Path("enough").exists():  # beside the playbooks
     print(f"line {number}", flush=True)
     time.sleep(0.002)
 """
-
-
-def add_job(store: Store, *nodes: str, status: JobStatus = JobStatus.COMPLETE, **columns: Any) -> int:
-    """Add a job that has ended, unless its status says otherwise, after those that were added before."""
-    with store.write() as session:
-        ended = status in ENDED
-        columns = {"finished_at": NOW if ended else None, **columns}
-        job = tables.Job(
-            action=Action.DECOMMISSION,
-            status=status,
-            host_group="",
-            extra_vars={},
-            requested_by="somebody",
-            created_at=NOW,
-            end_order=job_queries.next_end_order(session) if ended else None,
-            **columns,
-        )
-        session.add(job)
-        session.flush()
-        for position, node in enumerate(nodes or ["a-1"], start=1):
-            session.add(tables.JobNode(job_id=job.id, position=position, node=node, held=False))
-        return job.id
 
 
 def add_lines(database: Path, job_id: int, first: int, last: int) -> None:
@@ -83,77 +54,6 @@ def ask(database: Path, question: str, *values: object) -> Any:
         return connection.execute(question, values).fetchone()[0]
 
 
-def left(store: Store) -> list[int]:
-    with store.read() as session:
-        return [job.id for job in reversed(job_queries.history(session, limit=1000))]
-
-
-def pruned(store: Store, **settings: Any) -> list[tuple[int, str]]:
-    """Prune, and return what went and why."""
-    return [(job.job_id, job.reason) for job in prune(store, RetentionSettings(**settings))]
-
-
-# What is kept
-
-
-def test_only_so_many_jobs_are_kept(store: Store) -> None:
-    for _ in range(6):
-        add_job(store)
-    assert pruned(store, jobs=4) == [(1, "more than 4 jobs"), (2, "more than 4 jobs")]
-    assert left(store) == [3, 4, 5, 6]
-    assert pruned(store, jobs=4) == []
-
-
-def test_jobs_are_kept_for_so_many_days(store: Store) -> None:
-    for days in (9, 8, 1, 0):
-        add_job(store, finished_at=NOW - timedelta(days=days))
-    assert pruned(store, days=8.5) == [(1, "older than 8.5 days")]
-    assert pruned(store, days=0) == []
-    assert pruned(store, days=0.5) == [(2, "older than 0.5 days"), (3, "older than 0.5 days")]
-    assert left(store) == [4]
-
-
-def test_logs_are_kept_up_to_so_many_bytes_the_newest_first(store: Store) -> None:
-    for size in (100, MIB // 2, 300, MIB // 2, 100):
-        add_job(store, bytes=size)
-    reason = f"logs of more than {MIB} bytes"
-    assert pruned(store, log_bytes=MIB) == [(1, reason), (2, reason)]
-    assert left(store) == [3, 4, 5]
-
-
-def test_the_last_successful_and_the_last_failed_job_of_each_node_are_kept(store: Store) -> None:
-    old: dict[str, Any] = {"finished_at": NOW - timedelta(days=99), "bytes": 2 * MIB}
-    add_job(store, "a-1", status=JobStatus.ERRORED, **old)
-    add_job(store, "a-1", "a-2", status=JobStatus.ERRORED, **old)  # 2: the last failed one of a-1
-    add_job(store, "a-2", status=JobStatus.ERRORED, **old)  # 3: the last failed one of a-2
-    add_job(store, "a-1", **old)
-    add_job(store, "a-1", "a-2", "a-3", **old)  # 5: the last successful one of a-2 and a-3
-    add_job(store, "a-1", **old)  # 6: the last successful one of a-1
-    add_job(store, "a-1", status=JobStatus.CANCELLED, **old)
-    settings = RetentionSettings(jobs=1, days=1, log_bytes=MIB)
-    assert [job.job_id for job in prune(store, settings)] == [1, 4, 7]
-    assert left(store) == [2, 3, 5, 6]
-
-
-def test_jobs_that_have_not_ended_are_not_touched(store: Store) -> None:
-    add_job(store, status=JobStatus.RUNNING)
-    add_job(store, status=JobStatus.QUEUED)
-    for _ in range(3):
-        add_job(store, "a-2")
-    assert [number for number, _ in pruned(store, jobs=1)] == [3, 4]
-    assert left(store) == [1, 2, 5]
-
-
-def test_the_service_prunes_by_itself(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(pruner, "_INTERVAL_S", 0.01)
-    for _ in range(3):
-        add_job(store)
-    service = Pruner(store, lambda: RetentionSettings(jobs=1))
-    service.start()
-    wait_for(lambda: left(store) == [3], "the service to prune")
-    service.stop()
-
-
 # How it is deleted
 
 
@@ -166,8 +66,8 @@ def large(new_clusterm: Clusterm) -> Clusterm:
     new_clusterm.state_dir.mkdir()
     store = Store(f"sqlite:///{new_clusterm.database}")
     migrate(store)
-    add_job(store)
-    add_job(store)
+    add_plain_job(store)
+    add_plain_job(store)
     store.close()
     add_lines(new_clusterm.database, 1, 1, MANY)
     return new_clusterm
@@ -233,16 +133,6 @@ def test_pruning_that_was_killed_half_way_goes_on_the_next_time(large: Clusterm)
         assert connection.execute("PRAGMA foreign_key_check").fetchall() == []
 
 
-def test_two_may_prune_at_once(store: Store) -> None:
-    for _ in range(4):
-        add_job(store)
-    one = prune(store, RetentionSettings(jobs=1))
-    assert next(one).job_id == 1
-    assert pruned(store, jobs=1) == [(2, "more than 1 jobs"), (3, "more than 1 jobs")]
-    assert list(one) == []
-    assert left(store) == [4]
-
-
 def test_database_that_cannot_give_space_back_is_pruned_all_the_same(large: Clusterm) -> None:
     with contextlib.closing(sqlite3.connect(large.database)) as connection:  # as one restored from a dump is
         connection.execute("PRAGMA journal_mode = DELETE")
@@ -258,6 +148,7 @@ def test_database_that_cannot_give_space_back_is_pruned_all_the_same(large: Clus
 
 
 # A log that is too large
+
 
 LIMIT = 64 * KIB
 

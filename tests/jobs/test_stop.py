@@ -38,25 +38,39 @@ def cancel(clusterm: Clusterm, job: dict[str, Any], **body: object) -> dict[str,
     return dict(response.json())
 
 
-def begin(clusterm: Clusterm, action: str = "commission", **members: object) -> dict[str, Any]:
-    """Begin a job on node1 and wait for its first line."""
-    clusterm.add_nodes("node1-a")
-    job = clusterm.begin(action, ["node1-a"], **members)
+def begin(clusterm: Clusterm, program: str, **members: object) -> dict[str, Any]:
+    """Begin a job that runs a program on a node of its own, and wait for its first line."""
+    clusterm.use_program(program)
+    node = f"node{len(clusterm.get('/info/nodes'))}-a"
+    clusterm.add_nodes(node)
+    job = clusterm.begin("commission", [node], **members)
     wait_for(lambda: clusterm.job(job["id"], logs=False)["lines"], "the first line")
     return job
 
 
+@pytest.fixture(scope="module")
+def service(module_clusterm: Clusterm) -> Clusterm:
+    """A service that runs programs in place of ansible."""
+    module_clusterm.use_program(ENDLESS)
+    return module_clusterm.start()
+
+
 @pytest.fixture
-def impatient(new_clusterm: Clusterm) -> Clusterm:
-    """A clusterm that gives ansible little time to end."""
-    new_clusterm.config["ansible"]["stop_grace"] = 0.3
-    return new_clusterm
+def impatient(service: Clusterm) -> Clusterm:
+    """A service that gives ansible little time to end, and has no timeouts."""
+    configure(service, stop_grace=0.3, job_timeout=0, idle_timeout=0)
+    return service
+
+
+def configure(clusterm: Clusterm, **settings: object) -> None:
+    """Change settings of ansible."""
+    response = clusterm.post("/config", {"config": {"ansible": settings}})
+    assert response.status_code == 200, response.text
 
 
 def test_cancelled_commission_is_cleaned_up(impatient: Clusterm) -> None:
-    impatient.use_program(ENDLESS)
-    clusterm = impatient.start()
-    job = begin(clusterm)
+    clusterm = impatient
+    job = begin(clusterm, ENDLESS)
     answer = cancel(clusterm, job)
     assert answer["cancel_requested_by"] == "127.0.0.1"
     job = clusterm.ended(job)
@@ -64,7 +78,7 @@ def test_cancelled_commission_is_cleaned_up(impatient: Clusterm) -> None:
     assert job["error"].startswith("cancelled by 127.0.0.1 at 20")
     assert [step["name"] for step in job["steps"]] == ["configure", "cleanup"]
     assert job["logs"][-1] == "cleaned up"
-    assert clusterm.status_of("node1-a") == "Unallocated"
+    assert clusterm.status_of(job["nodes"][0]) == "Unallocated"
     event = clusterm.get("/info/jobs/timeline")["items"][-1]
     assert (event["result"], event["detail"]) == ("fail", job["error"])
     again = clusterm.post(f"/job/{job['id']}/cancel")
@@ -73,26 +87,25 @@ def test_cancelled_commission_is_cleaned_up(impatient: Clusterm) -> None:
 
 
 def test_cancel_without_cleanup(impatient: Clusterm) -> None:
-    impatient.use_program(ENDLESS)
-    clusterm = impatient.start()
-    job = begin(clusterm)
+    clusterm = impatient
+    job = begin(clusterm, ENDLESS)
     cancel(clusterm, job, cleanup=False)
     job = clusterm.ended(job)
     assert (job["status"], [step["name"] for step in job["steps"]]) == ("Cancelled", ["configure"])
 
 
 def test_second_cancel_stops_the_cleanup_too(impatient: Clusterm) -> None:
-    impatient.use_program(ENDLESS.replace('== "site"', "!= ''"))
-    clusterm = impatient.start()
-    job = begin(clusterm)
+    clusterm = impatient
+    job = begin(clusterm, ENDLESS.replace('== "site"', "!= ''"))
     cancel(clusterm, job)
     wait_for(lambda: "cleanup begins" in clusterm.job(job["id"])["logs"], "the cleanup")
     cancel(clusterm, job, cleanup=False)
     assert clusterm.ended(job)["status"] == "Cancelled"
 
 
-def test_real_ansible_is_stopped_with_all_its_workers(impatient: Clusterm) -> None:
-    clusterm = impatient
+def test_real_ansible_is_stopped_with_all_its_workers(new_clusterm: Clusterm) -> None:
+    clusterm = new_clusterm
+    clusterm.config["ansible"]["stop_grace"] = 0.3
     clusterm.write_playbook(
         "site.yml",
         f"""
@@ -105,7 +118,8 @@ def test_real_ansible_is_stopped_with_all_its_workers(impatient: Clusterm) -> No
         """,
     )
     clusterm.start()
-    job = begin(clusterm)
+    clusterm.add_nodes("node1-a")
+    job = clusterm.begin("commission", ["node1-a"])
     wait_for(lambda: running(LONG), "the sleep")
     cancel(clusterm, job, cleanup=False)
     assert clusterm.ended(job)["status"] == "Cancelled"
@@ -113,9 +127,8 @@ def test_real_ansible_is_stopped_with_all_its_workers(impatient: Clusterm) -> No
 
 
 def test_what_ignores_signals_is_killed_with_its_offspring(impatient: Clusterm) -> None:
-    impatient.use_program(STUBBORN)
-    clusterm = impatient.start()
-    job = begin(clusterm)
+    clusterm = impatient
+    job = begin(clusterm, STUBBORN)
     cancel(clusterm, job, cleanup=False)
     job = clusterm.ended(job)
     assert job["logs"] == ["begins", "ignores SIGINT", "ignores SIGTERM"]
@@ -124,10 +137,9 @@ def test_what_ignores_signals_is_killed_with_its_offspring(impatient: Clusterm) 
 
 
 def test_cancel_outlives_service_and_executor(impatient: Clusterm) -> None:
-    impatient.use_program(STUBBORN)
-    impatient.config["ansible"]["stop_grace"] = 1.5
-    clusterm = impatient.start()
-    job = begin(clusterm)
+    clusterm = impatient
+    configure(clusterm, stop_grace=1.5)
+    job = begin(clusterm, STUBBORN)
     cancel(clusterm, job)
     wait_for(lambda: "ignores SIGINT" in clusterm.job(job["id"])["logs"], "the first signal")
     for executor in clusterm.executors():
@@ -140,19 +152,19 @@ def test_cancel_outlives_service_and_executor(impatient: Clusterm) -> None:
 
 
 def test_job_that_completes_in_spite_of_a_cancel_is_complete(impatient: Clusterm) -> None:
-    impatient.use_program(
+    clusterm = impatient
+    job = begin(
+        clusterm,
         """
         import signal, sys, time
         signal.signal(signal.SIGINT, lambda *_: sys.exit(0))
         print("begins", flush=True)
         time.sleep(3333)
-        """
+        """,
     )
-    clusterm = impatient.start()
-    job = begin(clusterm)
     cancel(clusterm, job)
     assert clusterm.ended(job)["status"] == "Complete"
-    assert clusterm.status_of("node1-a") == "Allocated"
+    assert clusterm.status_of(job["nodes"][0]) == "Allocated"
 
 
 @pytest.mark.parametrize(
@@ -167,15 +179,14 @@ def test_job_that_completes_in_spite_of_a_cancel_is_complete(impatient: Clusterm
 def test_timeouts_end_a_job(
     impatient: Clusterm, settings: dict[str, Any], members: dict[str, Any], reason: str
 ) -> None:
-    impatient.use_program(ENDLESS)
-    impatient.config["ansible"].update(settings)
-    clusterm = impatient.start()
-    job = clusterm.ended(begin(clusterm, **members))
+    clusterm = impatient
+    configure(clusterm, **settings)
+    job = clusterm.ended(begin(clusterm, ENDLESS, **members))
     assert job["status"] == "Errored"
     assert job["error"].startswith(reason)
     assert job["cancel_requested_by"] is None
     assert job["logs"][-1] == "cleaned up"
-    assert clusterm.status_of("node1-a") == "Unallocated"
+    assert clusterm.status_of(job["nodes"][0]) == "Unallocated"
 
 
 def running(argument: str) -> bool:

@@ -5,16 +5,11 @@ import socket
 import sqlite3
 import time
 from collections.abc import Iterator
-from pathlib import Path
 
 import pytest
-from support.service import Clusterm, wait_for
+from support.service import WAIT_TIMEOUT_S, Clusterm, wait_for
 
-from clusterm.background.supervisor import Supervisor
-from clusterm.jobs import queue
-from clusterm.settings import Settings
-from clusterm.store.engine import BUSY_TIMEOUT_S, Store
-from clusterm.store.migrations import migrate
+from clusterm.store.engine import BUSY_TIMEOUT_S
 
 COUNTING = """
 import pathlib, sys, time
@@ -89,24 +84,4 @@ def test_service_stops_in_time_while_a_request_waits_for_the_store(counting: Clu
         assert clusterm.get("/healthz")  # answered after the request was taken
         assert clusterm.process is not None
         clusterm.process.terminate()
-        assert clusterm.process.wait(timeout=7) == 0  # 5 s, and some for a busy machine
-
-
-def test_a_defect_does_not_end_the_supervision_of_jobs(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
-) -> None:
-    settings = Settings.model_validate({"manager": {"state_dir": tmp_path}})
-    looks: list[object] = []
-
-    def look(*arguments: object) -> None:
-        looks.append(arguments)
-        assert len(looks) > 1, "a defect"
-
-    monkeypatch.setattr(queue, "begin_queued", look)
-    with contextlib.closing(Store(settings.store_url)) as store:
-        migrate(store)
-        supervisor = Supervisor(store, lambda: settings, echo_job_logs=False)
-        supervisor.start()
-        wait_for(lambda: len(looks) > 1, "another look")
-        supervisor.stop()
-    assert "a defect" in caplog.text
+        assert clusterm.process.wait(WAIT_TIMEOUT_S) == 0  # while the store is still locked

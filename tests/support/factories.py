@@ -5,7 +5,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from clusterctl.output.output import Document, Format, Stream, show
-from clusterm.schemas import Failure, Job, Recap
+from clusterm.schemas import Event, Failure, Job, LogLine, Recap
 
 NOW = datetime(2026, 11, 22, 7, 31, 2, 5, UTC)
 
@@ -36,6 +36,19 @@ JOB = Job.model_validate(
         "logs": ["PLAY [all] [bold]***[/bold]", "\x1b[0;31mfatal\x1b[0m: [node2-b]  "],
     }
 )
+
+
+FOREIGN = {"items": [{"id": 1, "neu": "é \ud800"}, {"id": 2}], "next": None, "zzz": {"b": 1.5, "a": [True]}}
+"""A response of a shape that clusterctl does not know."""
+
+
+def event(number: int, what: str, result: str | None = None, **more: Any) -> Event:
+    values = {"node": "node1-a", "job": None, "detail": None} | more
+    return Event.model_validate({"id": number, "at": NOW, "event": what, "result": result} | values)
+
+
+def log_line(seq: int, text: str, *, partial: bool = False) -> Any:
+    return wire(LogLine(seq=seq, at=NOW, text=text, partial=partial))
 
 
 def printed(part: Document | Stream, output: Format = Format.TABLE) -> str:

@@ -1,4 +1,4 @@
-"""A real clusterm on a real socket, with playbooks that a test writes."""
+"""Runs the service as a process on a socket, with playbooks and a configuration of the test."""
 
 import contextlib
 import json
@@ -21,13 +21,21 @@ from support.programs import PASSING
 
 BIN = Path(sys.executable).parent
 WAIT_TIMEOUT_S = 60.0
-"""Seconds to wait for what must come; reaching it is a failure."""
+"""Seconds after which a wait fails."""
 
 T = TypeVar("T")
 
 
 def wait_for(look: Callable[[], T | None], what: str) -> T:
-    """Wait until something is there or true, and return it."""
+    """Call `look` until it returns a true value, and return that value.
+
+    Args:
+        look: called every 20 ms.
+        what: what is waited for, for the message of a failure.
+
+    Raises:
+        AssertionError: `look` returned no true value within `WAIT_TIMEOUT_S`.
+    """
     deadline = time.monotonic() + WAIT_TIMEOUT_S
     while not (found := look()):
         assert time.monotonic() < deadline, f"waited too long for {what}"
@@ -36,7 +44,11 @@ def wait_for(look: Callable[[], T | None], what: str) -> T:
 
 
 class Clusterm:
-    """A clusterm of a test's own: its directory, its process, and ways to talk to it."""
+    """A service: its directory, its process, and its clients.
+
+    Args:
+        root: the directory of the service, which does not exist yet.
+    """
 
     def __init__(self, root: Path) -> None:
         self.root = root
@@ -53,14 +65,17 @@ class Clusterm:
             "monitor": {"probe": False},  # nothing listens where most nodes here are said to be
         }
         self.options: list[str] = []
-        """Of `clusterm serve`, beside its configuration."""
+        """Command line options of `clusterm serve`."""
         self.process: subprocess.Popen[bytes] | None = None
         self.http = httpx.Client()
+        self._reader: sqlite3.Connection | None = None
+        self._dumped_version: object = None
+        self._dumped: list[str] = []
         self.playbooks.mkdir(parents=True)
         self.write_playbook("site.yml", PASSING)
         self.write_playbook("cleanup.yml", PASSING)
 
-    # What it runs
+    # Playbooks and programs
 
     def write_playbook(self, name: str, text: str) -> Path:
         """Write a playbook, or any other file beside the playbooks."""
@@ -69,22 +84,26 @@ class Clusterm:
         return file
 
     def use_program(self, text: str) -> None:
-        """Run a Python program in the place of ansible-playbook, where a test needs output that ansible never has.
+        """Write a Python program that runs in place of ansible-playbook, and configure it.
 
-        The playbook's path is its last argument.
+        The path of the playbook is the last argument of the program. A service that runs already uses the new program
+        for its next job if it was started with a program.
         """
         program = self.root / "program"
-        asked = "import sys\nif '--version' in sys.argv: sys.exit()\n"  # as readiness does
-        program.write_text(f"#!{sys.executable}\n{asked}{textwrap.dedent(text)}")
+        version = "import sys\nif '--version' in sys.argv: sys.exit()\n"  # the readiness check runs it
+        program.write_text(f"#!{sys.executable}\n{version}{textwrap.dedent(text)}")
         program.chmod(0o755)
         self.config["ansible"]["executable"] = str(program)
 
     # The process
 
     def start(self, *, fails: bool = False) -> "Clusterm":
-        """Start the service, and wait until it listens (or, where that is expected, fails)."""
-        config = self.root / "clusterm.json"
-        config.write_text(json.dumps(self.config))
+        """Start the service, and wait until it listens.
+
+        Args:
+            fails: whether the service is expected to exit; then wait for its exit instead.
+        """
+        config = self._write_config()
         environment = {name: value for name, value in os.environ.items() if not name.startswith("CLUSTERM_")}
         self.log.write_bytes(b"")
         with self.log.open("wb") as log:
@@ -98,16 +117,28 @@ class Clusterm:
         return self
 
     def kill(self) -> None:
-        """End the service without a chance to say anything."""
+        """Kill the service."""
         assert self.process is not None
         self.process.kill()
         self.process.wait()
+        self._close_reader()
 
     def stop(self) -> int:
-        """End the service as an operator does, and return its exit status."""
+        """Send SIGTERM to the service, and return its exit status."""
         assert self.process is not None
+        self._close_reader()
         self.process.send_signal(signal.SIGTERM)
         return self.process.wait(WAIT_TIMEOUT_S)
+
+    def reload(self) -> "Clusterm":
+        """Let the running service read its configuration again."""
+        assert self.process is not None
+        mark = "the configuration was read again"
+        before = self.log.read_text().count(mark)
+        self._write_config()
+        self.process.send_signal(signal.SIGHUP)
+        wait_for(lambda: self.log.read_text().count(mark) > before, "the service to read its configuration")
+        return self
 
     def restart(self) -> None:
         """Kill the service and start it again."""
@@ -115,39 +146,41 @@ class Clusterm:
         self.start()
 
     def processes(self) -> list[psutil.Process]:
-        """Return all processes of jobs: executors, wrappers and playbooks."""
+        """Return all processes of jobs: executors, wrappers, and ansible or the program in place of it."""
         return [process for process, _ in self._commands()]
 
     def executors(self) -> list[psutil.Process]:
-        """Return the executors that live."""
+        """Return the running executors."""
         return [process for process, command in self._commands() if "clusterm.executor" in command]
 
     def wrappers(self) -> list[psutil.Process]:
-        """Return the wrappers that live."""
+        """Return the running wrappers."""
         return [process for process, command in self._commands() if wrapper.__file__ in command]
 
     def programs(self) -> list[psutil.Process]:
-        """Return ansible's processes that live, or those of the program in its place."""
+        """Return the running processes of ansible, or of the program in place of it."""
         others = {wrapper.__file__, "clusterm.executor"}
         return [process for process, command in self._commands() if others.isdisjoint(command)]
 
     def destroy(self) -> None:
-        """End everything."""
+        """Kill the service and all processes of its jobs, and wait until they are dead.
+
+        It does not matter whether they are reaped: the init process of a container may take seconds for that.
+        """
         if self.process is not None and self.process.poll() is None:
             self.kill()
-        while living := self.processes():
-            for process in living:
-                try:
+        while living := self._commands():
+            living.sort(key=lambda each: "clusterm.executor" not in each[1])  # first those that start others
+            for process, _ in living:
+                with contextlib.suppress(psutil.NoSuchProcess):
                     process.kill()
-                    process.wait(WAIT_TIMEOUT_S)
-                except psutil.NoSuchProcess:
-                    pass
+        self._close_reader()
         self.http.close()
 
-    # Talking to it
+    # Requests
 
     def get(self, path: str, **parameters: Any) -> Any:
-        """GET what must be there."""
+        """GET a path that must be answered with 200, and return the body."""
         response = self.http.get(path, params=parameters)
         assert response.status_code == 200, response.text
         return response.json()
@@ -157,7 +190,7 @@ class Clusterm:
         return self.http.post(path, json=body, **options)
 
     def add_nodes(self, *names: str) -> None:
-        """Announce nodes, named as label-serial, at addresses 127.0.1.1 and following."""
+        """Announce nodes, named label-serial, at the next free addresses from 127.0.1.1 on."""
         known = len(self.get("/info/nodes"))
         nodes = [
             {"label": name.rpartition("-")[0], "serial": name.rpartition("-")[2], "addr": f"127.0.1.{known + number}"}
@@ -167,7 +200,7 @@ class Clusterm:
         assert response.status_code == 200, response.text
 
     def begin(self, action: str, nodes: Sequence[str], **members: Any) -> dict[str, Any]:
-        """Begin a job that must be accepted, and return it."""
+        """Start a job that must be accepted, and return the job."""
         body = {"addrs" if action == "discover" else "nodes": list(nodes), **members}
         if action == "commission":
             body.setdefault("host_group", "service-master")
@@ -180,7 +213,7 @@ class Clusterm:
         return dict(self.get(f"/info/job/{label}", **parameters))
 
     def ended(self, job: dict[str, Any]) -> dict[str, Any]:
-        """Wait until a job has ended and return it with its log."""
+        """Wait until a job has ended, and return the job with its log."""
 
         def look() -> bool:
             status = self.job(job["id"], logs=False)["status"]
@@ -190,29 +223,46 @@ class Clusterm:
         return self.job(job["id"])
 
     def run(self, action: str, nodes: Sequence[str], **members: Any) -> dict[str, Any]:
-        """Run a job to its end and return it with its log."""
+        """Run a job to its end, and return the job with its log."""
         return self.ended(self.begin(action, nodes, **members))
 
     def program_input(self, job: dict[str, Any]) -> dict[str, Any]:
-        """Return what a job gave to the program that stands in for ansible-playbook, secrets and all."""
+        """Return what a job passed to the program `SCRIPTED`, including secrets."""
         return dict(json.loads((self.playbooks / f"given-{job['id']}.json").read_bytes()))
 
     def status_of(self, name: str) -> str:
-        """Return a node's lifecycle status."""
+        """Return the lifecycle status of a node."""
         return str(self.get(f"/info/node/{name}")["inventory_state"]["status"])
 
     def timeline(self) -> list[str]:
-        """Return the timeline of what jobs did, as text."""
+        """Return the events of jobs in the timeline, as text."""
         events = self.get("/info/jobs/timeline", limit=1000)["items"]
         return [f"{event['node']} {event['event']} {event['result']}" for event in events if event["result"]]
 
     def dump(self) -> list[str]:
-        """Return all that a refused request must leave as it is: the whole database, but for log lines."""
-        connection = sqlite3.connect(self.database)
-        try:
-            return [line for line in connection.iterdump() if not line.startswith('INSERT INTO "log_lines"')]
-        finally:
-            connection.close()
+        """Return the whole database as SQL, except the log lines: a rejected request must not change it.
+
+        The last dump is returned again unless another connection has committed a change since.
+        """
+        if self._reader is None:
+            self._reader = sqlite3.connect(self.database)
+        version = self._reader.execute("PRAGMA data_version").fetchone()
+        if version != self._dumped_version:
+            lines = self._reader.iterdump()
+            self._dumped = [line for line in lines if not line.startswith('INSERT INTO "log_lines"')]
+            self._dumped_version = version
+        return self._dumped
+
+    def _write_config(self) -> Path:
+        file = self.root / "clusterm.json"
+        file.write_text(json.dumps(self.config))
+        return file
+
+    def _close_reader(self) -> None:
+        """Close the connection of `dump`, so that the last process that closes the database finds no other."""
+        if self._reader is not None:
+            self._reader.close()
+        self._reader, self._dumped_version = None, None
 
     def clusterctl(self, *arguments: str, **options: Any) -> subprocess.CompletedProcess[str]:
         """Run clusterctl."""
@@ -228,7 +278,7 @@ class Clusterm:
         )
 
     def _commands(self) -> list[tuple[psutil.Process, list[str]]]:
-        """Return the processes of jobs with their command lines."""
+        """Return the processes of jobs, with their command lines."""
         found = []
         for process in psutil.process_iter():
             with contextlib.suppress(psutil.Error):  # it has just ended

@@ -5,18 +5,15 @@ import os
 import re
 import subprocess
 import sys
-import tomllib
+import sysconfig
 import venv
 import zipfile
 from pathlib import Path
 
 import pytest
-import yaml
 from support.documents import DOCS, ROOT
 from support.requirements import requires
 from support.service import BIN, WAIT_TIMEOUT_S, wait_for
-
-from clusterm.settings import Settings
 
 PACKAGING = ROOT / "packaging"
 UNIT = PACKAGING / "clusterm.service"
@@ -28,13 +25,6 @@ def unit() -> configparser.ConfigParser:
     parser.optionxform = str  # type: ignore[assignment,method-assign]  # names keep their capitals
     parser.read_string(UNIT.read_text())
     return parser
-
-
-def test_systemd_leaves_jobs_alone(unit: configparser.ConfigParser) -> None:
-    service = unit["Service"]
-    assert service["KillMode"] == "process"
-    assert service["OOMPolicy"] == "continue"
-    assert service["ExecReload"] == "/bin/kill -HUP $MAINPID"
 
 
 @requires("systemd-analyze")
@@ -74,16 +64,6 @@ def test_user_and_directories_are_made(unit: configparser.ConfigParser, tmp_path
         assert (found.st_uid, found.st_mode & 0o777) == (uid if mode == 0o700 else 0, mode)
 
 
-def test_the_configuration_is_the_default_but_for_the_state_directory(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("os.geteuid", lambda: 1000)
-    shipped = (PACKAGING / "clusterm.toml").read_text()
-    default = Settings().model_dump()
-    assert Settings(**tomllib.loads(shipped)).manager.state_dir == Path("/var/lib/clusterm")
-    every = Settings(**tomllib.loads(re.sub(r"^# (\w+ = )", r"\1", shipped, flags=re.MULTILINE))).model_dump()
-    every["manager"]["state_dir"] = default["manager"]["state_dir"]
-    assert every == default
-
-
 # The wheel
 
 
@@ -91,8 +71,7 @@ def test_the_configuration_is_the_default_but_for_the_state_directory(monkeypatc
 def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The wheel, built out of this source tree."""
     directory = tmp_path_factory.mktemp("wheel")
-    command = [sys.executable, "-m", "pip", "wheel", "--no-deps", "--no-build-isolation", "--no-index"]
-    subprocess.run([*command, "--wheel-dir", directory, ROOT], capture_output=True, check=True)
+    run(sys.executable, "-m", "build", "--wheel", "--no-isolation", "--outdir", directory, ROOT)
     (file,) = directory.iterdir()
     return file
 
@@ -143,23 +122,25 @@ def test_an_installed_clusterm_runs(wheel: Path, tmp_path: Path) -> None:
         assert service.wait(WAIT_TIMEOUT_S) == 0
 
 
-# Containers
+def test_a_wheel_brings_both_commands_and_the_migrations(
+    wheel: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    environment = tmp_path / "environment"
+    run(sys.executable, "-m", "venv", "--without-pip", environment)
+    python = environment / "bin" / "python"
+    run(sys.executable, "-m", "pip", "--python", python, "install", "--no-index", "--no-deps", wheel)
+    [site_packages] = environment.glob("lib/python*/site-packages")
+    # The dependencies are those of the Python that runs this test; its own clusterm comes after the wheel's.
+    (site_packages / "dependencies.pth").write_text(sysconfig.get_path("purelib"))
+
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.delenv("PYTHONPATH", raising=False)
+    monkeypatch.setenv("CLUSTERM_MANAGER__STATE_DIR", str(tmp_path))
+    run(environment / "bin" / "clusterm", "migrate")
+
+    assert (tmp_path / "clusterm.db").stat().st_size > 0
+    assert "timeline" in run(environment / "bin" / "clusterctl", "--help")
 
 
-def test_what_compose_needs_is_there() -> None:
-    directory = ROOT / "deploy"
-    composition = yaml.safe_load((directory / "compose.yaml").read_text())
-    services = composition["services"]
-    for name, service in services.items():
-        assert (directory / service["build"] / "Dockerfile").is_file(), name
-        assert set(service.get("depends_on", ())) <= set(services), name
-        for volume in service["volumes"]:
-            source = volume.partition(":")[0]
-            assert (directory / source).is_dir() if source.startswith(".") else source in composition["volumes"], name
-
-
-def test_the_configuration_in_compose_is_understood(monkeypatch: pytest.MonkeyPatch) -> None:
-    composition = yaml.safe_load((ROOT / "deploy" / "compose.yaml").read_text())
-    for name, value in composition["services"]["clusterm"]["environment"].items():
-        monkeypatch.setenv(name, value)
-    assert Settings().ansible.priv_key_file == "/keys/id_ed25519"
+def run(*command: str | Path) -> str:
+    return subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True).stdout

@@ -1,35 +1,53 @@
-"""The help texts of both programs."""
+"""Help texts, aliases and the --json option of every command."""
 
-import re
 from collections.abc import Iterator
 from typing import Any
 
 import pytest
 import typer.main
-from typer.testing import CliRunner
 
-import clusterctl.app
-import clusterm.cli.main
-
-APPS = {"clusterctl": clusterctl.app.app, "clusterm": clusterm.cli.main.cli}
+from clusterctl.aliases import Nouns, Verbs
+from clusterctl.app import app
 
 
-def groups(command: Any, path: str) -> Iterator[str]:
-    if hasattr(command, "commands"):
-        yield path
-        for name, below in command.commands.items():
-            yield from groups(below, f"{path} {name}")
+def commands(command: Any, path: str = "clusterctl") -> Iterator[tuple[str, Any]]:
+    yield path, command
+    for name, below in getattr(command, "commands", {}).items():
+        yield from commands(below, f"{path} {name}")
 
 
-GROUPS = [path for name, app in APPS.items() for path in groups(typer.main.get_command(app), name)]
+COMMANDS = dict(commands(typer.main.get_command(app)))
 
 
-@pytest.mark.parametrize("path", GROUPS)
-def test_every_summary_fits_into_its_column(path: str) -> None:
-    program, *arguments = path.split()
-    shown = CliRunner().invoke(APPS[program], [*arguments, "--help"], env={"COLUMNS": "80"}).stdout
-    listed = shown.partition("\nCommands:\n")[2].partition("\n\n")[0]
+@pytest.mark.parametrize("path", COMMANDS)
+def test_every_command_and_every_option_is_explained(path: str) -> None:
+    command = COMMANDS[path]
 
-    rows = re.findall(r"^  (\S+)  +(.+)$", listed, re.MULTILINE)
-    assert len(rows) == len(listed.splitlines()) > 1
-    assert [name for name, summary in rows if not summary.endswith(".") or summary.endswith("...")] == []
+    assert command.help
+    assert [parameter.name for parameter in command.params if not getattr(parameter, "help", None)] == []
+
+
+def test_all_that_prints_an_answer_can_print_json() -> None:
+    leaves = {path: command for path, command in COMMANDS.items() if not hasattr(command, "commands")}
+
+    without = {
+        path for path, command in leaves.items() if not any("--json" in parameter.opts for parameter in command.params)
+    }
+
+    assert len(leaves) > 15
+    assert without == {"clusterctl login", "clusterctl logout"}  # which print no answer
+
+
+def test_short_names_stand_for_commands_that_exist() -> None:
+    root = COMMANDS["clusterctl"]
+    for short, name in Nouns.short.items():
+        assert root.get_command(None, short) is root.commands[name]
+
+    verbs = {
+        name for path, command in COMMANDS.items() if path.count(" ") == 1 for name in getattr(command, "commands", [])
+    }
+    assert set(Verbs.short.values()) <= verbs
+    for short, name in Verbs.short.items():
+        for noun in ("node", "nodes", "global", "config"):
+            group = COMMANDS[f"clusterctl {noun}"]
+            assert group.get_command(None, short) is group.commands.get(name)

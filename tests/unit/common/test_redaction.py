@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from clusterm.common.redaction import MASK, redact, restore
+from clusterm.common.redaction import MASK, redact, redact_text, restore
 
 
 @pytest.mark.parametrize(
@@ -74,3 +74,28 @@ def test_a_changed_list_takes_no_secret_from_another_place() -> None:
     original = {"users": [{"name": "ann", "password": "canary"}, {"name": "bob", "password": "other"}]}
     shorter = {"users": [{"name": "bob", "password": MASK}]}
     assert "canary" not in json.dumps(restore(shorter, original))
+
+
+CANARY = "c4n4ry"
+
+
+@pytest.mark.parametrize(
+    ("text", "shown"),
+    [
+        (f"password={CANARY} user=bob", f"password={MASK} user=bob"),
+        (f"DB_PASSWORD: '{CANARY} and more'", f"DB_PASSWORD: {MASK}"),
+        (f'{{"client_secret": "{CANARY}", "user": "bob"}}', f'{{"client_secret": {MASK}, "user": "bob"}}'),
+        (f'{{\\"apiKey\\": \\"{CANARY}\\"}}', f'{{\\"apiKey\\": {MASK}}}'),
+        (f"Authorization: Bearer {CANARY}", f"Authorization: Bearer {MASK}"),
+        (f"http://bob:{CANARY}@proxy:8080/", f"http://bob:{MASK}@proxy:8080/"),
+        ("passed: 3, token expired, http://proxy:8080/", "passed: 3, token expired, http://proxy:8080/"),
+    ],
+)
+def test_secrets_in_text_are_masked(text: str, shown: str) -> None:
+    assert redact_text(text) == shown
+
+
+@pytest.mark.timeout(20)
+@pytest.mark.parametrize("piece", ["a", "secret", "token: \\", "://a:", ' "', "secret-"])
+def test_hostile_lines_take_no_time(piece: str) -> None:
+    redact_text(piece * 20_000)

@@ -1,0 +1,75 @@
+"""Rows of a store: jobs with a log, and jobs for pruning."""
+
+from datetime import UTC, datetime, timedelta
+from typing import Any, Final
+
+from clusterm.enums import ENDED, Action, JobStatus, TaskStatus
+from clusterm.store import jobs as job_queries
+from clusterm.store import tables
+from clusterm.store.engine import Store
+from clusterm.store.log_lines import append
+
+BEGAN: Final = datetime(2026, 11, 22, 7, 0, tzinfo=UTC)
+"""The start of the jobs of `add_logged_job`."""
+
+NOW: Final = datetime.now(UTC)
+"""The end of the jobs of `add_plain_job`."""
+
+
+def add_logged_job(store: Store, lines: int, *, status: JobStatus = JobStatus.COMPLETE, **columns: Any) -> int:
+    """Store a job whose log has a line per minute: ten of each task, in turn of node1-a and node2-b."""
+    with store.write() as session:
+        order = None if status is JobStatus.RUNNING else job_queries.next_end_order(session)
+        defaults = {"action": Action.UPDATE, "host_group": "", "extra_vars": {}, "requested_by": "test"}
+        times = {"created_at": BEGAN, "started_at": BEGAN}
+        job = tables.Job(**{"status": status, "lines": lines, "end_order": order, **defaults, **times, **columns})
+        session.add(job)
+        session.flush()
+        session.add_all(
+            tables.JobTask(job_id=job.id, number=number, step=1, play="Configure", name=f"role : Install {name}")
+            for number, name in enumerate(["etcd", "Docker", "ceph", "etcd-client", "vim", "curl"], start=1)
+        )
+        append(session, [_line(job.id, seq) for seq in range(1, lines + 1)])
+        return job.id
+
+
+def _line(job_id: int, seq: int) -> dict[str, Any]:
+    return {
+        "job_id": job_id,
+        "seq": seq,
+        "at": BEGAN + timedelta(minutes=seq),
+        "text": f"line {seq}" + (" has an Error: [Straße] 100%" if seq in {7, 44} else ""),
+        "partial": False,
+        "task": (seq - 1) // 10 + 1 if seq <= 60 else None,
+        "node": "node2-b" if seq % 2 else "node1-a",
+    }
+
+
+def add_result(store: Store, job_id: int, number: int, status: TaskStatus, first: int, last: int) -> None:
+    """Store a result of node1-a in the first task of a job, with the range of its lines."""
+    with store.write() as session:
+        result = tables.TaskResult(job_id=job_id, number=number, task=1, node="node1-a", status=status)
+        result.first_line, result.last_line = first, last
+        session.add(result)
+
+
+def add_plain_job(store: Store, *nodes: str, status: JobStatus = JobStatus.COMPLETE, **columns: Any) -> int:
+    """Store a job that ended after all jobs in the store, unless `status` is that of a job that has not ended."""
+    with store.write() as session:
+        ended = status in ENDED
+        columns = {"finished_at": NOW if ended else None, **columns}
+        job = tables.Job(
+            action=Action.DECOMMISSION,
+            status=status,
+            host_group="",
+            extra_vars={},
+            requested_by="somebody",
+            created_at=NOW,
+            end_order=job_queries.next_end_order(session) if ended else None,
+            **columns,
+        )
+        session.add(job)
+        session.flush()
+        for position, node in enumerate(nodes or ["a-1"], start=1):
+            session.add(tables.JobNode(job_id=job.id, position=position, node=node, held=False))
+        return job.id

@@ -1,0 +1,59 @@
+"""The shipped unit, configuration and composition."""
+
+import configparser
+import re
+import tomllib
+from pathlib import Path
+
+import pytest
+import yaml
+from support.documents import ROOT
+
+from clusterm.settings import Settings
+
+PACKAGING = ROOT / "packaging"
+UNIT = PACKAGING / "clusterm.service"
+
+
+@pytest.fixture
+def unit() -> configparser.ConfigParser:
+    parser = configparser.ConfigParser(interpolation=None)
+    parser.optionxform = str  # type: ignore[assignment,method-assign]  # names keep their capitals
+    parser.read_string(UNIT.read_text())
+    return parser
+
+
+def test_systemd_leaves_jobs_alone(unit: configparser.ConfigParser) -> None:
+    service = unit["Service"]
+    assert service["KillMode"] == "process"
+    assert service["OOMPolicy"] == "continue"
+    assert service["ExecReload"] == "/bin/kill -HUP $MAINPID"
+
+
+def test_the_configuration_is_the_default_but_for_the_state_directory(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("os.geteuid", lambda: 1000)
+    shipped = (PACKAGING / "clusterm.toml").read_text()
+    default = Settings().model_dump()
+    assert Settings(**tomllib.loads(shipped)).manager.state_dir == Path("/var/lib/clusterm")
+    every = Settings(**tomllib.loads(re.sub(r"^# (\w+ = )", r"\1", shipped, flags=re.MULTILINE))).model_dump()
+    every["manager"]["state_dir"] = default["manager"]["state_dir"]
+    assert every == default
+
+
+def test_what_compose_needs_is_there() -> None:
+    directory = ROOT / "deploy"
+    composition = yaml.safe_load((directory / "compose.yaml").read_text())
+    services = composition["services"]
+    for name, service in services.items():
+        assert (directory / service["build"] / "Dockerfile").is_file(), name
+        assert set(service.get("depends_on", ())) <= set(services), name
+        for volume in service["volumes"]:
+            source = volume.partition(":")[0]
+            assert (directory / source).is_dir() if source.startswith(".") else source in composition["volumes"], name
+
+
+def test_the_configuration_in_compose_is_understood(monkeypatch: pytest.MonkeyPatch) -> None:
+    composition = yaml.safe_load((ROOT / "deploy" / "compose.yaml").read_text())
+    for name, value in composition["services"]["clusterm"]["environment"].items():
+        monkeypatch.setenv(name, value)
+    assert Settings().ansible.priv_key_file == "/keys/id_ed25519"
