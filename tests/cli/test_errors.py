@@ -1,5 +1,6 @@
 """Error messages and exit codes of clusterctl where no service answers, and what a start imports."""
 
+import json
 import os
 import socket
 import subprocess
