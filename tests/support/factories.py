@@ -2,11 +2,12 @@
 
 import io
 from datetime import UTC, datetime, timedelta
-from typing import Any
+from typing import Any, TypeVar
 
 from clusterctl.output.output import Document, Format, Stream, show
-from clusterm.schemas import Event, Failure, Job, LogLine, Recap
+from clusterm.schemas import Event, Failure, Job, LogLine, Page, Recap
 
+T = TypeVar("T")
 NOW = datetime(2026, 11, 22, 7, 31, 2, 5, UTC)
 
 
@@ -55,3 +56,8 @@ def printed(part: Document | Stream, output: Format = Format.TABLE) -> str:
     out = io.StringIO()
     show(part, output, out)
     return out.getvalue()
+
+
+def last_page(kind: type[T], items: list[T]) -> Page[T]:
+    """Return a page after which there is none."""
+    return Page[kind](items=items, next=None)  # type: ignore[valid-type]

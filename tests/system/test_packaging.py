@@ -115,7 +115,7 @@ def test_an_installed_clusterm_runs(wheel: Path, tmp_path: Path) -> None:
         )
     try:
         wait_for(lambda: "clusterm listens on" in log.read_text() or service.poll() is not None, "the service")
-        (migrated,) = (line for line in log.read_text().splitlines() if "the newest form, from empty" in line)
+        (migrated,) = (line for line in log.read_text().splitlines() if "the database was migrated from empty" in line)
         assert migrated.startswith("<6>")
     finally:
         service.terminate()

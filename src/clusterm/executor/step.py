@@ -52,7 +52,8 @@ class StepRun:
         self._store = store
         self._spec = spec
         self._number = number
-        self._name, self._nodes, self._batch, self._rolls_back = upcoming
+        self._name, self._nodes = upcoming.name, upcoming.nodes
+        self._batch, self._rolls_back = upcoming.batch, upcoming.rolls_back
         self._directory = directory / f"{number}-{self._name}"
         self._process: subprocess.Popen[bytes] | None = None
         self._began = self._last_output = time.monotonic()

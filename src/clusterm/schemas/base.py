@@ -4,7 +4,7 @@ import ipaddress
 import json
 import re
 from datetime import UTC, datetime
-from typing import Annotated, Any, Final, Generic, Self, TypeVar
+from typing import Annotated, Any, Final, Generic, TypeVar
 
 from pydantic import (
     AfterValidator,
@@ -172,11 +172,6 @@ class Page(ResponseModel, Generic[T]):
 
     items: list[T]
     next: str | None = Field(description="Value of `cursor` for the next page; null on the last page.")
-
-    @classmethod
-    def last(cls, items: list[T]) -> Self:
-        """Create the last page of a list."""
-        return cls(items=items, next=None)
 
 
 class Problem(ResponseModel):

@@ -66,7 +66,7 @@ def serve(
                 'set manager.auth = "token", listen on 127.0.0.1, or start with --insecure'
             )
         if came_from := migrate(store):
-            log.info("the database was brought to the newest form, from %s", came_from)
+            log.info("the database was migrated from %s", came_from)
         if settings.manager.auth is Auth.TOKEN:
             ensure_local_token(store, state_dir)
         if make_key(settings.key_file):

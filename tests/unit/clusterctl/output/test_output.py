@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 import yaml
-from support.factories import FOREIGN, event, log_line, printed, wire
+from support.factories import FOREIGN, event, last_page, log_line, printed, wire
 
 from clusterctl.output.output import Document, Format, Stream, note, page_items, show
 from clusterctl.views import events as event_views
@@ -18,7 +18,7 @@ from clusterctl.views import jobs as job_views
 from clusterctl.views import logs as log_views
 from clusterctl.views import nodes as node_views
 from clusterctl.views import settings as setting_views
-from clusterm.schemas import Event, Page
+from clusterm.schemas import Event
 
 
 def in_terminal(part: Document) -> str:
@@ -34,7 +34,7 @@ def in_terminal(part: Document) -> str:
 
 def test_nothing_is_cut_off_when_piped() -> None:
     long = "x" * 5000
-    page = Page[Event].last([event(1, "commissioned", "fail", detail=long)])
+    page = last_page(Event, [event(1, "commissioned", "fail", detail=long)])
 
     assert printed(Document(wire(page), event_views.events)).endswith(f"  {long}\n")
 
@@ -42,7 +42,7 @@ def test_nothing_is_cut_off_when_piped() -> None:
 @pytest.mark.parametrize("columns", [40, 60, 80])
 def test_a_narrow_terminal_wraps_and_loses_nothing(columns: int, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("COLUMNS", str(columns))
-    page = Page[Event].last([event(1, "commissioned", "fail", job=12, detail=f"{'x' * 40} {'z' * 40}")])
+    page = last_page(Event, [event(1, "commissioned", "fail", job=12, detail=f"{'x' * 40} {'z' * 40}")])
 
     text = re.sub(r"\x1b\[\d*m", "", in_terminal(Document(wire(page), event_views.events)))
 
@@ -53,7 +53,7 @@ def test_a_narrow_terminal_wraps_and_loses_nothing(columns: int, monkeypatch: py
 
 def test_terminals_get_colours_unless_they_want_none(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("TERM", "xterm")
-    part = Document(wire(Page[Event].last([event(1, "commissioned", "pass")])), event_views.events)
+    part = Document(wire(last_page(Event, [event(1, "commissioned", "pass")])), event_views.events)
 
     assert "\x1b[32m" in in_terminal(part)
     assert "\x1b" not in printed(part)

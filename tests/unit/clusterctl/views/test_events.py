@@ -1,19 +1,20 @@
 """How clusterctl prints events."""
 
-from support.factories import event, printed, wire
+from support.factories import event, last_page, printed, wire
 
 from clusterctl.output.output import Document, Stream
 from clusterctl.views import events as event_views
-from clusterm.schemas import Event, Page
+from clusterm.schemas import Event
 
 
 def test_the_timeline_reads_as_agreed() -> None:
-    page = Page[Event].last(
+    page = last_page(
+        Event,
         [
             event(1, "discovered"),
             event(2, "commissioned", "pass", job=1),
             event(3, "commissioned", "fail", node="node2-b", job=12, detail="disk\n/dev/sdb [red]is missing"),
-        ]
+        ],
     )
 
     assert printed(Document(wire(page), event_views.events)).splitlines() == [

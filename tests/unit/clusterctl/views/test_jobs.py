@@ -5,12 +5,12 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
-from support.factories import JOB, NOW, printed, wire
+from support.factories import JOB, NOW, last_page, printed, wire
 
 from clusterctl.output.output import Document
 from clusterctl.views import jobs as job_views
 from clusterm.enums import JobStatus
-from clusterm.schemas import BusyNode, Job, JobDiff, JobProgress, Page, Task, TaskResult
+from clusterm.schemas import BusyNode, Job, JobDiff, JobProgress, Task, TaskResult
 from clusterm.schemas import DurationChange as Slower
 from clusterm.schemas import ResultChange as Change
 
@@ -85,7 +85,7 @@ def test_the_job_history_is_a_row_each() -> None:
     queued = JOB.model_copy(update={"id": 8, "status": JobStatus.QUEUED, "started_at": None, "error": ""})
     errored = JOB.model_copy(update={"error": "no master"})
 
-    assert printed(Document(wire(Page[Job].last([queued, errored])), job_views.jobs)).splitlines() == [
+    assert printed(Document(wire(last_page(Job, [queued, errored])), job_views.jobs)).splitlines() == [
         "ID  ACTION      NODES             STATUS   CREATED               DURATION   ERROR",
         "8   commission  node1-a, node2-b  Queued   2026-11-22T07:31:02Z",
         "7   commission  node1-a, node2-b  Errored  2026-11-22T07:31:02Z  1 h 2 min  no master",
@@ -125,12 +125,12 @@ def test_tasks() -> None:
         Task(**about, **times, task="format", results=bad),
         Task(**about, started_at=RECENT, finished_at=None, task="mount", results=[]),
     ]
-    assert printed(Document(wire(Page[Task].last(tasks)), job_views.tasks)).splitlines() == [
+    assert printed(Document(wire(last_page(Task, tasks)), job_views.tasks)).splitlines() == [
         "STEP       PLAY  TASK    DURATION    RESULTS                                      LINE",
         "configure  all   format  1 min 30 s  failed: node1, 2 ok, busy or cut off: node3  7",
         "configure  all   mount",
     ]
-    assert printed(Document(wire(Page[Task].last([])), job_views.tasks)) == ""
+    assert printed(Document(wire(last_page(Task, [])), job_views.tasks)) == ""
 
 
 def test_what_is_different() -> None:
