@@ -94,7 +94,7 @@ def test_what_else_it_tells(talkative: Clusterm) -> None:
     )
 
     said = entries(clusterm)
-    refused = [entry for entry in said if "refused" in entry["message"]]
+    refused = [entry for entry in said if " rejected with " in entry["message"]]
     assert [(entry["status"], entry["path"]) for entry in refused] == [
         (404, "/commission/nodes"),
         (422, "/commission/nodes"),
