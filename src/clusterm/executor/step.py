@@ -79,13 +79,17 @@ class StepRun:
         if outcome == LOST:
             raise Interrupted(self._interruption())
         status = outcome.get("status")
-        error = outcome["error"] if status is None else None if status == 0 else self._explain(status)
+        error: str | None = None
+        if status is None:
+            error = outcome["error"]
+        elif status != 0:
+            error = self._explain(status)
         retry_until_available(lambda: self._end(status, error, lost=outcome["lost"]))
 
     def _begin(self) -> tables.JobStep:
         with self._store.write() as session:
             job = job_queries.get(session, self._spec.job_id)
-            row = session.get(tables.JobStep, (job.id, self._number))
+            row = job_queries.find_step(session, job.id, self._number)
             if row is None:
                 if job.stop_reason is not None and not (self._rolls_back and job.stop_cleanup):
                     raise Interrupted(job.stop_reason)

@@ -32,7 +32,7 @@ from clusterm.routes.dependencies import (
     problem_responses,
     value_response,
 )
-from clusterm.store import events, job_views, nodes, tables
+from clusterm.store import events, job_views, nodes
 from clusterm.store import jobs as job_queries
 from clusterm.store.session import Session
 
@@ -145,7 +145,9 @@ def explain_node(services: ServicesDep, name: NodeName) -> Response:
         running = job_queries.history(session, limit=1, node=node.name, status=JobStatus.RUNNING)
         queued = job_queries.history(session, limit=100, node=node.name, status=JobStatus.QUEUED)
         ended = last_job_event(past)
-        job = running[0] if running else session.get(tables.Job, ended.job) if ended else None
+        job = next(iter(running), None)
+        if job is None and ended is not None and ended.job is not None:
+            job = job_queries.find(session, ended.job)
         facts = ExplanationInput(
             address=node.address,
             label=node.label,

@@ -160,6 +160,11 @@ def steps(session: Session, job_id: int) -> Sequence[tables.JobStep]:
     return session.exec(query.order_by(col(tables.JobStep.number))).all()
 
 
+def find_step(session: Session, job_id: int, number: int) -> tables.JobStep | None:
+    """Return a step; None if it has not begun."""
+    return session.get(tables.JobStep, (job_id, number))
+
+
 def step(session: Session, job_id: int, number: int) -> tables.JobStep:
     """Return a step that has begun, by its number from 1."""
     return session.get_one(tables.JobStep, (job_id, number))
