@@ -4,6 +4,7 @@ import json
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from clusterm.common.actions import ACTIONS
 from clusterm.enums import DISCOVER_GROUP, Action
 from clusterm.schemas import Node
 from clusterm.settings import AnsibleSettings
@@ -27,7 +28,7 @@ def inventory(
         host_group: host group of all nodes in this job; empty: each node's current group.
     """
     groups: dict[str, dict[str, Any]] = {}
-    if action is Action.DISCOVER:
+    if not ACTIONS[action].on_nodes:
         hosts = {address: {"node_name": address, "node_addr": address} for address in names}
         groups[DISCOVER_GROUP] = {"hosts": {name: {"ansible_host": name, **vars_} for name, vars_ in hosts.items()}}
     for node in nodes:

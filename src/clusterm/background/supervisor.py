@@ -14,9 +14,9 @@ from typing import Final
 from clusterm.ansible.command import clean_environment
 from clusterm.ansible.job_spec import JobSpec, prepare
 from clusterm.background.log_forwarder import LogForwarder
+from clusterm.common.actions import ACTIONS
 from clusterm.common.background_task import PeriodicTask
 from clusterm.common.backoff import Backoff
-from clusterm.enums import Action
 from clusterm.errors import SecretsUnavailable
 from clusterm.executor.files import LOG
 from clusterm.executor.locks import end_outdated_holder, hold, playbook_runs
@@ -190,7 +190,7 @@ class Supervisor(PeriodicTask):
             job = job_views.to_wire(session, row)
             settings = self._settings()
             cipher = settings.cipher  # it reads the key once
-            of_job = [] if row.action is Action.DISCOVER else nodes.by_names(session, job.nodes)
+            of_job = nodes.by_names(session, job.nodes) if ACTIONS[row.action].on_nodes else []
             wire = [nodes.to_wire(node, [], nodes.decrypt_vars(node, cipher)) for node in of_job]
             global_vars = runtime_values.decrypt_globals(session, cipher)
             keys = host_keys.known(session, job.nodes)
