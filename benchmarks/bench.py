@@ -1,6 +1,6 @@
-"""Measure the speed of clusterm, beside that of the same work done without it.
+"""Measure the speed of clusterm, compared with the same work done without it.
 
-It takes ten minutes or more, and wants a machine that has nothing else to do.
+Takes ten minutes or more, and needs an idle machine.
 """
 
 import argparse
@@ -41,11 +41,11 @@ _MEASUREMENTS: Final = (
     measure_probe,
 )
 _PACKAGES: Final = ("clusterm", "ansible-core", "fastapi", "uvicorn", "sqlalchemy", "pydantic", "orjson")
-_PIPE_WIDTH: Final = 1000  # columns, where nothing is to be wrapped
+_PIPE_WIDTH: Final = 1000  # columns when the output is not a terminal, so that rows are not wrapped
 
 
 def main() -> int:
-    """Measure everything, print it, and return the exit status."""
+    """Run the measurements, print the findings, and return the exit status."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--strict", action="store_true", help="exit with status 1 if a target is missed")
     names = [measure.__name__.removeprefix("measure_") for measure in _MEASUREMENTS]
@@ -71,7 +71,7 @@ def main() -> int:
 
 
 def _measure(names: Collection[str]) -> Iterator[Finding]:
-    """Yield all findings, and tell of each on stderr, for they take their time."""
+    """Yield all findings, and print each to stderr as soon as it is measured."""
     for measure in (one for one in _MEASUREMENTS if one.__name__.removeprefix("measure_") in names):
         with closing(measure()) as findings:
             for finding in findings:
@@ -80,7 +80,7 @@ def _measure(names: Collection[str]) -> Iterator[Finding]:
 
 
 def _interrupt(*_: object) -> NoReturn:
-    """Stop and clean up, which is not to be interrupted once more."""
+    """Stop and clean up; further interrupts are ignored."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.signal(signal.SIGTERM, signal.SIG_IGN)
     raise KeyboardInterrupt

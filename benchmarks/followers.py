@@ -1,4 +1,4 @@
-"""Follows a log as many clients at once, and measures how old each line is when it arrives."""
+"""Follow a log with many clients at once, and measure the age of each line when it arrives."""
 
 import asyncio
 import time
@@ -11,19 +11,19 @@ import psutil
 from service import Broken, Clusterm
 
 GATE: Final = "gate"
-"""The file beside the playbook that the printer waits for."""
+"""File beside the playbook; the printer starts when it exists."""
 
 
 def follow(clusterm: Clusterm, followers: int, lines: int) -> tuple[Sequence[float], float]:
-    """Run a job whose lines begin with their time, with followers that are there before its first line.
+    """Run a job whose lines begin with their time, with followers that are connected before its first line.
 
     Args:
-        clusterm: runs it.
-        followers: how many there are.
-        lines: how many lines the job has.
+        clusterm: the service.
+        followers: number of followers.
+        lines: number of lines of the job.
 
     Returns:
-        How many seconds each line took to each follower, and how many cores the service was busy with it.
+        Delay of each line at each follower, in seconds, and the service's use of processor time, in cores.
     """
     gate = clusterm.root / GATE
     gate.unlink(missing_ok=True)
@@ -43,13 +43,13 @@ async def _follow_all(
     host, port = clusterm.url.host, clusterm.url.port
     connections = [await asyncio.open_connection(host, port) for _ in range(followers)]
     for reader, writer in connections:
-        # As a client that takes an answer as it comes, in HTTP/1.0, for that costs less than what is measured.
+        # HTTP/1.0, so that the cost of reading a response is small compared with the measured work.
         writer.write(f"GET {path} HTTP/1.0\r\nAuthorization: {clusterm.authorization}\r\n\r\n".encode())
         head = await reader.readuntil(b"\r\n\r\n")
         if b" 200 " not in head:
             raise Broken(head.decode())
     began, used = time.monotonic(), _cpu_time(clusterm.pid)
-    gate.touch()  # noqa: ASYNC240 -- nothing else is going on yet
+    gate.touch()  # noqa: ASYNC240 -- no other coroutine is running yet
     delays = await asyncio.gather(*(_delays(reader) for reader, _ in connections))
     busy = (_cpu_time(clusterm.pid) - used) / (time.monotonic() - began)
     for _, writer in connections:
@@ -65,6 +65,6 @@ async def _delays(reader: asyncio.StreamReader) -> Sequence[float]:
 
 
 def _cpu_time(pid: int) -> float:
-    """Return the seconds that a process was busy so far."""
+    """Return the processor time that a process has used, in seconds."""
     times = psutil.Process(pid).cpu_times()
     return times.user + times.system

@@ -1,4 +1,4 @@
-"""Fills a store with jobs that ended, as the service would have left them."""
+"""Fill a store with ended jobs, in the form that the service stores."""
 
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
@@ -13,14 +13,14 @@ from clusterm.store.engine import Store
 from clusterm.store.migrations import migrate
 
 LINES: Final = 100
-"""Lines of each job."""
+"""Number of lines per job."""
 
 CHARACTERS: Final = 250
-"""Characters of each line."""
+"""Number of characters per line."""
 
 
 def fill(clusterm: Clusterm, jobs: int) -> None:
-    """Give a clusterm that is not started yet a history of jobs, each on all of its nodes."""
+    """Add a history of jobs, each on all nodes, to a clusterm that is not started yet."""
     clusterm.state_dir.mkdir()
     store = Store(f"sqlite:///{clusterm.state_dir / 'clusterm.db'}")
     try:

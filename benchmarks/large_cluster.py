@@ -1,4 +1,4 @@
-"""Fills a store with the nodes of a large cluster, as monitoring and jobs would have left them."""
+"""Fill a store with the nodes of a large cluster, in the form that the service stores."""
 
 from datetime import UTC, datetime
 from typing import Final
@@ -13,11 +13,11 @@ from clusterm.store.migrations import migrate
 NODES: Final = 10_000
 IN_RACK: Final = 1000
 EVENTS: Final = 10
-"""Events of each node."""
+"""Number of events per node."""
 
 
 def fill(clusterm: Clusterm) -> None:
-    """Give a clusterm that is not started yet so many nodes, a thousand in each rack."""
+    """Add `NODES` nodes, `IN_RACK` per rack, to a clusterm that is not started yet."""
     clusterm.state_dir.mkdir()
     store = Store(f"sqlite:///{clusterm.state_dir / 'clusterm.db'}")
     try:

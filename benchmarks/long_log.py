@@ -1,4 +1,4 @@
-"""Fills a store with one job of very many lines, whose log names nodes and tasks."""
+"""Fill a store with one job of very many lines, attributed to nodes and tasks."""
 
 from datetime import UTC, datetime, timedelta
 from typing import Final
@@ -15,12 +15,12 @@ from clusterm.store.migrations import migrate
 BEGAN: Final = datetime(2026, 1, 1, tzinfo=UTC)
 LINE_TIME: Final = timedelta(milliseconds=2)
 
-_BATCH: Final = 5000  # lines in a transaction
-_OF_RESULT: Final = 5  # lines
+_BATCH: Final = 5000  # lines per transaction
+_OF_RESULT: Final = 5  # lines per task result
 
 
 def fill(clusterm: Clusterm, lines: int) -> None:
-    """Give a clusterm that is not started yet a job of that many lines, and one failure in a thousand results."""
+    """Add a job of that many lines, with one failure per thousand results, to a clusterm that is not started yet."""
     clusterm.state_dir.mkdir()
     store = Store(f"sqlite:///{clusterm.state_dir / 'clusterm.db'}")
     try:

@@ -1,4 +1,4 @@
-"""What is measured. Each function starts what it needs, and yields what it finds."""
+"""The measurements. Each function starts its own services and yields findings."""
 
 import json
 import resource
@@ -33,11 +33,11 @@ class Finding:
     """One line of the result.
 
     Attributes:
-        what: what was measured.
-        measured: its figure.
-        compared: what stands beside it, with its figure.
-        target: what the figure should be, where there is such a thing.
-        reached: whether it is.
+        what: description of the measurement.
+        measured: the measured figure.
+        compared: description and figure of the comparison; empty for none.
+        target: target of the figure; empty for none.
+        reached: whether the figure meets the target.
     """
 
     what: str
@@ -51,7 +51,7 @@ Findings = Generator[Finding, None, None]
 
 
 def measure_large_job() -> Findings:
-    """Measure a job as large as one of ten nodes gets, reading its log back whole, and the memory for all this."""
+    """Measure a job of the size usual for ten nodes, reading its whole log, and the memory for both."""
     lines = 15_000
     with clusterm(program=[str(_HERE / "memory_route.py")]) as service:
         alone = service.use_printer(lines=lines, characters=_CHARACTERS)
@@ -79,12 +79,12 @@ def measure_large_job() -> Findings:
         )
 
         peak = _peak_memory(service.pid)
-        yield Finding("memory of the service, the most so far", _mebibytes(peak), "", "< 150 MiB", peak < 150 * MIB)
-        yield Finding("memory of the executor, the most", _mebibytes(executor))
+        yield Finding("peak memory of the service so far", _mebibytes(peak), "", "< 150 MiB", peak < 150 * MIB)
+        yield Finding("peak memory of the executor", _mebibytes(executor))
 
 
 def measure_ansible() -> Findings:
-    """Measure a real playbook through clusterm and without, with the same inventory and extra vars."""
+    """Measure a real playbook with and without clusterm, with the same inventory and extra vars."""
     with clusterm() as service:
         service.ansible["playbook_location"] = str(_HERE / "playbooks")
         service.start()
@@ -92,7 +92,7 @@ def measure_ansible() -> Findings:
         alone = _ansible_alone(service, job)
         for _ in service.until_ended(job):
             pass
-        # As clusterm's host groups need it; without it there would be one more line, a warning.
+        # clusterm sets it for its host groups; without it ansible prints one more line, a warning.
         settings = {"ANSIBLE_TRANSFORM_INVALID_GROUP_CHARS": "ignore"}
         through, bare = _medians(3, service.run, lambda: _run(alone, service.root, settings))
         lines = len((service.root / "output").read_bytes().splitlines())
@@ -107,7 +107,7 @@ def measure_ansible() -> Findings:
 
 
 def measure_records() -> Findings:
-    """Measure a playbook of many results with the callback plugin and without, each in ten runs of 1,000."""
+    """Measure a playbook of many results with and without the callback plugin, each in ten runs of 1,000 results."""
     runs = 10
     with tempfile.TemporaryDirectory(prefix="clusterm-bench-") as name:
         root = Path(name)
@@ -133,7 +133,7 @@ def measure_records() -> Findings:
 
 
 def measure_followers() -> Findings:
-    """Measure how long a line takes from where it is printed to those who follow the log."""
+    """Measure the delay of a line from printing to the followers of the log."""
     lines = 250
     with clusterm() as service:
         service.use_printer(lines=lines, characters=_CHARACTERS, per_second=50, gate=followers.GATE)
@@ -153,7 +153,7 @@ def measure_followers() -> Findings:
 
 
 def measure_long_log() -> Findings:
-    """Measure reading parts of a log of a million lines, and the memory for reading all of it."""
+    """Measure reading parts of a log of a million lines, and the memory for reading all lines."""
     lines = 1_000_000
     with clusterm() as service:
         long_log.fill(service, lines)
@@ -175,16 +175,16 @@ def measure_long_log() -> Findings:
                 f"all lines {what}".rstrip(), f"{_seconds(time.perf_counter() - began)}, {size / MIB:.0f} MiB"
             )
         peak = _peak_memory(service.pid)
-        yield Finding("memory of the service for that, the most", _mebibytes(peak), "", "< 150 MiB", peak < 150 * MIB)
+        yield Finding("peak memory of the service for these", _mebibytes(peak), "", "< 150 MiB", peak < 150 * MIB)
 
 
 def measure_history() -> Findings:
-    """Measure the same reads with a short history and a long one, and the command that shows the timeline."""
+    """Measure the same reads with a short and a long history, and the command that shows the timeline."""
     with clusterm() as short, clusterm() as long:
         for service, jobs in ((short, 10), (long, LONGEST_HISTORY)):
             history.fill(service, jobs)
             service.start()
-        # No more jobs are asked for than the short history has, so that both answers have one size.
+        # The limit is the number of jobs of the short history, so that both responses have the same size.
         for path in ("/info/job/last", "/info/jobs/timeline", "/info/jobs?limit=10", "/info/nodes"):
             of_short, of_long = _medians(50, partial(short.read, path), partial(long.read, path))
             yield Finding(
@@ -207,7 +207,7 @@ def measure_history() -> Findings:
 
 
 def measure_large_cluster() -> Findings:
-    """Measure reading all nodes of a large cluster, and how long a job on a thousand of them takes to be accepted."""
+    """Measure reading all nodes of a large cluster, and the time to accept a job on a thousand nodes."""
     with clusterm() as service:
         service.use_printer(lines=1, characters=_CHARACTERS)
         large_cluster.fill(service)
@@ -231,7 +231,7 @@ def measure_large_cluster() -> Findings:
 
 
 def _accepted(service: Clusterm, nodes: Sequence[str]) -> float:
-    """Return the seconds in which a commission is accepted, and take the nodes back when it has ended."""
+    """Return the seconds until a commission is accepted; afterwards decommission the nodes."""
     began = time.perf_counter()
     job = service.post("/commission/nodes", {"nodes": nodes, "host_group": "service-master"})
     accepted = time.perf_counter() - began
@@ -245,7 +245,7 @@ def _accepted(service: Clusterm, nodes: Sequence[str]) -> float:
 def _medians(
     times: int, *actions: Callable[[], object], clock: Callable[[], float] = time.perf_counter
 ) -> Sequence[float]:
-    """Do the actions in turn, once to warm up and then so many times, and return the median seconds of each."""
+    """Run the actions in turn, once to warm up and then `times` times, and return the median seconds of each."""
     taken: list[list[float]] = [[] for _ in actions]
     for _ in range(1 + times):
         for seconds, action in zip(taken, actions, strict=True):
@@ -256,13 +256,13 @@ def _medians(
 
 
 def _clusterctl(service: Clusterm, *arguments: str) -> None:
-    """Run clusterctl, which finds the service's token by itself."""
+    """Run clusterctl, which reads the service's token from its state directory."""
     command = [str(Path(sys.executable).with_name("clusterctl")), "--url", str(service.url), *arguments]
     _run(command, service.root, {"CLUSTERM_MANAGER__STATE_DIR": str(service.state_dir)})
 
 
 def _run(command: Sequence[str], directory: Path, environment: Mapping[str, str] | None = None) -> None:
-    """Run a command that writes into the file `output` of a directory."""
+    """Run a command with its output in the file `output` of a directory."""
     with (directory / "output").open("wb") as output:
         subprocess.run(
             command,
@@ -276,7 +276,7 @@ def _run(command: Sequence[str], directory: Path, environment: Mapping[str, str]
 
 
 def _ansible_alone(service: Clusterm, job: Any) -> list[str]:
-    """Return the command that runs ansible as a job does, but alone."""
+    """Return the command that runs a job's ansible without clusterm."""
     ansible = AnsibleSettings.model_validate(service.ansible)
     nodes = [Node.model_validate(node) for node in service.get("/info/nodes").values()]
     inventory_file, extra_vars_file = service.root / "inventory.json", service.root / "extra_vars.json"
@@ -296,23 +296,23 @@ def _ansible() -> str:
 
 
 def _processor_time() -> float:
-    """Return the seconds that all processes which have ended took of the processors; what else runs hardly matters."""
+    """Return the processor time of all ended child processes, in seconds; other load on the machine hardly matters."""
     used = resource.getrusage(resource.RUSAGE_CHILDREN)
     return used.ru_utime + used.ru_stime
 
 
 def _memory_of_executor(service: Clusterm) -> Iterator[int]:
-    """Run a job, and yield at each look the most memory that its executor had so far."""
+    """Run a job, and yield the peak memory of its executor at each poll, in bytes."""
     for _ in service.until_ended(service.begin()):
         for executor in service.executors():
             try:
                 yield _peak_memory(executor.pid)
             except (OSError, KeyError):
-                continue  # it has just ended
+                continue  # the executor has just ended
 
 
 def _peak_memory(pid: int) -> int:
-    """Return the most bytes of memory that a process had so far (Linux, proc(5))."""
+    """Return the peak memory of a process, in bytes (Linux, proc(5))."""
     status = dict(line.split(":", 1) for line in Path(f"/proc/{pid}/status").read_text().splitlines())
     return int(status["VmHWM"].split()[0]) * 1024
 

@@ -1,4 +1,4 @@
-"""clusterm with one more route, `/memory`, that answers from memory what was PUT there."""
+"""Run clusterm with an additional route, `/memory`, that returns the bytes of the last PUT from memory."""
 
 from typing import Any
 from unittest.mock import patch
@@ -12,7 +12,7 @@ from clusterm.store.engine import Store
 
 
 def create_app_with_memory(store: Store, configuration: LiveSettings, **options: Any) -> FastAPI:
-    """Put the service together, and add the route."""
+    """Create the service's application, and add the route."""
     app = create_app(store, configuration, **options)
     kept = b""
 

@@ -1,4 +1,4 @@
-"""How fast monitors are with very many nodes: storms of news, and looking at all of them."""
+"""Measurements of monitors with very many nodes: storms of reports, and probing all nodes."""
 
 import asyncio
 import json
@@ -34,7 +34,7 @@ _PATIENCE: Final = 60.0  # seconds
 
 
 def measure_storm() -> Findings:
-    """Measure how long a storm of news takes into the store, and reads meanwhile."""
+    """Measure the time to store a storm of reports, and the time of reads meanwhile."""
     for way, storm in (
         (f"POSTs of {_BATCH:,} nodes", _storm_of_posts),
         ("members of Serf, one by one", _storm_of_members),
@@ -59,7 +59,7 @@ def measure_storm() -> Findings:
 
 
 def measure_probe() -> Findings:
-    """Measure one round of the probe on one core, with listeners of its own and some nodes that answer nothing."""
+    """Measure one round of the probe on one core, with local listeners and some nodes that do not answer."""
     cores = os.sched_getaffinity(0)
     os.sched_setaffinity(0, {min(cores)})
     try:
@@ -99,7 +99,7 @@ def _round(store: Store, addresses: Sequence[str], port: int) -> float:
 
 @contextmanager
 def _listeners() -> Iterator[tuple[list[str], int]]:
-    """Listen at all loopback addresses, but where a dead node is: there a queue is full, so that nothing answers."""
+    """Listen at all loopback addresses; at addresses of dead nodes the queue is full, so that no probe is answered."""
     with ExitStack() as stack:
 
         def listen(address: str, port: int, backlog: int) -> socket.socket:
@@ -125,7 +125,7 @@ def _accept(listening: socket.socket) -> None:
         while True:
             listening.accept()[0].close()
     except OSError:
-        return  # it is over
+        return  # the socket is closed
 
 
 @contextmanager
@@ -145,7 +145,7 @@ def _storm_of_posts(service: Clusterm) -> Iterator[Callable[[], None]]:
 
 @contextmanager
 def _storm_of_members(service: Clusterm) -> Iterator[Callable[[], None]]:
-    """Be a Serf agent whose cluster comes up at once."""
+    """Act as a Serf agent whose members all join at once."""
     with socket.create_server(("127.0.0.1", 0)) as listening:
         host, port = listening.getsockname()
         service.sections["serf"] = {"addr": f"{host}:{port}"}
@@ -170,7 +170,7 @@ def _address(number: int) -> str:
 
 
 def _events(service: Clusterm, what: str) -> list[Any]:
-    """Return something of the events of the storm, in their order."""
+    """Return a column or aggregate of the storm's events, in order."""
     with closing(sqlite3.connect(service.state_dir / "clusterm.db")) as connection:
         rows = connection.execute(f"SELECT {what} FROM events WHERE node LIKE '%-storm' ORDER BY id")
         return [value for (value,) in rows]
@@ -178,7 +178,7 @@ def _events(service: Clusterm, what: str) -> list[Any]:
 
 @contextmanager
 def _reading(service: Clusterm) -> Iterator[list[float]]:
-    """Read the timeline all the while, and yield how long each time took."""
+    """Read the timeline repeatedly for the duration of the context, and yield the list of durations, in seconds."""
     taken: list[float] = []
     ended = threading.Event()
 

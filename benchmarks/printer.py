@@ -1,4 +1,4 @@
-"""Stands in for ansible-playbook: prints lines as its playbook, a JSON object, asks for, each with its time."""
+"""Replacement for ansible-playbook: prints lines with their times, as specified by its playbook, a JSON object."""
 
 import json
 import sys
@@ -7,9 +7,9 @@ from pathlib import Path
 
 
 def main() -> None:
-    """Print `lines` lines of `characters` each, and in one second no more than `per_second` of them.
+    """Print `lines` lines of `characters` characters each, at most `per_second` lines per second.
 
-    With `gate` it begins when there is a file of that name beside the playbook.
+    With `gate`, wait for a file of that name beside the playbook first.
     """
     site = Path(sys.argv[-1])
     playbook = json.loads(site.read_text())

@@ -1,4 +1,4 @@
-"""A clusterm to measure: its directory, its process, its ten nodes, and jobs on them."""
+"""Run a clusterm to measure, with its own directory, process and ten nodes."""
 
 import json
 import os
@@ -19,24 +19,24 @@ from clusterm.enums import ENDED, JobStatus
 
 NODES: Final = [f"node{number}-bench" for number in range(1, 11)]
 LONGEST_HISTORY: Final = 1000
-"""The most jobs that a clusterm here has; more would be pruned."""
+"""Maximum number of jobs of a clusterm in the benchmarks; more would be pruned."""
 
 _PRINTER: Final = Path(__file__).with_name("printer.py")
 _LISTENS: Final = "clusterm listens on "
 _PATIENCE: Final = 60.0  # seconds
-_LOOK: Final = 0.05  # seconds between looks at a running job
+_LOOK: Final = 0.05  # seconds between polls of a running job
 
 
 class Broken(Exception):
-    """Something did not do what is measured, so that its figure would mean nothing."""
+    """A measurement is invalid because the measured work was not done."""
 
 
 class Clusterm:
-    """A clusterm with a directory and a process of its own.
+    """A clusterm with its own directory and process.
 
     Args:
-        root: its directory, empty.
-        program: what Python is to run as `clusterm`.
+        root: the directory, empty.
+        program: arguments of Python that run `clusterm`.
     """
 
     def __init__(self, root: Path, program: Sequence[str]) -> None:
@@ -44,7 +44,7 @@ class Clusterm:
         self.state_dir = root / "state"
         self.ansible = {
             "extra_variables": json.dumps({"ansible_python_interpreter": sys.executable}),
-            "cleanup_playbook": "site.yml",  # so every action is one step, and the same
+            "cleanup_playbook": "site.yml",  # so that every action is the same single step
         }
         self.sections: dict[str, Any] = {"monitor": {"probe": False}}
         self._program = program
@@ -53,10 +53,10 @@ class Clusterm:
         self._actions = cycle(("commission", "decommission"))
 
     def use_printer(self, **playbook: int | str) -> list[str]:
-        """Run `printer.py` in the place of ansible-playbook, and return the command that runs it alone.
+        """Use `printer.py` instead of ansible-playbook, and return the command that runs it without clusterm.
 
         Args:
-            playbook: tells it what to print.
+            playbook: members of the printer's playbook.
         """
         executable, site = self.root / "printer", self.root / "site.yml"
         executable.write_text(f"#!{sys.executable}\n{_PRINTER.read_text()}")
@@ -66,7 +66,7 @@ class Clusterm:
         return [str(executable), str(site)]
 
     def start(self) -> None:
-        """Start the service, and announce the nodes."""
+        """Start the service, and report the nodes as discovered."""
         unlimited = {"requests_per_minute": 0, "max_streams": 1000}
         manager = {"addr": "127.0.0.1:0", "state_dir": str(self.state_dir), **unlimited}
         config, log = self.root / "clusterm.json", self.root / "service.log"
@@ -80,14 +80,14 @@ class Clusterm:
                 stdout=file,
                 stderr=file,
                 env=clean_environment(),
-                start_new_session=True,  # Ctrl-C is for the benchmark, which ends this one in time
+                start_new_session=True,  # Ctrl-C must reach only the benchmark, which stops the service itself
             )
         deadline = time.monotonic() + _PATIENCE
-        while _LISTENS not in (said := log.read_text()):
+        while _LISTENS not in (output := log.read_text()):
             if self._process.poll() is not None or time.monotonic() > deadline:
-                raise Broken(f"the service did not start: {said}")
+                raise Broken(f"the service did not start: {output}")
             time.sleep(_LOOK)
-        self._http.base_url = said.partition(_LISTENS)[2].split()[0]
+        self._http.base_url = output.partition(_LISTENS)[2].split()[0]
         self._http.headers["Authorization"] = self.authorization
         announced = [
             {"label": name.partition("-")[0], "serial": name.partition("-")[2], "addr": f"127.0.1.{number}"}
@@ -97,49 +97,49 @@ class Clusterm:
 
     @property
     def url(self) -> httpx.URL:
-        """Where it listens."""
+        """The service's URL."""
         return self._http.base_url
 
     @property
     def authorization(self) -> str:
-        """What a request says to be let in."""
+        """The `Authorization` header of a request."""
         return f"Bearer {(self.state_dir / 'token').read_text().strip()}"
 
     @property
     def pid(self) -> int:
-        """The service's process."""
+        """The pid of the service."""
         assert self._process is not None
         return self._process.pid
 
     def read(self, path: str) -> bytes:
-        """GET the bytes of what must be there."""
+        """Return the bytes of a successful GET response."""
         return self._ask("GET", path)
 
     def size(self, path: str) -> int:
-        """GET what must be there, without keeping it, and return how many bytes it has."""
+        """Return the number of bytes of a successful GET response, without storing it."""
         with self._http.stream("GET", path, headers={"Accept-Encoding": "identity"}) as response:
             if response.is_error:
                 raise Broken(f"GET {path}: {response.status_code}")
             return sum(map(len, response.iter_raw()))
 
     def get(self, path: str) -> Any:
-        """GET what must be there."""
+        """Return the JSON of a successful GET response."""
         return json.loads(self.read(path))
 
     def post(self, path: str, body: Any) -> Any:
-        """POST what must be accepted."""
+        """POST JSON, and return the JSON of the successful response."""
         return json.loads(self._ask("POST", path, json=body))
 
     def put(self, path: str, body: bytes) -> None:
-        """PUT what must be accepted."""
+        """PUT bytes successfully."""
         self._ask("PUT", path, content=body)
 
     def begin(self) -> Any:
-        """Begin a job on all nodes, and return it. They are commissioned and decommissioned in turn."""
+        """Start a job on all nodes, and return it. Jobs alternate between commission and decommission."""
         return self.post(f"/{next(self._actions)}/nodes", {"nodes": NODES, "host_group": "service-master"})
 
     def until_ended(self, job: Any) -> Iterator[None]:
-        """Wait until a job has ended, going round each time that it has not yet."""
+        """Wait until a job has ended, and yield at each poll before that."""
         while (now := self.get(f"/info/job/{job['id']}?logs=false"))["status"] not in ENDED:
             yield
             time.sleep(_LOOK)
@@ -152,17 +152,17 @@ class Clusterm:
             pass
 
     def check_lines(self, expected: int) -> None:
-        """Make sure that the last job has all of its lines in the store."""
+        """Check that all lines of the last job are stored."""
         lines = self.get("/info/job/last?logs=false")["lines"]
         if lines != expected:
             raise Broken(f"the job wrote {expected} lines, and {lines} are in the store")
 
     def executors(self) -> list[psutil.Process]:
-        """Return the executors at work."""
+        """Return the running executors."""
         return [process for process in self._children() if "clusterm.executor" in process.info["cmdline"]]
 
     def destroy(self) -> None:
-        """End everything."""
+        """Kill all processes of the service and its jobs."""
         self._http.close()
         if self._process is not None:
             self._process.kill()
@@ -176,13 +176,13 @@ class Clusterm:
                     continue
 
     def _ask(self, method: str, path: str, **body: Any) -> bytes:
-        response = self._http.request(method, path, **body)  # the client that clusterctl has, too
+        response = self._http.request(method, path, **body)  # the same client library as clusterctl's
         if response.is_error:
             raise Broken(f"{method} {path}: {response.status_code} {response.text}")
         return response.content
 
     def _children(self) -> list[psutil.Process]:
-        """Return the service and all that came of it: this directory is on their command lines."""
+        """Return the service and its descendants, recognised by this directory on their command lines."""
         return [
             process
             for process in psutil.process_iter(["cmdline"])
@@ -192,10 +192,10 @@ class Clusterm:
 
 @contextmanager
 def clusterm(program: Sequence[str] = ("-m", "clusterm")) -> Iterator[Clusterm]:
-    """Make a clusterm that is not started yet, and leave nothing of it.
+    """Yield a clusterm that is not started yet, and remove it afterwards.
 
     Args:
-        program: what Python is to run as `clusterm`.
+        program: arguments of Python that run `clusterm`.
     """
     with tempfile.TemporaryDirectory(prefix="clusterm-bench-", ignore_cleanup_errors=True) as root:
         made = Clusterm(Path(root), program)
@@ -206,5 +206,5 @@ def clusterm(program: Sequence[str] = ("-m", "clusterm")) -> Iterator[Clusterm]:
 
 
 def clean_environment() -> dict[str, str]:
-    """Return the environment without what is meant for another clusterm, or changes how Python runs."""
+    """Return the environment without variables of another clusterm or of Python."""
     return {name: value for name, value in os.environ.items() if not name.startswith(("CLUSTERM_", "PYTHON"))}

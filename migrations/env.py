@@ -1,4 +1,4 @@
-"""Alembic's entry: runs the migrations on the connection that it is handed, in one transaction."""
+"""Alembic's entry point: runs the migrations on the given connection, in one transaction."""
 
 from typing import Any, Literal
 
@@ -9,7 +9,7 @@ from clusterm.store.tables import SQLModel
 
 
 def render_item(kind: str, item: Any, _: object) -> str | Literal[False]:
-    """Write columns in SQLAlchemy's own types, so that a migration depends on nothing that may change."""
+    """Render columns with SQLAlchemy's own types, so that migrations are independent of later changes of the code."""
     item = getattr(item, "impl", item)
     if kind == "type" and isinstance(item, DateTime):
         return "sa.DateTime()"
@@ -23,7 +23,7 @@ context.configure(
     target_metadata=SQLModel.metadata,
     render_as_batch=True,  # SQLite cannot alter most of a table in place
     render_item=render_item,
-    transactional_ddl=True,  # SQLite's is, where transactions are begun by hand
+    transactional_ddl=True,  # SQLite's DDL is, if transactions are begun explicitly
 )
 with context.begin_transaction():
     context.run_migrations()

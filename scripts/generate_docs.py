@@ -1,12 +1,14 @@
-"""Generate the reference in docs/reference from the source; with --check, only report files that are out of date.
+"""Generate the reference and the layout from the source; with --check, only report files that are out of date.
 
 The part of each file between the two marks is generated; the part above is written by hand.
 """
 
+import ast
 import inspect
 import re
 import sys
 import tempfile
+import tomllib
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from enum import StrEnum
 from pathlib import Path
@@ -26,31 +28,33 @@ from clusterm.settings import Settings
 from clusterm.store.engine import Store
 from clusterm.store.migrations import migrate
 
-REFERENCE: Final = Path(__file__).parents[1] / "docs" / "reference"
+ROOT: Final = Path(__file__).parents[1]
+REFERENCE: Final = ROOT / "docs" / "reference"
 
 _BEGIN: Final = "<!-- Generated from the source by `make docs`: edit the source instead. -->\n"
 _END: Final = "<!-- End of the generated part. -->\n"
 
 
 def main(arguments: Sequence[str]) -> int:
-    """Write the files that are stale, or with --check only name them, and return the exit status."""
+    """Write the stale files, or with --check only list them, and return the exit status."""
     if arguments not in ([], ["--check"]):
         print("usage: generate_docs.py [--check]", file=sys.stderr)
         return 2
-    found = dict(stale(REFERENCE))
+    found = {**dict(stale(REFERENCE, _REFERENCE)), **dict(stale(ROOT, _GUIDE))}
     for file, text in found.items():
+        name = file.name if file.parent == ROOT else f"docs/reference/{file.name}"
         if arguments:
-            print(f"docs/reference/{file.name} is stale: run `make docs`", file=sys.stderr)
+            print(f"{name} is stale: run `make docs`", file=sys.stderr)
         else:
             file.write_text(text)
-            print(f"docs/reference/{file.name} was regenerated")
+            print(f"{name} was regenerated")
     return 1 if arguments and found else 0
 
 
-def stale(reference: Path) -> Iterator[tuple[Path, str]]:
-    """Yield the files that are not what the code says, and what they should be."""
-    for name, generate in _GENERATED.items():
-        file = reference / name
+def stale(folder: Path, generators: Mapping[str, Callable[[], Iterator[str]]]) -> Iterator[tuple[Path, str]]:
+    """Yield each file of a folder that differs from the code, with its new text."""
+    for name, generate in generators.items():
+        file = folder / name
         present = file.read_text()
         above, begin, rest_of_file = present.partition(_BEGIN)
         _, end, below = rest_of_file.partition(_END)
@@ -107,16 +111,42 @@ def openapi() -> dict[str, Any]:
     return document
 
 
-_GENERATED: Final[Mapping[str, Callable[[], Iterator[str]]]] = {
+def layout() -> Iterator[str]:
+    """Describe every package by its docstring, and the layers in the order in which they may import each other."""
+    for package in ("clusterm", "clusterctl"):
+        folder = ROOT / "src" / package
+        found = [each for each in folder.iterdir() if each.suffix == ".py" or (each / "__init__.py").exists()]
+        rows = ((f"`{_shown(each)}`", _summary(each)) for each in sorted(found) if not each.name.startswith("__"))
+        yield from ("", f"`src/{package}/`: {_summary(folder)}", "")
+        yield from table(("module or package", "content"), rows)
+    contracts = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["importlinter"]["contracts"]
+    layers = next(contract["layers"] for contract in contracts if contract["type"] == "layers")
+    yield from ("", "A module may import modules of the lines below its own, and of its own package:", "", "```")
+    yield from layers
+    yield from ("```", "")
+
+
+_REFERENCE: Final[Mapping[str, Callable[[], Iterator[str]]]] = {
     "cli.md": cli,
     "configuration.md": configuration,
     "enumerations.md": enumerations,
     "rest.md": rest_api,
 }
+_GUIDE: Final[Mapping[str, Callable[[], Iterator[str]]]] = {"CONTRIBUTING.md": layout}
+
+
+def _shown(module: Path) -> str:
+    return module.name if module.suffix else f"{module.name}/"
+
+
+def _summary(module: Path) -> str:
+    """Return the first paragraph of the docstring of a module or package."""
+    file = module if module.suffix else module / "__init__.py"
+    return one_line((ast.get_docstring(ast.parse(file.read_text())) or "").partition("\n\n")[0])
 
 
 def _setting(section: str, key: str, schema: dict[str, Any]) -> Sequence[str]:
-    """Return a row on a setting. A default that depends on the user is not in the schema but described."""
+    """Return the row of a setting. A default that depends on the user is in the description, not in the schema."""
     meaning, _, described = schema["description"].partition(" Default: ")
     default = default_of(schema) or described.removesuffix(".")
     variable = f"CLUSTERM_{section}__{key}".upper()
@@ -126,7 +156,7 @@ def _setting(section: str, key: str, schema: dict[str, Any]) -> Sequence[str]:
 
 
 def _words(name: str) -> str:
-    """Turn EventName into Event name."""
+    """Convert `EventName` to `Event name`."""
     return re.sub(r"(?<=[a-z])(?=[A-Z])", " ", name).capitalize()
 
 
@@ -148,7 +178,7 @@ def _command(command: Any, path: str, *, level: int) -> Iterator[str]:
 
 
 def _parameter(parameter: Any, context: typer.Context) -> tuple[str, str] | None:
-    """Return what --help says of a parameter; None if it keeps quiet about it."""
+    """Return the help of a parameter; None if --help does not list the parameter."""
     record = parameter.get_help_record(context)
     if record is None:
         return None

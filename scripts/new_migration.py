@@ -1,4 +1,4 @@
-"""Write a migration: what leads from the newest one to the tables as the code has them now."""
+"""Write a migration from the newest one to the current tables of the code."""
 
 import sys
 import tempfile
@@ -18,12 +18,12 @@ def main() -> int:
             write_migration(message.strip())
             return 0
         case _:
-            print('say what it does, as in: make migration m="add the nodes\' labels"', file=sys.stderr)
+            print('describe the migration, as in: make migration m="add the nodes\' labels"', file=sys.stderr)
             return 2
 
 
 def write_migration(message: str) -> None:
-    """Compare a database that has all migrations with the tables, and write what differs as the next one."""
+    """Compare a fully migrated database with the tables, and write the differences as the next migration."""
     config = alembic_config()
     newest = ScriptDirectory.from_config(config).get_current_head() or "0000"
     with tempfile.TemporaryDirectory() as directory:

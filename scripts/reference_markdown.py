@@ -1,4 +1,4 @@
-"""Tables, and JSON schemas in words, for the generated reference."""
+"""Format tables and JSON schemas for the generated reference."""
 
 import json
 import re
@@ -12,11 +12,11 @@ Schema = dict[str, Any]
 REF: Final = "#/components/schemas/"
 
 _BOUNDLESS: Final = 10**9
-"""A limit so high that nobody meets it needs no mention."""
+"""Maximum from which a limit is not documented."""
 
 
 def table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> Iterator[str]:
-    """Write a table without the columns that have nothing in them; nothing if there are no rows."""
+    """Write a table without its empty columns; nothing if there are no rows."""
     cells = [[one_line(value).replace("|", r"\|") for value in row] for row in rows]
     kept = [column for column in range(len(head)) if any(row[column] for row in cells)]
     if kept:
@@ -25,8 +25,8 @@ def table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> Iterator[str]:
 
 
 def type_of(schema: Schema) -> str:
-    """Say what a value is, with links to the objects."""
-    if schema.get("$ref", "").startswith("#/$defs/"):  # a setting's: one of some names, or settings again
+    """Return the type of a value, with links to objects."""
+    if schema.get("$ref", "").startswith("#/$defs/"):  # of a setting: an enumeration, or nested settings
         kind = schema["$ref"].removeprefix("#/$defs/")
         name = re.sub(r"\B(?=[A-Z])", " ", kind).lower()
         return f"[{name}]({'enumerations.md' if hasattr(enums, kind) else ''}#{name.replace(' ', '-')})"
@@ -46,18 +46,18 @@ def type_of(schema: Schema) -> str:
 
 
 def default_of(schema: Schema) -> str:
-    """Write the default of a value; nothing if it has none, or null."""
+    """Return the default of a value; empty if it has none, or null."""
     return "" if schema.get("default") is None else f"`{json.dumps(schema['default'], ensure_ascii=False)}`"
 
 
 def title_of(name: str) -> str:
-    """Name an object as people would: pydantic calls a page of jobs Page_Job_."""
+    """Return a readable name of an object: pydantic names a page of jobs `Page_Job_`."""
     page = re.fullmatch(r"Page_(\w+)_", name)
     return f"Page of {page[1]}" if page else name
 
 
 def one_line(text: str) -> str:
-    """Write a text on one line."""
+    """Return a text on one line."""
     return " ".join(text.split())
 
 

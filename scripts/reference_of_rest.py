@@ -1,4 +1,4 @@
-"""The REST API, from its OpenAPI document."""
+"""Generate the reference of the REST API from its OpenAPI document."""
 
 import json
 import re
@@ -65,8 +65,8 @@ def _operation(title: str, operation: Operation, schemas: Mapping[str, Schema]) 
         if _is_error(answer):
             errors.append(status)
         else:
-            said = "" if answer["description"] == "Successful Response" else f" {answer['description']}"
-            yield from ("", f"Answers {status}: {_body(answer)}.{said}")
+            description = "" if answer["description"] == "Successful Response" else f" {answer['description']}"
+            yield from ("", f"Answers {status}: {_body(answer)}.{description}")
     if errors:
         yield from ("", f"[Errors](#errors): {', '.join(errors)}.")
 
@@ -93,13 +93,13 @@ def _object(name: str, schema: Schema, *, is_sent: bool) -> Iterator[str]:
 
 
 def _sent(operations: Mapping[str, Operation], schemas: Mapping[str, Schema]) -> set[str]:
-    """Return the names of the objects that clients send."""
+    """Return the names of the objects in request bodies."""
     text = json.dumps([operation.get("requestBody") for operation in operations.values()])
-    found: set[str] = set()
-    while more := set(re.findall(rf'"{REF}(\w+)"', text)) - found:
-        found |= more
+    names: set[str] = set()
+    while more := set(re.findall(rf'"{REF}(\w+)"', text)) - names:
+        names |= more
         text = json.dumps([schemas[name] for name in more])
-    return found
+    return names
 
 
 def _is_error(answer: dict[str, Any]) -> bool:
@@ -120,7 +120,7 @@ def _meaning(value: Schema) -> str:
 
 
 def _example(schema: Schema, schemas: Mapping[str, Schema]) -> Any:
-    """Make an example of an object out of those of its members; a member without one is left out."""
+    """Build an example of an object from the examples of its members; members without an example are omitted."""
     if "$ref" in schema:
         schema = schemas[schema["$ref"].removeprefix(REF)]
     if examples := schema.get("examples"):

@@ -8,11 +8,11 @@ import sys
 def main() -> int:
     """Run clusterctl with the process's arguments, and return its exit code."""
     try:
-        gc.disable()  # loading the libraries makes much and drops little
+        gc.disable()  # importing allocates much and frees little
         from clusterctl.run import run  # noqa: PLC0415 -- Ctrl-C may come while this loads
 
         gc.freeze()
-        gc.set_threshold(100_000)  # so does reading a large answer
+        gc.set_threshold(100_000)  # so does parsing a large response
         gc.enable()
         return run()
     except KeyboardInterrupt:

@@ -1,4 +1,4 @@
-"""The short names that contiv's clusterctl gave its commands."""
+"""Short names of commands, as in contiv's clusterctl."""
 
 from typing import Any, ClassVar
 

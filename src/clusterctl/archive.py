@@ -1,4 +1,4 @@
-"""Writes a tar.gz file member by member, of which nothing is left if that fails."""
+"""Writes a tar.gz file member by member; removes the file if that fails."""
 
 import gzip
 import os
@@ -13,11 +13,11 @@ from typing import IO, Final
 
 from clusterctl.errors import CannotWrite, Usage
 
-_IN_MEMORY: Final = 1 << 20  # bytes of a member that are not put on disk before they are packed
+_IN_MEMORY: Final = 1 << 20  # bytes of a member that are kept in memory until they are packed
 
 
 class Archive:
-    """An archive that is being written. Whatever is in it belongs to root and may be read by all.
+    """An archive that is being written. Its files belong to root and are readable by all.
 
     Args:
         tar: the archive.
@@ -28,7 +28,7 @@ class Archive:
         self._made = int(time.time())
 
     def add(self, name: str, pieces: Iterable[str]) -> None:
-        """Add a file. If the pieces end in an exception, it is not added."""
+        """Add a file. If the iteration of `pieces` raises an exception, the file is not added."""
         with tempfile.SpooledTemporaryFile(_IN_MEMORY) as content:
             for piece in pieces:
                 content.write(piece.encode(errors="backslashreplace"))
@@ -41,26 +41,26 @@ class Archive:
 
 @contextmanager
 def written(target: str, *, force: bool) -> Iterator[Archive]:
-    """Write an archive to a file, which is there when it is complete, or for `-` to standard output.
+    """Write an archive to a file, which appears when the archive is complete, or to standard output.
 
     Args:
-        target: the file.
-        force: whether it may be there already.
+        target: the file; `-` is standard output.
+        force: whether to overwrite an existing file.
 
     Raises:
-        Usage: it is there, or is no file.
-        CannotWrite: there is no room, or no permission.
+        Usage: the target exists, or is not a regular file.
+        CannotWrite: the file cannot be written.
     """
     if target == "-":
         if sys.stdout.isatty():
-            raise Usage("the archive is not for a terminal: name a file, or redirect standard output")
+            raise Usage("cannot write the archive to a terminal: give a file, or redirect standard output")
         with _packed(sys.stdout.buffer) as archive:
             yield archive
         return
     path = Path(target)
     if path.exists() and not (force and path.is_file()):
-        advice = "name another one, or overwrite it with --force" if path.is_file() else "name another one"
-        raise Usage(f"{target} is there already: {advice}")
+        advice = "give another file, or overwrite it with --force" if path.is_file() else "give another file"
+        raise Usage(f"{target} exists: {advice}")
     try:
         file = tempfile.NamedTemporaryFile(dir=path.parent, prefix=".clusterm-", suffix=".part", delete=False)  # noqa: SIM115
     except OSError as error:
@@ -72,7 +72,7 @@ def written(target: str, *, force: bool) -> Iterator[Archive]:
             os.fsync(complete.fileno())
         Path(file.name).replace(path)
     except OSError as error:
-        raise CannotWrite(f"cannot write {target}: {error.strerror}; nothing of it was kept") from None
+        raise CannotWrite(f"cannot write {target}: {error.strerror}; the incomplete file was removed") from None
     finally:
         Path(file.name).unlink(missing_ok=True)
 

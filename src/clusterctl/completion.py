@@ -1,4 +1,4 @@
-"""Completes names of nodes, jobs and host groups for a shell; without a service to ask there are none, and no word."""
+"""Shell completion of node names, jobs and host groups. Without a service it offers nothing, and prints no error."""
 
 import re
 from collections.abc import Iterable
@@ -16,17 +16,17 @@ from clusterm.enums import DEFAULT_HOST_GROUPS
 from clusterm.schemas import Job, Node, Page
 
 Candidates = list[tuple[str, str]]
-"""What may stand there, each with what zsh and fish say about it."""
+"""Values to offer, each with the description that zsh and fish show."""
 
 _TIMEOUT_S: Final = 1.0
-"""Seconds for which the service may let somebody who pressed Tab wait."""
+"""Seconds after which completion offers nothing, because the user is waiting."""
 _LATEST: Final = 30
 _SPECIAL: Final = re.compile(r"[^\w ,.:@-]", re.ASCII)
-"""What may mean something to a shell: zsh evaluates what it is offered, and the answer may be anybody's."""
+"""Characters that are not offered: zsh evaluates what it is offered, and the response may be forged."""
 
 
 def complete_node(ctx: typer.Context, incomplete: str) -> Candidates:
-    """Complete a node's name, with its status and state; those given already are not offered again."""
+    """Complete a node's name, described by status and state; names on the command line are not offered again."""
     given = ctx.params.get("names") or []
     try:
         nodes = {name: read(Node, node).inventory_state for name, node in _service(ctx).nodes().items()}
@@ -37,8 +37,8 @@ def complete_node(ctx: typer.Context, incomplete: str) -> Candidates:
 
 
 def complete_job(ctx: typer.Context, incomplete: str) -> Candidates:
-    """Complete a job: `active`, `last` or one of the latest ids, with what it does and how it stands."""
-    candidates = [("active", "the job that runs now"), ("last", "the job that ended last")]
+    """Complete a job: `active`, `last` or one of the latest ids, described by status and action."""
+    candidates = [("active", "the running job"), ("last", "the last job that ended")]
     try:
         page = _service(ctx).jobs(
             status=None, action=None, node=None, since=None, until=None, limit=_LATEST, cursor=None
@@ -50,16 +50,16 @@ def complete_job(ctx: typer.Context, incomplete: str) -> Candidates:
 
 
 def complete_host_group(ctx: typer.Context, incomplete: str) -> Candidates:
-    """Complete a host group, with its role; without a service the groups that there are by default."""
+    """Complete a host group, described by its role; without a service the default groups."""
     try:
         groups = dict(_service(ctx).config()["ansible"]["host_groups"])
-    except (ClusterctlError, KeyError, TypeError, ValueError):  # an older service has none to name
+    except (ClusterctlError, KeyError, TypeError, ValueError):  # also an older service, without host groups
         groups = dict(DEFAULT_HOST_GROUPS)
     return _beginning(((group, str(role)) for group, role in groups.items()), incomplete)
 
 
 def _service(ctx: typer.Context) -> Client:
-    """Return the service that the line names so far; the options before the command were parsed, not yet obeyed."""
+    """Return the client of the service; while completing, the root callback that makes the context does not run."""
     given = ctx.find_root().params
     url = parse_url(given["url"])
     certificates = Certificates(given["cacert"], given["cert"], given["key"])

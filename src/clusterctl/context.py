@@ -1,4 +1,4 @@
-"""One run of clusterctl: the service it talks to, and how it prints."""
+"""The context of one run of clusterctl: the service and the output format."""
 
 from dataclasses import dataclass
 from functools import cached_property
@@ -14,35 +14,35 @@ from clusterctl.output.output import Format, note
 
 @dataclass
 class Context:
-    """What the options before the command have said, and what follows from it."""
+    """The options before the command, and the client made from them."""
 
     url: str = ""
-    certificates: Certificates = Certificates()  # noqa: RUF009 -- it never changes
+    certificates: Certificates = Certificates()  # noqa: RUF009 -- it is immutable
     token_file: str | None = None
     output: Format = Format.TABLE
 
     @cached_property
     def client(self) -> Client:
-        """The service; connected to when it is first asked something."""
+        """The client of the service; connects at the first request."""
         return Client(self.url, note, self.certificates, token=credentials.find(self.url, self.token_file))
 
     def close(self) -> None:
-        """Close the connections, if there are any."""
+        """Close the client's connections, if it has any."""
         if "client" in self.__dict__:
             self.client.close()
 
 
 def context_of(ctx: typer.Context, *, as_json: bool, csv: bool = False, output: Format | None = None) -> Context:
-    """Return the session that a command runs in.
+    """Return the context of a command.
 
     Args:
-        ctx: what Typer knows of the command.
-        as_json: whether `--json` stands after it.
-        csv: whether it can print CSV.
-        output: how to print, where the command has an option of its own for that.
+        ctx: Typer's context.
+        as_json: whether the command has the option `--json`.
+        csv: whether the command can print CSV.
+        output: value of the command's own option `--output`; None if it is not given.
 
     Raises:
-        Usage: CSV is wanted, and it cannot.
+        Usage: CSV is requested, and the command cannot print it.
     """
     context = ctx.ensure_object(Context)
     context.output = output or context.output
@@ -50,7 +50,7 @@ def context_of(ctx: typer.Context, *, as_json: bool, csv: bool = False, output: 
         context.output = Format.JSON
     if context.output is Format.CSV and not csv:
         raise Usage(
-            f"{ctx.command_path} prints no CSV, which is for events: clusterctl timeline, clusterctl node events; "
-            "use -o json, jsonl or yaml here"
+            f"{ctx.command_path} cannot print CSV, only clusterctl timeline and clusterctl node events can; "
+            "use -o json, jsonl or yaml"
         )
     return context

@@ -1,7 +1,7 @@
-"""Where clusterctl has its token from: the command line, the environment, `clusterctl login`, or the service's host.
+"""Finds and stores access tokens: command line, environment, `clusterctl login`, or the service's state directory.
 
-Each of them is for one service only: what was stored for a URL goes to that URL, and the token in the state directory
-to an address of this machine.
+A stored token is sent only to the URL for which it was stored, and the token in the state directory only to an address
+of this machine.
 """
 
 import json
@@ -18,27 +18,27 @@ from clusterm.common.paths import TOKEN_FILE, default_state_dir
 
 _VARIABLE: Final = "CLUSTERM_TOKEN"
 MAX_TOKEN_LENGTH: Final = 4096
-"""Characters that are read of what should be a token."""
+"""Maximum number of characters that are read of a token."""
 
 
 @dataclass(frozen=True)
 class Token:
-    """A token."""
+    """An access token."""
 
     text: str
     origin: str
-    """Where it is from, as the user is told."""
+    """Source of the token, for error messages."""
 
 
 def find(url: str, token_file: str | None) -> Token | None:
-    """Return the token for a service.
+    """Return the token for a service; None if there is none.
 
     Args:
-        url: where the service is.
-        token_file: the file that the command line names.
+        url: base URL of the service.
+        token_file: value of `--token-file`.
 
     Raises:
-        Usage: what should hold a token does not.
+        Usage: the first source that is set holds no valid token.
     """
     if token_file:
         return read(token_file)
@@ -53,7 +53,7 @@ def read(file: str) -> Token:
     """Read a token from a file.
 
     Raises:
-        Usage: there is none.
+        Usage: the file cannot be read, or holds no valid token.
     """
     try:
         with Path(file).open("rb") as opened:
@@ -64,28 +64,28 @@ def read(file: str) -> Token:
 
 
 def given(text: str) -> Token:
-    """Take what somebody typed or piped in for a token.
+    """Return the token that was typed at a prompt or piped in.
 
     Raises:
-        Usage: it is none.
+        Usage: the text is no valid token.
     """
-    return Token(_checked(text.strip(), "what was given"), "what was given")
+    return Token(_checked(text.strip(), "the input"), "the input")
 
 
 def store(url: str, token: Token) -> Path:
-    """Keep a token for a service, where only this user can read it, and return the file.
+    """Store a token for a service in a file that only this user can read, and return the file.
 
     Raises:
-        CannotWrite: there is no room, or no permission.
+        CannotWrite: the file cannot be written.
     """
     return _write(_stored() | {url: token.text})
 
 
 def forget(url: str) -> bool:
-    """Drop what is kept for a service, and tell whether there was something.
+    """Delete the stored token for a service, and return whether there was one.
 
     Raises:
-        CannotWrite: there is no permission.
+        CannotWrite: the file cannot be written.
     """
     stored = _stored()
     known = stored.pop(url, None) is not None
@@ -95,7 +95,7 @@ def forget(url: str) -> bool:
 
 
 def is_here(url: str) -> bool:
-    """Tell whether a URL leads to this machine and nowhere else."""
+    """Return whether a URL can only be an address of this machine."""
     host = urlsplit(url).hostname or ""
     try:
         return url.startswith("unix:") or host == "localhost" or ip_address(host).is_loopback
@@ -104,7 +104,7 @@ def is_here(url: str) -> bool:
 
 
 def _local() -> Token | None:
-    """Return the token that the service on this machine has made, if this user may read it."""
+    """Return the token that the service on this machine created, if this user may read it."""
     state_dir = os.environ.get("CLUSTERM_MANAGER__STATE_DIR")
     try:
         return read(str((Path(state_dir).expanduser() if state_dir else default_state_dir()) / TOKEN_FILE))
@@ -113,14 +113,14 @@ def _local() -> Token | None:
 
 
 def _checked(text: str, origin: str) -> str:
-    """Refuse what cannot be a token, before it becomes part of a request."""
+    """Check that a text can be a token before it becomes part of a request header."""
     if not text or not text.isascii() or not text.isprintable() or " " in text:
-        raise Usage(f"there is no token in {origin}: it is one word, as `clusterm token create` prints it")
+        raise Usage(f"there is no token in {origin}: a token is one word, as printed by `clusterm token create`")
     return text
 
 
 def _file() -> Path:
-    import platformdirs  # noqa: PLC0415 -- not needed by those who say where their token is
+    import platformdirs  # noqa: PLC0415 -- not needed if the token is given
 
     return platformdirs.user_config_path("clusterm") / "tokens.json"
 
@@ -146,5 +146,5 @@ def _write(tokens: dict[str, str]) -> Path:
         file.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
         write_private(file, json.dumps(tokens, indent=2))
     except OSError as error:
-        raise CannotWrite(f"cannot keep tokens in {file}: {error.strerror}") from None
+        raise CannotWrite(f"cannot store tokens in {file}: {error.strerror}") from None
     return file

@@ -1,16 +1,16 @@
-"""The tree of what ends clusterctl without a result: one line on stderr and an exit code.
+"""The tree of errors, each of which clusterctl prints as one line on stderr, and their exit codes.
 
 ClusterctlError             1
-├── Refused                 1   the service said no
+├── Refused                 1   the service refused the request
 │   └── Unavailable
-├── Unauthorized            1   the service does not know who asks
-├── NotReady                1   the service cannot do its work
-├── NotComplete             1   the awaited job did not end Complete
+├── Unauthorized            1   the service requires a token, or rejected the token
+├── NotReady                1   the service is not ready
+├── NotComplete             1   the job did not end Complete
 ├── CannotWrite             1   a file cannot be written
-├── UnexpectedResponse           1   the service is newer than this clusterctl
-├── LogMismatch                 1   a log is not what was recorded of it
-├── Usage                   2
-└── Unreachable             3
+├── UnexpectedResponse      1   the service is newer than this clusterctl
+├── LogMismatch             1   a log differs from its recorded digest
+├── Usage                   2   invalid command line
+└── Unreachable             3   no response of the service
     ├── ConnectionLost
     ├── NoAnswer
     ├── NotTrusted
@@ -19,66 +19,66 @@ ClusterctlError             1
 
 
 class ClusterctlError(Exception):
-    """Something to tell the user in one line; its text says what to do next."""
+    """Base of all errors; the text is one line for the user, with the next step."""
 
     exit_code = 1
 
 
 class Refused(ClusterctlError):
-    """The service refused the request; the text is its reason."""
+    """The service refused the request; the text is the service's reason."""
 
 
 class Unavailable(Refused):
-    """The service could do it at another time, and says so."""
+    """The service cannot execute the request at present (503)."""
 
 
 class Unauthorized(ClusterctlError):
-    """The service lets nobody in without a token, or not with this one."""
+    """The service requires a token, or rejected the token (401)."""
 
 
 class NotReady(ClusterctlError):
-    """The service answers, but cannot do its work."""
+    """The service responds, but is not ready."""
 
 
 class NotComplete(ClusterctlError):
-    """The job that was waited for did not end Complete, or not in time."""
+    """The job did not end Complete, or did not end in time."""
 
 
 class CannotWrite(ClusterctlError):
-    """There is no room for a file, or no permission to write it."""
+    """A file cannot be written."""
 
 
 class UnexpectedResponse(ClusterctlError):
-    """The service's answer has another shape than this version knows."""
+    """The response does not match the schema of this version."""
 
 
 class LogMismatch(ClusterctlError):
-    """A log is not what was recorded of it when its job ended, or nothing was recorded."""
+    """A log differs from the digest recorded when its job ended, or no digest was recorded."""
 
 
 class Usage(ClusterctlError):
-    """The command line makes no sense."""
+    """The command line is invalid."""
 
     exit_code = 2
 
 
 class Unreachable(ClusterctlError):
-    """There is no talking to the service."""
+    """The service cannot be reached."""
 
     exit_code = 3
 
 
 class ConnectionLost(Unreachable):
-    """The connection broke before the answer had come."""
+    """The connection broke before the response arrived."""
 
 
 class NoAnswer(Unreachable):
-    """The service took the request, or the connection, and then said nothing for too long."""
+    """The service accepted the connection, and did not respond in time."""
 
 
 class NotTrusted(Unreachable):
-    """Client and service do not agree on TLS, or do not take each other's certificates."""
+    """TLS failed: one side does not use it, or rejects the certificate of the other."""
 
 
 class NotClusterm(Unreachable):
-    """Something answered that is not clusterm."""
+    """The response does not come from clusterm."""

@@ -1,4 +1,4 @@
-"""Reads an ansible inventory, by ansible's own program: whatever its form, it means here what it means there."""
+"""Reads ansible inventories of any form with `ansible-inventory`."""
 
 import json
 import os
@@ -15,14 +15,14 @@ from clusterctl.errors import Usage
 
 _PROGRAM: Final = "ansible-inventory"
 _OURS: Final = frozenset({"ansible_host", "node_name", "node_addr"})
-"""Host vars that clusterm sets itself."""
+"""Host vars that clusterm sets, and that are not imported."""
 
 
 def read_inventory(path: str) -> list[Json]:
-    """Return the nodes that an inventory names, as `node_requests.ImportedNode` has them.
+    """Return the hosts of an inventory as `schemas.ImportedNode`.
 
     Raises:
-        Usage: it cannot be read.
+        Usage: the inventory cannot be read.
     """
     if not Path(path).exists():
         raise Usage(f"cannot read {path}: there is no such file or directory")
@@ -36,14 +36,14 @@ def read_inventory(path: str) -> list[Json]:
 def _node(host: str, variables: Json, groups: list[str]) -> Json:
     label, serial = host, ""
     address = str(variables.get("ansible_host", host))
-    if host == variables.get("node_name"):  # an inventory of clusterm's own
+    if host == variables.get("node_name"):  # the inventory was written by clusterm
         label, _, serial = host.rpartition("-")
     kept = {name: value for name, value in variables.items() if name not in _OURS}
     return {"label": label, "serial": serial, "addr": address, "groups": groups, "vars": kept}
 
 
 def _groups_by_host(data: Json) -> defaultdict[str, set[str]]:
-    """Return the groups that each host is in, by itself or through their children."""
+    """Return the groups of each host, directly or through child groups."""
     groups: defaultdict[str, set[str]] = defaultdict(set)
     for name in data:
         waiting, seen = [name], set()
@@ -76,5 +76,5 @@ def _list(path: str) -> dict[str, Any]:
     except (ValueError, TypeError):
         pass
     said = [line for line in done.stderr.splitlines() if line.startswith(("ERROR", "[ERROR]", "fatal"))]
-    reason = said[-1].partition(":")[2].strip() if said else done.stderr.strip() or "it is no inventory"
+    reason = said[-1].partition(":")[2].strip() if said else done.stderr.strip() or "it is not an inventory"
     raise Usage(f"{_PROGRAM} cannot read {path}: {reason}")

@@ -1,4 +1,4 @@
-"""The arguments and options that several commands have."""
+"""Arguments and options that several commands share."""
 
 from typing import Annotated
 
@@ -21,14 +21,14 @@ NodeNames = Annotated[
     list[str] | None,
     typer.Argument(
         metavar="NAME",
-        help="The nodes: names, `<label>-<serial>`, management addresses, or globs of names as 'rack1-*'. With the "
-        "options that select, only those of them that fit; without a name, all that fit.",
+        help="The nodes: names, `<label>-<serial>`, management addresses, or globs of names as 'rack1-*'. Options that "
+        "select nodes narrow these down; without a name they select from all nodes.",
         autocompletion=complete_node,
     ),
 ]
 OfStatus = Annotated[
     list[Status] | None,
-    typer.Option("--status", case_sensitive=False, help="Only nodes with this status. Can be repeated: any of them."),
+    typer.Option("--status", case_sensitive=False, help="Only nodes with this status. Can be repeated."),
 ]
 OfState = Annotated[
     list[State] | None,
@@ -50,7 +50,7 @@ OfHostGroup = Annotated[
         "--in-group",
         "-g",
         metavar="GROUP",
-        help="Only nodes in this group. Repeatable.",
+        help="Only nodes in this host group. Can be repeated.",
         autocompletion=complete_host_group,
     ),
 ]
@@ -59,27 +59,27 @@ DryRun = Annotated[
     bool,
     typer.Option(
         "--dry-run",
-        help="Show nodes, playbooks, inventory and vars, and all reasons why it would be refused (exit code 1); "
-        "do nothing.",
+        help="Change nothing; show nodes, playbooks, inventory and vars, and all reasons why the request would be "
+        "refused (exit code 1).",
     ),
 ]
 Check = Annotated[
     bool,
     typer.Option(
-        "--check", help="Run ansible with --check --diff, which says what it would change; the nodes stay as they are."
+        "--check", help="Run ansible with --check --diff: print what would change, and change nothing on the nodes."
     ),
 ]
 LimitBatch = Annotated[
     int | None,
     typer.Option(
-        "--limit-batch", metavar="N", min=1, help="Take N nodes at a time, and stop at the first batch that fails."
+        "--limit-batch", metavar="N", min=1, help="Run on N nodes at a time, and stop after the first batch that fails."
     ),
 ]
 JobName = Annotated[
     str | None,
     typer.Argument(
         metavar="active|last|ID",
-        help="The job: `active` is the one that runs now, `last` the one that ended last, a number is an id.",
+        help="The job: `active` is the running one, `last` the last one that ended, a number is an id.",
         autocompletion=complete_job,
     ),
 ]
@@ -89,7 +89,7 @@ HostGroup = Annotated[
         "--host-group",
         "-g",
         metavar="GROUP",
-        help=f"The nodes' host group: {' or '.join(HOST_GROUPS)}, or as `ansible.host_groups` names them.",
+        help=f"The nodes' host group: {' or '.join(HOST_GROUPS)}, or one of `ansible.host_groups`.",
         autocompletion=complete_host_group,
     ),
 ]
@@ -101,19 +101,19 @@ ExtraVars = Annotated[
         metavar="VARS",
         help="""Extra vars for ansible: a JSON object such as '{"version": "1.2"}', name=value, @FILE """
         "to read JSON or YAML from a file, or - to read it from standard input. Can be repeated; "
-        "of one name the last wins.",
+        "the last value of a name wins.",
     ),
 ]
 Queue = Annotated[
     bool,
-    typer.Option("--queue", help="If the job cannot run now because of others, let it wait for its turn."),
+    typer.Option("--queue", help="Queue the job if it cannot start because of other jobs."),
 ]
 JobTimeout = Annotated[
     float | None,
     typer.Option(
         metavar="SECONDS",
         parser=parse_duration,
-        help="Stop the job after this time: seconds, or with a unit as 30m. 0 is never. Default: as configured.",
+        help="Stop the job after this time: seconds, or with a unit as 30m. 0 disables. Default: as configured.",
     ),
 ]
 IdleTimeout = Annotated[
@@ -121,31 +121,32 @@ IdleTimeout = Annotated[
     typer.Option(
         metavar="SECONDS",
         parser=parse_duration,
-        help="Stop the job when ansible has written nothing for this time, given as for --job-timeout.",
+        help="Stop the job if ansible prints nothing for this time, given as for --job-timeout.",
     ),
 ]
 Wait = Annotated[
     bool,
-    typer.Option("--wait", "-w", help="Wait until the job has ended; exit with 1 if it did not end Complete."),
+    typer.Option("--wait", "-w", help="Wait until the job ends; exit with 1 if it does not end Complete."),
 ]
 Follow = Annotated[
     bool,
-    typer.Option("--follow", "-f", help="Print the job's log lines as they are written until it ends; exit as --wait."),
+    typer.Option("--follow", "-f", help="Print the job's log while it is written, until the job ends; exit as --wait."),
 ]
-AsJson = Annotated[bool, typer.Option("--json", "-j", help="Print the service's JSON, as --output json does.")]
+FollowEvents = Annotated[bool, typer.Option("--follow", "-f", help="Print new events as they happen, until Ctrl-C.")]
+AsJson = Annotated[bool, typer.Option("--json", "-j", help="Print the service's JSON, as --output json.")]
 Output = Annotated[
     Format | None,
-    typer.Option("--output", "-o", help="How to print, as the option of that name before the command; text is table."),
+    typer.Option("--output", "-o", help="Output format, as the option --output before the command."),
 ]
 Cursor = Annotated[
     str | None,
-    typer.Option(metavar="CURSOR", help="Go on where an earlier answer stopped: its `next`."),
+    typer.Option(metavar="CURSOR", help="Continue an earlier list: the value of its `next`."),
 ]
 Since = Annotated[
     str | None,
-    typer.Option(metavar="TIME", help="Only what is newer: a time as 2026-11-22T07:31:02Z, or 30m, 2h, 1d ago."),
+    typer.Option(metavar="TIME", help="Only from this time on: 2026-11-22T07:31:02Z, or 30m, 2h, 1d ago."),
 ]
 OfNode = Annotated[
     str | None,
-    typer.Option("--node", metavar="NAME", help="Only what concerns this node.", autocompletion=complete_node),
+    typer.Option("--node", metavar="NAME", help="Only of this node.", autocompletion=complete_node),
 ]

@@ -1,25 +1,27 @@
-"""Turns what stands on the command line into values; refuses what makes no sense."""
+"""Parses arguments and options of the command line, and the files that they name."""
 
 import json
 import re
 import shlex
 import sys
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Final
 from urllib.parse import urlsplit
 
 from clusterctl.api.connection import UNIX
 from clusterctl.errors import Usage
+from clusterm.common import durations
 
 DEFAULT_PORT: Final = 9007
 
-_DURATION: Final = re.compile(r"(?:\d{1,9}[smhdw])+")
-_UNITS: Final = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days", "w": "weeks"}
-
 
 def parse_url(text: str) -> str:
-    """Return the base URL of the service that `text` names as URL, `host:port`, `host`, or `unix:/path`."""
+    """Return the base URL of a service given as URL, `host:port`, `host`, or `unix:/path`.
+
+    Raises:
+        Usage: the text is no URL.
+    """
     if text.startswith(UNIX):
         path = text.removeprefix(UNIX).removeprefix("//")
         if not path.startswith("/") or not text.isprintable():
@@ -38,45 +40,60 @@ def parse_url(text: str) -> str:
     if not re.fullmatch(r"[\w.-]+|[0-9a-f:.]*:[0-9a-f:.]*", host):
         raise _no_url(text, "it names no host")
     if parts.username is not None or parts.query or parts.fragment:
-        raise _no_url(text, "it says more than host, port and path")
+        raise _no_url(text, "it has more than host, port and path")
     host = f"[{host}]" if ":" in host else host
     return f"{parts.scheme}://{host}{'' if port is None else f':{port}'}{parts.path.rstrip('/')}"
 
 
 def parse_job(text: str) -> str:
-    """Return `active`, `last` or the id of a job."""
+    """Return `active`, `last` or the id of a job.
+
+    Raises:
+        Usage: the text is none of them.
+    """
     if text in {"active", "last"} or (text.isascii() and text.isdigit()):
         return text
-    raise Usage(f"{text!r} names no job: say active, last or a job's id, as `clusterctl job list` shows it")
+    raise Usage(f"{text!r} is no job: give active, last or an id from `clusterctl job list`")
 
 
 def parse_since(text: str, now: datetime | None = None) -> datetime:
-    """Return the moment that `text` gives as RFC 3339, or as the time since then: `30m`, `2h`, `1d`."""
+    """Return a time given as RFC 3339, or as a duration before `now`: `30m`, `2h`, `1d`.
+
+    Raises:
+        Usage: the text is neither.
+    """
     try:
-        if _DURATION.fullmatch(text):
-            return (now or datetime.now(UTC)) - _sum(text)
+        if durations.is_duration(text):
+            return (now or datetime.now(UTC)) - durations.parse_duration(text)
         moment = datetime.fromisoformat(text)
         if moment.tzinfo:
             return moment.astimezone(UTC)
     except (ValueError, OverflowError):
         pass
-    raise Usage(f"{text!r} is no time: write it as 2026-11-22T07:31:02Z, or how long ago as 30m, 2h or 1d")
+    raise Usage(f"{text!r} is no time: give it as 2026-11-22T07:31:02Z, or how long ago as 30m, 2h or 1d")
 
 
 def parse_duration(text: str) -> float:
-    """Return the seconds that `text` gives as a number, or with units: `30m`, `1h30m`."""
+    """Return seconds given as a number, or with units: `30m`, `1h30m`.
+
+    Raises:
+        Usage: the text is no duration.
+    """
     try:
         if re.fullmatch(r"\d{1,9}(\.\d+)?", text, re.ASCII):
             return float(text)
-        if _DURATION.fullmatch(text):
-            return _sum(text).total_seconds()
-    except OverflowError:
+        return durations.parse_duration(text).total_seconds()
+    except (ValueError, OverflowError):
         pass
     raise Usage(f"{text!r} is no duration: give seconds as 90 or 1.5, or with a unit as 90s, 30m, 2h or 1d")
 
 
 def parse_extra_vars(texts: list[str] | None) -> dict[str, Any]:
-    """Merge extra vars: JSON objects, `name=value ...`, `@FILE`, or `-` for standard input."""
+    """Merge extra vars: JSON objects, `name=value ...`, `@FILE`, or `-` for standard input.
+
+    Raises:
+        Usage: a text is none of them.
+    """
     merged: dict[str, Any] = {}
     for text in texts or []:
         merged |= _extra_vars(text)
@@ -84,7 +101,11 @@ def parse_extra_vars(texts: list[str] | None) -> dict[str, Any]:
 
 
 def parse_host_vars(texts: list[str]) -> dict[str, Any]:
-    """Merge host vars: `name=value`, `name=` for one to take away, JSON objects, or `@FILE`."""
+    """Merge host vars: `name=value`, JSON objects, or `@FILE`; `name=` becomes null, which removes the var.
+
+    Raises:
+        Usage: a text is none of them.
+    """
     merged: dict[str, Any] = {}
     for text in texts:
         if text.startswith(("@", "{")):
@@ -92,31 +113,54 @@ def parse_host_vars(texts: list[str]) -> dict[str, Any]:
             continue
         name, equals, value = text.partition("=")
         if not name or not equals:
-            raise Usage(f"{text!r} is no host var: give name=value, name= to take it away, or a JSON object")
+            raise Usage(f"{text!r} is no host var: give name=value, name= to remove it, or a JSON object")
         merged[name] = value or None
     return merged
 
 
+def parse_group_map(texts: list[str]) -> dict[str, str]:
+    """Return host groups by group of an inventory, each given as `GROUP=HOST_GROUP`.
+
+    Raises:
+        Usage: a text has another form.
+    """
+    host_groups = {}
+    for text in texts:
+        group, equals, host_group = text.partition("=")
+        if not group or not equals or not host_group:
+            raise Usage(f"--map: {text!r} is not GROUP=HOST_GROUP")
+        host_groups[group] = host_group
+    return host_groups
+
+
 def read_lines(source: str) -> list[str]:
-    """Read the words in a file or, for `-`, from standard input; what follows a # is a comment."""
+    """Return the words in a file or, for `-`, from standard input, without comments, which begin with #."""
     return [word for line in _read(source).splitlines() for word in line.partition("#")[0].split()]
 
 
 def parse_keys(texts: list[str]) -> list[str]:
-    """Return public keys, one a line, given as they are or as `@FILE`; what follows a # at a line's start is no key."""
+    """Return public keys, one per line, given as text or as `@FILE`, without comments and empty lines.
+
+    Raises:
+        Usage: there is no key.
+    """
     lines = [line for text in texts for line in (_read(text[1:]) if text.startswith("@") else text).splitlines()]
     keys = [line for line in lines if line.strip() and not line.startswith("#")]
     if not keys:
-        raise Usage(f"{' '.join(texts)!r} holds no key: give a line of the machine's /etc/ssh/ssh_host_ed25519_key.pub")
+        raise Usage(f"{' '.join(texts)!r} has no key: give a line of the machine's /etc/ssh/ssh_host_ed25519_key.pub")
     return keys
 
 
 def read_mapping(source: str) -> dict[str, Any]:
-    """Read the JSON, YAML or (from a file called so) TOML in a file or, for `-`, from standard input."""
+    """Return the object in a file or, for `-`, from standard input: JSON, YAML, or TOML if the name ends in .toml.
+
+    Raises:
+        Usage: the file cannot be read, or has no object.
+    """
     try:
         return _mapping(_read(source), toml=source.endswith(".toml"))
     except (ValueError, TypeError, RecursionError) as error:
-        raise Usage(f"{_name(source)} holds no JSON or YAML object: {error}") from None
+        raise Usage(f"{_name(source)} has no JSON or YAML object: {error}") from None
 
 
 def _read(source: str) -> str:
@@ -134,14 +178,9 @@ def _name(source: str) -> str:
 
 def _no_url(text: str, reason: str) -> Usage:
     return Usage(
-        f"{text!r} is no address of a service, {reason}: "
+        f"{text!r} is no URL of a service, {reason}: "
         "give --url or CLUSTERM_URL as http://host:port, an IPv6 host in brackets, or unix:/path"
     )
-
-
-def _sum(duration: str) -> timedelta:
-    amounts = re.findall(r"(\d+)([smhdw])", duration)
-    return sum((timedelta(**{_UNITS[unit]: int(n)}) for n, unit in amounts), timedelta())
 
 
 def _extra_vars(text: str) -> dict[str, Any]:
@@ -169,13 +208,13 @@ def _pairs(text: str) -> dict[str, Any]:
 
 def _mapping(text: str, *, toml: bool) -> dict[str, Any]:
     if toml:
-        import tomllib  # noqa: PLC0415 -- hardly ever needed
+        import tomllib  # noqa: PLC0415 -- rarely needed
 
         return _object(tomllib.loads(text))
     try:
         return _object(json.loads(text, parse_constant=_refuse_constant))
     except json.JSONDecodeError:
-        import yaml  # noqa: PLC0415 -- costs more than all of a usual call's parsing
+        import yaml  # noqa: PLC0415 -- slow to load
 
     try:
         return _object(yaml.safe_load(text))
@@ -185,7 +224,7 @@ def _mapping(text: str, *, toml: bool) -> dict[str, Any]:
 
 def _object(value: Any) -> dict[str, Any]:
     if not isinstance(value, dict):
-        raise TypeError("it is valid, but no object (names with values)")
+        raise TypeError("the text is valid, but no object (names with values)")
     json.dumps(value, allow_nan=False)
     return value
 

@@ -1,4 +1,4 @@
-"""Runs a command: whatever happens, its end is an exit code and at most one line on stderr."""
+"""Runs a command, and turns each of its errors into an exit code and one line on stderr."""
 
 import os
 import signal
@@ -10,11 +10,11 @@ import typer
 from clusterctl.app import app
 from clusterctl.context import Context
 from clusterctl.errors import ClusterctlError
-from clusterctl.output.output import error, show
+from clusterctl.output.output import error, print_result
 
 
 def run() -> int:
-    """Run the command that the command line asks for, and return the exit code."""
+    """Run the command of the command line, and return its exit code."""
     if isinstance(sys.stdout, TextIOWrapper):
         sys.stdout.reconfigure(errors="backslashreplace")
     context = Context()
@@ -34,8 +34,8 @@ def run() -> int:
         _drop_output()
         error(f"cannot print the result: {failure.strerror}")
         code = 1
-    except Exception as failure:  # noqa: BLE001 -- a traceback tells a person at a prompt nothing
-        error(f"this should not happen, please report it: {type(failure).__name__}: {failure}")
+    except Exception as failure:  # noqa: BLE001 -- users cannot act on a traceback
+        error(f"internal error, please report it: {type(failure).__name__}: {failure}")
         code = 1
     finally:
         context.close()
@@ -43,11 +43,15 @@ def run() -> int:
 
 
 def _command(context: Context) -> int:
-    result = app(prog_name="clusterctl", standalone_mode=False, obj=context)
-    if isinstance(result, int):  # it was about help, or Ctrl-C came early
+    try:
+        result = app(prog_name="clusterctl", standalone_mode=False, obj=context)
+    except SystemExit as end:
+        if isinstance(end.__context__, BrokenPipeError):  # Typer exits with 1 then
+            raise end.__context__ from None
+        raise
+    if isinstance(result, int):  # the exit code of --help, --version or Ctrl-C
         return result
-    for part in result:
-        show(part, context.output, sys.stdout)
+    print_result(result, context.output, sys.stdout)
     return 0
 
 
@@ -57,5 +61,5 @@ def _help_of(wrong: typer.TyperException) -> str:
 
 
 def _drop_output() -> None:
-    """Keep Python from trying again, at its exit, to write what nobody takes."""
+    """Redirect stdout to /dev/null, or Python fails again when it flushes stdout at exit."""
     os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

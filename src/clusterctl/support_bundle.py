@@ -1,4 +1,4 @@
-"""What a support bundle holds: all that tells somebody else what is wrong with a cluster, without its secrets."""
+"""Collects the contents of a support bundle: the state and history of a cluster, without secrets."""
 
 import json
 from collections.abc import Callable, Iterable, Iterator
@@ -19,35 +19,39 @@ from clusterm.schemas import format_time
 _TOP: Final = "clusterm-support/"
 _PAGE: Final = 1000
 
-_README: Final = """A support bundle of clusterm: what there is to know of one cluster, to attach to a report.
+_README: Final = """Support bundle of clusterm: state and history of one cluster, to attach to a bug report.
 
-Made at {at}, with the last {jobs} jobs{since}.
+Created at {at}, with the last {jobs} jobs{since}.
 
 versions.json       versions of clusterctl, of the service, of ansible, Python, SQLite and the operating system
-health.json         whether the service is alive and can do its work
-drain.json          whether it takes new jobs, and which run
-config.json         its configuration
-globals.json        the extra vars that every job gets
+health.json         liveness and readiness of the service
+drain.json          whether the service accepts new jobs, and which jobs run
+config.json         configuration of the service
+globals.json        extra vars of all jobs
 nodes.json          all nodes by name, with status, state, address and latest event
-nodes/NAME.jsonl    what happened to a node, an event on each line, oldest first
-timeline.jsonl      what happened in the cluster, an event on each line, oldest first: read this first
-jobs/ID/job.json    a job: what it did to which nodes, its steps, why it failed
-jobs/ID/log.txt     what ansible wrote, each line with its time
-missing.txt         what could not be had, and why
+nodes/NAME.jsonl    events of a node, one per line, oldest first
+timeline.jsonl      events of the cluster, one per line, oldest first: read this first
+jobs/ID/job.json    a job: action, nodes, steps, failures
+jobs/ID/log.txt     output of ansible, each line with its time
+missing.txt         what the service refused, and why
 
-Secrets: values whose names look secret (passwords, tokens, keys) are replaced by {mask}, and so are they in
-the text of logs and messages where name and value stand together, as in password=... . A job's own secrets are masked
-in its log. What the service did not know to be one cannot be told from other text: look through the logs before you
-give this file away.
+Secrets: values whose names look secret (passwords, tokens, keys) are replaced by {mask}, also in the text of logs and
+messages if name and value are next to each other, as in password=... . A job's own secrets are masked in its log.
+Secrets that the service does not know look like any other text: read the logs before you share this file.
 """
 
 
 class Bundle:
-    """Collects what there is.
+    """The contents of a support bundle.
 
     Args:
         client: the service.
-        archive: where it goes.
+        archive: the archive to write.
+
+    Attributes:
+        nodes: number of nodes written.
+        jobs: number of jobs written.
+        missing: what the service refused, one line each.
     """
 
     def __init__(self, client: Client, archive: Archive) -> None:
@@ -57,17 +61,17 @@ class Bundle:
         self._archive = archive
 
     def collect(self, *, jobs: int, since: datetime | None) -> None:
-        """Collect everything. What the service refuses is noted as missing.
+        """Write everything to the archive. What the service refuses is added to `missing`.
 
         Args:
-            jobs: how many of the last jobs.
-            since: only events and jobs that are not older.
+            jobs: number of jobs, the last ones.
+            since: only events and jobs from this time on.
 
         Raises:
-            Unreachable: there is no service any more.
+            Unreachable: the service cannot be reached any more.
         """
         client = self._client
-        asked = f", and of what happened since {format_time(since)}" if since else ""
+        asked = f", events and jobs since {format_time(since)}" if since else ""
         at = format_time(datetime.now(UTC))
         self._archive.add(f"{_TOP}README.txt", [_README.format(at=at, jobs=jobs, since=asked, mask=MASK)])
         self._add("versions.json", lambda: {"clusterctl": version("clusterm"), "service": client.versions()})
@@ -89,7 +93,7 @@ class Bundle:
         found: list[int] = []
         cursor = None
         filters: dict[str, Any] = {"status": None, "action": None, "node": None, "since": since, "until": None}
-        with self._noted("jobs"):
+        with self._tolerated("jobs"):
             while len(found) < count:
                 page = self._client.jobs(**filters, limit=min(count - len(found), _PAGE), cursor=cursor)
                 found += [job["id"] for job in page["items"]]
@@ -98,8 +102,8 @@ class Bundle:
         return found
 
     def _add(self, name: str, ask: Callable[[], Json]) -> Json | None:
-        """Add an answer of the service, and return it."""
-        with self._noted(name):
+        """Add a response of the service, and return it; None if the service refuses."""
+        with self._tolerated(name):
             answer = ask()
             self._archive.add(_TOP + name, [json.dumps(_clean(answer), indent=2, ensure_ascii=False), "\n"])
             return answer
@@ -109,15 +113,15 @@ class Bundle:
         return self._add_text(name, (json.dumps(_clean(item), ensure_ascii=False) + "\n" for item in items))
 
     def _add_text(self, name: str, pieces: Iterable[str]) -> bool:
-        """Add a text, and tell whether it could be had."""
-        with self._noted(name):
+        """Add a text, and return whether the service provided it."""
+        with self._tolerated(name):
             self._archive.add(_TOP + name, pieces)
             return True
         return False
 
     @contextmanager
-    def _noted(self, name: str) -> Iterator[None]:
-        """Note what the service refuses, and go on."""
+    def _tolerated(self, name: str) -> Iterator[None]:
+        """Add a refused request to `missing`, and continue."""
         try:
             yield
         except (Refused, UnexpectedResponse) as error:
@@ -151,7 +155,7 @@ def _log(client: Client, job: int) -> Iterator[str]:
 
 
 def _clean(value: Any) -> Any:
-    """Return a copy of a JSON value without secrets, also in its texts."""
+    """Return a copy of a JSON value with secrets masked, also in its texts."""
     return _clean_texts(redact(value))
 
 

@@ -7,45 +7,45 @@ from typing import Final
 MASTER_GROUP: Final = "service-master"
 WORKER_GROUP: Final = "service-worker"
 HOST_GROUPS: Final = (MASTER_GROUP, WORKER_GROUP)
-"""The host groups of a site that names no others."""
+"""The default host groups."""
 DISCOVER_GROUP: Final = "cluster-node"
-"""The inventory group of addresses that are being discovered and so have no host group yet."""
+"""The inventory group of the addresses of a discover job, which have no host group yet."""
 
 
 class Role(StrEnum):
-    """What the rules of the lifecycle take a host group for."""
+    """The role of a host group in the lifecycle rules."""
 
-    MASTER = "master"  # its nodes are what workers need
-    WORKER = "worker"  # its nodes need a master
+    MASTER = "master"  # workers need at least one node of this role
+    WORKER = "worker"  # needs a commissioned master
 
 
 HostGroups = Mapping[str, Role]
-"""A site's host groups."""
+"""Roles of a site's host groups, by name."""
 
 DEFAULT_HOST_GROUPS: Final[HostGroups] = {MASTER_GROUP: Role.MASTER, WORKER_GROUP: Role.WORKER}
 
 
 class Status(StrEnum):
-    """Where a node is in its lifecycle."""
+    """The state of a node in its lifecycle."""
 
-    UNALLOCATED = "Unallocated"  # known, not part of the cluster
+    UNALLOCATED = "Unallocated"  # registered, not part of the cluster
     PROVISIONING = "Provisioning"  # a commission is running on it
     ALLOCATED = "Allocated"  # commissioned: part of the cluster
     MAINTENANCE = "Maintenance"  # an update is running on it
-    CANCELLED = "Cancelled"  # a decommission is running on it
-    DECOMMISSIONED = "Decommissioned"  # taken out of the cluster
+    CANCELLED = "Cancelled"  # a decommission is running on it (contiv's name)
+    DECOMMISSIONED = "Decommissioned"  # removed from the cluster
 
 
 class State(StrEnum):
-    """Whether a node can be reached, as far as monitoring knows."""
+    """The reachability of a node, as last reported by monitoring."""
 
-    UNKNOWN = "Unknown"  # before the first news of it
+    UNKNOWN = "Unknown"  # not reported yet
     DISCOVERED = "Discovered"  # reachable
-    DISAPPEARED = "Disappeared"  # was reachable, no longer is
+    DISAPPEARED = "Disappeared"  # no longer reachable
 
 
 class Action(StrEnum):
-    """What a job does to its nodes."""
+    """The operation that a job runs on its nodes."""
 
     COMMISSION = "commission"
     DECOMMISSION = "decommission"
@@ -54,12 +54,12 @@ class Action(StrEnum):
 
 
 class JobStatus(StrEnum):
-    """Where a job is between being accepted and having ended."""
+    """The status of a job."""
 
-    QUEUED = "Queued"  # accepted, waits for its turn
-    RUNNING = "Running"  # holds its nodes; an executor is at work
-    COMPLETE = "Complete"  # every step that had to succeed did
-    ERRORED = "Errored"  # `error` says why
+    QUEUED = "Queued"  # accepted, waiting for other jobs to end
+    RUNNING = "Running"  # holds its nodes; an executor runs it
+    COMPLETE = "Complete"  # ended; every required step succeeded
+    ERRORED = "Errored"  # ended; `error` has the reason
     CANCELLED = "Cancelled"  # ended on request
 
 
@@ -67,111 +67,115 @@ ENDED: Final = frozenset({JobStatus.COMPLETE, JobStatus.ERRORED, JobStatus.CANCE
 
 
 class StepName(StrEnum):
-    """What one playbook run is for."""
+    """The purpose of a playbook run."""
 
     CONFIGURE = "configure"
     CLEANUP = "cleanup"
 
 
 class EventName(StrEnum):
-    """What an event says happened."""
+    """The kind of an event."""
 
-    DISCOVERED = "discovered"  # a node was announced, came back or changed its address
-    DISAPPEARED = "disappeared"  # a node cannot be reached any more
+    DISCOVERED = "discovered"  # a node was reported for the first time, came back or changed its address
+    DISAPPEARED = "disappeared"  # a node became unreachable
     COMMISSIONING = "commissioning"  # a commission began
     COMMISSIONED = "commissioned"  # a commission ended
     DECOMMISSIONING = "decommissioning"  # a decommission began
     DECOMMISSIONED = "decommissioned"  # a decommission ended
     UPDATING = "updating"  # an update began
     UPDATED = "updated"  # an update ended
-    SKIPPED = "skipped"  # a job in batches ended before it came to the node, which is as it was
-    CHANGED = "changed"  # somebody set its host group or host vars
-    RENAMED = "renamed"  # somebody gave it another name
-    REMOVED = "removed"  # somebody had it forgotten
-    KEY_TRUSTED = "key_trusted"  # its host key was seen for the first time, or somebody named it
-    KEY_FORGOTTEN = "key_forgotten"  # somebody had its host key forgotten
+    SKIPPED = "skipped"  # a job in batches stopped before reaching the node; the node was not changed
+    CHANGED = "changed"  # a user set the host group or host vars of a node
+    RENAMED = "renamed"  # a user renamed a node
+    REMOVED = "removed"  # a user removed a node
+    KEY_TRUSTED = "key_trusted"  # a host key was trusted at its first use, or by a user
+    KEY_FORGOTTEN = "key_forgotten"  # a user removed a trusted host key
 
 
 BEGINNINGS: Final = frozenset({EventName.COMMISSIONING, EventName.DECOMMISSIONING, EventName.UPDATING})
-"""Events that a node's history has and the timeline leaves out: there, what a job ended with says enough."""
+"""Events in a node's history but not in the timeline, which shows only the end of a job."""
 
 
 class Cause(StrEnum):
-    """What made an event happen."""
+    """The cause of an event."""
 
     JOB = "job"  # a job began or ended
-    MONITOR = "monitor"  # monitoring had news
-    USER = "user"  # somebody asked for it
+    MONITOR = "monitor"  # a report of monitoring
+    USER = "user"  # a user's request
 
 
 class Result(StrEnum):
-    """How a job ended for a node."""
+    """The result of a job for a node."""
 
     PASS = "pass"
     FAIL = "fail"
 
 
 class TaskStatus(StrEnum):
-    """How a task ended on a node."""
+    """The result of a task on a node."""
 
     OK = "ok"
     CHANGED = "changed"
     SKIPPED = "skipped"
     FAILED = "failed"
     UNREACHABLE = "unreachable"
-    IGNORED = "ignored"  # it failed or was unreachable, and the playbook says to go on
-    RESCUED = "rescued"  # it failed, and the playbook's rescue section took care of it
+    IGNORED = "ignored"  # failed or unreachable, and the playbook ignores that
+    RESCUED = "rescued"  # failed, and handled by the playbook's rescue section
+
+
+FAILED_TASKS: Final = frozenset({TaskStatus.FAILED, TaskStatus.UNREACHABLE})
+"""How a task ended on a node if it ends the play for the node, too."""
 
 
 class HostKeyChecking(StrEnum):
-    """Which host keys ssh accepts."""
+    """The host keys that ssh accepts."""
 
-    STRICT = "strict"  # only those that are known
-    ACCEPT_NEW = "accept-new"  # also that of a machine of which none is known, which is known from then on
-    OFF = "off"  # any
+    STRICT = "strict"  # only trusted keys
+    ACCEPT_NEW = "accept-new"  # also the first key of a machine without a trusted key, which is then trusted
+    OFF = "off"  # any key
 
 
 class NotificationKind(StrEnum):
-    """What webhooks are told of."""
+    """The kind of a notification."""
 
-    JOB_ENDED = "job_ended"  # a job ended, however it did
-    JOB_FAILED = "job_failed"  # a job ended Errored
-    NODE_DISAPPEARED = "node_disappeared"  # nodes cannot be reached any more
-    NODE_RETURNED = "node_returned"  # nodes that had disappeared are back
+    JOB_ENDED = "job_ended"  # a job ended, with any status
+    JOB_FAILED = "job_failed"  # a job ended as Errored
+    NODE_DISAPPEARED = "node_disappeared"  # nodes became unreachable
+    NODE_RETURNED = "node_returned"  # disappeared nodes are reachable again
 
 
 class WebhookTemplate(StrEnum):
-    """How a webhook wants to be told."""
+    """The format of a webhook's messages."""
 
-    JSON = "json"  # everything, for programs
-    SLACK = "slack"  # as a message for Slack, and what understands its incoming webhooks
+    JSON = "json"  # all data, for programs
+    SLACK = "slack"  # a message for Slack and services compatible with its incoming webhooks
 
 
 class LogFormat(StrEnum):
-    """How the service writes its own log."""
+    """The format of the service's own log."""
 
-    TEXT = "text"  # for people
-    JSON = "json"  # an object on each line
+    TEXT = "text"  # one line of text per record
+    JSON = "json"  # one JSON object per line
 
 
 class LogLevel(StrEnum):
-    """The least that is worth a line of the service's own log."""
+    """The minimum severity of messages in the service's own log."""
 
-    DEBUG = "debug"  # also reading requests that are refused
-    INFO = "info"  # what happens to jobs and nodes, and who asked for it
-    WARNING = "warning"  # jobs that failed, and what an operator should look at
-    ERROR = "error"  # what the service could not do
+    DEBUG = "debug"  # also rejected read requests
+    INFO = "info"  # changes of jobs and nodes, with the requester
+    WARNING = "warning"  # failed jobs, and conditions that need an operator
+    ERROR = "error"  # failures of the service
 
 
 class Auth(StrEnum):
-    """Whom the service lets in."""
+    """The authentication mode."""
 
-    TOKEN = "token"  # who has a token, and to what its role may do
-    NONE = "none"  # everybody who can reach it, to everything
+    TOKEN = "token"  # requests need a token with a sufficient role
+    NONE = "none"  # no authentication; every client has full access
 
 
 class TokenRole(StrEnum):
-    """What the owner of a token may do: each role also what those before it may."""
+    """The permissions of a token. Each role includes those before it."""
 
     VIEWER = "viewer"  # read everything
     OPERATOR = "operator"  # run and cancel jobs, change nodes and globals, report nodes
@@ -179,7 +183,7 @@ class TokenRole(StrEnum):
 
 
 class TokenStatus(StrEnum):
-    """Whether a token lets anybody in."""
+    """The validity of a token."""
 
     VALID = "valid"
     EXPIRED = "expired"

@@ -1,20 +1,22 @@
 """The tree of domain errors.
 
 ClustermError
-├── RequestRefused          answered to the client with its HTTP status
+├── RequestRefused          sent to the client with its HTTP status
 │   ├── BadRequest          400
 │   ├── NotFound            404
 │   ├── Conflict            409
 │   │   ├── ActiveJob
 │   │   └── SecretsUnavailable
-│   ├── IdempotencyKeyReused           422
-│   ├── AccessDenied            answered before the request is read
+│   ├── IdempotencyKeyReused 422
+│   ├── AccessDenied        sent before the request's body is read
 │   │   ├── Unauthorized    401
 │   │   ├── Forbidden       403
 │   │   └── TooManyRequests 429
 │   ├── Drained             503
 │   └── NotReady            503
-└── StartupError             one line on stderr and an exit status that is not 0
+├── StoreError              503; defined in clusterm.store.errors
+│   └── StoreUnavailable    a retry may succeed
+└── StartupError            printed as one line on stderr, with a non-zero exit status
     └── StoreUnusable
 """
 
@@ -23,17 +25,17 @@ from http import HTTPStatus
 
 
 class ClustermError(Exception):
-    """Something that went wrong and that a person can act on; its text says how."""
+    """Base class of errors that a user can act on; the text describes how."""
 
 
 class RequestRefused(ClustermError):
-    """The service will not do what it was asked to do, and has changed nothing."""
+    """The request was rejected, and nothing was changed."""
 
     status: HTTPStatus
 
 
 class BadRequest(RequestRefused):
-    """The request makes no sense, whatever the cluster looks like."""
+    """The request is invalid, independent of the cluster's state."""
 
     status = HTTPStatus.BAD_REQUEST
 
@@ -45,7 +47,7 @@ class NotFound(RequestRefused):
 
 
 class Conflict(RequestRefused):
-    """The request makes sense, but not while the cluster is as it is."""
+    """The request conflicts with the cluster's current state."""
 
     status = HTTPStatus.CONFLICT
 
@@ -58,36 +60,36 @@ class ActiveJob(Conflict):
 
 
 class SecretsUnavailable(Conflict):
-    """Secrets in the database cannot be decrypted, or new ones not be encrypted."""
+    """Secrets in the database cannot be decrypted, or new secrets cannot be encrypted."""
 
 
 class IdempotencyKeyReused(RequestRefused):
-    """An idempotency key came with another request before."""
+    """An idempotency key was used with a different request before."""
 
     status = HTTPStatus.UNPROCESSABLE_ENTITY
 
 
 class AccessDenied(RequestRefused):
-    """The service does not do this for whoever asks."""
+    """The client is not permitted to send the request."""
 
     def __init__(self, detail: str, headers: dict[str, str]) -> None:
         super().__init__(detail)
         self.headers = headers
-        """Of the answer."""
+        """Headers of the response."""
 
 
 class Unauthorized(AccessDenied):
-    """There is no token that is good; RFC 6750 says what the header names it."""
+    """The request has no valid token; RFC 6750 defines the header."""
 
     status = HTTPStatus.UNAUTHORIZED
 
     def __init__(self, detail: str, error: str) -> None:
-        named = f', error="{error}"' if error else ""
-        super().__init__(detail, {"WWW-Authenticate": f'Bearer realm="clusterm"{named}'})
+        attribute = f', error="{error}"' if error else ""
+        super().__init__(detail, {"WWW-Authenticate": f'Bearer realm="clusterm"{attribute}'})
 
 
 class Forbidden(AccessDenied):
-    """The token's role is not enough."""
+    """The token's role does not permit the request."""
 
     status = HTTPStatus.FORBIDDEN
 
@@ -96,7 +98,7 @@ class Forbidden(AccessDenied):
 
 
 class TooManyRequests(AccessDenied):
-    """The token was used too often, or too often at once."""
+    """The token exceeds its limit of requests or of open streams."""
 
     status = HTTPStatus.TOO_MANY_REQUESTS
 
@@ -105,27 +107,27 @@ class TooManyRequests(AccessDenied):
 
 
 class Drained(RequestRefused):
-    """The service takes no new jobs for the time being."""
+    """The service is drained and accepts no new jobs."""
 
     status = HTTPStatus.SERVICE_UNAVAILABLE
     retry_after = 60
-    """Seconds after which to ask again."""
+    """Seconds after which to retry."""
 
 
 class NotReady(RequestRefused):
-    """The service cannot do its work."""
+    """The service is not ready."""
 
     status = HTTPStatus.SERVICE_UNAVAILABLE
 
 
 class StartupError(ClustermError):
-    """The service cannot run as it was told to."""
+    """The service cannot start with its configuration."""
 
 
 class StoreUnusable(StartupError):
-    """The database cannot be opened, or not by this version."""
+    """The database cannot be opened, or not with this version."""
 
 
 def quote(text: str) -> str:
-    """Put what a client sent in quotes, cut and with control characters escaped, so that an error stays one line."""
+    """Quote a client's text, shortened and with control characters escaped, so that an error stays one line."""
     return json.dumps(text if len(text) <= 100 else f"{text[:99]}…", ensure_ascii=False)

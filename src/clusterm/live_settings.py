@@ -1,12 +1,11 @@
-"""The configuration of the running service: what file and environment say, and what was changed over REST.
+"""The settings of the running service: those of the file and the environment, and changes over REST.
 
-A change over REST is kept across restarts, until file or environment say something new about the same section: then
-they win, since whoever edits the file last expects it to count.
+A change over REST is kept across restarts. It is dropped when the file or the environment change the same section,
+because the latest edit takes precedence.
 """
 
 import json
 import logging
-import sqlite3
 import threading
 from typing import Any, Final
 from urllib.parse import urlsplit
@@ -15,28 +14,32 @@ from pydantic import ValidationError
 
 from clusterm.common.redaction import MASK, redact, restore
 from clusterm.errors import BadRequest, NotReady, SecretsUnavailable
-from clusterm.settings import AnsibleSettings, Settings, load
+from clusterm.settings import AnsibleSettings, Reload, Settings, load
 from clusterm.store import encrypted_values, runtime_values
 from clusterm.store.engine import Store
+from clusterm.store.errors import StoreError
 
 log = logging.getLogger(__name__)
 
-_SECTION: Final = "ansible"
-"""The section that may be changed."""
+(_SECTION,) = Settings.sections(Reload.RUNTIME)
+"""The section that may be changed over REST."""
 
-_FIXED: Final = ("manager", "store", "serf", "monitor")
-"""The sections that stay as they were when the service started."""
+_FIXED: Final = Settings.sections(Reload.RESTART)
+"""The sections that do not change while the service runs."""
 
-_RELOADED: Final = (_SECTION, "retention", "notifications")
+_RELOADED: Final = Settings.sections(Reload.RUNTIME, Reload.SIGHUP)
 
 
 class LiveSettings:
-    """The configuration as it is now.
+    """The settings and their changes.
 
     Args:
-        store: where changes are kept.
-        source: the file that the settings came from, as for `settings.load`.
-        settings: what was read from there.
+        store: the store of the changes.
+        source: the file of the settings, as for `settings.load`.
+        settings: the settings of that file.
+
+    Attributes:
+        current: the present settings; replaced as a whole, so that other threads may read them at any time.
     """
 
     def __init__(self, store: Store, source: str | None, settings: Settings) -> None:
@@ -45,11 +48,11 @@ class LiveSettings:
         self._base = settings
         self._changing = threading.Lock()
         self.current = self._with_change(settings)
-        if self._seal_all():
+        if self._encrypt_all():
             self._scrub()
 
     def shown(self) -> dict[str, Any]:
-        """Return the configuration as it goes over the wire, secrets redacted."""
+        """Return the settings as they go over the wire, secrets redacted."""
         shown = self.current.model_dump(mode="json")
         shown["serf"] = redact(shown["serf"])
         shown["notifications"]["webhooks"] = [_shown(webhook) for webhook in shown["notifications"]["webhooks"]]
@@ -61,17 +64,17 @@ class LiveSettings:
         """Change the ansible section.
 
         Args:
-            config: sections by name. Those that are absent, and in each the keys that are absent, stay as they are.
-            by: who wants it.
+            config: sections by name. Absent sections, and absent keys of a section, are not changed.
+            by: name of the requester, for the log.
 
         Raises:
-            BadRequest: it would change more than that, or to something that is not valid.
+            BadRequest: another section would change, or a value is not valid.
         """
         if config is None:
             raise BadRequest("nil value specified for clusterm configuration")
         present = self.shown()
         for section, values in config.items():
-            if section != _SECTION and not _is_as_present(values, present.get(section, {})):
+            if section != _SECTION and not _is_unchanged(values, present.get(section, {})):
                 raise BadRequest(
                     f"{json.dumps(section)} configuration can't be changed. "
                     "Only changes to ansible configuration are allowed."
@@ -88,11 +91,11 @@ class LiveSettings:
                 raise NotReady(str(lost)) from None
             with self._store.write() as session:
                 runtime_values.put(session, runtime_values.CONFIG, {}, encrypted_change)
-            self._take(self.current.model_copy(update={_SECTION: ansible}))
+            self._use(self.current.model_copy(update={_SECTION: ansible}))
         log.info("the configuration was changed over REST by %s: %s", by, ", ".join(sorted(changes)) or "nothing")
 
     def reload(self) -> None:
-        """Read the file again. What cannot change while the service runs stays, and is logged.
+        """Read the file again. Changes of fixed sections are logged and have no effect.
 
         Raises:
             StartupError: the file is not valid; nothing has changed.
@@ -104,11 +107,11 @@ class LiveSettings:
         if any(getattr(settings, section) != getattr(self._base, section) for section in _FIXED):
             log.warning("changes of the sections %s need a restart", ", ".join(_FIXED))
         self._base = self._base.model_copy(update={section: getattr(settings, section) for section in _RELOADED})
-        self._take(self._with_change(self._base))
+        self._use(self._with_change(self._base))
         log.info("the configuration was read again")
 
     def _with_change(self, settings: Settings) -> Settings:
-        """Apply what was set over REST, unless file or environment have changed since."""
+        """Apply the change over REST, unless the file or the environment have changed since."""
         with self._store.read() as session:
             stored = runtime_values.get_encrypted(session, runtime_values.CONFIG)
         try:
@@ -119,7 +122,7 @@ class LiveSettings:
         if not change:
             return settings
         present = settings.ansible.model_dump(mode="json")
-        # What only one of both versions knows is no change: the service was upgraded, or went back.
+        # A key that only one of the two versions knows is not a change: the service was upgraded or downgraded.
         if any(present[key] != value for key, value in change["base"].items() if key in present):
             log.warning("the ansible section of the configuration file is new: what was set over REST is dropped")
             with self._store.write() as session:
@@ -131,28 +134,28 @@ class LiveSettings:
         known = {key: value for key, value in change["ansible"].items() if key in present}
         return settings.model_copy(update={_SECTION: AnsibleSettings.model_validate(present | known)})
 
-    def _take(self, settings: Settings) -> None:
-        """Use other settings from now on."""
+    def _use(self, settings: Settings) -> None:
+        """Replace the present settings."""
         before, self.current = self.current.ansible, settings
         after = settings.ansible
         if (before.secret_pattern, before.secret_vars) != (after.secret_pattern, after.secret_vars):
-            self._seal_all()
+            self._encrypt_all()
 
-    def _seal_all(self) -> bool:
-        """Encrypt what is secret now and stands in the database in the clear, and tell whether there was any."""
+    def _encrypt_all(self) -> bool:
+        """Encrypt secrets that the database holds in the clear, and return whether there were any."""
         with self._store.write() as session:
             return encrypted_values.encrypt_all(session, self.current.cipher)
 
     def _scrub(self) -> None:
-        """Have nothing in the database's file any more of what was encrypted now."""
+        """Remove the old copies of encrypted secrets from the database's file."""
         try:
             self._store.scrub()
-        except sqlite3.Error as error:
+        except StoreError as error:
             log.warning("secrets were encrypted, but their old copies may still be in the database's file: %s", error)
 
 
 def _shown(webhook: dict[str, Any]) -> dict[str, Any]:
-    """Hide a webhook's secrets. The path of its URL may well be one: whoever knows Slack's may write there."""
+    """Mask a webhook's secrets. The path of its URL may be one: the path of a Slack webhook suffices to post."""
     parts = urlsplit(webhook["url"])
     origin = f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}"
     return {
@@ -168,7 +171,7 @@ def _change_ansible(ansible: AnsibleSettings, changes: dict[str, Any]) -> Ansibl
         try:
             given = json.loads(changes["extra_variables"])
         except (ValueError, RecursionError):
-            pass  # the validation below says what is wrong
+            pass  # the validation below gives the reason
         else:
             changes["extra_variables"] = json.dumps(restore(given, json.loads(ansible.extra_variables)))
     try:
@@ -178,8 +181,8 @@ def _change_ansible(ansible: AnsibleSettings, changes: dict[str, Any]) -> Ansibl
         raise BadRequest(f'"ansible" configuration is not valid: {reasons}') from None
 
 
-def _is_as_present(values: Any, present: dict[str, Any]) -> bool:
-    """Tell whether a section says nothing new. Go's clients write keys in other cases, and values that are empty."""
+def _is_unchanged(values: Any, present: dict[str, Any]) -> bool:
+    """Return whether a section changes nothing. Go's clients write keys in other cases, and empty values."""
     if not isinstance(values, dict):
         return values is None
     lowered = {key.lower(): value for key, value in present.items()}

@@ -32,7 +32,7 @@ def test_a_real_machine_is_a_node_when_the_job_is_done(new_clusterm: Clusterm, g
         event = clusterm.get("/info/jobs/timeline")["items"][-1]
         return event["node"], event["result"], event["detail"].partition("(")[0]
 
-    here = "127.0.9.8: not registered: the playbook did not go there, but ran on clusterm's machine "
+    here = "127.0.9.8: not registered: the playbook did not connect to it, but ran on clusterm's machine "
     assert told_of("127.0.9.7-8") == (None, "pass", here)
     assert clusterm.post("/config", {"config": {"ansible": {"register_discovered": False}}}).is_success
     assert told_of("127.0.9.8") == (None, "pass", "127.0.9.8")

@@ -89,7 +89,7 @@ def test_a_key_is_trusted_once_and_a_changed_one_refused_until_it_is_forgotten(
     new = described(machines, "node2-b")
     changed = (
         f"the host key of node2-b has changed: it was {text} and is ED25519 {new['fingerprint']}. If the machine was "
-        "installed anew, run: clusterctl node forget-key node2-b. If not, another machine answers in its place"
+        "reinstalled, run: clusterctl node forget-key node2-b. If not, another machine answers in its place"
     )
     assert refused["status"] == "Errored"
     assert {failure["node"]: failure["message"] for failure in refused["failures"]} == {"node2-b": changed}

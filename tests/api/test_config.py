@@ -179,12 +179,12 @@ def test_sighup_reads_the_file_again(ready: Clusterm) -> None:
     assert shown(ready)["user"] == "ann"
     assert "--user=ann" in given_to_a_job(ready)["arguments"]
 
-    reload(ready, "the configuration stays as it is: ", user=7)
+    reload(ready, "the configuration is unchanged: ", user=7)
     assert shown(ready)["user"] == "ann"
     (ready.root / "clusterm.json").write_text("{")
-    hang_up(ready, "the configuration stays as it is: ")
+    hang_up(ready, "the configuration is unchanged: ")
     (ready.root / "clusterm.json").unlink()
-    hang_up(ready, "the configuration stays as it is: ")
+    hang_up(ready, "the configuration is unchanged: ")
     assert shown(ready)["user"] == "ann"
     assert "Traceback" not in ready.log.read_text()
 

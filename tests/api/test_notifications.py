@@ -114,8 +114,8 @@ def test_a_failed_job_is_told_with_its_first_failure_until_it_is_taken(
     assert shown["secret"] == shown["headers"]["X-Team"] == "********"
     assert shown["url"] == f"{receiver.url.removesuffix('hook')}********"
     log = clusterm.log.read_text()
-    assert log.count("the webhook ops cannot be told, trying again: it answered 503 Service Unavailable") == 1
-    assert "the webhook ops is told again" in log
+    assert log.count("the webhook ops cannot be notified, retrying: it answered 503 Service Unavailable") == 1
+    assert "the webhook ops is notified again" in log
     assert "/hook" not in log, "the path of a URL may be a secret"
 
 
@@ -233,7 +233,7 @@ def test_a_message_that_is_refused_lets_others_pass_and_is_given_up_when_it_is_o
     clusterm.restart()
     wait_for(lambda: counted(clusterm, "clusterm_notifications_failed_total") == 1, "the message to be given up")
     assert counted(clusterm, "clusterm_notifications_pending") == 0
-    assert "the webhook ops was not told of 1 messages" in clusterm.log.read_text()
+    assert "dropped 1 messages to the webhook ops" in clusterm.log.read_text()
 
 
 def test_what_was_taken_is_not_sent_again_where_that_cannot_be_noted(
@@ -251,7 +251,8 @@ def test_what_was_taken_is_not_sent_again_where_that_cannot_be_noted(
         receiver.answer = lock
         monitor(clusterm, "discovered", "n1")
         monitor(clusterm, "disappeared", "n1")
-        wait_for(lambda: "cannot go on with the webhook ops" in clusterm.log.read_text(), "the store to be missed")
+        failure = "cannot read or update the messages of the webhook ops"
+        wait_for(lambda: failure in clusterm.log.read_text(), "the store to be missed")
         database.execute("ROLLBACK")
         wait_for(lambda: counted(clusterm, "clusterm_notifications_sent_total") == 1, "the message to be counted")
     assert len(receiver.deliveries) == 1

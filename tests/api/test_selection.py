@@ -63,8 +63,8 @@ def test_a_job_takes_what_it_selects(racks: Clusterm) -> None:
 @pytest.mark.parametrize(
     ("arguments", "code", "said"),
     [
-        ("nodes update", 2, "which nodes?"),
-        ("nodes update --all rack1-a", 2, "either name nodes or say --all"),
+        ("nodes update", 2, "no nodes given"),
+        ("nodes update --all rack1-a", 2, "either names of nodes or --all"),
         ("nodes update --status nonsense", 2, "nonsense"),
         ("nodes update rack9-*", 1, 'no node matches "rack9-*"'),
         ("nodes get rack9-*", 1, 'no node matches "rack9-*"'),

@@ -185,7 +185,7 @@ def test_a_new_certificate_is_used_without_a_restart(new_clusterm: Clusterm, ca:
 
         for broken in (b"", (files / "client.pem").read_bytes()):
             (service.root / "cert.pem").write_bytes(broken)
-            assert "the certificate stays as it is" in reload(service)
+            assert "the certificate is unchanged" in reload(service)
             assert httpx.get(f"{service.http.base_url}/healthz", verify=trusting(files)).is_success
         other = trustme.CA()
         put(other.issue_cert(HOST), service)
@@ -212,7 +212,7 @@ def test_mutual_tls(new_clusterm: Clusterm, ca: trustme.CA, files: Path, monkeyp
     done = service.clusterctl("--cert", str(files / "client.pem"), "nodes", "get")
     assert done.returncode == 0, done.stderr
     for command in (["nodes", "get"], ["discover", "127.0.0.9"]):
-        fails(service.clusterctl(*command), "wants a client certificate", "--cert")
+        fails(service.clusterctl(*command), "requires a client certificate", "--cert")
         fails(
             service.clusterctl("--cert", str(files / "stranger.pem"), *command), "does not take the client certificate"
         )

@@ -388,7 +388,7 @@ def test_it_loads_nothing_of_the_service(clusterm: Clusterm) -> None:
     )
 
     loaded = {line.rpartition("|")[2].strip() for line in run.stderr.splitlines()}
-    assert {"clusterctl.client", "clusterm.schemas", "httpx"} <= loaded
+    assert {"clusterctl.api.client", "clusterm.schemas", "httpx"} <= loaded
     assert loaded.isdisjoint({"sqlmodel", "sqlalchemy", "fastapi", "starlette", "uvicorn", "clusterm.settings", "yaml"})
 
 
@@ -538,7 +538,7 @@ def test_a_running_job_is_followed_line_by_line(
 def test_waiting_has_an_end(clusterm: Clusterm, busy: BusyNode) -> None:
     run = clusterm.clusterctl("job", "wait", busy.id, "--timeout", "0")
 
-    assert f"job {busy.id} is Running after 0 s; wait on with: clusterctl job wait {busy.id}" in error_of(run)
+    assert f"job {busy.id} is Running after 0 s; wait longer with: clusterctl job wait {busy.id}" in error_of(run)
     assert run.returncode == 1
 
 
@@ -560,7 +560,7 @@ def test_the_timeline_is_followed(clusterm: Clusterm, node: str, beside: Callabl
     [
         (
             "node get nobody",
-            'node with name or address "nobody" doesn\'t exists; see which there are with: clusterctl nodes',
+            'node with name or address "nobody" doesn\'t exists; list the nodes with: clusterctl nodes',
         ),
         ("node events nobody", 'node with name or address "nobody" doesn\'t exists'),
         ("nodes commission nobody -g service-master", 'node with name or address "nobody" doesn\'t exists'),
@@ -573,7 +573,7 @@ def test_the_timeline_is_followed(clusterm: Clusterm, node: str, beside: Callabl
         ("discover 1.2.3", "is neither an IP address nor a host name"),
         ("node add node9 --addr 127.0.1.1", "one or more nodes already exist with the specified management addresses"),
         ("node add no/de --addr 127.0.9.9", "is no valid name"),
-        ("job get active", 'info for "active" job doesn\'t exist; see which there are with: clusterctl job list'),
+        ("job get active", 'info for "active" job doesn\'t exist; list the jobs with: clusterctl job list'),
         ("job get 4711 --follow", "job 4711 doesn't exist"),
         ("job logs 4711", "job 4711 doesn't exist"),
         ("job wait 4711", "job 4711 doesn't exist"),
@@ -618,12 +618,12 @@ def test_queued_jobs_are_waited_for(clusterm: Clusterm, busy: BusyNode, beside: 
     run = clusterm.clusterctl("discover", "10.3.0.1", "--queue")
     [_, [first, *about]] = rows(done(run))
     assert about == ["discover", "10.3.0.1", "Queued"]
-    assert run.stderr == f"it waits for its turn; follow it with: clusterctl job get {first} --follow\n"
+    assert run.stderr == f"the job is queued; follow it with: clusterctl job get {first} --follow\n"
     second = str(int(first) + 1)
     waiting = beside(clusterm, "discover", "10.3.0.2", "--queue", "--wait")
     following = beside(clusterm, "job", "logs", first, "--follow")
-    wait_for(lambda: waiting.notes == [f"job {second} waits for its turn: discover 10.3.0.2"], "the note")
-    wait_for(lambda: following.notes == [f"job {first} waits for its turn: discover 10.3.0.1"], "the note")
+    wait_for(lambda: waiting.notes == [f"job {second} is queued: discover 10.3.0.2"], "the note")
+    wait_for(lambda: following.notes == [f"job {first} is queued: discover 10.3.0.1"], "the note")
     queued = rows(done(clusterm.clusterctl("job", "list", "--status", "Queued")))
     assert [row[:4] for row in queued[1:]] == [
         [second, "discover", "10.3.0.2", "Queued"],
@@ -706,7 +706,7 @@ def test_a_job_that_completes_all_the_same_was_not_cancelled(
 
     run = cancelling.ended()
     assert ["Status", "Complete"] in rows(run.stdout)
-    assert run.stderr.startswith(f"clusterctl: job {deaf.id} ended Complete all the same; ")
+    assert run.stderr.startswith(f"clusterctl: job {deaf.id} ended Complete before it could be cancelled; ")
     assert run.returncode == 1
 
 
@@ -792,7 +792,7 @@ def test_followers_outlive_the_service(new_clusterm: Clusterm, beside: Callable[
     timeline = beside(clusterm, "timeline", "--follow", "--json")
     next_id = clusterm.begin("discover", ["10.0.0.1"], queue=True)["id"]
     waiter = beside(clusterm, "job", "wait", str(next_id), "--json")
-    wait_for(lambda: waiter.notes == [f"job {next_id} waits for its turn: discover 10.0.0.1"], "the note")
+    wait_for(lambda: waiter.notes == [f"job {next_id} is queued: discover 10.0.0.1"], "the note")
     wait_for(lambda: timeline.lines, "the first event")
 
     def wait_for_lines() -> None:

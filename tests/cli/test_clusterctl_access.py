@@ -105,7 +105,7 @@ def test_on_the_service_s_own_host_it_finds_the_token_by_itself(service: Cluster
 def test_without_a_token_it_says_what_to_do(user: dict[str, str]) -> None:
     done = ctl(user, "nodes", "get")
     assert (done.returncode, done.stdout, done.stderr.count("\n")) == (1, "", 1)
-    for advice in ("asks for a token", "--token-file", "CLUSTERM_TOKEN", "clusterctl login", "clusterm token create"):
+    for advice in ("requires a token", "--token-file", "CLUSTERM_TOKEN", "clusterctl login", "clusterm token create"):
         assert advice in done.stderr
     bundle = Path(user["XDG_CONFIG_HOME"]).with_name("bundle.tar.gz")
     assert ctl(user, "support-bundle", str(bundle)).returncode == 1
@@ -139,8 +139,8 @@ def test_login_and_logout(service: Clusterm, store: Store, user: dict[str, str],
 
     assert "logged out" in ctl(user, "logout").stderr
     assert json.loads(file.read_text()) == {}
-    assert "no token was kept" in ctl(user, "logout").stderr
-    assert "asks for a token" in ctl(user, "nodes", "get").stderr
+    assert "no token was stored" in ctl(user, "logout").stderr
+    assert "requires a token" in ctl(user, "nodes", "get").stderr
 
 
 def test_a_script_is_told_that_its_token_has_expired(store: Store, user: dict[str, str], tmp_path: Path) -> None:

@@ -1,5 +1,6 @@
 """Error messages and exit codes of clusterctl where no service answers, and what a start imports."""
 
+import json
 import os
 import socket
 import subprocess
@@ -9,6 +10,7 @@ from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
 
 import pytest
+from support.factories import FOREIGN
 
 
 @pytest.fixture(autouse=True)
@@ -107,6 +109,28 @@ def test_a_service_that_is_something_else_is_one_line_and_exit_3(status: int, co
     assert run.returncode == 3
 
 
+def test_an_answer_of_an_unknown_shape_is_printed_before_it_is_an_error() -> None:
+    class Newer(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            self.send_response(200)
+            self.send_header("Content-Type", "application/json")
+            self.end_headers()
+            self.wfile.write(json.dumps(FOREIGN).encode())
+
+        def log_message(self, *args: object) -> None:
+            pass
+
+    with HTTPServer(("127.0.0.1", 0), Newer) as server:
+        thread = threading.Thread(target=server.handle_request)
+        thread.start()
+        run = clusterctl("--url", f"http://127.0.0.1:{server.server_port}", "timeline", "--json")
+        thread.join()
+
+    assert json.loads(run.stdout) == FOREIGN
+    assert run.stderr.startswith("clusterctl: ")
+    assert run.returncode == 1
+
+
 def test_an_output_that_cannot_be_written_is_one_line_and_exit_1() -> None:
     command = [sys.executable, "-m", "clusterctl", "--version"]
     with Path("/dev/full").open("w") as full:
@@ -124,9 +148,11 @@ def test_it_loads_nothing_of_the_service() -> None:
     assert modules.isdisjoint({"sqlmodel", "sqlalchemy", "fastapi", "starlette", "pydantic_settings", "yaml"})
     assert {name for name in modules if name.startswith("clusterm.") and "schemas" not in name} == {
         "clusterm.common",
+        "clusterm.common.durations",
         "clusterm.common.files",
         "clusterm.common.ip_ranges",
         "clusterm.common.paths",
+        "clusterm.common.sizes",
         "clusterm.common.ssh_keys",
         "clusterm.enums",
     }

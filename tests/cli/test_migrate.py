@@ -30,7 +30,7 @@ def run(name: str, state_dir: Path, **environment: str) -> subprocess.CompletedP
 def test_the_command_migrates_once(tmp_path: Path) -> None:
     first, second = run("migrate", tmp_path), run("migrate", tmp_path)
     assert (first.returncode, first.stderr) == (second.returncode, second.stderr) == (0, "")
-    assert first.stdout == f"{tmp_path / 'clusterm.db'}: brought to the newest form, from empty\n"
+    assert first.stdout == f"{tmp_path / 'clusterm.db'}: migrated from empty\n"
     assert second.stdout == f"{tmp_path / 'clusterm.db'}: up to date\n"
 
 

@@ -146,7 +146,7 @@ def test_a_request_whose_connection_keeps_breaking_may_have_been_done(monkeypatc
     service = Breaking(1000)
     client = service.client([])
 
-    with pytest.raises(ConnectionLost, match="may have been done all the same, see: clusterctl job list"):
+    with pytest.raises(ConnectionLost, match="may have been executed, see: clusterctl job list"):
         client.discover(["10.0.0.1"])
 
     client.close()

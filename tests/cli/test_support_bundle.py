@@ -2,6 +2,7 @@
 
 import io
 import json
+import signal
 import subprocess
 import sys
 import tarfile
@@ -59,7 +60,7 @@ def test_it_holds_everything_and_no_secret(troubled: Clusterm, tmp_path: Path) -
     file = tmp_path / "bundle.tar.gz"
     run = troubled.clusterctl("support-bundle", str(file))
     assert (run.returncode, run.stderr) == (0, "")
-    assert run.stdout == f"{file}: 2 nodes, 2 jobs; look through it before you give it away\n"
+    assert run.stdout == f"{file}: 2 nodes, 2 jobs; review it before you share it\n"
 
     with tarfile.open(file) as tar:
         about = {(each.mode, each.uid, each.gid, each.uname, each.isfile()) for each in tar}
@@ -117,7 +118,7 @@ def test_nothing_is_overwritten_unless_it_is_meant(troubled: Clusterm, tmp_path:
     assert "README.txt" in members(file.read_bytes())
     for odd in (str(tmp_path), "/dev/full"):
         run = troubled.clusterctl("support-bundle", odd, "--force")
-        assert (run.returncode, run.stderr) == (2, f"clusterctl: {odd} is there already: name another one\n")
+        assert (run.returncode, run.stderr) == (2, f"clusterctl: {odd} exists: give another file\n")
     run = troubled.clusterctl("support-bundle", str(tmp_path / "absent" / "x.tar.gz"))
     assert (run.returncode, run.stderr.count("\n")) == (1, 1)
     assert list(tmp_path.iterdir()) == [file]
@@ -138,6 +139,17 @@ def test_a_service_that_dies_leaves_no_half_file(new_clusterm: Clusterm, tmp_pat
     out, error = making.communicate(timeout=WAIT_TIMEOUT_S)
     assert (making.returncode, out, error.count("\n")) == (3, "", 1), error
     assert list(directory.iterdir()) == []
+
+
+def test_a_reader_that_goes_away_ends_it_quietly(troubled: Clusterm) -> None:
+    command = [str(BIN / "clusterctl"), "--url", str(troubled.http.base_url), "support-bundle", "-"]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:
+        assert process.stdout is not None
+        assert process.stderr is not None
+        process.stdout.close()
+        assert process.stderr.read() == b""
+
+    assert process.returncode == 128 + signal.SIGPIPE
 
 
 class Failing:

@@ -16,7 +16,7 @@ import pytest
 
 ROOT: Final = Path(__file__).parents[2]
 
-SCOPES: Final = ["docs"]
+SCOPES: Final = ["docs", "source"]
 """What is checked; add "source" for the docstrings, comments and strings below `src/`."""
 
 

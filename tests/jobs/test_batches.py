@@ -92,7 +92,7 @@ def test_a_failing_batch_is_the_last_one(rolling: Clusterm) -> None:
     assert job["results"] == {"a-1": "pass", "a-2": "pass", "a-3": "fail", "a-4": "fail"}
     after = rolling.get("/info/node/a-5")
     assert after["configuration_state"] == before["configuration_state"]
-    assert "is as it was: in batch 2: configure" in after["events"][-1]["detail"]
+    assert "the node was not changed: in batch 2: configure" in after["events"][-1]["detail"]
     # What was not reached can be tried again at once.
     assert rolling.run("update", ["a-5"])["status"] == "Complete"
 

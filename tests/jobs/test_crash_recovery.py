@@ -154,7 +154,7 @@ def test_processes_may_die_in_any_order_and_any_number_of_times(counting: Cluste
     assert clusterm.programs() == [program]
     enough(clusterm)
     job = clusterm.ended(job)
-    assert job["error"] == "how ansible ended is not known: what waited for it was killed"
+    assert job["error"] == "the exit status of ansible is unknown: its wrapper was killed"
     assert counted(job, "site") > 20
     assert runs(clusterm) == ["site", "cleanup"]
     nothing_left(clusterm)
@@ -270,7 +270,7 @@ def test_another_wrapper_takes_over_from_one_that_was_killed(counting: Clusterm)
     enough(clusterm)
     job = clusterm.ended(job)
     assert job["status"] == "Errored"
-    assert job["error"] == "how ansible ended is not known: what waited for it was killed"
+    assert job["error"] == "the exit status of ansible is unknown: its wrapper was killed"
     assert job["steps"][0]["exit_status"] is None
     assert counted(job, "site") > 20
     assert runs(clusterm) == ["site", "cleanup"]

@@ -34,7 +34,7 @@ def machine(label: str, serial: str, addr: str) -> MonitoredNode:
 
 def end(store: Store, job_id: int, error: str | None, **discovered: MonitoredNode | str) -> tuple[Job, list[Event]]:
     found = {name.replace("_", "."): node for name, node in discovered.items()}
-    completion.finish(store, RETENTION, job_id, error, discovered=found)
+    completion.finish(store, RETENTION, job_id, error, completion.Findings(discovered=found))
     with store.read() as session:
         told = [event for event in events.timeline(session, 1000, limit=1000) if event.job == job_id]
         return job_views.to_wire(session, rows.get(session, job_id)), told

@@ -8,14 +8,14 @@ from typing import Any
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from sqlalchemy.exc import IntegrityError
 from sqlmodel import Session, col, delete, func, select
 
 from clusterm.enums import Action, EventName, JobStatus, Result, StepName
 from clusterm.schemas import Event
-from clusterm.store import events, log_lines, log_reader, runtime_values, tables
+from clusterm.store import events, job_records, log_lines, log_reader, runtime_values, tables
 from clusterm.store import jobs as job_queries
 from clusterm.store.engine import Store
+from clusterm.store.errors import StoreError
 from clusterm.store.log_query import LogQuery
 
 NOW = datetime(2026, 11, 22, 7, 31, 2, 123456, tzinfo=UTC)
@@ -184,13 +184,14 @@ def test_last_is_the_job_that_ended_last_whatever_the_clock_says(store: Store) -
 
 def test_two_jobs_cannot_hold_one_node(store: Store) -> None:
     first = add_job(store, ["node1-a", "node2-b"], held=True)
-    with pytest.raises(IntegrityError):
+    with pytest.raises(StoreError, match="UNIQUE"):
         add_job(store, ["node3-c", "node2-b"], held=True)
     with store.read() as session:
         assert [job.id for job in session.exec(select(tables.Job))] == [first], "all of the other one is undone"
     add_job(store, ["node2-b"], held=False)
     with store.write() as session:
-        job_queries.release_nodes(session, first)
+        for node in job_records.load(session, job_queries.get(session, first)).nodes:
+            node.held = False
     assert add_job(store, ["node2-b"], held=True)
 
 
@@ -220,7 +221,7 @@ def test_what_belongs_to_a_job_goes_with_it(store: Store) -> None:
     ids=lambda row: type(row).__name__,
 )
 def test_nothing_belongs_to_a_job_that_does_not_exist(store: Store, row: Any) -> None:
-    with pytest.raises(IntegrityError, match="FOREIGN KEY"), store.write() as session:
+    with pytest.raises(StoreError, match="FOREIGN KEY"), store.write() as session:
         session.add(type(row)(**row.model_dump()))
 
 

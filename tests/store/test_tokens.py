@@ -59,19 +59,19 @@ def test_the_host_s_token_when_file_and_database_differ(
 
 
 def test_refusals_do_not_flood_the_log(store: Store, caplog: pytest.LogCaptureFixture) -> None:
-    authenticator = Authenticator(store, ManagerSettings)
+    usage = Authenticator(store, ManagerSettings).usage
     refusal = Unauthorized("this token is not known here", "invalid_token")
     with caplog.at_level(logging.INFO):
         for _ in range(1000):
-            authenticator.log_refusal(refusal, "GET /info/nodes", "192.0.2.1")
-        authenticator.log_refusal(refusal, "POST /globals", "192.0.2.2")
+            usage.log_rejection(refusal, "GET /info/nodes", "192.0.2.1")
+        usage.log_rejection(refusal, "POST /globals", "192.0.2.2")
         for number in range(1000):
-            authenticator.log_refusal(refusal, "GET /info/nodes", f"198.51.100.{number}")
+            usage.log_rejection(refusal, "GET /info/nodes", f"198.51.100.{number}")
         assert len(caplog.messages) == 101
-        assert caplog.messages[1] == "POST /globals from 192.0.2.2 was not let in: this token is not known here"
-        authenticator.start()
-        authenticator.stop()
-        assert "1000 requests from 192.0.2.1 were not let in within a minute: this token is not known here" in (
+        assert caplog.messages[1] == "POST /globals from 192.0.2.2 was rejected: this token is not known here"
+        usage.start()
+        usage.stop()
+        assert "1000 requests from 192.0.2.1 were rejected within a minute: this token is not known here" in (
             caplog.messages
         )
         assert len(caplog.messages) == 103

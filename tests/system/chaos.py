@@ -19,6 +19,7 @@ from typing import Any, Final
 import psutil
 from support.service import Clusterm, wait_for
 
+from clusterm.common.actions import ACTIONS, NODE_ACTIONS
 from clusterm.enums import Action, StepName
 from clusterm.nodes import lifecycle
 
@@ -103,9 +104,7 @@ class Round:
     def _run_job(self) -> None:
         clusterm, dice = self._clusterm, self._dice
         status = clusterm.status_of(NODES[0])
-        action = dice.choice(
-            [action for action, transition in lifecycle.TRANSITIONS.items() if status in transition.sources]
-        )
+        action = dice.choice([spec.name for spec in NODE_ACTIONS if status in lifecycle.transition_of(spec).sources])
         fail = [str(step) for step in StepName if dice.random() < 0.3]
         cancel_after = dice.randint(1, 8)  # kills; mostly too many to come to it
         job = clusterm.begin(action, NODES, extra_vars={"fail": fail})
@@ -160,11 +159,15 @@ class Round:
         nodes = job["nodes"]
         done = [(StepName(step["name"]), nodes if step["exit_status"] == 0 else []) for step in steps]
         for position, (name, _) in enumerate(done):
-            assert lifecycle.next_step(action, nodes, done[:position]) == (name, nodes)
+            assert lifecycle.next_step(ACTIONS[action], nodes, done[:position]) == (name, nodes)
         if as_planned:
-            assert lifecycle.next_step(action, nodes, done) is None
+            assert lifecycle.next_step(ACTIONS[action], nodes, done) is None
             assert [step["exit_status"] for step in steps] == [2 if step["name"] in fail else 0 for step in steps]
-        passed = bool(done) and all(passed for _, passed in done) and lifecycle.next_step(action, nodes, done) is None
+        passed = (
+            bool(done)
+            and all(passed for _, passed in done)
+            and lifecycle.next_step(ACTIONS[action], nodes, done) is None
+        )
         assert (job["status"] == "Complete") == passed == (job["error"] == "")
         assert job["status"] in ({"Complete", "Cancelled"} if cancelled else {"Complete", "Errored"})
 
@@ -188,7 +191,7 @@ class Round:
         clusterm = self._clusterm
         passed = job["status"] == "Complete"
         for node in NODES:
-            assert clusterm.status_of(node) == lifecycle.status_after(action, passed=passed)
+            assert clusterm.status_of(node) == lifecycle.status_after(ACTIONS[action], passed=passed)
         events = [event for event in clusterm.get("/info/jobs/timeline", limit=1000)["items"] if event["result"]]
         of_job = [(event["node"], event["result"]) for event in events if event["job"] == job["id"]]
         assert of_job == [(node, "pass" if passed else "fail") for node in NODES]

@@ -1,4 +1,4 @@
-"""The connection to the service: plain, encrypted, or through a unix socket; and what a fault of it means."""
+"""Connections to the service over HTTP, HTTPS or a unix socket, and diagnosis of TLS failures."""
 
 import socket
 import ssl
@@ -11,12 +11,12 @@ import httpx
 from clusterctl.errors import Usage
 
 UNIX: Final = "unix:"
-"""What a service's URL begins with that is the path of a socket."""
+"""Prefix of a URL that is the path of a unix socket."""
 
 _EXPIRED: Final = 10
 _NOT_YET_VALID: Final = 9
 _OTHER_NAMES: Final = {62, 64}
-"""OpenSSL's numbers, from X509_verify_cert_error_string(3), for what is wrong with a certificate."""
+"""OpenSSL's verification errors, from X509_verify_cert_error_string(3)."""
 
 _NO_TLS: Final = {"WRONG_VERSION_NUMBER", "RECORD_LAYER_FAILURE", "UNKNOWN_PROTOCOL", "HTTP_REQUEST"}
 _PROBE_TIMEOUT_S: Final = 1.0
@@ -27,9 +27,9 @@ class Certificates:
     """Files with certificates in PEM.
 
     Attributes:
-        cacert: CAs of services; None for those that the system trusts.
-        cert: the client's own.
-        key: its key, if it is not in the same file.
+        cacert: CA certificates; None for the CAs of the system.
+        cert: the client certificate.
+        key: private key of `cert`; None if it is in the same file.
     """
 
     cacert: str | None = None
@@ -38,10 +38,10 @@ class Certificates:
 
 
 def connect(url: str, certificates: Certificates, timeout: httpx.Timeout | float) -> httpx.Client:
-    """Make a client for the service at a URL; it connects when it is first asked something.
+    """Return an HTTP client for the service at a URL; it connects at the first request.
 
     Raises:
-        Usage: a certificate's file is not what it should be.
+        Usage: a certificate file is missing or invalid.
     """
     if url.startswith(UNIX):
         transport = httpx.HTTPTransport(uds=url.removeprefix(UNIX), verify=False)
@@ -52,20 +52,20 @@ def connect(url: str, certificates: Certificates, timeout: httpx.Timeout | float
 
 
 def fault_of_tls(error: BaseException, url: str, certificates: Certificates) -> str | None:
-    """Say what is wrong, and what to do, if a request failed because client and service do not agree on TLS."""
+    """Return the cause and the next step if a request failed because of TLS, else None."""
     found: BaseException | None = error
     while found is not None and not isinstance(found, ssl.SSLError):
         found = found.__cause__ or found.__context__
     if isinstance(found, ssl.SSLCertVerificationError):
         return f"cannot trust clusterm at {url}: {_distrust(found)}"
     if found and found.reason in _NO_TLS:
-        return f"clusterm at {url} speaks no TLS: say http:// in --url or CLUSTERM_URL"
+        return f"clusterm at {url} speaks no TLS: use http:// in --url or CLUSTERM_URL"
     if url.startswith("http:") and _speaks_tls(url):
-        return f"clusterm at {url} speaks TLS: say https:// in --url or CLUSTERM_URL"
-    if url.startswith("https:") and _turns_away(url, certificates):
+        return f"clusterm at {url} speaks TLS: use https:// in --url or CLUSTERM_URL"
+    if url.startswith("https:") and _rejects_client(url, certificates):
         if certificates.cert:
-            return f"clusterm at {url} does not take the client certificate {certificates.cert}: is it from its CA?"
-        return f"clusterm at {url} wants a client certificate: give one with --cert and --key"
+            return f"clusterm at {url} rejects the client certificate {certificates.cert}: check that its CA issued it"
+        return f"clusterm at {url} requires a client certificate: give one with --cert and --key"
     return None
 
 
@@ -73,17 +73,17 @@ def _context(certificates: Certificates) -> ssl.SSLContext:
     for option in ("cacert", "cert", "key"):
         try:
             if file := getattr(certificates, option):
-                open(file, "rb").close()  # noqa: PTH123 -- ssl does not say which file is missing
+                open(file, "rb").close()  # noqa: PTH123 -- ssl does not report which file is missing
         except OSError as error:
             raise Usage(f"cannot read --{option} {file}: {error.strerror}") from None
     if certificates.key and not certificates.cert:
-        raise Usage("--key is for a certificate: give --cert, too")
+        raise Usage("--key needs a certificate: give --cert, too")
     try:
         context = ssl.create_default_context(cafile=certificates.cacert)
     except ssl.SSLError:
         raise Usage(f"--cacert {certificates.cacert} holds no certificate in PEM") from None
     if certificates.cacert:
-        context.verify_flags |= ssl.VERIFY_X509_PARTIAL_CHAIN  # the service's own certificate will do, too
+        context.verify_flags |= ssl.VERIFY_X509_PARTIAL_CHAIN  # accept the service's own certificate as CA, too
     if certificates.cert:
         try:
             context.load_cert_chain(certificates.cert, certificates.key)
@@ -97,10 +97,10 @@ def _distrust(error: ssl.SSLCertVerificationError) -> str:
     if error.verify_code == _EXPIRED:
         return "its certificate has expired; renew it, and send the service SIGHUP"
     if error.verify_code == _NOT_YET_VALID:
-        return "its certificate is not valid yet; look at the clocks here and there"
+        return "its certificate is not valid yet; check the clocks of both machines"
     if error.verify_code in _OTHER_NAMES:
         said = error.verify_message.rstrip(".")
-        return f"its certificate is for another name ({said}); reach it by a name that stands in the certificate"
+        return f"its certificate is for another name ({said}); use a name from the certificate in --url"
     return (
         f"its certificate is from a CA that is not known here ({error.verify_message}); "
         "give the CA's certificate with --cacert or CLUSTERM_CACERT"
@@ -108,9 +108,9 @@ def _distrust(error: ssl.SSLCertVerificationError) -> str:
 
 
 def _speaks_tls(url: str) -> bool:
-    """Tell whether a service that hung up on plain HTTP speaks TLS."""
+    """Return whether a service that closed a plain HTTP connection speaks TLS."""
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
-    context.check_hostname, context.verify_mode = False, ssl.CERT_NONE  # to see whether it understands, no more
+    context.check_hostname, context.verify_mode = False, ssl.CERT_NONE  # only the handshake is tested
     try:
         with _reach(url) as plain, context.wrap_socket(plain):
             return True
@@ -118,10 +118,10 @@ def _speaks_tls(url: str) -> bool:
         return False
 
 
-def _turns_away(url: str, certificates: Certificates) -> bool:
-    """Tell whether a service hangs up before it was asked for anything.
+def _rejects_client(url: str, certificates: Certificates) -> bool:
+    """Return whether a service closes the connection before a request.
 
-    That is how it refuses a client's certificate, or one without: most versions of asyncio do not tell the client why.
+    That is how it rejects a client certificate, or a missing one: most versions of asyncio send the client no reason.
     """
     try:
         plain = _reach(url)

@@ -1,4 +1,4 @@
-"""Stays with a job or the timeline while things go on, also over broken connections."""
+"""Follows jobs and events, and resumes after broken connections."""
 
 import time
 from collections.abc import Callable, Iterator
@@ -7,25 +7,25 @@ from typing import Final
 
 from clusterctl.api.client import Client
 from clusterctl.api.models import ALL, Json, Lines, read
-from clusterctl.api.retry import Note, Retry
+from clusterctl.api.retry import PrintNote, Retry
 from clusterctl.errors import NoAnswer, NotComplete, Unavailable, Unreachable
 from clusterm.enums import ENDED
 from clusterm.schemas import Event, Job, LogEnd, LogLine, Page
 
 _OUTAGE_TIMEOUT_S: Final = 60.0
-"""Seconds without the service after which to give up: more than a restart or an upgrade of it takes."""
+"""Seconds without the service after which following stops: longer than a restart or an upgrade takes."""
 
 _PAGE: Final = 1000
-"""Events that are asked for at once."""
+"""Maximum number of events per request."""
 
 _MIN_POLL_INTERVAL_S: Final = 0.1
 _MAX_POLL_INTERVAL_S: Final = 1.0
 
 
-def log_lines(client: Client, job: int, note: Note, lines: Lines = ALL) -> Iterator[Json]:
-    """Yield a job's log lines, each once and in order, until there will be no more of them.
+def log_lines(client: Client, job: int, note: PrintNote, lines: Lines = ALL) -> Iterator[Json]:
+    """Yield a job's log lines, each once and in order, until the log is complete.
 
-    That the service says so is the proof that none is missing: a stream that ends otherwise was cut off.
+    The service ends a complete log with a `LogEnd`; a stream without one was cut off, and is resumed.
     """
     retry = Retry(note, _OUTAGE_TIMEOUT_S)
     while True:
@@ -39,7 +39,7 @@ def log_lines(client: Client, job: int, note: Note, lines: Lines = ALL) -> Itera
                 lines, arrived = lines.after(read(LogLine, record).seq), True
                 yield record
         except NoAnswer:
-            continue  # a task may be silent for long
+            continue  # a task may print nothing for long
         except (Unreachable, Unavailable) as error:
             retry.wait(error)
             continue
@@ -47,11 +47,11 @@ def log_lines(client: Client, job: int, note: Note, lines: Lines = ALL) -> Itera
             time.sleep(_MAX_POLL_INTERVAL_S)
 
 
-def end(client: Client, job: int, note: Note, *, timeout: float | None = None) -> Json:
+def end(client: Client, job: int, note: PrintNote, *, timeout: float | None = None) -> Json:
     """Wait until a job has ended, and return it.
 
     Raises:
-        NotComplete: it has not within `timeout` seconds.
+        NotComplete: the job has not ended within `timeout` seconds.
     """
     retry = Retry(note, _OUTAGE_TIMEOUT_S)
     deadline = None if timeout is None else time.monotonic() + timeout
@@ -64,22 +64,24 @@ def end(client: Client, job: int, note: Note, *, timeout: float | None = None) -
         if deadline is not None:
             pause = min(pause, deadline - time.monotonic())
             if pause <= 0:
-                raise NotComplete(f"job {job} is {status} after {timeout:g} s; wait on with: clusterctl job wait {job}")
+                raise NotComplete(
+                    f"job {job} is {status} after {timeout:g} s; wait longer with: clusterctl job wait {job}"
+                )
         time.sleep(pause)
         pause = min(pause * 1.5, _MAX_POLL_INTERVAL_S)
 
 
-def events(ask: Callable[..., Json], note: Note, *, limit: int, since: datetime | None) -> Iterator[Json]:
-    """Yield the last events of the timeline or of a node, then those to come, without end.
+def events(ask: Callable[..., Json], note: PrintNote, *, limit: int, since: datetime | None) -> Iterator[Json]:
+    """Yield the last events of the timeline or of a node, then new events without end.
 
     Args:
-        ask: asks the service for a page of them; takes `limit`, `since` and `after`.
-        note: tells the user of an outage.
-        limit: how many of the last ones at the most.
-        since: only those at or after this time.
+        ask: requests a page of events; takes `limit`, `since` and `after`.
+        note: prints that the service does not answer.
+        limit: maximum number of past events.
+        since: only events at or after this time.
     """
     retry = Retry(note, _OUTAGE_TIMEOUT_S)
-    # Asked first, so that nothing that happens between the two questions is missed.
+    # Requested first, so that no event between the two requests is missed.
     seen = max((event.id for event in _events(ask(limit=1))), default=0)
     page = ask(limit=limit, since=since)
     while True:
@@ -95,8 +97,8 @@ def _events(page: Json) -> list[Event]:
     return read(Page[Event], page).items
 
 
-def _check_end(end: LogEnd, rest: Lines, note: Note) -> None:
-    """Tell the user if lines do not come although they were asked for."""
+def _check_end(end: LogEnd, rest: Lines, note: PrintNote) -> None:
+    """Print a note if the log ends before the requested lines."""
     if rest == Lines(first=rest.first) and (first := rest.first or 1) <= end.lines:
         note(f"the log of job {end.job} ends early: the service has no line {first}")
 
@@ -106,7 +108,7 @@ def _state(client: Client, job: int, retry: Retry) -> Json:
 
 
 def _answer(ask: Callable[[], Json], retry: Retry) -> Json:
-    """Return what the service answers, as soon as it does."""
+    """Return the response; repeat the request while the service is unreachable."""
     while True:
         try:
             answer = ask()

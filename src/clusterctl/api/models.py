@@ -6,23 +6,21 @@ from typing import Any, Final, TypeVar
 
 from pydantic import BaseModel, ValidationError
 
-from clusterctl.errors import (
-    UnexpectedResponse,
-)
+from clusterctl.errors import UnexpectedResponse
 from clusterm.schemas import format_time
 
 M = TypeVar("M", bound=BaseModel)
 
 
 Json = dict[str, Any]
-"""What the service sent, as it sent it: also with members that this version does not know."""
+"""JSON as the service sent it, including members that this version does not know."""
 
 
 def read(model: type[M], data: Json) -> M:
-    """Take the service's answer for what it should be.
+    """Parse a response as a model.
 
     Raises:
-        UnexpectedResponse: it is not.
+        UnexpectedResponse: the response does not match the model.
     """
     try:
         return model.model_validate(data)
@@ -30,14 +28,14 @@ def read(model: type[M], data: Json) -> M:
         first = error.errors()[0]
         where = ".".join(map(str, first["loc"])) or model.__name__
         raise UnexpectedResponse(
-            f"the service's answer is not what this clusterctl knows ({where}: {first['msg']}); "
-            "is the service newer? Upgrade clusterctl, or read the answer as it is with --json"
+            f"this clusterctl cannot read the service's answer ({where}: {first['msg']}); "
+            "if the service is newer, upgrade clusterctl, or print the answer unchanged with --json"
         ) from None
 
 
 @dataclass(frozen=True)
 class Lines:
-    """Which lines of a log: those that meet every condition, as `GET /info/logs/{job}` has them."""
+    """Filters of log lines, all of which a line must match: query parameters of `GET /info/logs/{job}`."""
 
     first: int | None = None
     last: int | None = None
@@ -50,11 +48,11 @@ class Lines:
     ignore_case: bool = False
 
     def after(self, line: int) -> "Lines":
-        """Return what is left of them when those up to a number have arrived."""
+        """Return the filters for the rest of the lines after the line with a number has arrived."""
         return replace(self, first=line + 1, since=None, tail=None)
 
     def parameters(self) -> Json:
-        """Return them as the service knows them."""
+        """Return the query parameters; a filter that is not set is None."""
         conditions = {"node": self.node, "task": self.task, "failed": self.failed or None, "grep": self.grep}
         numbers = {"from": self.first, "to": self.last, "since": format_optional_time(self.since), "tail": self.tail}
         return numbers | conditions | {"ignore_case": self.ignore_case or None}
@@ -64,5 +62,5 @@ ALL: Final = Lines()
 
 
 def format_optional_time(moment: datetime | None) -> str | None:
-    """Return a time as the service expects it; None for none."""
+    """Return a time in the format of the API; None for None."""
     return format_time(moment) if moment else None

@@ -1,4 +1,4 @@
-"""Bears with a service that is gone for a while, as it is while it restarts."""
+"""Retries while the service is unreachable, as during its restart."""
 
 import time
 from collections.abc import Callable
@@ -6,38 +6,38 @@ from typing import Final
 
 from clusterctl.errors import ClusterctlError
 
-Note = Callable[[str], None]
-"""Tells the user what is not part of the result."""
+PrintNote = Callable[[str], None]
+"""Prints a line that is not part of the result."""
 
 _MIN_DELAY_S: Final = 0.1
 _MAX_DELAY_S: Final = 1.0
 
 
 class Retry:
-    """The time without the service since it was last heard of.
+    """Delays between attempts, until a timeout since the last success.
 
     Args:
-        note: tells the user that there is one.
-        patience: seconds after which to give up.
+        note: prints once per outage that the service does not answer.
+        timeout: seconds after which retries end.
     """
 
-    def __init__(self, note: Note, patience: float) -> None:
+    def __init__(self, note: PrintNote, timeout: float) -> None:
         self._note = note
-        self._patience = patience
+        self._timeout = timeout
         self._since: float | None = None
         self._pause = _MIN_DELAY_S
 
     def wait(self, error: ClusterctlError) -> None:
-        """Pause before the next attempt; raise the error if there have been attempts for long enough."""
+        """Sleep before the next attempt; raise the error if the timeout has passed."""
         if self._since is None:
             self._since = time.monotonic()
             self._note("clusterm does not answer; trying again")
-        elif time.monotonic() - self._since > self._patience:
+        elif time.monotonic() - self._since > self._timeout:
             raise error
         time.sleep(self._pause)
         self._pause = min(self._pause * 2, _MAX_DELAY_S)
 
     def end(self) -> None:
-        """The service was heard of."""
+        """Record a success: the next failure starts a new outage."""
         self._since = None
         self._pause = _MIN_DELAY_S

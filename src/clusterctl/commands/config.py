@@ -11,13 +11,13 @@ from clusterctl.output.output import Document, Result
 from clusterctl.parsing import read_mapping
 from clusterctl.views import settings as setting_views
 
-app = typer.Typer(name="config", cls=Verbs, help="See or change the configuration of the running service.")
+app = typer.Typer(name="config", cls=Verbs, help="Show or change the configuration of the service.")
 
 
 @app.command("get")
 def get(ctx: typer.Context, *, as_json: AsJson = False) -> Result:
-    """Show the configuration that the service runs with."""
-    yield Document(context_of(ctx, as_json=as_json).client.config(), setting_views.settings)
+    """Show the configuration of the running service."""
+    return Result([Document(context_of(ctx, as_json=as_json).client.config(), setting_views.settings)])
 
 
 @app.command("set")
@@ -30,12 +30,12 @@ def change(
     *,
     as_json: AsJson = False,
 ) -> Result:
-    """Change the configuration of the running service, and show it.
+    """Change the configuration of the running service.
 
-    Only the section `ansible` may change while the service runs; what is left out stays as it is. Jobs that
-    have started keep what they started with. The change outlasts restarts of the service, until the section
-    changes in its configuration file. To change a value: `clusterctl config get --json > FILE`, edit FILE,
+    Only the section `ansible` can change while the service runs; omitted keys keep their values. Running jobs keep the
+    configuration with which they started. The change survives restarts of the service, until the section changes in
+    its configuration file. To change a value: `clusterctl config get --json > FILE`, edit FILE,
     `clusterctl config set FILE`.
     """
     context = context_of(ctx, as_json=as_json)
-    yield Document(context.client.set_config(read_mapping(source)), setting_views.settings)
+    return Result([Document(context.client.set_config(read_mapping(source)), setting_views.settings)])

@@ -1,4 +1,4 @@
-"""`clusterctl global`: the extra vars that every job gets."""
+"""`clusterctl global`: the extra vars of all jobs."""
 
 import typer
 
@@ -7,34 +7,37 @@ from clusterctl.api.models import Json, read
 from clusterctl.context import context_of
 from clusterctl.errors import Usage
 from clusterctl.options import AsJson, ExtraVars
-from clusterctl.output.output import Document, Result, note
+from clusterctl.output.output import Document, Note, Result
 from clusterctl.parsing import parse_extra_vars
 from clusterctl.views import settings as setting_views
 from clusterm.schemas import Globals
 
-app = typer.Typer(name="global", cls=Verbs, help="See or replace the extra vars that every job gets.")
+app = typer.Typer(name="global", cls=Verbs, help="Show or replace the extra vars of all jobs.")
 
 
 @app.command("get")
 def get(ctx: typer.Context, *, as_json: AsJson = False) -> Result:
     """Show the global extra vars."""
-    yield from _shown(context_of(ctx, as_json=as_json).client.globals())
+    return _shown(context_of(ctx, as_json=as_json).client.globals())
 
 
 @app.command("set")
 def replace(ctx: typer.Context, *, extra_vars: ExtraVars = None, as_json: AsJson = False) -> Result:
-    """Replace all global extra vars; what is not named is gone.
+    """Replace all global extra vars; omitted ones are removed.
 
-    They override the configuration's ansible.extra_variables, and the extra vars of a request override them,
-    name by name. `clusterctl global set -e '{}'` leaves none.
+    Global extra vars override the configuration's ansible.extra_variables; the extra vars of a request override global
+    ones of the same name. `clusterctl global set -e '{}'` removes all.
     """
     context = context_of(ctx, as_json=as_json)
     if extra_vars is None:
-        raise Usage("say what to set with --extra-vars; -e '{}' leaves no global extra vars")
-    yield from _shown(context.client.set_globals(parse_extra_vars(extra_vars)))
+        raise Usage("no extra vars given: use --extra-vars; -e '{}' removes all global extra vars")
+    return _shown(context.client.set_globals(parse_extra_vars(extra_vars)))
 
 
 def _shown(answer: Json) -> Result:
-    yield Document(answer, setting_views.globals)
-    if not read(Globals, answer).extra_vars:
-        note("no global extra vars; set them with: clusterctl global set -e NAME=VALUE")
+    def empty_note() -> Result:
+        if read(Globals, answer).extra_vars:
+            return Result()
+        return Result([Note("no global extra vars; set them with: clusterctl global set -e NAME=VALUE")])
+
+    return Result([Document(answer, setting_views.globals)], then=empty_note)

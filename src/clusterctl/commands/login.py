@@ -1,4 +1,4 @@
-"""`clusterctl login` and `logout`: tokens that are kept for this user."""
+"""`clusterctl login` and `logout`: access tokens stored for this user."""
 
 import sys
 
@@ -8,14 +8,15 @@ from clusterctl import credentials
 from clusterctl.api.client import Client
 from clusterctl.context import Context
 from clusterctl.errors import Usage
-from clusterctl.output.output import Result, note
+from clusterctl.output.output import Note, Result, note
 
 
 def login(ctx: typer.Context) -> Result:
-    """Keep a token for the service at --url, after a look whether it lets you in.
+    """Check a token, and store it for the service at --url.
 
-    It is asked for, or read from standard input, or from the file that --token-file names before the command. From then
-    on clusterctl uses it for this URL and no other. Whoever runs the service makes one with: clusterm token create
+    Reads the token from a prompt, from standard input, or from the file given by --token-file before the command. From
+    then on clusterctl sends the token to this URL and to no other. The administrator of the service creates tokens
+    with: clusterm token create
     """
     context = ctx.ensure_object(Context)
     token = credentials.read(context.token_file) if context.token_file else credentials.given(_ask(context.url))
@@ -25,17 +26,19 @@ def login(ctx: typer.Context) -> Result:
     finally:
         client.close()
     file = credentials.store(context.url, token)
+    notes = [Note(f"logged in to {context.url}; the token is stored in {file}")]
     if context.url.startswith("http:") and not credentials.is_here(context.url):
-        note("the connection is not encrypted, and others on the network can read the token: better use https")
-    note(f"logged in to {context.url}; the token is kept in {file}")
-    yield from ()
+        notes.insert(0, Note("the connection is not encrypted: others on the network can read the token; use https"))
+    return Result(notes)
 
 
 def logout(ctx: typer.Context) -> Result:
-    """Forget the token that was kept for the service at --url. To make it worthless: clusterm token revoke."""
+    """Delete the stored token for the service at --url.
+
+    The token stays valid. To revoke it: clusterm token revoke
+    """
     url = ctx.ensure_object(Context).url
-    note(f"logged out of {url}" if credentials.forget(url) else f"no token was kept for {url}")
-    yield from ()
+    return Result([Note(f"logged out of {url}" if credentials.forget(url) else f"no token was stored for {url}")])
 
 
 def _ask(url: str) -> str:

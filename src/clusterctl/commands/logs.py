@@ -2,6 +2,7 @@
 
 import hashlib
 from collections.abc import Iterator
+from itertools import chain
 from typing import Annotated
 
 import typer
@@ -9,11 +10,11 @@ import typer
 from clusterctl.api import following
 from clusterctl.api.client import Client
 from clusterctl.api.models import Json, Lines, read
-from clusterctl.commands.jobs import conclude, find
+from clusterctl.commands.job_follow import conclude, find
 from clusterctl.context import context_of
 from clusterctl.errors import LogMismatch
 from clusterctl.options import AsJson, Follow, JobName, Output
-from clusterctl.output.output import Document, Result, Stream, note
+from clusterctl.output.output import Document, Note, Result, Stream, note
 from clusterctl.parsing import parse_job, parse_since
 from clusterctl.views import logs as log_views
 from clusterm.enums import ENDED
@@ -26,22 +27,22 @@ def logs(
     *,
     follow: Follow = False,
     node: Annotated[
-        str | None, typer.Option("--node", metavar="NAME", help="Only lines of this node, by name or address.")
+        str | None, typer.Option("--node", metavar="NAME", help="Only lines of this node: name or address.")
     ] = None,
     task: Annotated[
-        str | None, typer.Option(metavar="TEXT", help="Only lines of tasks whose name contains this, in any case.")
+        str | None, typer.Option(metavar="TEXT", help="Only lines of tasks with this text in their names, in any case.")
     ] = None,
     failed: Annotated[
-        bool, typer.Option("--failed", help="Only lines of failed results, and the three before and after each.")
+        bool, typer.Option("--failed", help="Only lines of failed results, and three lines before and after each.")
     ] = False,
     grep: Annotated[
-        str | None, typer.Option(metavar="TEXT", help="Only lines that contain this text; it is no pattern.")
+        str | None, typer.Option(metavar="TEXT", help="Only lines that contain this text. Not a regular expression.")
     ] = None,
     ignore_case: Annotated[
-        bool, typer.Option("--ignore-case", "-i", help="For --grep: take upper and lower case for the same.")
+        bool, typer.Option("--ignore-case", "-i", help="For --grep: ignore upper and lower case.")
     ] = False,
     tail: Annotated[
-        int | None, typer.Option(metavar="N", min=0, help="Only the last N of these lines, and those to come.")
+        int | None, typer.Option(metavar="N", min=0, help="Only the last N of these lines, and new ones.")
     ] = None,
     first: Annotated[
         int | None, typer.Option("--from", metavar="N", min=1, help="Begin with line N; the first line is 1.")
@@ -49,7 +50,7 @@ def logs(
     last: Annotated[int | None, typer.Option("--to", metavar="N", min=1, help="End with line N.")] = None,
     since: Annotated[
         str | None,
-        typer.Option(metavar="TIME", help="Begin with what is newer: 2026-11-22T07:31:02Z, or 30m, 2h, 1d ago."),
+        typer.Option(metavar="TIME", help="Only lines from this time on: 2026-11-22T07:31:02Z, or 30m, 2h, 1d ago."),
     ] = None,
     timestamps: Annotated[
         bool,
@@ -58,12 +59,12 @@ def logs(
     output: Output = None,
     as_json: AsJson = False,
 ) -> Result:
-    """Print a job's log lines, as ansible wrote them: all, or those that meet every condition.
+    """Print the log of a job, or the lines that match all filters.
 
-    Without a job: those of the job that ended last; with --follow of the one that runs now, if there is one,
-    and the exit code is 1 if it does not end Complete. With --follow nothing is lost or doubled when the
-    connection breaks or the service restarts. With --json each line comes with its number, time, node and
-    task; with --follow, too, as one JSON object on each line.
+    Without a job: the log of the last job that ended; with --follow of the running one, if a job runs, and the exit
+    code is 1 if the job does not end Complete. With --follow no line is lost or repeated if the connection breaks or
+    the service restarts. With --json each line has its number, time, node and task; with --follow, too, each line is
+    one JSON object.
     """
     context = context_of(ctx, as_json=as_json, output=output)
     client = context.client
@@ -81,56 +82,53 @@ def logs(
     )
     if follow:
         found = read(Job, find(client, job)).id
-        yield Stream(following.log_lines(client, found, note, lines), text, live=True)
-        conclude(following.end(client, found, note))
-    else:
-        found = read(Job, client.job(parse_job(job or "last"), logs=False)).id
-        yield Stream(_or_note(client.log_lines(found, lines)), text, live=False)
+        coming = following.log_lines(client, found, note, lines)
+        return Result([Stream(coming, text, live=True)], then=lambda: conclude(following.end(client, found, note)))
+    stored = client.log_lines(read(Job, client.job(parse_job(job or "last"), logs=False)).id, lines)
+    first_line = next(stored, None)
+    if first_line is None:
+        return Result([Note("no such lines"), Stream(iter(()), text, live=False)])
+    return Result([Stream(chain([first_line], stored), text, live=False)])
 
 
 def verify(ctx: typer.Context, job: JobName = None, *, as_json: AsJson = False) -> Result:
-    """Read a job's log, and compare it with what was recorded when the job ended; exit with 1 if they differ.
+    """Check a job's log against the digest from the job's end.
 
-    Without a job: that of the job that ended last. By hand it is `clusterctl job logs ID | sha256sum`.
+    Compares the log with the number of lines, size and SHA-256 that were recorded when the job ended; exits with 1 if
+    they differ. Without a job: the last one that ended. To check by hand: `clusterctl job logs ID | sha256sum`.
     """
     client = context_of(ctx, as_json=as_json).client
     recorded = read(Job, client.job(parse_job(job or "last"), logs=False))
     if recorded.log_sha256 is None:
-        raise LogMismatch(f"job {recorded.id} has nothing to compare its log with: {_why_not(recorded)}")
+        raise LogMismatch(f"job {recorded.id} has no recorded digest to compare its log with: {_why_not(recorded)}")
     found = _measure(client, recorded.id)
     wanted = {"lines": recorded.lines, "bytes": recorded.log_bytes, "sha256": recorded.log_sha256}
     differences = [
         f"{found[name]} instead of {value} as {name}" for name, value in wanted.items() if found[name] != value
     ]
     answer = {"job": recorded.id, "verified": not differences, **found, "log_incomplete": recorded.log_incomplete}
-    yield Document(answer, log_views.verified)
-    if differences:
-        raise LogMismatch(
-            f"the log of job {recorded.id} is not what it was when the job ended: it has {', '.join(differences)}; "
-            "look after the disk that the service keeps its database on"
-        )
 
+    def check() -> Result:
+        if differences:
+            raise LogMismatch(
+                f"the log of job {recorded.id} differs from what was recorded when the job ended: it has "
+                f"{', '.join(differences)}; check the disk of the service's database"
+            )
+        return Result()
 
-def _or_note(lines: Iterator[Json]) -> Iterator[Json]:
-    """Yield lines; if there are none, tell the user so."""
-    first = next(lines, None)
-    if first is None:
-        note("no such lines")
-        return
-    yield first
-    yield from lines
+    return Result([Document(answer, log_views.verified)], then=check)
 
 
 def _why_not(job: Job) -> str:
     if job.status not in ENDED:
         return f"it has not ended; wait for that with: clusterctl job wait {job.id}"
     if job.log_incomplete:
-        return "its log is being deleted, its time being over (section `retention` of the configuration)"
-    return "it ended under a clusterm that did not record size and SHA-256 yet"
+        return "its log is being deleted (section `retention` of the configuration)"
+    return "it ended under a version of clusterm that recorded no size and SHA-256"
 
 
 def _measure(client: Client, job: int) -> Json:
-    """Return the number of lines, the size and the SHA-256 of a log as it is printed."""
+    """Return the number of lines, the size in bytes and the SHA-256 of a log as it is printed."""
     last = size = 0
     sha256 = hashlib.sha256()
 

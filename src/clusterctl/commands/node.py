@@ -1,4 +1,4 @@
-"""`clusterctl node`."""
+"""`clusterctl node`: shows, adds, changes and removes a node."""
 
 from collections.abc import Callable
 from functools import partial
@@ -9,20 +9,14 @@ import typer
 from clusterctl.aliases import Verbs
 from clusterctl.api import following
 from clusterctl.api.models import Json, read
+from clusterctl.commands.actions import add_action_commands
 from clusterctl.commands.timeline import COLUMNS
 from clusterctl.context import context_of
 from clusterctl.errors import Usage
 from clusterctl.inventory import read_inventory
-from clusterctl.options import (
-    AsJson,
-    Cursor,
-    HostGroup,
-    NodeName,
-    Output,
-    Since,
-)
-from clusterctl.output.output import Document, Result, Stream, note, page_items
-from clusterctl.parsing import parse_host_vars, parse_keys, parse_since
+from clusterctl.options import AsJson, Cursor, FollowEvents, HostGroup, NodeName, Output, Since
+from clusterctl.output.output import Document, Note, Result, Stream, note, page_items
+from clusterctl.parsing import parse_group_map, parse_host_vars, parse_keys, parse_since
 from clusterctl.views import events as event_views
 from clusterctl.views import nodes as node_views
 from clusterctl.views.explanation import explanation
@@ -30,36 +24,39 @@ from clusterm.schemas import Event, ImportAnswer, Page
 
 _LARGEST_PAGE: Final = 1000
 
-node_app = typer.Typer(name="node", cls=Verbs, help="See one node, add one, or take it through its lifecycle.")
+node_app = typer.Typer(name="node", cls=Verbs, help="Show or change a node, or run an action on it.")
 
 
 @node_app.command("get")
 def get(ctx: typer.Context, name: NodeName, *, as_json: AsJson = False) -> Result:
-    """Show a node: address, host group, status, state and latest events."""
-    yield Document(context_of(ctx, as_json=as_json).client.node(name), node_views.node)
+    """Show a node: address, host group, status and events."""
+    return Result([Document(context_of(ctx, as_json=as_json).client.node(name), node_views.node)])
 
 
 @node_app.command("add")
 def add(
     ctx: typer.Context,
-    label: Annotated[str, typer.Argument(metavar="LABEL", help="What to call the node.")],
+    label: Annotated[str, typer.Argument(metavar="LABEL", help="First part of the node's name.")],
     addr: Annotated[str, typer.Option(metavar="ADDRESS", help="Its management address: IP address or host name.")],
     *,
     serial: Annotated[
         str | None,
-        typer.Option(metavar="SERIAL", help="What tells it from others of that label. Default: made of the address."),
+        typer.Option(
+            metavar="SERIAL",
+            help="Second part of the node's name, unique among nodes of the label. Default: made from the address.",
+        ),
     ] = None,
     as_json: AsJson = False,
 ) -> Result:
-    """Make a node known to the cluster, as if monitoring had discovered it, and show it.
+    """Add a node without running a playbook, and show it.
 
-    The node's name will be `<label>-<serial>`. Nothing is run on it: `clusterctl node commission` does that.
-    Adding a node again says that it can be reached (again), at this address.
+    Does what monitoring does when it discovers a node. The node's name is `<label>-<serial>`. To make the node part of
+    the cluster: `clusterctl node commission`. Adding a node again marks it as reachable, at this address.
     """
     client = context_of(ctx, as_json=as_json).client
     serial = serial or addr.replace(":", "-").strip("-.")
     client.announce(label, serial, addr)
-    yield Document(client.node(f"{label}-{serial}"), node_views.node)
+    return Result([Document(client.node(f"{label}-{serial}"), node_views.node)])
 
 
 @node_app.command("events")
@@ -67,44 +64,31 @@ def events(
     ctx: typer.Context,
     name: NodeName,
     *,
-    limit: Annotated[int, typer.Option("--limit", "-n", min=1, metavar="N", help="How many at most.")] = 30,
+    limit: Annotated[int, typer.Option("--limit", "-n", min=1, metavar="N", help="Maximum number of events.")] = 30,
     since: Since = None,
-    follow: Annotated[
-        bool, typer.Option("--follow", "-f", help="Go on printing events as they happen, until Ctrl-C.")
-    ] = False,
+    follow: FollowEvents = False,
     cursor: Cursor = None,
     output: Output = None,
     as_json: AsJson = False,
 ) -> Result:
-    """Show what happened to a node, newest last. `-o csv` prints a row for each event."""
+    """Show the events of a node, newest last.
+
+    `-o csv` prints a row for each event.
+    """
     if follow and cursor:
-        raise Usage("--cursor leads to older events, --follow to those to come: use one of them")
+        raise Usage("--cursor shows older events, --follow new ones: use one of them")
     ask = partial(context_of(ctx, as_json=as_json, csv=True, output=output).client.node_events, name)
     moment = parse_since(since) if since else None
     if follow:
         coming = following.events(ask, note, limit=limit, since=moment)
-        yield Stream(coming, event_views.event_text, live=True, columns=COLUMNS)
-        return
+        return Result([Stream(coming, event_views.event_text, live=True, columns=COLUMNS)])
     page = _newest(ask, limit, since=moment, cursor=cursor)
-    yield Document(page, event_views.node_events, items=page_items, columns=COLUMNS)
-    shown = read(Page[Event], page)
-    if not shown.items:
-        note("no such events" if since or cursor else f"nothing has happened to {name}")
-    if shown.next:
-        note(f"there are older ones; see them with --cursor {shown.next}")
-
-
-@node_app.command("explain")
-def explain(ctx: typer.Context, name: NodeName, *, as_json: AsJson = False) -> Result:
-    """Explain a node: what its status means, since when and by which job, where it failed, and what to do next.
-
-    Says for every command whether it would be taken as things are, and if not why.
-    """
-    yield Document(context_of(ctx, as_json=as_json).client.explanation(name), explanation)
+    then = partial(_page_notes, page, "no such events" if since or cursor else f"{name} has no events")
+    return Result([Document(page, event_views.node_events, items=page_items, columns=COLUMNS)], then=then)
 
 
 def _newest(ask: Callable[..., Json], limit: int, *, cursor: str | None, **terms: Any) -> Json:
-    """Return the newest events in one page, however many pages of the service that takes."""
+    """Return the newest events as one page, from as many pages of the service as needed."""
     page = ask(limit=min(limit, _LARGEST_PAGE), cursor=cursor, **terms)
     while page["next"] and (missing := limit - len(page["items"])) > 0:
         older = ask(limit=min(missing, _LARGEST_PAGE), cursor=page["next"], **terms)
@@ -112,6 +96,28 @@ def _newest(ask: Callable[..., Json], limit: int, *, cursor: str | None, **terms
     return page
 
 
+def _page_notes(page: Json, empty: str) -> Result:
+    shown = read(Page[Event], page)
+    notes = [] if shown.items else [Note(empty)]
+    if shown.next:
+        notes.append(Note(f"older events exist; show them with --cursor {shown.next}"))
+    return Result(notes)
+
+
+@node_app.command("explain")
+def explain(ctx: typer.Context, name: NodeName, *, as_json: AsJson = False) -> Result:
+    """Explain a node's status, its failures and what to do next.
+
+    Shows what the status means, since when and by which job the node has it, where a job failed, and for each command
+    whether the service would accept it now, and if not why.
+    """
+    return Result([Document(context_of(ctx, as_json=as_json).client.explanation(name), explanation)])
+
+
+add_action_commands(node_app)
+
+
+@node_app.command("set")
 def set_node(
     ctx: typer.Context,
     name: NodeName,
@@ -119,54 +125,58 @@ def set_node(
         list[str] | None,
         typer.Argument(
             metavar="KEY=VALUE",
-            help="Host vars, of text. KEY= takes one away. For others than text give a JSON object, "
-            "or @FILE to read JSON or YAML from a file.",
+            help="Host vars with text values. KEY= removes one. For other types give a JSON object, or @FILE to read "
+            "JSON or YAML from a file.",
         ),
     ] = None,
     *,
     host_group: HostGroup = None,
     as_json: AsJson = False,
 ) -> Result:
-    """Set a node's host vars, or its host group, for the jobs to come, and show it.
+    """Set a node's host vars or host group, and show it.
 
-    Nothing is run on it. The host group of a node that is part of the cluster is changed by `clusterctl node update`.
+    Later jobs use them; no playbook is run. To move a node that is part of the cluster to another host group:
+    `clusterctl node update`.
     """
     client = context_of(ctx, as_json=as_json).client
     host_vars = parse_host_vars(settings or [])
     if not host_vars and not host_group:
-        raise Usage(f"nothing to set: say KEY=VALUE or --host-group; see what is set with: clusterctl node get {name}")
-    yield Document(client.set_node(name, host_group=host_group or "", host_vars=host_vars), node_views.node)
+        raise Usage(f"nothing to set: give KEY=VALUE or --host-group; see what is set with: clusterctl node get {name}")
+    return Result([Document(client.set_node(name, host_group=host_group or "", host_vars=host_vars), node_views.node)])
 
 
+@node_app.command("rename")
 def rename(
     ctx: typer.Context,
     name: NodeName,
-    new: Annotated[str, typer.Argument(metavar="NEW", help="Its new name, `<label>-<serial>`.")],
+    new: Annotated[str, typer.Argument(metavar="NEW", help="The new name, `<label>-<serial>`.")],
     *,
     as_json: AsJson = False,
 ) -> Result:
-    """Give a node another name, and show it. Its history goes with it.
+    """Rename a node, and show it. Its events stay with it.
 
-    Monitoring has to call it so, too, or it will report the old name as another node at the same address.
+    Monitoring must use the new name, too; otherwise it reports the old name as another node at the same address.
     """
-    yield Document(context_of(ctx, as_json=as_json).client.rename_node(name, new), node_views.node)
+    return Result([Document(context_of(ctx, as_json=as_json).client.rename_node(name, new), node_views.node)])
 
 
+@node_app.command("remove")
 def remove(
     ctx: typer.Context,
     name: NodeName,
     *,
-    force: Annotated[bool, typer.Option("--force", help="Also if it is part of the cluster.")] = False,
+    force: Annotated[bool, typer.Option("--force", help="Also if the node is part of the cluster.")] = False,
     as_json: AsJson = False,
 ) -> Result:
-    """Forget a node, and show it as it was.
+    """Remove a node, and show its last state.
 
-    It must be decommissioned, or never have been commissioned. Nothing is run on it, and what happened to it is kept:
-    `clusterctl node events`. Where monitoring still sees it, it will be discovered again.
+    The node must be Decommissioned, or never have been commissioned. No playbook is run. Its events are kept:
+    `clusterctl node events`. If monitoring still reports the node, it is discovered again.
     """
-    yield Document(context_of(ctx, as_json=as_json).client.remove_node(name, force=force), node_views.node)
+    return Result([Document(context_of(ctx, as_json=as_json).client.remove_node(name, force=force), node_views.node)])
 
 
+@node_app.command("trust")
 def trust(
     ctx: typer.Context,
     name: NodeName,
@@ -181,29 +191,32 @@ def trust(
     *,
     as_json: AsJson = False,
 ) -> Result:
-    """Say which ssh host keys a node has, in the place of those that are known. Jobs to come accept no others.
+    """Set the ssh host keys of a node, replacing the known ones.
 
-    The name may also be an IP address that is no node's yet, to be discovered.
+    Later jobs accept no other keys. The name may also be the IP address of a machine that is yet to be discovered.
     """
     client = context_of(ctx, as_json=as_json).client
-    yield Document(client.set_host_keys(name, parse_keys(keys)), node_views.host_keys)
+    return Result([Document(client.set_host_keys(name, parse_keys(keys)), node_views.host_keys)])
 
 
+@node_app.command("forget-key")
 def forget_key(ctx: typer.Context, name: NodeName, *, as_json: AsJson = False) -> Result:
-    """Forget the ssh host keys of a node, as after it was installed anew.
+    """Forget the ssh host keys of a reinstalled node.
 
-    The key that it has the next time a job goes there is trusted then, unless `ansible.host_key_checking` is strict.
+    The next job on the node trusts the key that it finds, unless `ansible.host_key_checking` is strict.
     """
     answer = context_of(ctx, as_json=as_json).client.set_host_keys(name, [])
-    yield Document(answer, node_views.host_keys)
+    parts: list[Document | Note] = [Document(answer, node_views.host_keys)]
     if not answer.get("forgotten"):
-        note(f"no host key of {name} was known")
+        parts.append(Note(f"no host key of {name} was known"))
+    return Result(parts)
 
 
+@node_app.command("import")
 def import_nodes(
     ctx: typer.Context,
     inventory: Annotated[
-        str, typer.Argument(metavar="INVENTORY", help="An inventory of ansible's: INI, YAML, a script or a directory.")
+        str, typer.Argument(metavar="INVENTORY", help="An ansible inventory: INI, YAML, a script or a directory.")
     ],
     *,
     groups: Annotated[
@@ -211,30 +224,27 @@ def import_nodes(
         typer.Option(
             "--map",
             metavar="GROUP=HOST_GROUP",
-            help="Which host group a group of the inventory means. One that is called like a host group means that. "
+            help="The host group for a group of the inventory. A group with the name of a host group needs no mapping. "
             "Can be repeated.",
         ),
     ] = None,
-    dry_run: Annotated[bool, typer.Option("--dry-run", help="Only show what would become of each node.")] = False,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Only show which hosts would be imported.")] = False,
     as_json: AsJson = False,
 ) -> Result:
-    """Make the hosts of an ansible inventory known as nodes, with their host vars.
+    """Add the hosts of an ansible inventory as nodes.
 
-    A host becomes a node called by its name and a serial that is made of its address; its address is ansible_host, or
-    its name. It has the vars of its groups for its own. Nodes that exist are left as they are, so the same inventory
-    can be imported again when it has grown. Nothing is run on them.
+    A node's name is the host's name and a serial made from its address; its address is ansible_host, or the host's
+    name. Host vars and the vars of the host's groups become host vars of the node. Existing nodes are not changed, so
+    the same inventory can be imported again when it has grown. No playbook is run.
     """
     client = context_of(ctx, as_json=as_json).client
-    means = {}
-    for text in groups or []:
-        group, equals, host_group = text.partition("=")
-        if not group or not equals or not host_group:
-            raise Usage(f"--map: {text!r} is not GROUP=HOST_GROUP")
-        means[group] = host_group
-    nodes = read_inventory(inventory)
-    answer = client.import_nodes(nodes, means, dry_run=dry_run)
-    yield Document(answer, node_views.imported, items=lambda data: data["nodes"])
-    outcomes = read(ImportAnswer, answer).nodes
-    done = sum(outcome.imported for outcome in outcomes)
-    what = "would be imported" if dry_run else "imported"
-    note(f"{done} of {len(outcomes)} hosts {what}" if outcomes else f"{inventory} names no hosts")
+    group_map = parse_group_map(groups or [])
+    answer = client.import_nodes(read_inventory(inventory), group_map, dry_run=dry_run)
+
+    def count() -> Result:
+        outcomes = read(ImportAnswer, answer).nodes
+        done = sum(outcome.imported for outcome in outcomes)
+        what = "would be imported" if dry_run else "imported"
+        return Result([Note(f"{done} of {len(outcomes)} hosts {what}" if outcomes else f"{inventory} has no hosts")])
+
+    return Result([Document(answer, node_views.imported, items=lambda data: data["nodes"])], then=count)

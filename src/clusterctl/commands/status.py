@@ -1,24 +1,30 @@
-"""`clusterctl status`: how the service is."""
+"""`clusterctl status`: the state of the service."""
+
+from functools import partial
 
 import typer
 
-from clusterctl.api.models import read
+from clusterctl.api.models import Json, read
 from clusterctl.context import context_of
 from clusterctl.errors import NotReady
 from clusterctl.options import AsJson
 from clusterctl.output.output import Document, Result
-from clusterctl.views.status import status as glance
+from clusterctl.views.status import status as status_view
 from clusterm.schemas import ServiceStatus
 
 
 def status(ctx: typer.Context, *, as_json: AsJson = False) -> Result:
-    """Show how the service is: is it ready, what does it do, how did it go last, and how much room is left.
+    """Show readiness, jobs, nodes and disk space of the service.
 
-    Exits with 1 if it is not ready, and says what is wrong; with 3 if it cannot be reached.
+    Exits with 1 if the service is not ready, and says why; with 3 if it cannot be reached.
     """
     answer = context_of(ctx, as_json=as_json).client.status()
-    yield Document(answer, glance)
+    return Result([Document(answer, status_view)], then=partial(_check_ready, answer))
+
+
+def _check_ready(answer: Json) -> Result:
     found = read(ServiceStatus, answer)
     if not found.ready:
         wrong = [f"{name}: {check.why}" for name, check in found.checks.items() if check.needed and not check.ok]
         raise NotReady(f"the service is not ready: {'; '.join(wrong)}")
+    return Result()

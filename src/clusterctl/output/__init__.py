@@ -1,1 +1,1 @@
-"""Prints results as tables, JSON, YAML or CSV."""
+"""Results of commands, and printing them as tables, JSON, YAML or CSV."""

@@ -1,4 +1,4 @@
-"""Prints results: as tables for people, as the service's JSON for programs. Nothing else writes to stdout."""
+"""Results of commands, and the only code that prints them: to stdout the result, to stderr notes and errors."""
 
 import json
 import re
@@ -15,23 +15,23 @@ from rich.text import Text
 from clusterctl.output.rows import Rows, lines
 
 _PIPE_WIDTH: Final = 100_000
-"""Columns of an output that is no terminal: so many that nothing is ever wrapped."""
+"""Columns of an output that is not a terminal. Wide enough that no line is ever wrapped."""
 
 _C1_AND_BIDI: Final = r"\x7f-\x9f\u202a-\u202e\u2066-\u2069"
 _CONTROLS: Final = re.compile(rf"(\x1b\[[\d;:]*m)|[\x00-\x08\x0b-\x1f{_C1_AND_BIDI}]")
-"""Colours, and all else that a terminal may obey instead of showing it; tabs and newlines do no harm."""
+"""Colours (the group), and all other characters that control a terminal; tabs and newlines are harmless."""
 
 _LEFT_IN_JSON: Final = re.compile(f"[{_C1_AND_BIDI}]")
-"""Those of them that JSON leaves as they are."""
+"""Control characters that `json.dumps` does not escape."""
 
 _NO_COLOUR: Final = "\x1b[0m"
 
 View = Iterator[Table | Rows | str]
-"""What a person sees of an answer: tables, and text that is printed as it stands."""
+"""A response in the formats table and text: tables, and text that is printed unchanged."""
 
 
 class Format(StrEnum):
-    """How to print results."""
+    """Output format of results."""
 
     TABLE = "table"
     TEXT = "text"
@@ -46,13 +46,13 @@ _FOR_PEOPLE: Final = {Format.TABLE, Format.TEXT}
 
 @dataclass(frozen=True)
 class Document:
-    """An answer of the service.
+    """A response of the service.
 
     Attributes:
-        data: the JSON that it sent.
-        view: makes a person's view of it.
-        items: takes the items out of an answer that is a list of them.
-        columns: the members of an item that are the columns of CSV, where the command can print that.
+        data: the JSON of the response.
+        view: builds the tables and text of the formats table and text.
+        items: returns the items of a response that is a list, which JSON Lines and CSV print one per line.
+        columns: members of an item that are the columns of CSV; empty if the command has no CSV.
     """
 
     data: Any
@@ -63,13 +63,13 @@ class Document:
 
 @dataclass(frozen=True)
 class Stream:
-    """Items that arrive one by one.
+    """Items that are printed while they arrive.
 
     Attributes:
-        items: the JSON of each.
-        text: makes the text of them that a person sees.
-        live: whether each is wanted at once, because the next may be long in coming.
-        columns: as in a document.
+        items: the JSON of each item.
+        text: turns the items into the text of the formats table and text.
+        live: whether to flush after each item, because the next one may take long to arrive.
+        columns: members of an item that are the columns of CSV.
     """
 
     items: Iterator[Any]
@@ -78,29 +78,66 @@ class Stream:
     columns: Sequence[str] = ()
 
 
-Result = Iterator[Document | Stream]
-"""What a command has to show, in its order. A command does its work while it is shown."""
+@dataclass(frozen=True)
+class Note:
+    """A line for stderr that is not part of the result: a hint, or why the result is empty."""
+
+    text: str
+
+
+Part = Document | Stream | Note
+
+
+@dataclass(frozen=True)
+class Result:
+    """What a command prints.
+
+    Attributes:
+        parts: printed in this order.
+        then: called after the parts are printed; returns the rest of the result, or raises the error that the command
+            ends with. For whatever depends on a stream having ended, and for notes and errors that are read from a
+            response: its JSON is printed also if this version cannot read it.
+    """
+
+    parts: Sequence[Part] = ()
+    then: Callable[[], "Result"] | None = None
 
 
 def page_items(page: Any) -> Iterable[Any]:
-    """Take the items out of a paged answer."""
+    """Return the items of a paged response."""
     items: Iterable[Any] = page["items"]
     return items
 
 
 def note(message: str) -> None:
-    """Tell the user something that is not the result."""
+    """Print a line to stderr: progress, a hint or an error."""
     sys.stderr.write(f"{_one_line(message)}\n")
     sys.stderr.flush()
 
 
 def error(message: str) -> None:
-    """Tell the user why there is no result."""
+    """Print to stderr why the command failed."""
     note(f"clusterctl: {message}")
 
 
-def show(part: Document | Stream, output: Format, out: TextIO) -> None:
-    """Print a part of a command's result."""
+def print_result(result: Result, output: Format, out: TextIO) -> None:
+    """Print a command's result: the parts to `out`, notes to stderr.
+
+    Raises:
+        ClusterctlError: the command fails after its parts are printed.
+    """
+    rest: Result | None = result
+    while rest is not None:
+        for part in rest.parts:
+            show(part, output, out)
+        rest = rest.then() if rest.then else None
+
+
+def show(part: Part, output: Format, out: TextIO) -> None:
+    """Print one part of a result."""
+    if isinstance(part, Note):
+        note(part.text)
+        return
     if isinstance(part, Stream):
         _show_stream(part, output, out)
     elif output in _FOR_PEOPLE:
@@ -132,22 +169,22 @@ def _show_stream(stream: Stream, output: Format, out: TextIO) -> None:
 
 
 def _readable(text: str, out: TextIO) -> str:
-    """Keep what others have written from doing more to a terminal than colour it; what a file gets is left alone."""
+    """Make control characters other than colours visible if `out` is a terminal; return other text unchanged."""
     if not out.isatty():
         return text
     shown = _CONTROLS.sub(lambda found: found[1] or _picture(found[0]), text)
     if shown.rpartition("\x1b[")[2].startswith("0m") or "\x1b" not in shown:
         return shown
     line = shown.removesuffix("\n")
-    return f"{line}{_NO_COLOUR}{shown[len(line) :]}"  # or one that hides text would hide what follows, too
+    return f"{line}{_NO_COLOUR}{shown[len(line) :]}"  # else a colour that hides text would hide the next line, too
 
 
 def _picture(control: str) -> str:
-    """Return the character that shows a control character."""
+    """Return a printable character that represents a control character."""
     code = ord(control)
-    return (
-        "\N{SYMBOL FOR DELETE}" if code == 0x7F else chr(0x2400 + code) if code < 0x20 else "\N{REPLACEMENT CHARACTER}"
-    )
+    if code == 0x7F:
+        return "\N{SYMBOL FOR DELETE}"
+    return chr(0x2400 + code) if code < 0x20 else "\N{REPLACEMENT CHARACTER}"
 
 
 def _render(table: Table | Rows, out: TextIO) -> str:
@@ -173,7 +210,7 @@ def _wrapping(rows: Rows) -> Table:
 
 def _dump(data: Any, output: Format) -> str:
     if output is Format.YAML:
-        import yaml  # noqa: PLC0415 -- rarely asked for, and slow to load
+        import yaml  # noqa: PLC0415 -- rarely needed, and slow to load
 
         # PyYAML has its fast dumper only where it was built with libyaml.
         dumper = getattr(yaml, "CSafeDumper", yaml.SafeDumper)
@@ -182,7 +219,7 @@ def _dump(data: Any, output: Format) -> str:
 
 
 def _rows(columns: Sequence[str], items: Iterable[Any], out: TextIO) -> Iterator[str]:
-    from clusterm.common.csv_export import END, rows  # noqa: PLC0415 -- rarely asked for
+    from clusterm.common.csv_export import END, rows  # noqa: PLC0415 -- rarely needed
 
     return (_readable(row.removesuffix(END), out) + END for row in rows(columns, items))
 
@@ -192,10 +229,10 @@ def _json_line(data: Any) -> str:
 
 
 def _harmless(text: str) -> str:
-    """Escape in JSON what a terminal could obey; it says the same to programs."""
+    """Escape control characters in JSON; programs read the same value."""
     return _LEFT_IN_JSON.sub(lambda found: f"\\u{ord(found[0]):04x}", text)
 
 
 def _one_line(text: str) -> str:
-    """Keep what others say on one line and away from the terminal's control."""
+    """Put a text on one line, and replace its control characters."""
     return "".join(c if c.isprintable() else "\N{REPLACEMENT CHARACTER}" for c in " ".join(text.split()))

@@ -1,4 +1,4 @@
-"""Long tables, written fast: rich measures each cell several times, which takes seconds for ten thousand rows."""
+"""Fast rendering of long tables: rich measures each cell several times, which takes seconds for 10,000 rows."""
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from itertools import chain
@@ -9,7 +9,7 @@ from rich.console import COLOR_SYSTEMS, Console
 from rich.style import Style
 
 _LONG: Final = 1000
-"""Rows from which on nothing is wrapped: rich would take too long for it."""
+"""Number of rows from which cells are not wrapped, because rich would take too long."""
 
 _GAP: Final = "  "
 _HEADING: Final = Style(bold=True)
@@ -22,7 +22,7 @@ class Rows:
     Args:
         columns: the headings.
         rows: the cells of each row.
-        styles: how a terminal shows a cell with this text.
+        styles: rich styles by text of the cell.
     """
 
     def __init__(
@@ -34,15 +34,15 @@ class Rows:
 
 
 def clean(text: str) -> str:
-    """Write a text on one line, without what would move a terminal's cursor."""
+    """Return a text on one line, without control characters."""
     return text if text.isprintable() else "".join(c for c in " ".join(text.split()) if c.isprintable())
 
 
 def lines(table: Rows, console: Console) -> Iterator[str] | None:
-    """Write a table as a console shows it, with a newline at the end of each line.
+    """Render a table for a console.
 
     Returns:
-        The lines; None if the table is too wide for the console and not so long that this must be put up with.
+        The lines, each with its newline; None if the table is too wide for the console and short enough to be wrapped.
     """
     widths = [max(map(_width, column)) for column in zip(table.columns, *table.rows, strict=True)]
     too_wide = sum(widths) + len(_GAP) * (len(widths) - 1) > console.width

@@ -1,4 +1,4 @@
-"""A line at the foot of the terminal that says what a job is at, while its log goes by above."""
+"""A status line at the bottom of the terminal that shows a job's progress below its log."""
 
 import shutil
 import sys
@@ -11,53 +11,55 @@ from clusterctl.api.models import Json
 from clusterctl.errors import ClusterctlError
 
 _REFRESH_INTERVAL_S: Final = 1.0
-"""Seconds between looks at the job."""
+"""Seconds between requests for the job."""
 
 _ERASE: Final = "\r\x1b[K"
 
 
-def shown_below(lines: Iterator[Json], client: Client, job: int, describe: Callable[[Json], str]) -> Iterator[Json]:
-    """Yield log lines, and while the next one is awaited say on stderr what the job is at, if that is a terminal.
+def with_status_line(
+    lines: Iterator[Json], client: Client, job: int, describe: Callable[[Json], str]
+) -> Iterator[Json]:
+    """Yield log lines; between lines, show the job's progress on stderr if stderr is a terminal.
 
     Args:
         lines: the lines.
         client: the service.
         job: the job's id.
-        describe: says in a line what a job, as the service sends it, is at.
+        describe: returns the progress of a job, as the service sends it, as one line.
     """
     if not sys.stderr.isatty():
         yield from lines
         return
-    foot = _Foot()
+    status_line = _StatusLine()
     ended = threading.Event()
 
-    def look() -> None:
+    def refresh() -> None:
         while not ended.wait(_REFRESH_INTERVAL_S):
             try:
                 text = describe(client.job(str(job), logs=False))
             except ClusterctlError:
-                text = ""  # whoever reads the lines tells of it
-            foot.write(text)
+                text = ""  # the reader of the lines reports the error
+            status_line.write(text)
 
-    threading.Thread(target=look, name="progress", daemon=True).start()
+    threading.Thread(target=refresh, name="progress", daemon=True).start()
     try:
         for line in lines:
-            foot.hide()
+            status_line.hide()
             yield line
             if not line.get("partial"):
-                foot.allow()
+                status_line.allow()
     finally:
         ended.set()
-        foot.hide()
+        status_line.hide()
 
 
-class _Foot:
-    """The line, which must be gone before anything else is printed."""
+class _StatusLine:
+    """The status line, which must be erased before anything else is printed."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
         self._allowed = True
-        self._there = False
+        self._visible = False
 
     def write(self, text: str) -> None:
         with self._lock:
@@ -75,7 +77,7 @@ class _Foot:
             self._allowed = True
 
     def _put(self, text: str) -> None:
-        if text or self._there:
+        if text or self._visible:
             sys.stderr.write(_ERASE + text)
             sys.stderr.flush()
-        self._there = bool(text)
+        self._visible = bool(text)

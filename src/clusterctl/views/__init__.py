@@ -1,1 +1,1 @@
-"""What people see of responses, one module per noun."""
+"""Views of responses as tables and text, one module per noun."""

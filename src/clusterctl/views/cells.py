@@ -1,4 +1,4 @@
-"""What tables are made of."""
+"""Building blocks of tables: cells, times and durations."""
 
 import json
 from collections.abc import Iterator
@@ -12,8 +12,7 @@ from clusterctl.output.output import View
 from clusterm.enums import JobStatus, Result, State, Status
 
 _NARROW: Final = {"TIME", "CREATED", "JOB", "ID", "STATUS", "LINE", "STEP", "DURATION", "FOR", "WHAT"}
-"""Columns that are never wrapped, for what is in them is short."""
-
+"""Columns that are never wrapped, because their cells are short."""
 
 STYLES: Final[dict[str, str]] = {
     JobStatus.COMPLETE: "green",
@@ -38,7 +37,7 @@ def new_table(*columns: str) -> Table:
 
 
 def block(values: dict[str, Any]) -> Table:
-    """Lay out names and values, without those that are empty."""
+    """Return a table of names and values, without empty values."""
     table = Table.grid(padding=(0, 2, 0, 0))
     table.add_column(style="bold", no_wrap=True)
     table.add_column(overflow="fold")
@@ -49,35 +48,35 @@ def block(values: dict[str, Any]) -> Table:
 
 
 def if_rows(table: Table) -> View:
-    """Yield the table, if it has any rows."""
+    """Yield the table if it has rows."""
     if table.row_count:
         yield table
 
 
 def cell(value: object) -> Text:
-    """Return a value as a cell: on one line, in the colour of its meaning."""
+    """Return a value as a cell: on one line, coloured if it is a status, state or result."""
     text = plain(value)
     return Text(text, STYLES.get(text, ""))
 
 
 def plain(value: object) -> str:
-    """Write a value on one line, without what would move a terminal's cursor."""
+    """Return a value on one line, without control characters."""
     return "" if value is None else "".join(c for c in " ".join(str(value).split()) if c.isprintable())
 
 
 def time(at: datetime) -> str:
-    """Write a time to the second, in UTC."""
+    """Return a time in UTC, to the second."""
     return at.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
 
 
 def span(start: datetime | None, end: datetime | None) -> str:
-    """Say how long something took, or takes until now."""
-    # What goes on is told by two clocks, which may differ.
+    """Return the duration from start to end, or until now; empty without a start."""
+    # The service's clock may be ahead of this machine's.
     return "" if start is None else format_duration(max((end or datetime.now(UTC)) - start, timedelta()))
 
 
 def format_duration(lasted: timedelta) -> str:
-    """Write a duration, as precisely as people want it."""
+    """Return a duration as text, rounded for reading: `4.2 s`, `3 min 5 s`, `2 h 10 min`."""
     seconds = lasted.total_seconds()
     if seconds < 60:
         return f"{seconds:.1f} s"

@@ -1,4 +1,4 @@
-"""Events as tables."""
+"""Views of events."""
 
 from collections.abc import Iterable, Iterator
 
@@ -8,24 +8,21 @@ from rich.text import Text
 from clusterctl.api.models import Json, read
 from clusterctl.output.output import View
 from clusterctl.views.cells import STYLES, cell, if_rows, new_table, plain, plain_value, time
-from clusterm.schemas import (
-    Event,
-    Page,
-)
+from clusterm.schemas import Event, Page
 
 
 def events(data: Json) -> View:
-    """One row for each event of the timeline."""
+    """Return one row per event of the timeline."""
     yield from if_rows(_events(read(Page[Event], data).items))
 
 
 def node_events(data: Json) -> View:
-    """One row for each event of a node, with what it changed and who wanted it."""
+    """Return one row per event of a node, with changes and requester."""
     yield from if_rows(node_event_table(read(Page[Event], data).items))
 
 
 def event_text(items: Iterator[Json]) -> Iterator[str]:
-    """Write events as lines that read like the rows of the timeline."""
+    """Return events as lines in the layout of the timeline."""
     for event in (read(Event, item) for item in items):
         cells = (time(event.at), f"{plain(event):<40}", f"{plain(event.job):>5}", plain(event.detail))
         yield "  ".join(cells).rstrip() + "\n"

@@ -1,4 +1,4 @@
-"""What people see of a node's explanation."""
+"""View of a node's explanation."""
 
 from collections.abc import Iterator
 
@@ -10,7 +10,7 @@ from clusterm.schemas import Explanation, SuggestedCommand
 
 
 def explanation(data: Json) -> View:
-    """A node's status and state in words, how it came to them, where to look, and what may be done next."""
+    """Return a node's status and state in words, their history, failures, and the commands to run next."""
     shown = read(Explanation, data)
     state_since = f", since {time(shown.state_since)}" if shown.state_since else ""
     yield from (
@@ -33,11 +33,11 @@ def explanation(data: Json) -> View:
 
 
 def _history(shown: Explanation) -> Iterator[str]:
-    """Yield how the node came to its status."""
+    """Yield the history of the node's status."""
     job, event = shown.job, shown.event
-    since = f"since {time(shown.since)}" if shown.since else "nobody knows since when"
+    since = f"since {time(shown.since)}" if shown.since else "since an unknown time"
     if job is not None and job.status not in ENDED:
-        yield f"{since}: job {job.id} ({job.desc}) runs on it, requested by {job.requested_by}"
+        yield f"{since}: job {job.id} ({job.desc}) runs on the node, requested by {job.requested_by}"
     elif job is not None:
         how = f"{job.status}: {job.error}" if job.error else job.status
         yield f"{since}: job {job.id} ({job.desc}), requested by {job.requested_by}, ended {how}"
@@ -45,9 +45,9 @@ def _history(shown: Explanation) -> Iterator[str]:
         detail = f": {event.detail}" if event.detail else ""
         yield f"{since}: {event.event} by job {event.job}, which is no longer kept; result: {event.result}{detail}"
     else:
-        yield f"{since}: no job has been done on it"
+        yield f"{since}: no job has run on the node"
     if shown.waiting:
-        yield f"waiting for their turn on it: job {', '.join(map(str, shown.waiting))}"
+        yield f"queued for the node: job {', '.join(map(str, shown.waiting))}"
 
 
 def _steps(heading: str, steps: list[SuggestedCommand]) -> Iterator[str]:

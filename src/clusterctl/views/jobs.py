@@ -1,9 +1,8 @@
-"""Jobs as tables."""
+"""Views of jobs, their tasks and differences."""
 
 import json
 from collections.abc import Iterable, Sequence
 from datetime import timedelta
-from typing import Final
 
 from rich.table import Table
 from rich.text import Text
@@ -11,22 +10,12 @@ from rich.text import Text
 from clusterctl.api.models import Json, read
 from clusterctl.output.output import View
 from clusterctl.views.cells import block, cell, format_duration, if_rows, new_table, plain, span, time
-from clusterm.enums import TaskStatus
-from clusterm.schemas import (
-    Failure,
-    Job,
-    JobDiff,
-    Page,
-    Recap,
-    Task,
-    TaskResult,
-)
-
-_BAD: Final = frozenset({TaskStatus.FAILED, TaskStatus.UNREACHABLE})
+from clusterm.enums import FAILED_TASKS, TaskStatus
+from clusterm.schemas import Failure, Job, JobDiff, Page, Recap, Task, TaskResult
 
 
 def jobs(data: Json) -> View:
-    """One row for each job of the history."""
+    """Return one row per job."""
     table = new_table("ID", "ACTION", "NODES", "STATUS", "CREATED", "DURATION", "ERROR")
     for job in read(Page[Job], data).items:
         table.add_row(
@@ -42,7 +31,7 @@ def jobs(data: Json) -> View:
 
 
 def job_brief(data: Json) -> View:
-    """The few facts that matter about a job that has just been asked for."""
+    """Return id, action, nodes and status of a job."""
     job = read(Job, data)
     table = new_table("ID", "ACTION", "NODES", "STATUS")
     table.add_row(cell(job.id), cell(_action(job)), cell(", ".join(job.nodes)), cell(job.status))
@@ -50,7 +39,7 @@ def job_brief(data: Json) -> View:
 
 
 def job_heading(data: Json) -> View:
-    """What a job is and how it stands."""
+    """Return a job's properties and status."""
     job = read(Job, data)
     yield block(
         {
@@ -73,7 +62,7 @@ def job_heading(data: Json) -> View:
 
 
 def job_progress(data: Json) -> str:
-    """What a job is at, in a line; empty if it does not run."""
+    """Return a job's current task and busy nodes in one line; empty if the job does not run."""
     current = read(Job, data).current
     if current is None:
         return ""
@@ -86,7 +75,7 @@ def job_progress(data: Json) -> str:
 
 
 def job_outcome(data: Json) -> View:
-    """Where a job failed, and its recap; which nodes are at work while it runs."""
+    """Return a job's failures and recap, and while it runs its busy nodes."""
     job = read(Job, data)
     if job.current and job.current.busy:
         yield "\n"
@@ -103,7 +92,7 @@ def job_outcome(data: Json) -> View:
 
 
 def tasks(data: Json) -> View:
-    """One row for each task of a job."""
+    """Return one row per task of a job."""
     table = new_table("STEP", "PLAY", "TASK", "DURATION", "RESULTS", "LINE")
     for task in read(Page[Task], data).items:
         table.add_row(
@@ -118,7 +107,7 @@ def tasks(data: Json) -> View:
 
 
 def diff(data: Json) -> View:
-    """One row for each difference between two jobs."""
+    """Return one row per difference between two jobs."""
     found = read(JobDiff, data)
     table = new_table("WHAT", "NODE", "STEP", "TASK", "BEFORE", "AFTER", "MESSAGE", "LINE")
     for what, changes in (("fails", found.failing), ("changes", found.changed)):
@@ -132,7 +121,7 @@ def diff(data: Json) -> View:
 
 
 def job(data: Json) -> View:
-    """All about a job, and its log if it is there."""
+    """Return everything about a job, and its log if the response has it."""
     yield from job_heading(data)
     yield from job_outcome(data)
     logs = read(Job, data).logs
@@ -150,7 +139,7 @@ def _failures(failures: Iterable[Failure]) -> Table:
 
 
 def _recap(job: Job) -> Table:
-    """Lay out what ansible counted, and for each node of the job whether it passed."""
+    """Return ansible's recap and the result of each node of the job."""
     table = new_table("NODE", *(name.upper() for name in Recap.model_fields), "RESULT")
     for name in {**job.recap, **job.results}:
         counts = job.recap[name].model_dump().values() if name in job.recap else [""] * len(Recap.model_fields)
@@ -159,13 +148,13 @@ def _recap(job: Job) -> Table:
 
 
 def _first_line(results: Sequence[TaskResult]) -> int | None:
-    """Return where in the log the results of a task begin, those that failed if there are some."""
-    failed = [result for result in results if result.status in _BAD]
+    """Return the first log line of a task's results, of the failed ones if a result failed."""
+    failed = [result for result in results if result.status in FAILED_TASKS]
     return min((result.first_line for result in failed or results if result.first_line), default=None)
 
 
 def _results(results: Sequence[TaskResult]) -> Text:
-    """Say how a task ended: how often well, and on which nodes not."""
+    """Return the results of a task: numbers of successes, and names of the other nodes."""
     nodes: dict[str, list[str]] = {}
     for result in results:
         nodes.setdefault(result.status or "busy or cut off", []).append(result.node)
@@ -174,7 +163,7 @@ def _results(results: Sequence[TaskResult]) -> Text:
         f"{len(names)} {status}" if status in well else f"{status}: {' '.join(names)}"
         for status, names in nodes.items()
     ]
-    bad = not nodes.keys().isdisjoint(_BAD)
+    bad = not nodes.keys().isdisjoint(FAILED_TASKS)
     return Text(plain(", ".join(parts)), "red" if bad else "")
 
 

@@ -1,4 +1,4 @@
-"""Nodes as tables."""
+"""Views of nodes and their host keys."""
 
 from collections.abc import Sequence
 from datetime import datetime
@@ -8,27 +8,23 @@ from clusterctl.output.output import View
 from clusterctl.output.rows import Rows
 from clusterctl.views.cells import STYLES, block, cell, if_rows, new_table, plain_value, time
 from clusterctl.views.events import node_event_table
-from clusterm.schemas import (
-    ImportAnswer,
-    KnownHostKeys,
-    Node,
-)
+from clusterm.schemas import ImportAnswer, KnownHostKeys, Node
 
 
 def nodes(data: Json) -> View:
-    """One row for each node. Ten thousand of them are not read as models, which would take too long."""
+    """Return one row per node. Nodes are not parsed as models, because 10,000 of them would take too long."""
     try:
         rows = [_node_row(node) for node in data.values()]
     except (KeyError, IndexError, TypeError, ValueError, AttributeError):
         for node in data.values():
-            read(Node, node)  # says what is wrong with it
+            read(Node, node)  # raises an error that names the member
         raise
     if rows:
         yield Rows(("NAME", "ADDRESS", "HOST GROUP", "STATUS", "STATE", "LAST EVENT"), rows, STYLES)
 
 
 def node(data: Json) -> View:
-    """A node and its latest events."""
+    """Return a node and its latest events."""
     shown = read(Node, data)
     inventory, configuration = shown.inventory_state, shown.configuration_state
     yield block(
@@ -48,7 +44,7 @@ def node(data: Json) -> View:
 
 
 def host_keys(data: Json) -> View:
-    """The host keys of a node, and those that it had."""
+    """Return the known and the forgotten host keys of a node."""
     answer = read(KnownHostKeys, data)
     yield block(
         {
@@ -60,7 +56,7 @@ def host_keys(data: Json) -> View:
 
 
 def imported(data: Json) -> View:
-    """One row for each host of an inventory."""
+    """Return one row per host of an inventory."""
     answer = read(ImportAnswer, data)
     done = "would be imported" if answer.dry_run else "imported"
     table = new_table("NODE", "ADDRESS", "HOST GROUP", "RESULT", "REASON")

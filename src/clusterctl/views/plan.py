@@ -1,4 +1,4 @@
-"""What people see of a plan: what a request would do, and why it would be refused."""
+"""View of a plan: what a request would do, and why it would be refused."""
 
 import json
 from collections.abc import Iterator, Mapping, Sequence
@@ -13,7 +13,7 @@ _NODE_COLUMNS: Final = ("NODE", "ADDRESS", "HOST GROUP", "STATUS", "STATE", "BAT
 
 
 def plan(data: Json) -> View:
-    """The steps, the nodes, the vars, the inventory and, at the end where they are seen, the objections."""
+    """Return steps, nodes, vars and inventory, and the objections at the end, where they are visible."""
     shown = read(Plan, data)
     batches = shown.batches
     heading = {
@@ -58,6 +58,6 @@ def _values(title: str, values: Mapping[str, Any]) -> Iterator[str]:
 
 
 def _rows(columns: Sequence[str], rows: Sequence[Sequence[str]]) -> Rows:
-    """Make a table, without the columns that are empty."""
+    """Return a table without empty columns."""
     kept = [number for number in range(len(columns)) if any(row[number] for row in rows)]
     return Rows([columns[number] for number in kept], ([row[number] for number in kept] for row in rows))

@@ -1,20 +1,18 @@
-"""Settings as tables."""
+"""Views of settings and global extra vars."""
 
 from clusterctl.api.models import Json, read
 from clusterctl.output.output import View
 from clusterctl.views.cells import cell, flatten, if_rows, new_table, plain_value
-from clusterm.schemas import (
-    Globals,
-)
+from clusterm.schemas import Globals
 
 
 def globals(data: Json) -> View:  # noqa: A001 -- named by its noun
-    """One row for each global extra var."""
+    """Return one row per global extra var."""
     yield from settings(read(Globals, data).extra_vars)
 
 
 def settings(data: Json) -> View:
-    """One row for each value, named by its path."""
+    """Return one row per value, named by its path."""
     table = new_table("NAME", "VALUE")
     for name, value in flatten(data):
         table.add_row(cell(name), cell(plain_value(value)))

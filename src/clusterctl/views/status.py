@@ -1,17 +1,14 @@
-"""What people see of the service's status: a few lines."""
-
-from typing import Final
+"""View of the service's status."""
 
 from clusterctl.api.models import Json, read
 from clusterctl.output.output import View
 from clusterctl.views.cells import block, span, time
-from clusterm.schemas import JobSummary, ServiceStatus
-
-_UNITS: Final = ("B", "KiB", "MiB", "GiB", "TiB")
+from clusterm.common.sizes import rounded_size
+from clusterm.schemas import BackgroundTaskStatus, JobSummary, ServiceStatus
 
 
 def status(data: Json) -> View:
-    """What the service is, whether it is ready, what it does, how it went last, and how much room there is."""
+    """Show version, readiness, jobs, nodes, free space and failing background tasks."""
     shown = read(ServiceStatus, data)
     lacking = [f"{name}: {check.why}" for name, check in shown.checks.items() if not check.ok and check.needed]
     warnings = [f"{name}: {check.why}" for name, check in shown.checks.items() if not check.ok and not check.needed]
@@ -25,18 +22,28 @@ def status(data: Json) -> View:
             "Nodes": _nodes(shown),
             "Last job": _job(shown.last_job),
             "Last failure": _job(shown.last_failure),
-            "Store": f"{_size(shown.store_bytes)}; {_size(shown.free_bytes)} free on its disk",
+            "Store": f"{rounded_size(shown.store_bytes)}; {rounded_size(shown.free_bytes)} free on its disk",
             "Notifications": "; ".join(
-                f"{name}: {count.pending} to be sent, {count.sent} sent, {count.failed} given up"
+                f"{name}: {count.pending} to be sent, {count.sent} sent, {count.failed} dropped"
                 for name, count in shown.notifications.items()
+            ),
+            "Failing tasks": "; ".join(
+                f"{task.name} since {time(task.last_success or shown.since)}: {task.last_error}"
+                for task in shown.tasks
+                if _is_failing(task)
             ),
         }
     )
 
 
+def _is_failing(task: BackgroundTaskStatus) -> bool:
+    """Return whether a background task has failed since its last success."""
+    return task.last_error_at is not None and (task.last_success is None or task.last_success < task.last_error_at)
+
+
 def _jobs(shown: ServiceStatus) -> str:
     running = ", ".join(f"{job.id} ({job.desc})" for job in shown.running)
-    drained = "; no new ones are taken: the service is drained" if shown.drained else ""
+    drained = "; the service is drained and accepts no new jobs" if shown.drained else ""
     return f"{len(shown.running)} running{': ' if running else ''}{running}; {shown.queued} queued{drained}"
 
 
@@ -49,11 +56,3 @@ def _job(job: JobSummary | None) -> str:
     if job is None or job.finished_at is None:
         return ""
     return f"{job.id} ({job.desc}) {job.status} at {time(job.finished_at)}" + (f": {job.error}" if job.error else "")
-
-
-def _size(number: float) -> str:
-    for unit in _UNITS:
-        if number < 1024 or unit == _UNITS[-1]:
-            break
-        number /= 1024
-    return f"{number:.0f} {unit}" if unit == "B" else f"{number:.1f} {unit}"

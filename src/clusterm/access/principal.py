@@ -10,12 +10,12 @@ _RANKS: Final = {role: rank for rank, role in enumerate(TokenRole)}
 
 @dataclass(frozen=True)
 class Principal:
-    """Who sends a request, as far as its token tells."""
+    """The token that a request was authenticated with."""
 
     token_id: int
     name: str
     role: TokenRole
 
     def may(self, needed: TokenRole) -> bool:
-        """Tell whether a role is enough for what needs another one."""
+        """Return whether the principal's role includes the needed role."""
         return _RANKS[self.role] >= _RANKS[needed]

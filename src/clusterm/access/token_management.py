@@ -1,12 +1,10 @@
-"""Making and revoking tokens. All of it works on the database alone, beside a service that may be running."""
+"""Creates, lists and revokes tokens. Works on the database directly, also while a service is running."""
 
 import logging
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Final
-
-from sqlmodel import Session
 
 from clusterm.access import tokens
 from clusterm.common.files import write_private
@@ -16,16 +14,17 @@ from clusterm.errors import Conflict, NotFound, StartupError, quote
 from clusterm.schemas import format_time
 from clusterm.store import tokens as token_queries
 from clusterm.store.engine import Store
+from clusterm.store.session import Session
 
 log = logging.getLogger(__name__)
 
 LOCAL: Final = "local"
-"""The name of the token that the service makes for those on its own host."""
+"""Name of the token that the service creates for clusterctl on its own host."""
 
 
 @dataclass(frozen=True)
 class TokenInfo:
-    """What is shown of a token."""
+    """A token without its secret."""
 
     name: str
     role: TokenRole
@@ -37,10 +36,10 @@ class TokenInfo:
 
 
 def create(store: Store, name: str, role: TokenRole, lifetime: timedelta | None) -> str:
-    """Make a token, and return it: nobody can see it again.
+    """Create a token and return it. Only its digest is stored, so it cannot be shown again.
 
     Raises:
-        BadRequest: the name cannot be one.
+        BadRequest: the name is not valid.
         Conflict: there is a valid token of that name.
     """
     tokens.check_name(name)
@@ -55,10 +54,10 @@ def create(store: Store, name: str, role: TokenRole, lifetime: timedelta | None)
 
 
 def revoke(store: Store, name: str) -> None:
-    """Let a token let nobody in any more.
+    """Revoke a token. Takes effect immediately, and closes open log streams within seconds.
 
     Raises:
-        NotFound: there is none of that name, or it was revoked before.
+        NotFound: there is no token of that name, or it was revoked before.
     """
     with store.write() as session:
         token = token_queries.by_name(session, name)
@@ -68,7 +67,7 @@ def revoke(store: Store, name: str) -> None:
 
 
 def list_tokens(store: Store) -> list[TokenInfo]:
-    """Return all tokens there ever were, the oldest first."""
+    """Return all tokens, also expired and revoked ones, the oldest first."""
     with store.read() as session:
         return [
             TokenInfo(
@@ -85,13 +84,13 @@ def list_tokens(store: Store) -> list[TokenInfo]:
 
 
 def ensure_local_token(store: Store, state_dir: Path) -> None:
-    """See to it that whoever may read the state directory finds a token there.
+    """Ensure that the state directory has a token file, for users who may read that directory.
 
-    One that was revoked stays so: somebody wanted that. A file that is gone, or that the database knows nothing of, as
-    after a restore, is made anew.
+    A revoked token remains revoked, since an operator did that on purpose. A token whose file is missing or that the
+    database does not know, such as after a restore, is replaced.
 
     Raises:
-        StartupError: the file can be neither read nor written.
+        StartupError: the file cannot be read or written.
     """
     file = state_dir / TOKEN_FILE
     try:

@@ -1,1 +1,1 @@
-"""Everything that depends on ansible; without the store."""
+"""Integration with ansible; independent of the store."""

@@ -1,4 +1,4 @@
-"""Whether ansible can be run, found out by running it now and then."""
+"""Check in the background whether ansible can be run."""
 
 import subprocess
 import threading
@@ -9,16 +9,16 @@ from typing import Final
 
 from clusterm.ansible.command import clean_environment, find_executable
 
-_SUCCESS_CACHE_S: Final = 300.0  # seconds that a program counts as one that runs
-_FAILURE_CACHE_S: Final = 10.0  # seconds that it counts as one that does not
-_VERSION_TIMEOUT_S: Final = 20.0  # seconds that it has to say its version
-_FIRST_WAIT_S: Final = 2.0  # seconds that the first one who asks waits for that
+_SUCCESS_CACHE_S: Final = 300.0  # seconds that a success is cached
+_FAILURE_CACHE_S: Final = 10.0  # seconds that a failure is cached
+_VERSION_TIMEOUT_S: Final = 20.0  # seconds that the program may take to print its version
+_FIRST_WAIT_S: Final = 2.0  # seconds that the first caller waits for the result
 
 
 @dataclass(frozen=True)
 class _Result:
     program: tuple[str, int]
-    """Its path, and when it was changed."""
+    """Path and modification time, in nanoseconds since the epoch."""
     problem: str | None
     at: float
 
@@ -27,7 +27,7 @@ class _Result:
 
 
 class AnsibleCheck:
-    """Tries the program in the background, so that who asks often is answered at once."""
+    """Runs the program in the background and caches the result, so that frequent callers do not wait."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
@@ -35,22 +35,22 @@ class AnsibleCheck:
         self._running: threading.Thread | None = None
 
     def problem(self, executable: str) -> str | None:
-        """Return why a program cannot be run; None if it can, or if that is not known yet.
+        """Return the reason for which a program cannot be run; None if it can, or while the check is running.
 
         Args:
-            executable: what is run as ansible-playbook, as configured.
+            executable: the configured ansible-playbook.
         """
         path = find_executable(executable)
         if path is None:
             return f"{executable} was not found"
         program = (path, Path(path).stat().st_mtime_ns)
         with self._lock:
-            known = self._last is not None and self._last.program == program
-            if self._running is None and not (known and self._last and not self._last.is_stale()):
+            cached = self._last is not None and self._last.program == program
+            if self._running is None and not (cached and self._last and not self._last.is_stale()):
                 self._running = threading.Thread(target=self._try, args=(program,), name="trial", daemon=True)
                 self._running.start()
             running = self._running
-        if running is not None and not known:
+        if running is not None and not cached:
             running.join(_FIRST_WAIT_S)
         last = self._last
         return last.problem if last is not None and last.program == program else None
@@ -75,8 +75,8 @@ def _run(path: str) -> str | None:
     except OSError as error:
         return f"{path} cannot be run: {error.strerror}"
     except subprocess.TimeoutExpired:
-        return f"{path} did not say its version within {_VERSION_TIMEOUT_S:g} seconds"
+        return f"{path} did not print its version within {_VERSION_TIMEOUT_S:g} seconds"
     if done.returncode == 0:
         return None
-    said = done.stderr.decode(errors="replace").strip().splitlines()
-    return f"{path} cannot say its version: {said[-1] if said else f'exit status {done.returncode}'}"
+    lines = done.stderr.decode(errors="replace").strip().splitlines()
+    return f"{path} cannot print its version: {lines[-1] if lines else f'exit status {done.returncode}'}"

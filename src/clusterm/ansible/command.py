@@ -1,4 +1,4 @@
-"""The command line and environment of ansible-playbook."""
+"""Build the command line and environment of ansible-playbook."""
 
 import configparser
 import os
@@ -11,24 +11,23 @@ from typing import Final
 from clusterm.settings import AnsibleSettings
 
 PLUGINS: Final = Path(__file__).parent / "callback_plugins"
-"""Where the callback plugin is that writes the records."""
-
+"""Directory of the callback plugins that report to clusterm."""
 
 _ANSIBLE_DEFAULT_PLUGINS: Final = "~/.ansible/plugins/callback:/usr/share/ansible/plugins/callback"
 
 
 class CannotRun(Exception):
-    """A playbook cannot be run; the text says why."""
+    """A playbook cannot be run; the text has the reason."""
 
 
 def find_executable(name: str) -> str | None:
-    """Find a program: a path as it is, a name beside this Python, then in PATH."""
+    """Find a program: a path is used unchanged, a name is looked up beside this Python, then in PATH."""
     beside = Path(sys.executable).parent / name
     return shutil.which(name if "/" in name else str(beside)) or shutil.which(name)
 
 
 def clean_environment() -> dict[str, str]:
-    """Return the service's environment without what is meant for the service alone."""
+    """Return the service's environment without the service's own settings."""
     return {name: value for name, value in os.environ.items() if not name.startswith("CLUSTERM_")}
 
 
@@ -58,7 +57,7 @@ def check_readable_file(what: str, file: str, setting: str) -> None:
     """Check that a file can be read.
 
     Raises:
-        CannotRun: it cannot.
+        CannotRun: the file cannot be read.
     """
     if file and not os.access(file, os.R_OK):
         why = "can't be read: check its permissions" if Path(file).exists() else "doesn't exist"
@@ -66,9 +65,9 @@ def check_readable_file(what: str, file: str, setting: str) -> None:
 
 
 def ansible_environment(location: Path, nonce: str) -> dict[str, str]:
-    """Return what ansible's environment has beyond the service's own."""
+    """Return the variables that ansible's environment needs in addition to the service's own."""
     environment = {
-        "ANSIBLE_TRANSFORM_INVALID_GROUP_CHARS": "ignore",  # host groups have dashes, as they had in contiv
+        "ANSIBLE_TRANSFORM_INVALID_GROUP_CHARS": "ignore",  # host groups may contain dashes, as in contiv
         "CLUSTERM_NONCE": nonce,
     }
     locale = os.environ.get("LC_ALL") or os.environ.get("LC_CTYPE") or os.environ.get("LANG") or ""
@@ -76,13 +75,23 @@ def ansible_environment(location: Path, nonce: str) -> dict[str, str]:
         environment["LC_ALL"] = "C.UTF-8"  # ansible refuses to run in any other encoding
     config = location / "ansible.cfg"
     if "ANSIBLE_CONFIG" not in os.environ and config.is_file():
-        environment["ANSIBLE_CONFIG"] = str(config)  # found also where the directory is writable by others
-    environment["ANSIBLE_CALLBACK_PLUGINS"] = f"{_callback_path(environment)}:{PLUGINS}"
+        environment["ANSIBLE_CONFIG"] = str(config)  # ansible itself ignores it in a world-writable directory
     return environment
 
 
+def run_environment(environment: Mapping[str, str]) -> dict[str, str]:
+    """Return the whole environment of an ansible process that starts now.
+
+    Args:
+        environment: result of `ansible_environment` when the job was accepted. It does not contain the plugin's path,
+            because an upgrade of clusterm between two steps may move the plugin.
+    """
+    plugins = f"{_callback_path(environment)}:{PLUGINS}"
+    return clean_environment() | dict(environment) | {"ANSIBLE_CALLBACK_PLUGINS": plugins}
+
+
 def _callback_path(environment: Mapping[str, str]) -> str:
-    """Return where ansible would look for callback plugins."""
+    """Return ansible's configured search path of callback plugins."""
     path, folder = configured_value(environment, "ANSIBLE_CALLBACK_PLUGINS", "defaults", "callback_plugins")
     if not path or folder is None:
         return path or _ANSIBLE_DEFAULT_PLUGINS
@@ -92,7 +101,7 @@ def _callback_path(environment: Mapping[str, str]) -> str:
 def configured_value(
     environment: Mapping[str, str], variable: str, section: str, key: str
 ) -> tuple[str | None, Path | None]:
-    """Return what ansible is set to by the environment or its configuration file, and the folder of that file."""
+    """Return an ansible setting from the environment or its configuration file, and that file's folder."""
     if variable in os.environ:
         return os.environ[variable], None
     config = environment.get("ANSIBLE_CONFIG", os.environ.get("ANSIBLE_CONFIG"))
@@ -103,7 +112,7 @@ def configured_value(
         try:
             found = parser.read(file)
         except (configparser.Error, UnicodeDecodeError):
-            break  # ansible will say what is wrong with it
+            break  # ansible itself reports the error
         if found:
             return parser.get(section, key, fallback=None), file.parent
     return None, None

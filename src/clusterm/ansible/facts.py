@@ -1,7 +1,7 @@
-"""Who the machines of a discover job are: what its playbook gathered of their facts, or else a playbook of our own.
+"""Identify the machines of a discover job by facts from its playbook, or else from a playbook of clusterm.
 
-`callback_plugins/clusterm_facts.py` writes the facts into the job's directory. So they do not come out of a stream
-that a playbook can write to, and an executor that takes over finds what there is.
+`callback_plugins/clusterm_facts.py` writes the facts into the job's directory. A playbook cannot forge them by its
+output, and an executor that resumes the job finds them there.
 """
 
 import json
@@ -14,57 +14,57 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final
 
-from clusterm.ansible.command import clean_environment, find_executable
+from clusterm.ansible.command import find_executable, run_environment
 from clusterm.ansible.job_spec import FACTS, JobSpec
 from clusterm.schemas import MonitoredNode
 
 _PLAYBOOK: Final = Path(__file__).parent / "playbooks" / "facts.yml"
-_POLL_INTERVAL_S: Final = 0.2  # seconds between looks at ansible
-_GATHER_TIMEOUT_S: Final = 60.0  # seconds for one machine
-_GATHER_TIMEOUT_PER_NODE_S: Final = 2.0  # and for each other one
+_POLL_INTERVAL_S: Final = 0.2  # seconds between polls of ansible
+_GATHER_TIMEOUT_S: Final = 60.0  # seconds for any number of machines
+_GATHER_TIMEOUT_PER_NODE_S: Final = 2.0  # additional seconds per machine
 
-_LOCAL: Final = "the playbook did not go there, but ran on clusterm's machine (connection local)"
+_LOCAL: Final = "the playbook did not connect to it, but ran on clusterm's machine (connection local)"
 
 _NO_SERIALS: Final = re.compile(
     r"|na|n/a|none|null|unknown|default string|not (specified|applicable|available)|(system|chassis)[ -]serial.*|"
     r"to be filled.*|o\.?e\.?m\.?|x+|0+|0?123456789|\.+|-+",
     re.IGNORECASE,
 )
-"""What manufacturers write where they have nothing to write."""
+"""Placeholders that manufacturers use in place of a serial."""
 
 
 def identify(
     spec: JobSpec, directory: Path, addresses: Sequence[str], is_stopped: Callable[[], bool]
 ) -> dict[str, MonitoredNode | str]:
-    """Return for each address the node that is there, or why that cannot be told.
+    """Return for each address its node, or the reason for which the node cannot be identified.
 
     Args:
         spec: the job's specification.
         directory: the job's directory.
-        addresses: those that the job has configured.
-        is_stopped: tells whether the job is to end.
+        addresses: the addresses that the job has configured.
+        is_stopped: returns whether the job must end.
     """
-    told = directory / FACTS
-    connections = _read(told / "connections.json")
-    if connections is None:  # it was not ansible, or ended before it had begun
+    facts_dir = directory / FACTS
+    connections = _read(facts_dir / "connections.json")
+    if connections is None:  # the program was not ansible, or ended before its first task
         return {}
     local = [address for address in addresses if connections.get(address) == "local"]
-    if len(local) > 1:  # of a single one this machine may be meant
+    if len(local) > 1:  # a single local address may be this machine
         return dict.fromkeys(local, _LOCAL) | identify(spec, directory, _without(addresses, local), is_stopped)
-    missing = [address for address in addresses if _read(told / f"{address}.json") is None]
+    missing = [address for address in addresses if _read(facts_dir / f"{address}.json") is None]
     reason = _gather(spec, directory, missing, is_stopped, is_local=missing == local) if missing else ""
-    found: dict[str, MonitoredNode | str] = {}
+    result: dict[str, MonitoredNode | str] = {}
     for address in addresses:
-        facts = _read(told / f"{address}.json")
-        unreachable = _read(told / f"{address}.unreachable.json") or {"message": reason}
-        found[address] = str(unreachable["message"]) if facts is None else _node(address, facts)
-    return found
+        facts = _read(facts_dir / f"{address}.json")
+        unreachable = _read(facts_dir / f"{address}.unreachable.json") or {"message": reason}
+        result[address] = str(unreachable["message"]) if facts is None else _node(address, facts)
+    return result
 
 
 def _gather(
     spec: JobSpec, directory: Path, addresses: Sequence[str], is_stopped: Callable[[], bool], *, is_local: bool
 ) -> str:
-    """Ask the machines, and return what to say of those that do not answer."""
+    """Gather facts from the machines, and return the reason to report for machines that do not answer."""
     executable = find_executable(spec.executable)
     if executable is None:
         return f"{spec.executable} was not found"
@@ -80,7 +80,7 @@ def _gather(
             stdout=log,
             stderr=log,
             cwd=spec.location,
-            env=clean_environment() | spec.environment,
+            env=run_environment(spec.environment),
             start_new_session=True,
         )
         deadline = time.monotonic() + _GATHER_TIMEOUT_S + _GATHER_TIMEOUT_PER_NODE_S * len(addresses)
@@ -88,13 +88,13 @@ def _gather(
             if is_stopped() or time.monotonic() > deadline:
                 os.killpg(process.pid, signal.SIGKILL)
                 process.wait()
-                return "its facts did not come in time"
+                return "its facts were not gathered in time"
             time.sleep(_POLL_INTERVAL_S)
     return "its facts could not be gathered"
 
 
 def _node(address: str, facts: Mapping[str, Any]) -> MonitoredNode | str:
-    """Make a node of facts: the host name, and the first that there is of serial, machine id and address."""
+    """Create a node from facts: host name, and the first available of serial, machine id and address."""
     serial = str(facts.get("product_serial", "")).strip(" \t\n\0")
     if _NO_SERIALS.fullmatch(serial):
         serial = str(facts.get("machine_id", ""))
@@ -102,17 +102,17 @@ def _node(address: str, facts: Mapping[str, Any]) -> MonitoredNode | str:
     try:
         return MonitoredNode(label=label, serial=_clean(serial) or _clean(address), addr=address)
     except ValueError:
-        return f"the machine calls itself {label[:80]!r}, serial {serial[:80]!r}, which is no name for a node"
+        return f"the machine's host name {label[:80]!r} and serial {serial[:80]!r} do not make a valid node name"
 
 
 def _clean(text: str) -> str:
-    """Leave of a text what can stand in a node's name."""
+    """Replace characters that a node's name cannot contain."""
     return re.sub(r"[^A-Za-z0-9._-]+", "-", text).strip("._-")[:128].rstrip("._-")
 
 
 def _without(addresses: Sequence[str], others: Sequence[str]) -> list[str]:
-    left_out = set(others)
-    return [address for address in addresses if address not in left_out]
+    excluded = set(others)
+    return [address for address in addresses if address not in excluded]
 
 
 def _read(file: Path) -> dict[str, Any] | None:

@@ -1,4 +1,4 @@
-"""The inventory and extra vars of a job."""
+"""Build the inventory and extra vars of a job."""
 
 import json
 from collections.abc import Mapping, Sequence
@@ -10,21 +10,21 @@ from clusterm.settings import AnsibleSettings
 
 
 def merge_vars(ansible: AnsibleSettings, global_vars: Mapping[str, Any], own: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the extra vars of a job: the configuration's, the globals and the request's own; the last wins."""
+    """Merge the extra vars of configuration, globals and request; later ones take precedence."""
     return {**json.loads(ansible.extra_variables), **global_vars, **own}
 
 
 def inventory(
     action: Action, names: Sequence[str], nodes: Sequence[Node], ansible: AnsibleSettings, *, host_group: str
 ) -> dict[str, Any]:
-    """Return the inventory of a job, in the form that ansible's `yaml` inventory plugin reads.
+    """Return the inventory of a job, in the format of ansible's `yaml` inventory plugin.
 
     Args:
         action: the job's action.
-        names: the names of its nodes, or the addresses that it is to discover.
-        nodes: its nodes.
+        names: names of the job's nodes, or addresses to discover.
+        nodes: the job's nodes.
         ansible: the configuration.
-        host_group: the group that it brings them into, where a check has not; empty where they stay in theirs.
+        host_group: host group of all nodes in this job; empty: each node's current group.
     """
     groups: dict[str, dict[str, Any]] = {}
     if action is Action.DISCOVER:

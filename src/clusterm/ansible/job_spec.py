@@ -1,4 +1,4 @@
-"""The specification of a job: what its executor runs. Written to the job's directory before the job starts."""
+"""Job specifications: input of the executor, written to the job's directory before the job starts."""
 
 import contextlib
 import json
@@ -23,21 +23,21 @@ from clusterm.ansible.command import (
 )
 from clusterm.ansible.inventory import inventory, merge_vars
 from clusterm.ansible.variables import dump, mark_unsafe
+from clusterm.common.actions import ACTIONS
 from clusterm.common.redaction import secrets_in
 from clusterm.enums import DEFAULT_HOST_GROUPS, Action, Role, StepName
 from clusterm.schemas import Job, Node
 from clusterm.settings import AnsibleSettings, RetentionSettings, Settings
 
 FACTS: Final = "facts"
-"""Directory, in a job's, of what is known of the machines that it discovers."""
-
+"""Name, in a job's directory, of the directory with facts of discovered machines."""
 
 _SPEC_FILE: Final = "plan.json"
 _ANSIBLE_DEFAULT_SSH_ARGS: Final = "-C -o ControlMaster=auto -o ControlPersist=60s"
 
 
 class JobSpec(BaseModel):
-    """What the executor of one job needs to know."""
+    """The specification of one job."""
 
     job_id: int
     action: Action
@@ -55,21 +55,21 @@ class JobSpec(BaseModel):
     become_password_file: str = ""
     vault_password_file: str = ""
     secrets: list[str] = []
-    """What is not to be seen in the log."""
+    """Texts to mask in the log."""
     job_timeout: float
     idle_timeout: float
     stop_grace: float
     registers: bool = False
-    """Whether the machines that a discover job has prepared become nodes."""
+    """Whether the job registers the machines that it discovers."""
     host_groups: dict[str, Role] = dict(DEFAULT_HOST_GROUPS)
 
     @classmethod
     def load(cls, directory: Path) -> "JobSpec":
-        """Read the plan in a job's directory.
+        """Read the specification in a job's directory.
 
         Raises:
-            OSError: there is none.
-            ValueError: it is damaged.
+            OSError: the file cannot be read.
+            ValueError: the file is damaged.
         """
         return cls.model_validate_json((directory / _SPEC_FILE).read_bytes())
 
@@ -78,18 +78,18 @@ class JobSpec(BaseModel):
 
         Args:
             step: the step.
-            limit: file with the nodes to run it on; None for all.
+            limit: file with the names of the nodes to run on; None for all.
 
         Raises:
-            CannotRun: it would not work.
+            CannotRun: a file that the command needs is missing or cannot be read.
         """
         if not self.location.is_dir():
             raise CannotRun(f"the playbook directory {self.location} doesn't exist: check ansible.playbook_location")
         playbook = self.location / self.playbooks[step]
         if not playbook.is_file():
-            what = "is a directory, not a file" if playbook.is_dir() else "doesn't exist"
+            problem = "is a directory, not a file" if playbook.is_dir() else "doesn't exist"
             raise CannotRun(
-                f"the playbook {playbook} {what}: check ansible.playbook_location and ansible.{step}_playbook"
+                f"the playbook {playbook} {problem}: check ansible.playbook_location and ansible.{step}_playbook"
             )
         if not os.access(playbook, os.R_OK):
             raise CannotRun(f"the playbook {playbook} can't be read: check its permissions")
@@ -111,21 +111,21 @@ def prepare(
     own: Mapping[str, Any],
     host_keys: Mapping[str, Sequence[str]] = MappingProxyType({}),
 ) -> Path:
-    """Write the directory of a job, all of it or nothing.
+    """Write the directory of a job atomically.
 
     Args:
         settings: the configuration.
         job: the job.
-        nodes: its nodes; none for a discover job, whose addresses are the job's `nodes`.
+        nodes: the job's nodes; empty for a discover job, whose addresses are in `job.nodes`.
         global_vars: the globals.
-        own: the request's own extra vars.
-        host_keys: those that are known, by node or address.
+        own: the request's extra vars.
+        host_keys: trusted host keys, by node or address.
 
     Returns:
         The directory.
 
     Raises:
-        OSError: it cannot be written.
+        OSError: the directory cannot be written.
     """
     ansible = settings.ansible
     directory = settings.jobs_dir / str(job.id)
@@ -151,17 +151,17 @@ def prepare(
         _write(unfinished / _SPEC_FILE, spec.model_dump_json())
         unfinished.rename(directory)
     except OSError:
-        shutil.rmtree(unfinished, ignore_errors=True)  # where the disk is full, it is needed for the job's end
+        shutil.rmtree(unfinished, ignore_errors=True)  # on a full disk, recording the job's end needs the space
         raise
     return directory
 
 
 def draft(settings: Settings, job_id: int, action: Action, directory: Path, *, check: bool) -> JobSpec:
-    """Decide what to run, and write nothing."""
+    """Create the specification of a job without writing files."""
     ansible = settings.ansible
     nonce = secrets.token_hex(16)
     environment = ansible_environment(ansible.playbook_location, nonce)
-    registers = action is Action.DISCOVER and ansible.register_discovered and not settings.serf.addr
+    registers = not ACTIONS[action].on_nodes and ansible.register_discovered and not settings.serf.addr
     if registers:
         environment["CLUSTERM_FACTS"] = str(directory / FACTS)
     if ansible.ssh_agent:
@@ -173,7 +173,7 @@ def draft(settings: Settings, job_id: int, action: Action, directory: Path, *, c
         store_url=settings.store_url,
         retention=settings.retention,
         location=ansible.playbook_location,
-        playbooks={StepName.CONFIGURE: ansible.configure_playbook, StepName.CLEANUP: ansible.cleanup_playbook},
+        playbooks={step.name: getattr(ansible, step.playbook_setting) for step in ACTIONS[action].all_steps()},
         executable=ansible.executable,
         options=ansible_options(ansible, directory, check=check),
         environment=environment,
@@ -191,14 +191,14 @@ def draft(settings: Settings, job_id: int, action: Action, directory: Path, *, c
 
 
 def _from_users(variables: Mapping[str, Any], ansible: AnsibleSettings) -> dict[str, Any]:
-    """Return variables as ansible is to get them that come from requests, and not from the configuration."""
+    """Return variables of users, marked unsafe unless the configuration allows templates in them."""
     return dict(variables) if ansible.allow_templates_in_vars else mark_unsafe(variables)
 
 
 def _secrets(
     settings: Settings, nodes: Sequence[Node], global_vars: Mapping[str, Any], own: Mapping[str, Any]
 ) -> set[str]:
-    """Return all that must not be seen in a job's log."""
+    """Return all secrets to mask in a job's log."""
     ansible = settings.ansible
     of_nodes = [node.configuration_state.inventory_vars for node in nodes]
     variables = [json.loads(ansible.extra_variables), dict(global_vars), dict(own), *of_nodes]
@@ -207,7 +207,7 @@ def _secrets(
 
 
 def _passwords_in(*files: str) -> set[str]:
-    """Return what password files hold; one that can be run is a program, which ansible asks itself."""
+    """Return the contents of password files, except executable files, which are programs that ansible runs itself."""
     found = set()
     for file in map(Path, filter(None, files)):
         with contextlib.suppress(OSError, UnicodeDecodeError):

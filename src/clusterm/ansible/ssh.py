@@ -1,7 +1,7 @@
-"""How ansible's ssh knows a node again: by the host keys that are known of it, whatever its address is.
+"""Configure ansible's ssh to check the trusted host keys of nodes by name, independent of their addresses.
 
-What is known when a job begins is written into its directory, and ssh itself adds to another file there what it trusts
-at first use. So jobs that run side by side share no file, and whoever goes on with a job finds what it has learned.
+Keys that are trusted when a job begins are written to a file in its directory; ssh adds keys that it trusts at first
+use to another file there. So concurrent jobs share no file, and an executor that resumes a job finds its new keys.
 """
 
 import hashlib
@@ -17,17 +17,17 @@ from clusterm.enums import HostKeyChecking
 from clusterm.settings import AnsibleSettings
 
 KNOWN: Final = "known_hosts"
-"""File, in a job's directory, of the keys that were known when it began."""
+"""File, in a job's directory, of the keys that were trusted when it began."""
 
 _DIGITS: Final = 16
-"""Of a digest in the name of a socket, which must be short."""
+"""Digits of a digest in the name of a control socket, which must be short."""
 
 _LEARNED: Final = "learned_hosts"
 
 _REFUSED: Final = re.compile(
     r"(?P<changed>Host key for (?P<known_as>\S+) has changed)|host key is known for (?P<unknown>\S+) and you have"
 )
-"""What ssh says where it does not accept a key."""
+"""Messages of ssh when it rejects a host key."""
 
 _SENT: Final = re.compile(r"fingerprint for the (\S+) key sent by the remote host is\s+(SHA256:[A-Za-z0-9+/]+)")
 
@@ -40,20 +40,20 @@ def connect(
     ssh_args: str,
     control_path: str | None,
 ) -> None:
-    """Tell ansible in an inventory how to connect to its hosts.
+    """Add the ssh options for checking host keys to an inventory.
 
-    The options stand in `ansible_ssh_args`, which ansible puts first on ssh's command line, where the first word
-    counts: so no `ansible.cfg` and no environment takes the check away, and `ansible_ssh_common_args` stays free for
-    jump hosts.
-    Connections that ssh keeps open after a job are for those jobs only that would have accepted the same key.
+    The options are in `ansible_ssh_args`, which ansible puts first on ssh's command line, where the first value takes
+    precedence: neither an `ansible.cfg` nor the environment can disable the check, and `ansible_ssh_common_args`
+    remains available for jump hosts.
+    Connections that ssh keeps open after a job are reused only by jobs that accept the same key.
 
     Args:
-        inventory: the inventory.
+        inventory: the inventory, changed in place.
         ansible: the configuration.
-        known: the keys that are known, by host.
+        known: the trusted keys, by host.
         directory: the job's directory.
-        ssh_args: what `ansible_ssh_args` would be by ansible's own configuration.
-        control_path: where that keeps connections; None if it does not say.
+        ssh_args: the value of `ansible_ssh_args` in ansible's own configuration.
+        control_path: path of control sockets in ansible's own configuration; None if not configured.
     """
     everywhere = inventory["all"]
     is_on = ansible.host_key_checking is not HostKeyChecking.OFF
@@ -72,25 +72,25 @@ def connect(
 
 
 def known_hosts(known: Mapping[str, Iterable[str]]) -> str:
-    """Return the text of a file with the keys that are known."""
+    """Return the text of a known-hosts file."""
     return "".join(f"{name.lower()} {key}\n" for name, keys in known.items() for key in keys)
 
 
 def learned(directory: Path, targets: Iterable[str]) -> dict[str, list[str]]:
-    """Return the keys that ssh has trusted at first use in a job.
+    """Return the keys that ssh trusted at first use in a job.
 
     Args:
         directory: the job's directory.
-        targets: its nodes and addresses.
+        targets: names of the job's nodes, and addresses.
     """
     return _read(directory / _LEARNED, targets)
 
 
 def explain(message: str, node: str, directory: Path) -> str:
-    """Say of a node that could not be reached what is wrong with its host key, if that is why.
+    """Return an explanation of a rejected host key, or the message unchanged if that is not the cause.
 
     Args:
-        message: what ansible says.
+        message: ansible's message about an unreachable node.
         node: the node's name, or an address.
         directory: the job's directory.
     """
@@ -98,7 +98,7 @@ def explain(message: str, node: str, directory: Path) -> str:
     if refused is None:
         return message
     alias = refused["known_as"] or refused["unknown"]
-    name = node if alias == node.lower() else alias  # a task that is delegated goes to another one
+    name = node if alias == node.lower() else alias  # a delegated task connects to another host
     if not refused["changed"]:
         return (
             f"the host key of {name} is not known, and ansible.host_key_checking is strict: read it on the machine, "
@@ -109,13 +109,13 @@ def explain(message: str, node: str, directory: Path) -> str:
     sent = _SENT.search(message)
     now = f" and is {sent[1]} {sent[2]}" if sent else ""
     return (
-        f"the host key of {name} has changed: it was {was or 'another one'}{now}. If the machine was installed anew, "
+        f"the host key of {name} has changed: it was {was or 'another key'}{now}. If the machine was reinstalled, "
         f"run: clusterctl node forget-key {name}. If not, another machine answers in its place"
     )
 
 
 def ansible_options(checking: HostKeyChecking, directory: Path) -> str:
-    """Return the options with which ssh knows hosts by a job's files, and none by its own."""
+    """Return the options with which ssh reads a job's known-hosts files instead of its own."""
     if checking is HostKeyChecking.OFF:
         options = ["StrictHostKeyChecking=no", "UserKnownHostsFile=/dev/null"]
     else:
@@ -127,12 +127,12 @@ def ansible_options(checking: HostKeyChecking, directory: Path) -> str:
             "UpdateHostKeys=no",
             "CheckHostIP=no",
         ]
-    # Else every first use would be a warning in front of what ssh has to say.
+    # Otherwise each first use adds a warning in front of ssh's other messages.
     return " ".join(f"-o {shlex.quote(option)}" for option in [*options, "LogLevel=ERROR"])
 
 
 def _read(file: Path, targets: Iterable[str]) -> dict[str, list[str]]:
-    """Return the keys in a file by the targets' names, which ssh has written in small letters."""
+    """Return the keys in a file by target; ssh writes the names in lower case."""
     names = {target.lower(): target for target in targets}
     found: dict[str, list[str]] = {}
     try:
@@ -145,6 +145,6 @@ def _read(file: Path, targets: Iterable[str]) -> dict[str, list[str]]:
             continue
         try:
             found.setdefault(name, []).append(ssh_keys.parse(line))
-        except ValueError:  # half a line, as where the disk was full
+        except ValueError:  # an incomplete line, written when the disk was full
             continue
     return found

@@ -1,8 +1,8 @@
-"""Variables as data: files for ansible in which a template stays the text that it is.
+"""Write variable files for ansible in which templates stay text.
 
-ansible evaluates what looks like a template in every variable that it reads, and up to 2.18 also in names that a
-playbook takes out of an object. `!unsafe` keeps it from that in all versions, but only YAML has it. So what has no
-template goes as JSON, which is read much faster.
+ansible evaluates templates in every variable that it reads, and up to 2.18 also in keys that a playbook reads from an
+object. `!unsafe` prevents that in all versions, but needs YAML. Documents without templates are written as JSON, which
+ansible reads much faster.
 """
 
 import json
@@ -12,37 +12,37 @@ from typing import Any, Final
 import yaml
 
 _OPENING: Final = "{"
-"""Every template begins with it: {{, {% or {#."""
+"""First character of every template: {{, {% or {#."""
 
-_ENDLESS: Final = 2**31 - 1  # characters of a line
+_ENDLESS: Final = 2**31 - 1  # characters per line, so that YAML never wraps
 
 _ANSIBLES: Final = "__ansible_"
-"""How names begin that mean something to ansible where it reads JSON, but nothing in YAML."""
+"""Prefix of keys that ansible interprets in JSON, but not in YAML."""
 
 
 class _Unsafe:
-    """A value that is no template, though it looks like one."""
+    """A value in which ansible must not evaluate templates."""
 
     def __init__(self, value: Any) -> None:
         self.value = value
 
 
 class _UnsafeText(str):
-    """A text that ansible must not evaluate."""
+    """A text in which ansible must not evaluate templates."""
 
     __slots__ = ()
 
 
 def mark_unsafe(variables: Mapping[str, Any]) -> dict[str, Any]:
-    """Return variables with those marked that `dump` has to keep from being evaluated."""
+    """Return the variables with values that contain templates marked for `dump`."""
     return {name: _Unsafe(value) if _contains_template(value) else value for name, value in variables.items()}
 
 
 def dump(document: Any) -> str:
-    """Write a document that may have marked values in it, as JSON or YAML."""
+    """Return a document as JSON, or as YAML if it contains marked values."""
     try:
         return json.dumps(document)
-    except TypeError:  # it has
+    except TypeError:  # the document contains marked values
         return str(yaml.dump(document, Dumper=_Dumper, allow_unicode=True, width=_ENDLESS))
 
 

@@ -1,8 +1,7 @@
-"""Which versions are at work: of clusterm, of what runs it, and of the ansible that it runs."""
+"""Report the versions of clusterm, its platform and ansible."""
 
 import platform
 import re
-import sqlite3
 import subprocess
 import sys
 from functools import lru_cache
@@ -16,11 +15,12 @@ from clusterm.schemas import Versions
 _VERSION_TIMEOUT_S: Final = 20.0  # seconds
 
 
-def versions(executable: str) -> Versions:
-    """Return the versions.
+def versions(executable: str, *, sqlite: str) -> Versions:
+    """Return the versions of clusterm, its platform and ansible.
 
     Args:
-        executable: what is run as ansible-playbook, as configured.
+        executable: the configured ansible-playbook.
+        sqlite: the version of the database software.
     """
     path = find_executable(executable)
     return Versions(
@@ -28,7 +28,7 @@ def versions(executable: str) -> Versions:
         ansible=None if path is None else _ansible(path, Path(path).stat().st_mtime_ns),
         ansible_playbook=path,
         python=platform.python_version(),
-        sqlite=sqlite3.sqlite_version,
+        sqlite=sqlite,
         os=_os(),
         kernel=f"{platform.system()} {platform.release()} {platform.machine()}",
     )
@@ -36,14 +36,14 @@ def versions(executable: str) -> Versions:
 
 @lru_cache(maxsize=8)
 def _ansible(path: str, _changed: int) -> str | None:
-    """Return ansible-core's version; a program that is not our own Python's is asked for it, which takes a second."""
+    """Return ansible-core's version; a program outside this Python's environment is run for it, about a second."""
     if Path(path).parent == Path(sys.executable).parent:
         try:
             return version("ansible-core")
         except PackageNotFoundError:
             return None
     try:
-        asked = subprocess.run(
+        done = subprocess.run(
             [path, "--version"],
             stdin=subprocess.DEVNULL,
             capture_output=True,
@@ -53,8 +53,8 @@ def _ansible(path: str, _changed: int) -> str | None:
         )
     except (OSError, subprocess.TimeoutExpired):
         return None
-    found = re.match(r"ansible-playbook \[core (\S{1,50})\]", asked.stdout.decode(errors="replace"))
-    return found[1] if found else None
+    match = re.match(r"ansible-playbook \[core (\S{1,50})\]", done.stdout.decode(errors="replace"))
+    return match[1] if match else None
 
 
 def _os() -> str | None:

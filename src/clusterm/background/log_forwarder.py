@@ -1,7 +1,7 @@
-"""Passes on to the service's log what a job's executor logs, and on request the lines of the job's own log.
+"""Forwards an executor's log to the service's log, and on request the lines of the job's own log, too.
 
-The executor outlives the service, so it writes to a file. How far that was passed on is kept beside it: the next
-service goes on there.
+The executor outlives the service, so it logs to a file. The position of the last forwarded line is stored beside that
+file: the next service resumes there.
 """
 
 import contextlib
@@ -14,7 +14,7 @@ from clusterm import schemas
 from clusterm.common import service_log
 from clusterm.executor.files import FORWARDED, LOG
 from clusterm.store import jobs as job_queries
-from clusterm.store import log_reader, tables
+from clusterm.store import log_reader
 from clusterm.store.engine import Store
 from clusterm.store.log_query import LogQuery
 
@@ -24,13 +24,13 @@ _executor: Final = logging.getLogger("clusterm.executor")
 
 
 class LogForwarder:
-    """Passes on what comes from one job.
+    """Forwards the logs of one job.
 
     Args:
         store: the store.
         directory: the job's directory.
-        job: the job.
-        echo: whether the job's own log is passed on, too.
+        job: the job's id.
+        echo: whether to forward the job's own log, too.
     """
 
     def __init__(self, store: Store, directory: Path, job: int, *, echo: bool) -> None:
@@ -38,7 +38,7 @@ class LogForwarder:
         self._directory = directory
         self._echo = echo
         with store.read() as session:
-            row = session.get(tables.Job, job)
+            row = job_queries.find(session, job)
             about = (row.action, job_queries.node_names(session, job)) if row else ("", [])
         self._job = job
         self._about = about
@@ -48,25 +48,25 @@ class LogForwarder:
             self._offset, self._line = 0, 0
 
     def log(self, logger: logging.Logger) -> service_log.JobLogger:
-        """Return a logger whose lines are about the job."""
+        """Return a logger that marks its lines with the job."""
         return service_log.JobLogger(logger, self._job, *self._about)
 
     def forward(self) -> bool:
-        """Pass on some of what is new, and tell whether there was any."""
+        """Forward new lines up to a limit, and return whether there were any."""
         before = self._offset, self._line
         if self._echo:
             self._forward_lines()
         self._forward_log()
         if (self._offset, self._line) == before:
             return False
-        with contextlib.suppress(OSError):  # the disk is full: the next service would say some of it again
+        with contextlib.suppress(OSError):  # the disk is full: the next service would repeat some lines
             (self._directory / FORWARDED).write_text(json.dumps([self._offset, self._line]))
         return True
 
     def _forward_lines(self) -> None:
         log = self.log(_ansible)
         with self._store.read() as session:
-            job = session.get(tables.Job, self._job)
+            job = job_queries.find(session, self._job)
             rows = log_reader.read(session, job, LogQuery(), self._line + 1).rows if job else []
         for row in rows:
             written_at = row.at and schemas.format_time(row.at)
@@ -75,7 +75,7 @@ class LogForwarder:
             self._line = row.seq
 
     def _forward_log(self) -> None:
-        """Pass on whole lines; what is after the last newline is still being written."""
+        """Forward whole lines; the executor is still writing the line after the last newline."""
         try:
             with (self._directory / LOG).open("rb") as file:
                 file.seek(self._offset)

@@ -1,51 +1,55 @@
-"""Deletes what need not be kept any more, now and then while the service runs."""
+"""Deletes jobs that exceed the retention settings, while the service runs."""
 
 import logging
-import threading
 from collections.abc import Callable
 from typing import Final
 
-from sqlalchemy.exc import SQLAlchemyError
-
+from clusterm.common.background_task import PeriodicTask
 from clusterm.common.service_log import JobLogger
 from clusterm.settings import RetentionSettings
 from clusterm.store import retention
 from clusterm.store.engine import Store
+from clusterm.store.errors import StoreError
 
 log = logging.getLogger(__name__)
 
-_INTERVAL_S: Final = 60.0  # seconds
+_INTERVAL_S: Final = 60.0
+_STOP_TIMEOUT_S: Final = 1.0
 
 
-class Pruner:
-    """A thread of its own, since a large log takes a while to go.
+class Pruner(PeriodicTask):
+    """Deletes jobs in a thread of its own, because a large log takes a while.
+
+    A stop interrupts it after the job that is being deleted; the next service deletes the others.
 
     Args:
         store: the store.
-        settings: returns how much to keep, as it is now.
+        settings: returns the present retention settings.
     """
 
     def __init__(self, store: Store, settings: Callable[[], RetentionSettings]) -> None:
+        super().__init__(
+            "pruner",
+            _INTERVAL_S,
+            initial_delay=_INTERVAL_S,
+            stop_timeout=_STOP_TIMEOUT_S,
+            expected=(OSError, StoreError),
+        )
         self._store = store
         self._settings = settings
-        self._stopping = threading.Event()
-        self._thread = threading.Thread(target=self._run, name="pruner", daemon=True)
 
-    def start(self) -> None:
-        """Begin."""
-        self._thread.start()
+    def run(self) -> None:
+        """Delete the jobs that exceed the settings, and return their space to the disk."""
+        with self._store.read() as session:
+            found = retention.surplus(session, self._settings())
+        for job in found:
+            if self.is_stopping:
+                return
+            with self.isolated(f"job {job.job_id}"):
+                self._delete(job)
+        if found:
+            self._store.reclaim_space()
 
-    def stop(self) -> None:
-        """End after the job that is being deleted; the next service goes on with the others."""
-        self._stopping.set()
-        self._thread.join(timeout=1)
-
-    def _run(self) -> None:
-        while not self._stopping.wait(_INTERVAL_S):
-            try:
-                for job in retention.prune(self._store, self._settings()):
-                    JobLogger(log, job.job_id, job.action, job.nodes).info("no longer kept: %s", job.reason)
-                    if self._stopping.is_set():
-                        return
-            except SQLAlchemyError as error:
-                log.error("cannot delete old jobs, trying again: %s", error)  # noqa: TRY400
+    def _delete(self, job: retention.Surplus) -> None:
+        if retention.delete_job(self._store, job.job_id):
+            JobLogger(log, job.job_id, job.action, job.nodes).info("no longer kept: %s", job.reason)

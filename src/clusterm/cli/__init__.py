@@ -1,1 +1,1 @@
-"""The command line of the service."""
+"""The command `clusterm`, one module per group of commands."""

@@ -7,11 +7,13 @@ import typer
 
 def demo_command(
     *,
-    keep: Annotated[bool, typer.Option("--keep", help="Leave it running at the end, and say how to reach it.")] = False,
+    keep: Annotated[
+        bool, typer.Option("--keep", help="Keep the service running at the end, and print how to reach it.")
+    ] = False,
 ) -> None:
-    """Show what clusterm does: a real service, real playbooks on three local nodes, one of them failing first.
+    """Run a demo: a service, and playbooks on three local nodes.
 
-    Takes a minute or two, and leaves nothing behind.
+    One of the nodes fails first. Takes one to two minutes, and removes all its files at the end.
     """
     from clusterm.demo import demo  # noqa: PLC0415
 

@@ -11,9 +11,12 @@ from clusterm.cli.options import Config, open_store
 def drain_command(
     config: Config = None,
     *,
-    wait: Annotated[bool, typer.Option("--wait", help="Wait until no job runs any more.")] = False,
+    wait: Annotated[bool, typer.Option("--wait", help="Wait until all running jobs have ended.")] = False,
 ) -> None:
-    """Take no new jobs until `clusterm undrain`: they are refused with 503, and queued ones wait."""
+    """Refuse new jobs until `clusterm undrain`.
+
+    Requests for jobs are refused with 503; queued jobs wait; running jobs continue.
+    """
     from clusterm.jobs.drain import drain  # noqa: PLC0415
 
     with open_store(config) as (store, _):
@@ -25,9 +28,9 @@ def drain_command(
 
 
 def undrain_command(config: Config = None) -> None:
-    """Take new jobs again."""
+    """Accept new jobs again after `clusterm drain`."""
     from clusterm.jobs.drain import drain  # noqa: PLC0415
 
     with open_store(config) as (store, _):
         drain(store, drained=False)
-    typer.echo("new jobs are taken again")
+    typer.echo("new jobs are accepted again")

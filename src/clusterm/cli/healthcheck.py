@@ -1,4 +1,4 @@
-"""`clusterm healthcheck`: asks the service on this machine whether it can do its work."""
+"""`clusterm healthcheck`: checks that the service on this machine is ready."""
 
 import ssl
 from pathlib import Path
@@ -21,30 +21,33 @@ def healthcheck_command(
         typer.Option(
             metavar="FILE",
             envvar="CLUSTERM_CERT",
-            help="A client's certificate with its key, where the service wants one. Default: the service's own.",
+            help="Client certificate with its key, if the service requires one. Default: the service's own.",
             show_default=False,
         ),
     ] = None,
     key: Annotated[
         Path | None,
         typer.Option(
-            metavar="FILE", envvar="CLUSTERM_KEY", help="The key, if it is not in that file.", show_default=False
+            metavar="FILE",
+            envvar="CLUSTERM_KEY",
+            help="Private key of --cert, if it is in another file.",
+            show_default=False,
         ),
     ] = None,
 ) -> None:
-    """Ask the service on this machine whether it can do its work; exit 1 if not."""
+    """Check that the service is ready; exit with 1 if not."""
     typer.echo(check(load(config).manager, (cert, key) if cert else None))
 
 
 def check(manager: ManagerSettings, certificate: tuple[Path, Path | None] | None = None) -> str:
-    """Return what the service says of itself.
+    """Return the status that the service reports, and its degraded parts.
 
     Args:
-        manager: says where it listens.
-        certificate: a client's certificate and key, where it wants one.
+        manager: the settings with the address of the service.
+        certificate: client certificate and key; None for the service's own.
 
     Raises:
-        ClustermError: it is not well, or does not answer.
+        ClustermError: the service is not ready, or does not answer.
     """
     import httpx  # noqa: PLC0415 -- the other commands need no HTTP client
 
@@ -57,10 +60,10 @@ def check(manager: ManagerSettings, certificate: tuple[Path, Path | None] | None
             response = client.get(f"{url}/readyz")
         health = response.json()
         if not response.is_success:
-            raise ClustermError(f"the service at {manager.addr} is not well: {health['detail']}")
+            raise ClustermError(f"the service at {manager.addr} is not ready: {health['detail']}")
         return "; ".join([health["status"], *health.get("degraded", ())])
     except (httpx.HTTPError, OSError, ValueError, KeyError) as error:
-        raise ClustermError(f"the service at {manager.addr} is not well: {error}") from None
+        raise ClustermError(f"the service at {manager.addr} is not ready: {error}") from None
 
 
 def _url(manager: ManagerSettings) -> str:
@@ -72,7 +75,7 @@ def _url(manager: ManagerSettings) -> str:
 
 
 def _context(manager: ManagerSettings, certificate: tuple[Path, Path | None] | None) -> ssl.SSLContext | bool:
-    """Trust whoever listens there: nothing secret is sent, and the certificate is for other names than loopback's."""
+    """Return a context that checks no certificate: nothing secret is sent, and it is not issued for loopback."""
     if not manager.tls_cert:
         return False
     context = ssl.create_default_context()

@@ -1,4 +1,4 @@
-"""The command `clusterm`, put together of its commands."""
+"""The root command `clusterm`: its option, and the commands below it."""
 
 import sys
 from importlib.metadata import version
@@ -11,8 +11,8 @@ from clusterm.errors import ClustermError
 
 cli = typer.Typer(
     name="clusterm",
-    help="The cluster manager service. Talk to it with clusterctl.\n\n"
-    "A first look: `clusterm demo`. For real: `clusterm serve`, with your playbooks in /etc/clusterm/playbooks.",
+    help="The cluster manager service; its client is clusterctl.\n\n"
+    "To try it: `clusterm demo`. To run it: `clusterm serve`, with your playbooks in /etc/clusterm/playbooks.",
     no_args_is_help=True,
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
@@ -31,7 +31,7 @@ cli.command("demo")(demo.demo_command)
 
 
 def main() -> None:
-    """Run the command; what a person can mend is one line on stderr."""
+    """Run the command; print errors that the user can fix as one line on stderr."""
     try:
         cli()
     except ClustermError as error:
@@ -41,9 +41,9 @@ def main() -> None:
 
 @cli.callback(invoke_without_command=True)
 def options(
-    *, show_version: Annotated[bool, typer.Option("--version", help="Show the version and exit.")] = False
+    *, show_version: Annotated[bool, typer.Option("--version", help="Print the version and exit.")] = False
 ) -> None:
-    """Handle what stands before the command."""
+    """Handle the options before the command."""
     if show_version:
         typer.echo(f"clusterm {version('clusterm')}")
         raise typer.Exit

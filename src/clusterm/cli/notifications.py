@@ -10,12 +10,12 @@ from clusterm.settings import load
 
 
 def notify_test_command(
-    name: Annotated[str, typer.Argument(metavar="NAME", help="The webhook, as `notifications.webhooks` calls it.")],
+    name: Annotated[str, typer.Argument(metavar="NAME", help="Name of the webhook in `notifications.webhooks`.")],
     config: Config = None,
 ) -> None:
-    """Send a test message to a webhook of the configuration, and say whether it was taken; exit 1 if not.
+    """Send a test message to a webhook; exit with 1 if it fails.
 
-    It needs no running service.
+    The service need not run.
     """
     from clusterm.notifications.sender import send_test  # noqa: PLC0415
 

@@ -1,4 +1,4 @@
-"""The option that says which configuration, and the store that it names."""
+"""The option `--config`, and the store of the configuration."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -19,7 +19,7 @@ Config = Annotated[
         "-c",
         metavar="FILE",
         envvar="CLUSTERM_CONFIG",
-        help="Configuration, JSON or TOML; - for standard input. Every key can also be set in the environment, "
+        help="Configuration file, JSON or TOML; - for standard input. Every key can also be set in the environment, "
         "as CLUSTERM_ANSIBLE__USER.",
         show_default=False,
     ),
@@ -28,7 +28,7 @@ Config = Annotated[
 
 @contextmanager
 def open_store(config: str | None) -> Iterator[tuple["Store", Settings]]:
-    """Open the store of a service, which may be running."""
+    """Open the store of a service, also while the service runs."""
     from clusterm.store.engine import Store  # noqa: PLC0415
     from clusterm.store.migrations import check_current  # noqa: PLC0415
 

@@ -13,26 +13,30 @@ def serve_command(
     config: Config = None,
     *,
     log_format: Annotated[
-        LogFormat | None, typer.Option(help="How to write the service's own log. Default: as manager.log_format says.")
+        LogFormat | None, typer.Option(help="Format of the service's log. Default: manager.log_format.")
     ] = None,
     log_level: Annotated[
         LogLevel | None,
-        typer.Option(help="The least that is worth a line of it. Default: as manager.log_level says."),
+        typer.Option(help="Minimum level of messages in the service's log. Default: manager.log_level."),
     ] = None,
     echo_job_logs: Annotated[
-        bool, typer.Option("--echo-job-logs", help="Write the lines of jobs to it, too, each with its job.")
+        bool,
+        typer.Option(
+            "--echo-job-logs", help="Write the log lines of jobs to the service's log, too, each with its job."
+        ),
     ] = False,
     insecure: Annotated[
         bool,
-        typer.Option("--insecure", help='Allow manager.auth = "none" on an address that others can reach.'),
+        typer.Option("--insecure", help='Allow manager.auth = "none" on an address that other machines can reach.'),
     ] = False,
 ) -> None:
-    """Run the service. SIGHUP reads the configuration again; SIGTERM stops it, and leaves running playbooks alone.
+    """Run the service.
 
-    Without a configuration it listens on 127.0.0.1:9007, and keeps its state in /var/lib/clusterm if root runs it, else
-    below the home directory.
+    SIGHUP reloads the configuration; SIGTERM stops the service, and does not stop running playbooks. By default the
+    service listens on 127.0.0.1:9007, and keeps its state in /var/lib/clusterm if it runs as root, else below the home
+    directory.
     """
-    from clusterm.server.serve import serve  # noqa: PLC0415 -- the other commands do without the whole service
+    from clusterm.server.serve import serve  # noqa: PLC0415 -- the other commands do not need the whole service
 
     serve(
         load(config),

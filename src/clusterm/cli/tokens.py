@@ -11,7 +11,7 @@ from clusterm.enums import TokenRole
 
 token_cli = typer.Typer(
     name="token",
-    help="Make, list and revoke tokens, which the service asks everybody for. It need not run, nor start anew.",
+    help="Create, list and revoke access tokens. The service need not run or be restarted.",
     no_args_is_help=True,
     rich_markup_mode=None,
 )
@@ -21,14 +21,19 @@ token_cli = typer.Typer(
 def create_token_command(
     config: Config = None,
     *,
-    name: Annotated[str, typer.Option("--name", "-n", metavar="NAME", help="Whose it is. Jobs and events say so.")],
-    role: Annotated[TokenRole, typer.Option("--role", "-r", help="What it is good for.")],
+    name: Annotated[
+        str,
+        typer.Option(
+            "--name", "-n", metavar="NAME", help="Name of the token; recorded as requester in jobs and events."
+        ),
+    ],
+    role: Annotated[TokenRole, typer.Option("--role", "-r", help="What the token allows.")],
     expires: Annotated[
         str | None,
-        typer.Option(metavar="DURATION", help="How long it is good: 12h, 30d, 8w. Default: until it is revoked."),
+        typer.Option(metavar="DURATION", help="Lifetime: 12h, 30d, 8w. Default: until the token is revoked."),
     ] = None,
 ) -> None:
-    """Make a token, and print it to standard output. Keep it well: it is shown this one time only."""
+    """Create a token, and print it. It cannot be shown again."""
     from clusterm.access.token_management import create  # noqa: PLC0415
     from clusterm.access.tokens import parse_lifetime  # noqa: PLC0415
 
@@ -43,7 +48,7 @@ def list_tokens_command(
     *,
     as_json: Annotated[bool, typer.Option("--json", "-j", help="Print JSON.")] = False,
 ) -> None:
-    """List all tokens there ever were, without what is secret of them."""
+    """List all tokens, also expired and revoked ones, without secrets."""
     from clusterm.access.token_management import TokenInfo, list_tokens  # noqa: PLC0415
 
     with open_store(config) as (store, _):
@@ -60,9 +65,9 @@ def list_tokens_command(
 
 @token_cli.command("revoke")
 def revoke_token_command(
-    name: Annotated[str, typer.Argument(metavar="NAME", help="Whose token.")], config: Config = None
+    name: Annotated[str, typer.Argument(metavar="NAME", help="Name of the token.")], config: Config = None
 ) -> None:
-    """Let a token let nobody in any more. It acts at once, and ends what follows a log with it within seconds."""
+    """Revoke a token. Takes effect immediately and closes open log streams within seconds."""
     from clusterm.access.token_management import revoke  # noqa: PLC0415
 
     with open_store(config) as (store, _):
@@ -71,5 +76,7 @@ def revoke_token_command(
 
 
 def _cell(name: str, value: str | None) -> str:
-    """Show a member of a token to people, times to the second."""
-    return "" if value is None else f"{value[:19]}Z" if name.endswith("_at") else value
+    """Return a member of a token as text, times to the second."""
+    if value is None:
+        return ""
+    return f"{value[:19]}Z" if name.endswith("_at") else value

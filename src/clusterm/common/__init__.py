@@ -1,1 +1,1 @@
-"""Helpers that need only the standard library, shared with the command line."""
+"""Helpers that need only the standard library, shared with `clusterctl`."""

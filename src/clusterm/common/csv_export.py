@@ -1,4 +1,4 @@
-"""Objects as the rows of a CSV file (RFC 4180) that a spreadsheet can open without coming to harm."""
+"""Write objects as rows of a CSV file (RFC 4180) that is safe to open in a spreadsheet."""
 
 import csv
 import io
@@ -6,20 +6,19 @@ import json
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any, Final
 
-_FORMULA: Final = tuple("=+-@\t\r\n＝＋－＠")  # noqa: RUF001 -- a spreadsheet takes the wide ones for the others
-"""What a text begins with that a spreadsheet may run as a formula."""
+_FORMULA: Final = tuple("=+-@\t\r\n＝＋－＠")  # noqa: RUF001 -- spreadsheets treat the wide characters as the ASCII ones
+"""First characters of a text that a spreadsheet may run as a formula."""
 
 END: Final = "\r\n"
-"""What a row ends with."""
+"""Row separator."""
 
 
 def rows(columns: Sequence[str], objects: Iterable[Mapping[str, Any]]) -> Iterator[str]:
-    """Write a header, then a row for each object; each piece is a whole row.
+    """Write a header, then a row per object; each item yielded is a whole row.
 
     Args:
         columns: the members to write.
-        objects: JSON objects. A member that is absent or null is an empty field, one that is no text, number or
-            boolean is written as JSON.
+        objects: JSON objects. Absent and null members become empty fields; arrays and objects are written as JSON.
     """
     yield _row(columns)
     for each in objects:
@@ -33,7 +32,7 @@ def _row(fields: Sequence[str]) -> str:
 
 
 def _field(value: Any) -> str:
-    """Write a value; an apostrophe before what looks like a formula makes spreadsheets take it for text."""
+    """Write a value; an apostrophe in front of a possible formula makes spreadsheets treat the value as text."""
     if value is None:
         return ""
     if isinstance(value, str):

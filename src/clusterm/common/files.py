@@ -1,14 +1,14 @@
-"""Files that only their owner can read."""
+"""Write files that only their owner can read."""
 
 import os
 from pathlib import Path
 
 
 def write_private(file: Path, text: str) -> None:
-    """Write a file that nobody else can read, whole or not at all, so that a power cut leaves the old one or the new.
+    """Write a file with mode 0600 atomically: after a power cut it has either the old or the new content.
 
     Raises:
-        OSError: it cannot be written.
+        OSError: the file cannot be written.
     """
     unfinished = file.with_name(f".{file.name}.{os.getpid()}")
     unfinished.unlink(missing_ok=True)

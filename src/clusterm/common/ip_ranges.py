@@ -1,27 +1,27 @@
-"""Ranges of addresses: `10.0.0.10-20`, `10.0.0.10-10.0.0.20`, `10.0.0.0/24`; standard library only."""
+"""Expand ranges of IP addresses: `10.0.0.10-20`, `10.0.0.10-10.0.0.20`, `10.0.0.0/24`; standard library only."""
 
 import ipaddress
 from collections.abc import Iterable, Iterator
 from typing import Any, Final
 
 MAX_ADDRESSES: Final = 65_536
-"""Addresses that a request may name, with those in its ranges."""
+"""Maximum number of addresses in a request, after its ranges are expanded."""
 
 _Address = ipaddress.IPv4Address | ipaddress.IPv6Address
 
 
 def expand(targets: Iterable[str]) -> list[str]:
-    """Return the addresses that are named, each once. What is no range is returned as it is.
+    """Return the addresses, each once, with ranges expanded. Targets that are not ranges are returned unchanged.
 
     Raises:
-        ValueError: a range is none, or there are too many addresses.
+        ValueError: a range is invalid, or there are too many addresses.
     """
     found: dict[str, None] = {}
     for target in targets:
         for address in _addresses(target):
             found[address] = None
             if len(found) > MAX_ADDRESSES:
-                raise ValueError(f"these are more than {MAX_ADDRESSES} addresses: name fewer at a time")
+                raise ValueError(f"more than {MAX_ADDRESSES} addresses: name fewer at a time")
     return list(found)
 
 

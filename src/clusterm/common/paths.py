@@ -1,15 +1,15 @@
-"""Where the service keeps its state if nothing else is said, what both sides know of it, and files for one user."""
+"""Default location of the service's state, shared by service and client."""
 
 import os
 from pathlib import Path
 from typing import Final
 
 TOKEN_FILE: Final = "token"  # noqa: S105 -- not a password
-"""In the state directory."""
+"""Name, in the state directory, of the file with the local token."""
 
 
 def default_state_dir() -> Path:
-    """Root's state belongs to the machine, anybody else's to their home (XDG Base Directory Specification)."""
-    import platformdirs  # noqa: PLC0415 -- clusterctl seldom asks for this
+    """Return `/var/lib/clusterm` for root, else a directory in the user's XDG state home."""
+    import platformdirs  # noqa: PLC0415 -- clusterctl seldom needs it
 
     return Path("/var/lib/clusterm") if os.geteuid() == 0 else platformdirs.user_state_path("clusterm")

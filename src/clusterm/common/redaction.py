@@ -1,4 +1,4 @@
-"""Hiding secrets in what is shown."""
+"""Mask secrets in output."""
 
 import json
 import re
@@ -6,10 +6,10 @@ from collections.abc import Collection, Iterator
 from typing import Any, Final
 
 MASK: Final = "********"
-"""What stands in the place of a secret; sent back by a client, it means the value that it hides."""
+"""Replacement for a secret. When a client sends the mask back, it stands for the masked value."""
 
 SECRET_PATTERN: Final = r"pass(word|wd|phrase)?$|secret|token|credential|private_?key|api_?key|access_?key|auth_?key"  # noqa: S105
-"""What the names of secrets look like, unless the configuration says otherwise."""
+"""Default pattern of the names of secrets."""
 
 _IN_TEXT: Final = re.compile(
     r"""((?:pass(?:word|wd|phrase)?|(?:secret|token|credential|private_?key|api_?key|access_?key|auth_?key)[\w-]{0,40}"""
@@ -21,14 +21,14 @@ _IN_URL: Final = re.compile(r"(://[^/\s:@]{1,100}:)[^/\s@]{1,200}@")
 
 
 class SecretNames:
-    """Tells by its name whether a value is secret.
+    """Decide by its name whether a value is secret.
 
     Args:
-        pattern: a regular expression for parts of names, in upper or lower case; empty for none.
-        names: further names.
+        pattern: a regular expression for parts of names, case-insensitive; empty matches no name.
+        names: further names, in full.
 
     Raises:
-        re.error: it is no regular expression.
+        re.error: the pattern is not a regular expression.
     """
 
     def __init__(self, pattern: str = SECRET_PATTERN, names: Collection[str] = ()) -> None:
@@ -36,7 +36,7 @@ class SecretNames:
         self._names = frozenset(names)
 
     def hide(self, key: str, item: Any) -> bool:
-        """Tell whether an item is to be masked."""
+        """Return whether the item must be masked."""
         return item not in (None, "", [], {}) and (key in self._names or bool(self._pattern.search(key)))
 
 
@@ -44,7 +44,7 @@ _USUAL: Final = SecretNames()
 
 
 def redact(value: Any, names: SecretNames = _USUAL) -> Any:
-    """Return a copy of a JSON value with the values masked whose keys look secret."""
+    """Return a copy of a JSON value in which values with secret names are masked."""
     if isinstance(value, dict):
         return {key: MASK if names.hide(key, item) else redact(item, names) for key, item in value.items()}
     if isinstance(value, list):
@@ -53,12 +53,12 @@ def redact(value: Any, names: SecretNames = _USUAL) -> Any:
 
 
 def secrets_in(value: Any, names: SecretNames = _USUAL, *, secret: bool = False) -> Iterator[str]:
-    """Yield the secrets in a JSON value, as they are written in text.
+    """Yield the secrets in a JSON value, as text.
 
     Args:
         value: the value.
-        names: tells what is secret.
-        secret: whether all of it is.
+        names: the names of secrets.
+        secret: whether the whole value is secret.
     """
     if isinstance(value, dict):
         for key, item in value.items():
@@ -71,29 +71,29 @@ def secrets_in(value: Any, names: SecretNames = _USUAL, *, secret: bool = False)
 
 
 def holds_mask(value: Any) -> bool:
-    """Tell whether something in a JSON value is masked."""
+    """Return whether a JSON value contains a mask."""
     if isinstance(value, dict):
         return any(map(holds_mask, value.values()))
     return any(map(holds_mask, value)) if isinstance(value, list) else bool(value == MASK)
 
 
 def restore(value: Any, original: Any) -> Any:
-    """Return a copy of a JSON value with every mask replaced by what it hides in the original."""
+    """Return a copy of a JSON value with every mask replaced by the value at the same place in the original."""
     if isinstance(value, dict):
-        known = original if isinstance(original, dict) else {}
+        originals = original if isinstance(original, dict) else {}
         return {
-            key: known[key] if item == MASK and key in known else restore(item, known.get(key))
+            key: originals[key] if item == MASK and key in originals else restore(item, originals.get(key))
             for key, item in value.items()
         }
     if isinstance(value, list):
-        known_items = original if isinstance(original, list) and len(original) == len(value) else [None] * len(value)
-        return [restore(item, known) for item, known in zip(value, known_items, strict=True)]
+        original_items = original if isinstance(original, list) and len(original) == len(value) else [None] * len(value)
+        return [restore(item, each) for item, each in zip(value, original_items, strict=True)]
     return value
 
 
 def redact_text(text: str) -> str:
-    """Return a text with the values masked that stand after a name that looks secret, and passwords in URLs.
+    """Return a text with values that follow a secret name, and passwords in URLs, masked.
 
-    Where a value stands alone nothing tells that it is one.
+    A secret without a name in front of it is not recognised.
     """
     return _IN_URL.sub(rf"\g<1>{MASK}@", _IN_TEXT.sub(rf"\g<1>{MASK}", text))

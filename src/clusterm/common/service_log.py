@@ -1,7 +1,6 @@
-"""The service's own log: one line for each thing that happens, as text or as JSON, to stderr.
+"""Write the service's own log to stderr, one line per record, as text or as JSON.
 
-A line about a job carries its id, action and nodes. Whatever a request or a process puts into a message, a line stays
-one line.
+Lines about a job carry its id, action and nodes. Control characters are escaped, so that no message spans lines.
 """
 
 import json
@@ -16,49 +15,49 @@ from typing import Any, Final, TextIO
 from clusterm.enums import LogFormat, LogLevel
 
 _MAX_LINE_LENGTH: Final = 8000
-"""Characters of a message that are written: the journal cuts a line at 48 KiB, and an escape takes up to six bytes."""
+"""Maximum characters of a message: the journal cuts a line at 48 KiB, and an escape takes up to six bytes."""
 
 _MAX_NODES: Final = 100
-"""Nodes that a line names."""
+"""Maximum number of nodes named in a line."""
 
 _PRIORITIES: Final = {logging.DEBUG: 7, logging.INFO: 6, logging.WARNING: 4, logging.ERROR: 3, logging.CRITICAL: 2}
-"""syslog(3)'s, by logging's levels."""
+"""Priorities of syslog(3), by level of `logging`."""
 
 
 class JobLogger(logging.LoggerAdapter[logging.Logger]):
-    """A logger whose lines are about one job. What a call gives as `extra` are further members of its line."""
+    """Logger for the lines about one job. `extra` of a call adds members to its line."""
 
     def __init__(self, logger: logging.Logger, job: int, action: str, nodes: Sequence[str]) -> None:
         shown = [*nodes[:_MAX_NODES], *([f"and {len(nodes) - _MAX_NODES} more"] if len(nodes) > _MAX_NODES else [])]
         super().__init__(logger, {"job": job, "action": str(action), "nodes": shown})
 
     def process(self, msg: Any, kwargs: MutableMapping[str, Any]) -> tuple[Any, MutableMapping[str, Any]]:
-        """Add what every line has."""
+        """Add the job's members to a line."""
         return msg, {**kwargs, "extra": log_fields(**{**(self.extra or {}), **kwargs.get("extra", {})})}
 
 
 def log_fields(**values: Any) -> dict[str, Any]:
-    """Return the `extra` of a logging call that gives its line these members."""
+    """Return the `extra` of a logging call that adds these members to its line."""
     return {"log_fields": values}
 
 
 def configure(log_format: LogFormat, level: LogLevel) -> None:
-    """Write the log of this process to stderr, also what libraries, warnings and dying threads have to say."""
+    """Send this process's log to stderr, including messages of libraries, warnings and exceptions of threads."""
     handler = logging.StreamHandler(sys.stderr)
     handler.setFormatter(Formatter(log_format, to_journal=_is_journal(sys.stderr)))
     logging.basicConfig(handlers=[handler], level=level.upper(), force=True)
     logging.captureWarnings(capture=True)
-    for talkative in ("alembic", "httpcore", "httpx"):  # the latter two would write URLs and headers, which are secret
-        logging.getLogger(talkative).setLevel(logging.WARNING)
-    threading.excepthook = _log_death
+    for name in ("alembic", "httpcore", "httpx"):  # the latter two log URLs and headers, which may contain secrets
+        logging.getLogger(name).setLevel(logging.WARNING)
+    threading.excepthook = _log_thread_exception
 
 
 class Formatter(logging.Formatter):
-    """Writes records.
+    """Format records as text or JSON.
 
     Args:
-        log_format: as what.
-        to_journal: whether systemd's journal takes the lines, and so their priority in front of them, sd-daemon(3).
+        log_format: text or JSON.
+        to_journal: whether systemd's journal reads the lines; each then starts with its priority, sd-daemon(3).
     """
 
     def __init__(self, log_format: LogFormat, *, to_journal: bool = False) -> None:
@@ -67,7 +66,7 @@ class Formatter(logging.Formatter):
         self._to_journal = to_journal
 
     def format(self, record: logging.LogRecord) -> str:
-        """Write a record."""
+        """Return a record as text."""
         if record.exc_info and not record.exc_text:
             record.exc_text = self.formatException(record.exc_info)
         written = self._write(record)
@@ -78,26 +77,26 @@ class Formatter(logging.Formatter):
 
 
 def parse(line: str, other: Mapping[str, Any]) -> logging.LogRecord:
-    """Return the record that was written as a line of JSON; of any other line, a warning that says the same.
+    """Parse a line of JSON into a record; any other line becomes the message of a warning.
 
     Args:
         line: the line.
-        other: members that it has besides its own.
+        other: members to add to the record.
     """
     try:
-        found = json.loads(line)
-        level = logging.getLevelNamesMapping()[found.pop("level").upper()]
+        members = json.loads(line)
+        level = logging.getLevelNamesMapping()[members.pop("level").upper()]
         values = {
-            "created": datetime.fromisoformat(found.pop("at")).timestamp(),
-            "name": found.pop("logger"),
-            "msg": found.pop("message"),
-            "exc_text": found.pop("exception", None),
+            "created": datetime.fromisoformat(members.pop("at")).timestamp(),
+            "name": members.pop("logger"),
+            "msg": members.pop("message"),
+            "exc_text": members.pop("exception", None),
         }
     except (ValueError, KeyError, TypeError, AttributeError):
-        level, found = logging.WARNING, {}
+        level, members = logging.WARNING, {}
         values = {"name": "clusterm.executor", "msg": line}
     return logging.makeLogRecord(
-        {**values, "levelno": level, "levelname": logging.getLevelName(level), "log_fields": {**other, **found}}
+        {**values, "levelno": level, "levelname": logging.getLevelName(level), "log_fields": {**other, **members}}
     )
 
 
@@ -124,29 +123,29 @@ def _message(record: logging.LogRecord) -> str:
 
 
 def _extra_fields(record: logging.LogRecord) -> Mapping[str, Any]:
-    found: Mapping[str, Any] = getattr(record, "log_fields", {})
-    return found
+    fields: Mapping[str, Any] = getattr(record, "log_fields", {})
+    return fields
 
 
 def _subject(record: logging.LogRecord) -> str:
-    """Say which job, and which line of its log, a line of text is about."""
-    about = _extra_fields(record)
-    if "job" not in about:
+    """Return the prefix of a line about a job: the job, and a line number of its log if the record has one."""
+    fields = _extra_fields(record)
+    if "job" not in fields:
         return ""
-    what = " ".join(map(str, (about.get("action", ""), *about.get("nodes", ())[:5])))
-    more = len(about.get("nodes", ())) - 5
-    what += f" and {more} more" if more > 0 else ""
-    line = f" line {about['line']}" if "line" in about else ""
-    return f"job {about['job']} ({_one_line(what)}){line}: "
+    summary = " ".join(map(str, (fields.get("action", ""), *fields.get("nodes", ())[:5])))
+    more = len(fields.get("nodes", ())) - 5
+    summary += f" and {more} more" if more > 0 else ""
+    line = f" line {fields['line']}" if "line" in fields else ""
+    return f"job {fields['job']} ({_one_line(summary)}){line}: "
 
 
 def _one_line(text: str) -> str:
-    """Escape what could end a line, move a terminal's cursor, or turn the direction of the text."""
+    """Escape characters that could end a line, move a terminal's cursor, or reverse the direction of the text."""
     return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
 
 
 def _is_journal(stream: TextIO) -> bool:
-    """Tell whether systemd's journal reads a stream, systemd.exec(5)."""
+    """Return whether systemd's journal reads a stream, systemd.exec(5)."""
     try:
         device, inode = map(int, os.environ.get("JOURNAL_STREAM", "").split(":"))
         status = os.fstat(stream.fileno())
@@ -155,9 +154,9 @@ def _is_journal(stream: TextIO) -> bool:
     return (status.st_dev, status.st_ino) == (device, inode)
 
 
-def _log_death(args: threading.ExceptHookArgs) -> None:
+def _log_thread_exception(args: threading.ExceptHookArgs) -> None:
     if args.exc_value is None or issubclass(args.exc_type, SystemExit):
         return
     name = args.thread.name if args.thread else "?"
     exc_info = (args.exc_type, args.exc_value, args.exc_traceback)
-    logging.getLogger(__name__).critical("the thread %s has died", name, exc_info=exc_info)
+    logging.getLogger(__name__).critical("thread %s failed", name, exc_info=exc_info)

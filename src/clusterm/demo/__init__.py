@@ -1,4 +1,4 @@
-"""The demo: a real service and real playbooks on three nodes that are directories on this machine."""
+"""Run the demo: a real service and real playbooks on three nodes that are directories on this machine."""
 
 import json
 import os
@@ -31,7 +31,7 @@ def demo(*, keep: bool) -> None:
         keep: leave the service running and its directory in place.
 
     Raises:
-        ClustermError: something did not go as it should.
+        ClustermError: the service did not start, or a command ended unexpectedly.
     """
     if shutil.which("clusterctl", path=_path()) is None:
         raise StartupError("clusterctl was not found beside clusterm: install the whole distribution")
@@ -41,8 +41,8 @@ def demo(*, keep: bool) -> None:
     try:
         service = _start_service(root)
         url = _await_url(root, service)
-        _say(f"A clusterm is running at {url}. Its nodes are directories in {root / 'nodes'}.")
-        _tell(url, root)
+        _print(f"A clusterm is running at {url}. Its nodes are directories in {root / 'nodes'}.")
+        _run_scenario(url, root)
         done = True
     finally:
         if not (keep and done):
@@ -50,17 +50,18 @@ def demo(*, keep: bool) -> None:
                 _stop(service, root)
             shutil.rmtree(root)
     if keep and service is not None:
-        service.returncode = 0  # it outlives us on purpose
-        _say(
-            f"The service goes on. Reach it with:\n\n    export CLUSTERM_URL={url} CLUSTERM_TOKEN={_token(root)}\n"
+        service.returncode = 0  # the service keeps running after this process
+        _print(
+            "The service keeps running. Connect to it with:\n\n"
+            f"    export CLUSTERM_URL={url} CLUSTERM_TOKEN={_token(root)}\n"
             "    clusterctl timeline\n\n"
-            f"and read its API at {url}/docs. To end it and remove its files:\n\n"
+            f"and read its API at {url}/docs. To stop it and remove its files:\n\n"
             f"    kill {service.pid} && rm -r {root}"
         )
 
 
-def _tell(url: str, root: Path) -> None:
-    """Run the story: three nodes, of which the second fails at first."""
+def _run_scenario(url: str, root: Path) -> None:
+    """Run the demo's commands on three nodes; the second node fails at first."""
     for name, address in _NODES.items():
         machine = root / "nodes" / name / "dev"
         machine.mkdir(parents=True)
@@ -68,18 +69,18 @@ def _tell(url: str, root: Path) -> None:
             (machine / "sdb").touch()
         label, serial = name.split("-")
         _run(url, root, f"clusterctl node add {label} --serial {serial} --addr {address}")
-    _say("The first node becomes the master.")
+    _print("The first node becomes the master.")
     _run(url, root, "clusterctl node commission node1-a --host-group service-master --wait")
-    _say("The second one is to be a worker, but somebody forgot its data disk.")
+    _print("The second node is to become a worker, but its data disk is missing.")
     _run(url, root, "clusterctl node commission node2-b --host-group service-worker --wait", fails=True)
-    _say("It says what is missing. Take the node out, attach a disk, and try again.")
+    _print("The error names the missing disk. Decommission the node, attach a disk, and retry.")
     _run(url, root, "clusterctl node decommission node2-b --wait")
     (root / "nodes" / "node2-b" / "dev" / "sdb").touch()
     _run(url, root, "clusterctl node commission node2-b --host-group service-worker --wait")
     _run(url, root, "clusterctl node commission node3-c --host-group service-worker --wait")
-    _say("What did the last job do?")
+    _print("Show the last job.")
     _run(url, root, "clusterctl job get last")
-    _say("And what happened in this cluster, in which order?")
+    _print("Show the timeline of the cluster.")
     _run(url, root, "clusterctl timeline")
 
 
@@ -92,7 +93,7 @@ def _start_service(root: Path) -> subprocess.Popen[bytes]:
                 {"demo_root": str(root / "nodes"), "ansible_python_interpreter": sys.executable}
             ),
         },
-        "monitor": {"probe": False},  # nothing listens where they are said to be
+        "monitor": {"probe": False},  # nothing listens at the nodes' addresses
     }
     (root / "clusterm.json").write_text(json.dumps(config))
     with _service_log(root).open("wb") as log:
@@ -107,29 +108,29 @@ def _start_service(root: Path) -> subprocess.Popen[bytes]:
 
 
 def _await_url(root: Path, service: subprocess.Popen[bytes]) -> str:
-    """Return the address that the service says it listens on."""
+    """Return the URL that the service prints when it listens."""
     deadline = time.monotonic() + _START_TIMEOUT_S
     while time.monotonic() < deadline:
-        said = _service_log(root).read_text()
-        if _LISTENS in said:
-            return said.partition(_LISTENS)[2].split()[0]
+        output = _service_log(root).read_text()
+        if _LISTENS in output:
+            return output.partition(_LISTENS)[2].split()[0]
         if service.poll() is not None:
             break
         time.sleep(0.05)
-    raise StartupError(f"the service of the demo did not start: {said.strip() or 'it said nothing'}")
+    raise StartupError(f"the service of the demo did not start: {output.strip() or 'it printed nothing'}")
 
 
 def _run(url: str, root: Path, command: str, *, fails: bool = False) -> None:
-    """Run a command as a person would type it, and check that it ends as the story goes."""
+    """Print and run a command, and check that it succeeds or fails as expected."""
     print(f"\n$ {command}", flush=True)  # noqa: T201
     environment = {**clean_environment(), "CLUSTERM_URL": url, "CLUSTERM_TOKEN": _token(root), "PATH": _path()}
     status = subprocess.run(shlex.split(command), env=environment, check=False).returncode
     if (status != 0) is not fails:
-        raise ClustermError(f"the demo went wrong: {command!r} ended with exit status {status}")
+        raise ClustermError(f"the demo failed: {command!r} ended with exit status {status}")
 
 
 def _stop(service: subprocess.Popen[bytes], root: Path) -> None:
-    """Stop the service and, where the demo was broken off, what runs for it."""
+    """Stop the service and, if the demo was interrupted, its job processes."""
     service.send_signal(signal.SIGTERM)
     service.wait()
     for process in psutil.process_iter(["cmdline"]):
@@ -138,7 +139,7 @@ def _stop(service: subprocess.Popen[bytes], root: Path) -> None:
 
 
 def _token(root: Path) -> str:
-    """Return the token that the service has made for this host."""
+    """Return the token that the service has created for local clients."""
     return (root / "state" / TOKEN_FILE).read_text().strip()
 
 
@@ -147,9 +148,9 @@ def _service_log(root: Path) -> Path:
 
 
 def _path() -> str:
-    """Return PATH with the directory of this Python's programs in front."""
+    """Return PATH with the directory of this Python's programs prepended."""
     return f"{Path(sys.executable).parent}{os.pathsep}{os.environ.get('PATH', os.defpath)}"
 
 
-def _say(text: str) -> None:
+def _print(text: str) -> None:
     print(f"\n{text}", flush=True)  # noqa: T201

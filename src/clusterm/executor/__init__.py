@@ -1,1 +1,1 @@
-"""What runs a job: deciding what to run, running it, reading its output, and keeping all that alive."""
+"""The process that runs one job: steps, wrapper, output, locks."""

@@ -15,6 +15,6 @@ if __name__ == "__main__":
     try:
         run(Path(sys.argv[1]))
     except Exception as error:
-        log.exception("the executor cannot go on")
+        log.exception("the executor failed")
         summary = (str(error).splitlines() or [""])[0]
-        sys.exit(f"{type(error).__name__}: {summary}")  # the last words, which the supervisor passes on
+        sys.exit(f"{type(error).__name__}: {summary}")  # the last line, which the supervisor quotes

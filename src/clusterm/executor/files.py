@@ -3,7 +3,7 @@
 from typing import Final
 
 LOG: Final = "executor.log"
-"""What a job's executors write, in the job's directory."""
+"""Log of a job's executors."""
 
 FORWARDED: Final = "passed_on"
-"""How far that, and the job's log, was passed on."""
+"""Position up to which the executors' log and the job's log were forwarded to the service's log."""

@@ -9,26 +9,29 @@ from clusterm.ansible import ssh
 from clusterm.ansible.facts import identify
 from clusterm.ansible.job_spec import JobSpec
 from clusterm.executor.files import FORWARDED, LOG
-from clusterm.executor.locks import hold
+from clusterm.executor.locks import hold, sign
 from clusterm.executor.retry import retry_until_available
 from clusterm.executor.step import Interrupted, StepRun
 from clusterm.jobs import completion
+from clusterm.jobs.completion import Findings
 from clusterm.jobs.progress import NextStep, next_step
 from clusterm.schemas import MonitoredNode
 from clusterm.secrets.masking import Masker
+from clusterm.store import job_records
 from clusterm.store import jobs as job_queries
 from clusterm.store.engine import Store
 
 
 def run(directory: Path) -> None:
-    """Run the job in a directory to its end, unless another executor is at it.
+    """Run the job in a directory to its end, unless another executor runs it.
 
     Args:
-        directory: the job's directory, as `plan.prepare` wrote it.
+        directory: the job's directory, as `job_spec.prepare` wrote it.
     """
     lock = hold(directory)
     if lock is None:
         return
+    sign(lock)
     spec = JobSpec.load(directory)
     store = Store(spec.store_url)
     try:
@@ -41,13 +44,7 @@ def run(directory: Path) -> None:
                 learned = ssh.learned(directory, job_queries.node_names(session, spec.job_id))
             retry_until_available(
                 lambda: completion.finish(
-                    store,
-                    spec.retention,
-                    spec.job_id,
-                    error,
-                    discovered=found,
-                    learned=learned,
-                    groups=spec.host_groups,
+                    store, spec.retention, spec.job_id, error, Findings(found, learned, spec.host_groups)
                 )
             )
         _clear(directory)
@@ -57,7 +54,7 @@ def run(directory: Path) -> None:
 
 
 def _clear(directory: Path) -> None:
-    """Remove all that is not wanted any more, secrets above all; the rest is the supervisor's, which may be at it."""
+    """Remove files that are no longer needed, secrets above all. The supervisor removes the log."""
     with contextlib.suppress(OSError):
         for entry in directory.iterdir():
             if entry.is_dir():
@@ -67,13 +64,12 @@ def _clear(directory: Path) -> None:
 
 
 def _run_steps(store: Store, spec: JobSpec, directory: Path) -> str | None:
-    """Run or go on with the steps that the lifecycle asks for, and return the first failed one's error."""
+    """Run or resume the steps of the job, and return the error of the first one that failed."""
 
     def look() -> tuple[NextStep | None, list[str | None]]:
         with store.read() as session:
-            job = job_queries.get(session, spec.job_id)
-            done = [step.error for step in job_queries.steps(session, job.id) if step.finished_at is not None]
-            return next_step(session, job), done
+            record = job_records.load(session, job_queries.get(session, spec.job_id))
+            return next_step(record), [step.error for step in record.steps if step.finished_at is not None]
 
     while True:
         upcoming, errors = retry_until_available(look)
@@ -88,7 +84,7 @@ def _run_steps(store: Store, spec: JobSpec, directory: Path) -> str | None:
 
 
 def _discovered(store: Store, spec: JobSpec, directory: Path, error: str | None) -> dict[str, MonitoredNode | str]:
-    """Find out who the machines are that a discover job has prepared."""
+    """Identify the machines that a discover job has prepared."""
     if not spec.registers:
         return {}
 

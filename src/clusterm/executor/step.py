@@ -13,7 +13,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Final
 
-from clusterm.ansible.command import CannotRun, clean_environment
+from clusterm.ansible.command import CannotRun, run_environment
 from clusterm.ansible.job_spec import JobSpec
 from clusterm.common.service_log import JobLogger
 from clusterm.enums import JobStatus
@@ -31,18 +31,18 @@ from clusterm.store.engine import Store
 
 log = logging.getLogger(__name__)
 
-_OUTPUT_POLL_INTERVAL_S: Final = 0.05  # seconds between looks at the output
-_STOP_POLL_INTERVAL_S: Final = 0.5  # seconds between looks for a reason to stop
+_OUTPUT_POLL_INTERVAL_S: Final = 0.05  # seconds between reads of the output
+_STOP_POLL_INTERVAL_S: Final = 0.5  # seconds between checks whether the step has to stop
 
 
-_WRAPPER_START_TIMEOUT_S: Final = 5.0  # seconds that a wrapper has to begin its work
+_WRAPPER_START_TIMEOUT_S: Final = 5.0  # seconds for a wrapper to create its files
 
 LOST: Final[dict[str, Any]] = {}
-"""How a step ended of which nobody says how it did."""
+"""Outcome of a step whose processes are gone and have left no exit record."""
 
 
 class Interrupted(Exception):
-    """A step cannot go on: it was stopped before it began, or its processes are gone without a word."""
+    """A step was stopped before it began, or its processes are gone and have left no exit record."""
 
 
 class StepRun:
@@ -52,7 +52,7 @@ class StepRun:
         self._store = store
         self._spec = spec
         self._number = number
-        self._name, self._nodes, self._batch, self._cleans_up = upcoming
+        self._name, self._nodes, self._batch, self._rolls_back = upcoming
         self._directory = directory / f"{number}-{self._name}"
         self._process: subprocess.Popen[bytes] | None = None
         self._began = self._last_output = time.monotonic()
@@ -62,10 +62,10 @@ class StepRun:
         self._log: JobLogger
 
     def run(self) -> None:
-        """Run the step, or go on with it, until its end is in the store.
+        """Run or resume the step until its end is in the store.
 
         Raises:
-            Interrupted: it cannot go on.
+            Interrupted: its outcome cannot be determined.
         """
         row = retry_until_available(self._begin)
         try:
@@ -86,7 +86,7 @@ class StepRun:
             job = job_queries.get(session, self._spec.job_id)
             row = session.get(tables.JobStep, (job.id, self._number))
             if row is None:
-                if job.stop_reason is not None and not (self._cleans_up and job.stop_cleanup):
+                if job.stop_reason is not None and not (self._rolls_back and job.stop_cleanup):
                     raise Interrupted(job.stop_reason)
                 row = tables.JobStep(
                     job_id=job.id,
@@ -105,11 +105,11 @@ class StepRun:
             return row
 
     def _start(self) -> None:
-        """Start the wrapper, unless this step has been started before."""
+        """Start the wrapper, unless an earlier executor has started it."""
         if (self._directory / "started").exists():
-            self._log.info("this executor goes on with step %s", self._name, extra={"step": self._name})
+            self._log.info("this executor resumes step %s", self._name, extra={"step": self._name})
             return
-        if self._boot != start.boot_id():  # it may have been, and the power cut took what told of it
+        if self._boot != start.boot_id():  # the step may have been started before a power cut that lost its files
             raise Interrupted(self._interruption())
         with self._store.read() as session:
             everybody = len(self._nodes) == len(job_queries.node_names(session, self._spec.job_id))
@@ -117,7 +117,7 @@ class StepRun:
         command = self._spec.command(self._name, limit)
         self._directory.mkdir(mode=0o700, exist_ok=True)
         if limit:
-            # Without localhost ansible would leave out the plays on the machine that it runs on.
+            # Without localhost, ansible would skip plays on the machine that it runs on.
             limit.write_text("".join(f"{host}\n" for host in (*self._nodes, "localhost")))
         playbook = self._spec.playbooks[self._name]
         self._log.info("step %s started: %s", self._name, playbook, extra={"step": self._name, "playbook": playbook})
@@ -129,12 +129,12 @@ class StepRun:
             stdin=subprocess.DEVNULL,
             stdout=subprocess.DEVNULL,
             cwd=self._spec.location,
-            env=clean_environment() | self._spec.environment,
+            env=run_environment(self._spec.environment),
             start_new_session=True,
         )
 
     def _follow(self, row: tables.JobStep) -> dict[str, Any]:
-        """Read the output into the store until the step has ended, and return how it did."""
+        """Read the output into the store until the step has ended, and return its outcome."""
         self._await_output()
         with self._store.read() as session:
             limit = self._spec.retention.job_log_bytes
@@ -162,7 +162,7 @@ class StepRun:
             ingest.close()
 
     def _await_output(self) -> None:
-        """Wait for the wrapper to make its files."""
+        """Wait until the wrapper has created its files."""
         deadline = time.monotonic() + _WRAPPER_START_TIMEOUT_S
         while not (self._directory / "times").exists():
             if self._wrapper_lives():
@@ -172,7 +172,7 @@ class StepRun:
             time.sleep(0.005)
 
     def _stop_if_due(self, row: tables.JobStep) -> None:
-        """Have ansible stopped if somebody asked for it or its time is over."""
+        """Stop ansible if that was requested or a timeout has expired."""
         if self._stopping:
             return
         with self._store.read() as session:
@@ -184,14 +184,16 @@ class StepRun:
             stop.request_stop(
                 self._store, str(job.id), JobStatus.ERRORED, reason, requester=None, cleanup=not row.after_stop
             )
-        with contextlib.suppress(ValueError, KeyError):  # the wrapper does not say yet who it is: next time
+        with contextlib.suppress(
+            ValueError, KeyError
+        ):  # the wrapper has not written its pid yet: retry at the next check
             process = json.loads((self._directory / "started").read_bytes())["wrapper"]
             if wrapper.lives(process):
                 os.kill(process["pid"], signal.SIGUSR1)
                 self._stopping = True
 
     def _overdue(self, job: tables.Job, row: tables.JobStep) -> str | None:
-        """Say why a timeout stops this step; what cleans up after a stop has the job's whole time for itself."""
+        """Return which timeout has expired; None if none has. After a stop, a rollback gets the whole job_timeout."""
         began = self._began if row.after_stop or job.started_clock is None else job.started_clock
         timeout = self._spec.job_timeout if job.job_timeout is None else job.job_timeout
         if timeout and time.monotonic() - began > timeout:
@@ -206,8 +208,10 @@ class StepRun:
             ingest.write(session)
 
     def _outcome(self) -> dict[str, Any] | None:
-        """Return what the wrapper says of the end, None while there is none, `LOST` if it and ansible said nothing."""
-        alive = self._wrapper_lives()  # before its word is read, so that one said on leaving is not missed
+        """Return the exit record; None while the step runs, `LOST` if wrapper and ansible are gone without one."""
+        alive = (
+            self._wrapper_lives()
+        )  # checked before the record is read, so that a record written at exit is not missed
         if (outcome := self._read_exit_record()) is not None:
             return outcome
         if alive:
@@ -218,7 +222,7 @@ class StepRun:
             return LOST
         if not wrapper.lives(process):
             return LOST
-        self._log.warning("the wrapper of step %s was killed; another one takes over", self._name)
+        self._log.warning("the wrapper of step %s was killed; a new one takes over", self._name)
         self._stopping = False
         self._start_wrapper([])
         return None
@@ -227,10 +231,10 @@ class StepRun:
         try:
             return dict(json.loads((self._directory / "ended").read_bytes()))
         except (FileNotFoundError, ValueError):
-            return None  # nothing but the space that is kept for it, or half of it
+            return None  # only the reserved space, or a partial record
 
     def _wrapper_lives(self) -> bool:
-        """Tell whether a wrapper is at work; one of our own may not have come to taking the lock yet."""
+        """Return whether a wrapper is alive; one that this executor started may not hold the lock yet."""
         return (self._process is not None and self._process.poll() is None) or is_watched(self._directory / "started")
 
     def _end(self, status: int | None, error: str | None, *, lost: int) -> None:
@@ -238,7 +242,7 @@ class StepRun:
             row = job_queries.step(session, self._spec.job_id, self._number)
             row.finished_at, row.exit_status, row.error = datetime.now(UTC), status, error
             if error and row.passed and set(self._nodes).issubset(row.passed):
-                row.passed = None  # it failed for a reason that ansible does not count for any of them
+                row.passed = None  # the step failed for a reason that ansible attributes to no node
             lasted = row.finished_at - (row.started_at or row.finished_at)
             if lost:
                 job_queries.get(session, self._spec.job_id).incomplete = True
@@ -247,7 +251,7 @@ class StepRun:
         self._log.info("step %s ended after %.1f s, %s", self._name, about["seconds"], outcome, extra=about)
 
     def _explain(self, status: int) -> str:
-        """Say why ansible ended as it did, in a line."""
+        """Return in one line why ansible failed."""
         playbook = f"{self._name} ({self._spec.playbooks[self._name]})"
         with self._store.read() as session:
             job = job_queries.get(session, self._spec.job_id)

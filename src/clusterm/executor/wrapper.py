@@ -1,17 +1,17 @@
-"""The parent of one ansible-playbook: keeps its output and exit status, whatever becomes of clusterm.
+"""Run one ansible-playbook as its parent, and record its output and exit status even if clusterm is killed.
 
-Run as `python wrapper.py DIRECTORY GRACE PROGRAM ARGUMENT...`, or without a program to take over from a wrapper that
-was killed; standard library only, so that it starts fast and stays small. The directory belongs to one step of one
-job. In it:
+The wrapper has the role of conmon and containerd-shim for containers. It is run as
+`python wrapper.py DIRECTORY GRACE PROGRAM ARGUMENT...`, or without a program to take over from a killed wrapper. It
+uses only the standard library, so that it starts fast and stays small. The directory belongs to one step of one job:
 
-    started   made once, so that nothing is started twice; locked while a wrapper lives; names the processes
-    terminal  the pipe that ansible writes to; both ends are held open, so that ansible never meets a closed one
+    started   created exclusively, so that a step never starts twice; locked while a wrapper lives; names the processes
+    terminal  the pipe that ansible writes to; both ends stay open, so that ansible never gets SIGPIPE
     output    ansible's output, stdout and stderr merged
-    times     when which part of it came: pairs of (offset of its end, nanoseconds since the epoch)
-    ended     how ansible ended
+    times     arrival times of parts of the output: pairs of (offset of the part's end, nanoseconds since the epoch)
+    ended     exit status of ansible, or the error
 
-ansible does not write to `output` itself because it would die of a full disk. SIGUSR1 makes the wrapper stop ansible:
-SIGINT, after a grace period SIGTERM, after another one SIGKILL to all that came of it.
+ansible does not write to `output` directly because a full disk would abort it. SIGUSR1 makes the wrapper stop ansible:
+SIGINT, after a grace period SIGTERM, after another one SIGKILL to all of its descendants.
 """
 
 import contextlib
@@ -31,35 +31,35 @@ from pathlib import Path
 from typing import Any, Final
 
 TIME: Final = struct.Struct("<QQ")
-_RECORD_SIZE: Final = 1024  # of `started` and `ended`
+_RECORD_SIZE: Final = 1024  # bytes of `started` and of `ended`
 _CHUNK: Final = 1 << 20
-_POLL_INTERVAL_S: Final = 0.5  # seconds between looks at a process that is not our child
-_STATE, _PARENT, _START_TIME = 0, 1, 19  # places in what `_stat` returns
+_POLL_INTERVAL_S: Final = 0.5  # seconds between polls of a process that is not a child of this one
+_STATE, _PARENT, _START_TIME = 0, 1, 19  # indexes in the result of `_stat`
 _PR_SET_CHILD_SUBREAPER: Final = 36  # prctl(2)
 
 
 def main(directory: Path, grace: float, command: list[str]) -> None:
-    """Run a command to its end, unless it has been started before; without one, watch over the one that was."""
+    """Run a command to its end, unless it was started before; without a command, monitor the one that was started."""
     try:
         started = os.open(directory / "started", os.O_RDWR | (os.O_CREAT | os.O_EXCL if command else 0), 0o600)
         fcntl.flock(started, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except (FileExistsError, BlockingIOError):
-        return  # somebody else is at it
+        return  # another wrapper runs the step
     for name in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
-        signal.signal(name, signal.SIG_IGN)  # they are meant for others; ansible gets its own
-    keeper = ProcessMonitor(directory, started, grace)
+        signal.signal(name, signal.SIG_IGN)  # only SIGUSR1 stops ansible, by signals of its own
+    monitor = ProcessMonitor(directory, started, grace)
     if command:
-        keeper.run(command)
+        monitor.run(command)
     else:
-        keeper.take_over()
+        monitor.take_over()
 
 
 class ProcessMonitor:
-    """Watches over one running command.
+    """Monitors one running command.
 
     Args:
-        directory: the step's.
-        started: its open and locked file.
+        directory: the step's directory.
+        started: file descriptor of the locked file `started`.
         grace: seconds between one signal and the next.
     """
 
@@ -68,12 +68,12 @@ class ProcessMonitor:
         self._started = started
         self._grace = grace
         self._process: dict[str, Any] = {}
-        self._how: dict[str, Any] | None = None
+        self._result: dict[str, Any] | None = None
         self._signals: list[signal.Signals] = []
         self._next_signal = 0.0
         self._ended = os.open(directory / "ended", os.O_RDWR | os.O_CREAT, 0o600)
         for file in (self._started, self._ended):
-            room = _RECORD_SIZE - os.fstat(file).st_size  # taken now, since the disk may be full later
+            room = _RECORD_SIZE - os.fstat(file).st_size  # reserved now, because the disk may be full later
             os.pwrite(file, b" " * room, os.fstat(file).st_size)
         with contextlib.suppress(FileExistsError):
             os.mkfifo(directory / "terminal", 0o600)
@@ -85,9 +85,9 @@ class ProcessMonitor:
         signal.signal(signal.SIGUSR1, lambda *_: self._stop())
 
     def run(self, command: list[str]) -> None:
-        """Start the command, and keep what it says until it has ended."""
+        """Start the command, and record its output until it has ended."""
         ctypes.CDLL(None).prctl(_PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
-        terminal = os.open(f"/proc/self/fd/{self._terminal}", os.O_RDWR)  # blocking, unlike our own
+        terminal = os.open(f"/proc/self/fd/{self._terminal}", os.O_RDWR)  # blocking, unlike `self._terminal`
         try:
             child = subprocess.Popen(
                 command,
@@ -101,17 +101,17 @@ class ProcessMonitor:
             self._end({"error": f"cannot run {command[0]}: {error.strerror}"})
             return
         os.close(terminal)
-        child.returncode = 0  # this process waits for all of its children itself
+        child.returncode = 0  # `_reap` waits for all children of this process
         self._watch(identify(child.pid), self._reap)
 
     def take_over(self) -> None:
-        """Watch over a command that another wrapper started. How it ends, only its parent could learn."""
+        """Monitor a command that another wrapper started. Its exit status is lost, because only a parent gets it."""
         process = json.loads(os.pread(self._started, _RECORD_SIZE, 0))["process"]
         self._name(process)
-        self._watch(process, self._look)
+        self._watch(process, self._check_alive)
 
     def _become_command(self) -> None:
-        """Make the child ready; it names itself, so that the command never runs without being named."""
+        """Prepare the child. The child itself records its identity, so that the command never runs unrecorded."""
         for name in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
             signal.signal(name, signal.SIG_DFL)
         self._name(identify(os.getpid()))
@@ -120,9 +120,9 @@ class ProcessMonitor:
         self._record(self._started, {"process": process, "wrapper": self._own})
 
     def _watch(self, process: dict[str, Any], check: Callable[[], None]) -> None:
-        """Keep what the command says until it has ended."""
+        """Record the command's output until it has ended."""
         self._process = process
-        while self._how is None:
+        while self._result is None:
             timeout = max(0.0, self._next_signal - time.monotonic()) if self._signals else _POLL_INTERVAL_S
             ready, _, _ = select.select([self._terminal, self._wakeup], [], [], min(timeout, _POLL_INTERVAL_S))
             if self._wakeup in ready:
@@ -132,13 +132,13 @@ class ProcessMonitor:
             check()
             if self._signals and time.monotonic() >= self._next_signal:
                 self._send(self._signals.pop(0))
-        if self._how.get("status", 0) < 0:
-            self._kill_offspring()  # ansible had no chance to end it
+        if self._result.get("status", 0) < 0:
+            self._kill_offspring()  # ansible was killed and left its children running
         self._drain()
-        self._end(self._how)
+        self._end(self._result)
 
     def _drain(self) -> None:
-        """Take what is in the pipe by now; a grandchild may go on writing for ever."""
+        """Record the current contents of the pipe; later output is ignored, because a grandchild may never stop."""
         left, *_ = struct.unpack("i", fcntl.ioctl(self._terminal, termios.FIONREAD, bytes(4)))
         while left > 0 and (taken := self._output.take(self._terminal)):
             left -= taken
@@ -147,11 +147,11 @@ class ProcessMonitor:
         with contextlib.suppress(ChildProcessError):
             while (found := os.waitpid(-1, os.WNOHANG))[0]:
                 if found[0] == self._process["pid"]:
-                    self._how = {"status": os.waitstatus_to_exitcode(found[1])}
+                    self._result = {"status": os.waitstatus_to_exitcode(found[1])}
 
-    def _look(self) -> None:
+    def _check_alive(self) -> None:
         if not lives(self._process):
-            self._how = {"error": "how ansible ended is not known: what waited for it was killed"}
+            self._result = {"error": "the exit status of ansible is unknown: its wrapper was killed"}
 
     def _stop(self) -> None:
         if not self._signals:
@@ -159,7 +159,7 @@ class ProcessMonitor:
             self._next_signal = 0.0
 
     def _send(self, number: signal.Signals) -> None:
-        """Signal ansible's process group; the last time, all of its offspring, which is in groups of its own."""
+        """Signal ansible's process group; SIGKILL also goes to its descendants, which have groups of their own."""
         self._next_signal = time.monotonic() + self._grace
         if not lives(self._process):
             return
@@ -169,21 +169,21 @@ class ProcessMonitor:
             self._kill_offspring()
 
     def _kill_offspring(self) -> None:
-        """Kill what ansible has started. Orphans are offspring of this process, if it is the one that started it."""
+        """Kill ansible's descendants. Its orphans are children of this process, if this process started ansible."""
         for pid in _offspring(self._process["pid"]) | _offspring(os.getpid()):
             with contextlib.suppress(ProcessLookupError):
                 os.kill(pid, signal.SIGKILL)
 
-    def _end(self, how: dict[str, Any]) -> None:
-        self._record(self._ended, how | {"lost": self._output.lost})
+    def _end(self, result: dict[str, Any]) -> None:
+        self._record(self._ended, result | {"lost": self._output.lost})
         os.fsync(self._ended)
 
-    def _record(self, file: int, what: dict[str, Any]) -> None:
-        os.pwrite(file, json.dumps(what).encode().ljust(_RECORD_SIZE), 0)
+    def _record(self, file: int, data: dict[str, Any]) -> None:
+        os.pwrite(file, json.dumps(data).encode().ljust(_RECORD_SIZE), 0)
 
 
 class _Output:
-    """The files that the output goes to. What finds no room is counted, and its place is marked."""
+    """The files of the output. Bytes that do not fit on the disk are counted, and a mark takes their place."""
 
     def __init__(self, directory: Path) -> None:
         self._output = os.open(directory / "output", os.O_RDWR | os.O_CREAT, 0o600)
@@ -193,12 +193,12 @@ class _Output:
         self.lost = 0
 
     def take(self, pipe: int) -> int:
-        """Take some of what a pipe holds, and return how much that was."""
+        """Move data from a pipe to the output, and return the number of bytes read."""
         if not self._missing:
-            with contextlib.suppress(OSError):  # there is no room
-                # One call, since what has been read and not yet written is lost with a process that is killed.
+            with contextlib.suppress(OSError):  # the disk is full
+                # A single call, because data that is read but not yet written is lost if this process is killed.
                 moved = os.splice(pipe, self._output, _CHUNK)
-                self._note(moved)
+                self._record_time(moved)
                 return moved
         try:
             data = os.read(pipe, _CHUNK)
@@ -221,19 +221,19 @@ class _Output:
         return self._offset == 0 or os.pread(self._output, 1, self._offset - 1) == b"\n"
 
     def _append(self, data: bytes) -> int:
-        """Write as much as there is room for and return how much that was."""
+        """Write as much as fits, and return the number of bytes written."""
         written = 0
-        with contextlib.suppress(OSError):  # the disk is full or broken; ansible must go on, and the loss is counted
+        with contextlib.suppress(OSError):  # the disk is full or broken; ansible continues, and the loss is counted
             while written < len(data):
                 written += os.write(self._output, data[written:])
         if written:
-            self._note(written)
+            self._record_time(written)
         return written
 
-    def _note(self, count: int) -> None:
-        """Note when a part came."""
+    def _record_time(self, count: int) -> None:
+        """Record the time of a part of the output."""
         self._offset += count
-        with contextlib.suppress(OSError):  # the reader then takes the time of a later part
+        with contextlib.suppress(OSError):  # the reader then uses the time of a later part
             os.write(self._times, TIME.pack(self._offset, time.time_ns()))
 
     def _lose(self, count: int) -> None:
@@ -242,17 +242,17 @@ class _Output:
 
 
 def identify(pid: int) -> dict[str, Any]:
-    """Return what tells a process from every other one, also after its pid was given to another.
+    """Return the identity of a process, unique even after its pid is reused.
 
     Raises:
-        OSError: there is no such process.
+        OSError: the process does not exist.
     """
     boot = Path("/proc/sys/kernel/random/boot_id").read_text().strip()
     return {"pid": pid, "started": int(_stat(pid)[_START_TIME]), "boot": boot}
 
 
 def lives(process: dict[str, Any]) -> bool:
-    """Tell whether the process that `identify` described is there, and is neither a zombie nor another with its pid."""
+    """Return whether a process exists, by its identity from `identify`; a zombie does not count."""
     try:
         return identify(process["pid"]) == process and _stat(process["pid"])[_STATE] not in "ZX"
     except OSError:
@@ -260,21 +260,21 @@ def lives(process: dict[str, Any]) -> bool:
 
 
 def _stat(pid: int) -> list[str]:
-    """Return what proc(5) says of a process in `stat`, from the third field on."""
+    """Return the fields of /proc/PID/stat, proc(5), from the third on."""
     return Path(f"/proc/{pid}/stat").read_text(errors="replace").rpartition(")")[2].split()
 
 
 def _offspring(pid: int) -> set[int]:
-    """Return all processes that descend from one."""
+    """Return all descendants of a process."""
     parents = {}
     for entry in Path("/proc").iterdir():
         if entry.name.isdigit():
-            with contextlib.suppress(OSError):  # it has just ended
+            with contextlib.suppress(OSError):  # the process has just ended
                 parents[int(entry.name)] = int(_stat(int(entry.name))[_PARENT])
-    found = {pid}
-    while more := {pid for pid, parent in parents.items() if parent in found} - found:
-        found |= more
-    return found - {pid}
+    family = {pid}
+    while more := {pid for pid, parent in parents.items() if parent in family} - family:
+        family |= more
+    return family - {pid}
 
 
 if __name__ == "__main__":

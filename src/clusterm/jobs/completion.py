@@ -1,212 +1,188 @@
 """Finishes a job: its status, the status of each of its nodes and their events, in one transaction."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from typing import NamedTuple
-
-from sqlmodel import Session
+from typing import Final
 
 from clusterm import schemas
-from clusterm.enums import DEFAULT_HOST_GROUPS, Action, EventName, HostGroups, JobStatus, Result
+from clusterm.common.actions import ACTIONS
+from clusterm.enums import DEFAULT_HOST_GROUPS, EventName, HostGroups, JobStatus, Result
 from clusterm.errors import RequestRefused
-from clusterm.jobs.events import ENDED_EVENT, job_event, log_end, set_status
-from clusterm.jobs.progress import Outcomes, outcomes
+from clusterm.jobs.events import job_event, log_end, set_status
+from clusterm.jobs.progress import NodeOutcome, Registration, outcomes
 from clusterm.nodes import changes as node_changes
 from clusterm.nodes import host_keys, lifecycle
-from clusterm.nodes.changes import Changes
+from clusterm.notifications.events import record_job_end
 from clusterm.settings import RetentionSettings
-from clusterm.store import counters, events, job_views, log_reader, nodes, outbox, tables
+from clusterm.store import counters, events, job_records, job_views, log_reader, nodes, tables
 from clusterm.store import jobs as job_queries
 from clusterm.store.engine import Store
+from clusterm.store.job_records import JobRecord
+from clusterm.store.session import Session
+
+
+@dataclass(frozen=True)
+class Findings:
+    """What an executor learned about the machines of its job."""
+
+    discovered: Mapping[str, schemas.MonitoredNode | str] = field(default_factory=dict)
+    """By address: the node to register, or the reason why the machine cannot be identified."""
+    host_keys: Mapping[str, Sequence[str]] = field(default_factory=dict)
+    """By node or address: the host keys that were trusted at first use."""
+    groups: HostGroups = field(default_factory=lambda: DEFAULT_HOST_GROUPS)
+    """The site's host groups."""
+
+
+_NOTHING: Final = Findings()
 
 
 def finish(
-    store: Store,
-    retention: RetentionSettings,
-    job_id: int,
-    error: str | None,
-    *,
-    discovered: Mapping[str, schemas.MonitoredNode | str] | None = None,
-    learned: Mapping[str, Sequence[str]] | None = None,
-    groups: HostGroups = DEFAULT_HOST_GROUPS,
+    store: Store, retention: RetentionSettings, job_id: int, error: str | None, findings: Findings = _NOTHING
 ) -> None:
-    """End a running job: write its status, the status of each of its nodes, and their events.
+    """End a running job. A job that has ended already does not change.
 
     Args:
         store: the store.
         retention: how many events to keep.
-        job_id: the job. If it has ended already, nothing changes.
-        error: why it failed; None if it did what it should.
-        discovered: by address, the nodes that are to be registered, or why one is not.
-        learned: by node or address, the host keys that were trusted at first use.
-        groups: the site's host groups.
+        job_id: the job.
+        error: why it failed; None if it did not.
+        findings: what its executor learned.
     """
-    digest = log_reader.digest(store, job_id)  # a large log takes a while, in which others may write
+    digest = log_reader.digest(store, job_id)  # reads a large log outside of the transaction, in which no other writes
     with store.write() as session:
-        job = job_queries.get(session, job_id)
+        record = job_records.load(session, job_queries.get(session, job_id))
+        job = record.row
         if job_queries.has_ended(job):
             return
         job.bytes, job.sha256 = digest
-        status = JobStatus.COMPLETE if error is None else job.stop_status or JobStatus.ERRORED
-        if job.stop_reason is not None and error is not None:
-            error = job.stop_reason
-        found = outcomes(session, job, error)
-        registered = _register(session, discovered or {}, groups)
-        if refused := {name: one.detail for name, one in registered.items() if not one.passed}:
-            found.passed.difference_update(refused)
-            found.counted.difference_update(refused)
-            if error is None:
-                name, detail = next(iter(refused.items()))
-                more = f" (and {len(refused) - 1} more)" if len(refused) > 1 else ""
-                status, error = JobStatus.ERRORED, f"{name}: {detail}{more}"
-        is_discover = job.action is Action.DISCOVER
-        changes = {} if is_discover or job.check else _settle_nodes(session, job, found)
-        if error is not None and found.batch is not None:
-            error = f"in batch {found.batch}: {error}"
-        targets = {name: None if is_discover else name for name in job_queries.node_names(session, job_id)}
-        targets |= {address: one.node for address, one in registered.items()}
-        host_keys.learn(session, job, learned or {}, targets)
-        end_job(session, retention, job, status, error, found, changes, registered)
-        ended = job_views.to_wire(session, job)
+        status = JobStatus.COMPLETE
+        if error is not None:
+            status, error = job.stop_status or JobStatus.ERRORED, job.stop_reason or error
+        found = outcomes(record, failed=error is not None)
+        refused = _register(session, found, findings)
+        if refused and error is None:
+            more = f" (and {len(refused) - 1} more)" if len(refused) > 1 else ""
+            status, error = JobStatus.ERRORED, f"{refused[0]}{more}"
+        _settle_nodes(session, record, found)
+        last_batch = max((outcome.batch for outcome in found if outcome.reached and outcome.batch), default=None)
+        if error is not None and last_batch is not None:
+            error = f"in batch {last_batch}: {error}"
+        host_keys.learn(session, job, findings.host_keys, {outcome.target: outcome.node for outcome in found})
+        end_job(session, retention, record, found, status, error)
+        ended = job_views.from_record(session, record)
     log_end(ended)
-
-
-def _settle_nodes(session: Session, job: tables.Job, found: Outcomes) -> dict[str, Changes]:
-    """Take the nodes of a job that ends out of the status that they had meanwhile; those not reached, back.
-
-    Returns:
-        What changed in each.
-    """
-    former = job_queries.former_host_groups(session, job.id)
-    changes = {}
-    for node in nodes.by_names(session, job_queries.node_names(session, job.id)):
-        if node.name in found.reached:
-            status = lifecycle.status_after(job.action, passed=node.name in found.counted)
-            changes[node.name] = set_status(node, status)
-            continue
-        changes[node.name] = set_status(node, node.prev_status)
-        if node.name in former:
-            changes[node.name]["host_group"] = [node.host_group, former[node.name]]
-            node.host_group = former[node.name]
-    return changes
 
 
 def end_job(
     session: Session,
     retention: RetentionSettings,
-    job: tables.Job,
+    record: JobRecord,
+    found: Sequence[NodeOutcome],
     status: JobStatus,
     error: str | None,
-    found: Outcomes,
-    changes: Mapping[str, Changes] | None = None,
-    registered: Mapping[str, "_Registered"] | None = None,
 ) -> None:
-    """End a job and tell what became of each of its nodes; to those of a check nothing did.
+    """Write the end of a job, and an event for each of its nodes unless it is a check.
 
     Args:
         session: a writing transaction.
         retention: how many events to keep.
-        job: the job.
-        status: what it ends as.
-        error: why, unless it is complete.
-        found: how its nodes did.
-        changes: what changed in each node.
-        registered: by address, what became of the machines that a discover job has prepared.
+        record: the job.
+        found: the outcome for each of its nodes.
+        status: the status it ends with.
+        error: why it failed; None if it did not.
     """
-    names = job_queries.node_names(session, job.id)
-    failed = len(found.reached) - len(found.passed)
-    if job.partial_success and found.passed and failed:
-        error = f"{failed} of {len(names)} nodes failed: {error}"
-    close(session, job, status, error)
-    job_queries.record_results(session, job.id, found.passed, found.reached)
-    if job.check:
-        return
-    fates = _fates(job, names, found, error, changes or {})
-    for address, (node, passed, said, changed) in (registered or {}).items():
-        result = Result.PASS if passed else Result.FAIL
-        fates[address] = fates[address]._replace(node=node, result=result, detail=said, changes=changed)
-    happened = []
-    for name, fate in fates.items():
-        detail = fate.detail
-        if fate.node is None:  # there is none, but an address
-            detail = f"{name}: {detail}" if detail else name
-        happened.append(job_event(job, fate.node, fate.event, result=fate.result, detail=detail, changes=fate.changes))
-    events.add(session, happened, timeline=retention.timeline, node_events=retention.node_events)
+    passed = sum(outcome.passed for outcome in found)
+    failed = sum(outcome.reached for outcome in found) - passed
+    if record.row.partial_success and passed and failed:
+        error = f"{failed} of {len(found)} nodes failed: {error}"
+    for node, outcome in zip(record.nodes, found, strict=True):
+        if outcome.reached:
+            node.result = Result.PASS if outcome.passed else Result.FAIL
+    close(session, record, status, error)
+    if not record.row.check:
+        ended = _node_events(record.row, found, error)
+        events.add(session, ended, timeline=retention.timeline, node_events=retention.node_events)
 
 
-class _Fate(NamedTuple):
-    """What a job's end means for one of its nodes."""
-
-    node: str | None
-    """Its name; None for an address that is no node's."""
-    event: EventName
-    result: Result | None
-    detail: str | None
-    changes: Changes
-
-
-def _fates(
-    job: tables.Job,
-    names: Sequence[str],
-    found: Outcomes,
-    error: str | None,
-    changes: Mapping[str, Changes],
-) -> dict[str, _Fate]:
-    """Return for each node of a job that has ended what its event says."""
-    failures = [schemas.Failure.model_validate(failure) for failure in reversed(job.failures)]
-    reasons = {failure.node: failure.reason for failure in failures}  # the first of each, which is to be mended
-    fates: dict[str, _Fate] = {}
-    for name in names:
-        node = None if job.action is Action.DISCOVER else name
-        event, detail = ENDED_EVENT[job.action], reasons.get(name, error)
-        result: Result | None = Result.FAIL
-        if name not in found.reached:
-            event, result = EventName.SKIPPED, None
-            detail = f"the {job.action} ended before it came to this node, which is as it was: {error}"
-        elif name in found.counted:
-            result, detail = Result.PASS, None
-        elif name in found.passed:
-            detail = f"passed itself, but the job did not: {error}"
-        fates[name] = _Fate(node, event, result, detail, changes.get(name, {}))
-    return fates
-
-
-class _Registered(NamedTuple):
-    """What became of an address that was to be registered as a node."""
-
-    node: str | None
-    passed: bool
-    detail: str
-    changes: Changes
-
-
-def _register(
-    session: Session, discovered: Mapping[str, schemas.MonitoredNode | str], groups: HostGroups
-) -> dict[str, _Registered]:
-    registered = {}
-    for address, node in discovered.items():
-        if isinstance(node, str):  # the playbook has passed there all the same
-            registered[address] = _Registered(None, passed=True, detail=f"not registered: {node}", changes={})
-            continue
-        try:
-            changes = node_changes.register(session, node, groups)
-            registered[address] = _Registered(node.name, passed=True, detail=f"at {address}", changes=changes)
-        except RequestRefused as refusal:
-            detail = f"not registered as {node.name}: {refusal}"
-            registered[address] = _Registered(None, passed=False, detail=detail, changes={})
-    return registered
-
-
-def close(session: Session, job: tables.Job, status: JobStatus, error: str | None) -> None:
-    """End a job: its status, its unfinished steps, its nodes' locks, its counters and notifications."""
+def close(session: Session, record: JobRecord, status: JobStatus, error: str | None) -> None:
+    """Set the end of a job: its status, its unfinished steps, its nodes' locks, its counters and notifications."""
+    job = record.row
     job.status = status
     job.error = error or ""
     job.finished_at = datetime.now(UTC)
     job.end_order = job_queries.next_end_order(session)
     job.sha256 = job.sha256 or log_reader.NOTHING.sha256  # a job that never ran has no log
-    for step in job_queries.steps(session, job.id):
+    for step in record.steps:
         if step.finished_at is None:  # it was interrupted
             step.finished_at, step.error = job.finished_at, error
-    job_queries.release_nodes(session, job.id)
+    for node in record.nodes:
+        node.held = False
     counters.count(session, job)
-    outbox.record_job_end(session, job)
+    record_job_end(session, job)
+
+
+def _register(session: Session, found: Iterable[NodeOutcome], findings: Findings) -> list[str]:
+    """Register discovered machines as nodes, and return why the others were refused, address first."""
+    refused = []
+    for outcome in found:
+        machine = findings.discovered.get(outcome.target)
+        if machine is None:
+            continue
+        if isinstance(machine, str):  # the playbook has passed there all the same
+            outcome.registration = Registration(accepted=True, detail=f"not registered: {machine}")
+            continue
+        try:
+            outcome.changes = node_changes.register(session, machine, findings.groups)
+        except RequestRefused as refusal:
+            detail = f"not registered as {machine.name}: {refusal}"
+            outcome.registration = Registration(accepted=False, detail=detail)
+            outcome.passed = outcome.counts = False
+            refused.append(f"{outcome.target}: {detail}")
+        else:
+            outcome.node = machine.name
+            outcome.registration = Registration(accepted=True, detail=f"at {outcome.target}")
+    return refused
+
+
+def _settle_nodes(session: Session, record: JobRecord, found: Sequence[NodeOutcome]) -> None:
+    """Set the status of a job's nodes, and restore nodes that it did not reach; note what changes in each."""
+    job = record.row
+    spec = ACTIONS[job.action]
+    if not spec.on_nodes or job.check:
+        return
+    former = {node.node: node.former_host_group for node in record.nodes}
+    by_name = {outcome.target: outcome for outcome in found}
+    for node in nodes.by_names(session, record.names):
+        outcome, former_group = by_name[node.name], former[node.name]
+        if outcome.reached:
+            outcome.changes = set_status(node, lifecycle.status_after(spec, passed=outcome.counts))
+            continue
+        outcome.changes = set_status(node, node.prev_status)
+        if former_group is not None:
+            outcome.changes["host_group"] = [node.host_group, former_group]
+            node.host_group = former_group
+
+
+def _node_events(job: tables.Job, found: Iterable[NodeOutcome], error: str | None) -> list[tables.Event]:
+    """Return the event with which a job ends for each of its nodes."""
+    failures = [schemas.Failure.model_validate(failure) for failure in reversed(job.failures)]
+    first_failures = {failure.node: failure.reason for failure in failures}
+    ended = []
+    for outcome in found:
+        event, detail = ACTIONS[job.action].ended_event, first_failures.get(outcome.target, error)
+        result: Result | None = Result.FAIL
+        if not outcome.reached:
+            event, result = EventName.SKIPPED, None
+            detail = f"the {job.action} stopped before reaching this node; the node was not changed: {error}"
+        elif outcome.registration is not None:
+            detail = outcome.registration.detail
+            result = Result.PASS if outcome.registration.accepted else Result.FAIL
+        elif outcome.counts:
+            result, detail = Result.PASS, None
+        elif outcome.passed:
+            detail = f"passed itself, but the job did not: {error}"
+        if outcome.node is None:
+            detail = f"{outcome.target}: {detail}" if detail else outcome.target
+        ended.append(job_event(job, outcome.node, event, result=result, detail=detail, changes=outcome.changes))
+    return ended

@@ -12,7 +12,7 @@ log = logging.getLogger(__name__)
 
 
 def drain(store: Store, *, drained: bool) -> schemas.Drain:
-    """Refuse new jobs, and hold queued ones back, until told otherwise; also after a restart."""
+    """Reject new jobs and keep queued jobs waiting, or end that. The state survives a restart."""
     with store.write() as session:
         runtime_values.put(
             session, runtime_values.DRAIN, {"since": schemas.format_time(datetime.now(UTC))} if drained else {}

@@ -2,27 +2,14 @@
 
 import logging
 from datetime import UTC, datetime
-from typing import Final
 
 from clusterm import schemas
 from clusterm.common.service_log import JobLogger
-from clusterm.enums import Action, Cause, EventName, JobStatus, Result, Status
+from clusterm.enums import Cause, EventName, JobStatus, Result, Status
 from clusterm.nodes.changes import Changes
 from clusterm.store import tables
 
 log = logging.getLogger(__name__)
-
-ENDED_EVENT: Final = {
-    Action.COMMISSION: EventName.COMMISSIONED,
-    Action.DECOMMISSION: EventName.DECOMMISSIONED,
-    Action.UPDATE: EventName.UPDATED,
-    Action.DISCOVER: EventName.DISCOVERED,
-}
-BEGUN_EVENT: Final = {
-    Action.COMMISSION: EventName.COMMISSIONING,
-    Action.DECOMMISSION: EventName.DECOMMISSIONING,
-    Action.UPDATE: EventName.UPDATING,
-}
 
 
 def job_event(
@@ -62,7 +49,7 @@ def job_logger(job: schemas.Job) -> JobLogger:
 def log_begun(job: schemas.Job) -> None:
     """Log that a job was accepted."""
     what = "queued" if job.status is JobStatus.QUEUED else "started"
-    again = f", as job {job.retry_of} once more" if job.retry_of else ""
+    again = f", as a retry of job {job.retry_of}" if job.retry_of else ""
     about = {"status": job.status, "requested_by": job.requested_by}
     job_logger(job).info("accepted from %s and %s%s", job.requested_by, what, again, extra=about)
 

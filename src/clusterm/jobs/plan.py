@@ -1,41 +1,40 @@
-"""Showing what a request would do: its nodes, playbooks, inventory and vars, and what forbids it. Changes nothing."""
+"""The plan of a request: its nodes, playbooks, inventory and vars, and the rules that it violates."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from typing import Final
-
-from sqlmodel import Session
 
 from clusterm import schemas
 from clusterm.ansible.command import CannotRun
 from clusterm.ansible.inventory import inventory, merge_vars
 from clusterm.ansible.job_spec import JobSpec, draft
+from clusterm.common.actions import ACTIONS
 from clusterm.common.redaction import redact
 from clusterm.enums import StepName
 from clusterm.jobs import admission
 from clusterm.jobs.requests import JobRequest
-from clusterm.nodes import lifecycle
 from clusterm.settings import Settings
 from clusterm.store import job_views, nodes, runtime_values
+from clusterm.store.session import Session
 
 _NO_ID: Final = 0
-_ANY: Final = ["a node"]
 
 
 def preview(session: Session, settings: Settings, request: JobRequest, *, queue: bool) -> schemas.Plan:
-    """Return what an order would do now.
+    """Return what a request would do now. Nothing changes.
 
     Args:
         session: any transaction.
         settings: the configuration.
-        request: what to do; not to discover, which has no nodes yet.
-        queue: whether the job may wait for its turn.
+        request: the request, for an action on nodes.
+        queue: whether the job may wait until other jobs have ended.
     """
     decision = admission.evaluate(session, settings, request, queue=queue)
     names = decision.names
     by_name = {node.name: nodes.to_wire(node, []) for node in nodes.by_names(session, names)}
     of_job = [by_name[name] for name in names]
-    plan = draft(settings, _NO_ID, request.action, settings.jobs_dir / str(_NO_ID), check=request.check)
-    size = request.limit_batch or len(names) or 1
+    terms = request.terms
+    spec = draft(settings, _NO_ID, request.action, settings.jobs_dir / str(_NO_ID), check=terms.check)
+    size = terms.limit_batch or len(names) or 1
     extra_vars = merge_vars(settings.ansible, runtime_values.get(session, runtime_values.GLOBALS), request.extra_vars)
     waits_for = decision.waits_for
     return schemas.Plan.model_construct(
@@ -43,11 +42,11 @@ def preview(session: Session, settings: Settings, request: JobRequest, *, queue:
         host_group=decision.host_group,
         nodes=of_job,
         batches=[names[start : start + size] for start in range(0, len(names), size)],
-        check=request.check,
-        steps=list(_steps(request, plan)),
+        check=terms.check,
+        steps=list(_steps(request, spec)),
         inventory=inventory(request.action, names, of_job, settings.ansible, host_group=decision.host_group),
         extra_vars=redact(extra_vars, settings.secret_names),
-        waits_for=job_views.refer(session, waits_for) if waits_for else None,
+        waits_for=job_views.refer(waits_for) if waits_for else None,
         objections=[
             schemas.Objection.model_construct(nodes=list(violation.nodes), reason=str(violation.refusal))
             for violation in decision.violations
@@ -55,22 +54,21 @@ def preview(session: Session, settings: Settings, request: JobRequest, *, queue:
     )
 
 
-def _steps(request: JobRequest, plan: JobSpec) -> Iterator[schemas.PlannedStep]:
-    """Yield the steps of a job that passes, and what follows on the last one if that fails."""
-    done: list[tuple[StepName, Sequence[str]]] = []
-    while upcoming := lifecycle.next_step(request.action, _ANY, done, check=request.check):
-        yield _step(plan, upcoming[0], None)
-        done.append((upcoming[0], _ANY))
-    last, _ = done.pop()
-    if upcoming := lifecycle.next_step(request.action, _ANY, [*done, (last, [])], check=request.check):
-        yield _step(plan, upcoming[0], f"if {last} fails")
+def _steps(request: JobRequest, spec: JobSpec) -> Iterator[schemas.PlannedStep]:
+    """Yield the steps of a job that passes, and the step that rolls the last one back if it fails."""
+    action = ACTIONS[request.action]
+    for step in action.steps:
+        yield _step(spec, step.name, None)
+    last = action.steps[-1]
+    if last.rollback and not request.terms.check:
+        yield _step(spec, last.rollback.name, f"if {last.name} fails")
 
 
-def _step(plan: JobSpec, name: StepName, condition: str | None) -> schemas.PlannedStep:
+def _step(spec: JobSpec, name: StepName, condition: str | None) -> schemas.PlannedStep:
     try:
-        plan.command(name, None)
+        spec.command(name, None)
         error = None
     except CannotRun as reason:
         error = str(reason)
-    playbook = str(plan.location / plan.playbooks[name])
+    playbook = str(spec.location / spec.playbooks[name])
     return schemas.PlannedStep.model_construct(name=name, playbook=playbook, condition=condition, error=error)

@@ -1,92 +1,130 @@
-"""How far a job is: which step of which batch comes next, and how each node did.
+"""The progress of a job: its next step, and the outcome for each of its nodes.
 
-It is read from the store, so that whoever goes on after a crash comes to the same.
+Both follow from what the store holds, so that an executor that resumes after a crash decides the same.
 """
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
-from sqlmodel import Session
-
+from clusterm.common.actions import ACTIONS
 from clusterm.enums import StepName
 from clusterm.nodes import lifecycle
-from clusterm.store import jobs as job_queries
+from clusterm.nodes.changes import Changes
 from clusterm.store import tables
+from clusterm.store.job_records import JobRecord
 
 
 class NextStep(NamedTuple):
-    """A step to be run, or to be gone on with."""
+    """A step to run, or to resume."""
 
     name: StepName
     nodes: Sequence[str]
     batch: int | None
-    """Which batch it is for, from 1; None where there are no batches."""
-    cleans_up: bool
-    """Whether it cleans up after a configure step that failed."""
+    """Its batch, from 1; None for a job without batches."""
+    rolls_back: bool
+    """Whether the step rolls back a failed one."""
+
+
+class Registration(NamedTuple):
+    """The result of registering a discovered machine as a node."""
+
+    accepted: bool
+    detail: str
 
 
 @dataclass
-class Outcomes:
-    """How the nodes of a job that ends did."""
+class NodeOutcome:
+    """The outcome of a job for one of its nodes, or for an address that it discovers."""
 
-    passed: set[str] = field(default_factory=set)
-    """Those that passed by themselves."""
-    counted: set[str] = field(default_factory=set)
-    """Those of them for which it counts, whatever others did."""
-    reached: set[str] = field(default_factory=set)
-    """Those whose batch had begun."""
+    target: str
+    """Name or address, as in the job."""
+    node: str | None
+    """Name of the node; None for an address that is not a node's."""
     batch: int | None = None
-    """The last batch that had begun, where there are any."""
+    """Its batch, from 1; None for a job without batches."""
+    reached: bool = False
+    """Whether its batch had begun."""
+    passed: bool = False
+    """Whether it passed by itself, whatever the other nodes did."""
+    counts: bool = False
+    """Whether its pass counts for its status: other nodes of its batch may have failed."""
+    registration: Registration | None = None
+    """For a machine that the job discovered."""
+    changes: Changes = field(default_factory=dict)
+    """What the end of the job changed in the node."""
 
 
-def next_step(session: Session, job: tables.Job) -> NextStep | None:
-    """Return the step of a running job that comes next; None if it is at its end or stops at a batch that failed."""
-    for number, names, steps in _batches(session, job):
-        done = _done(steps, names)
+class _Batch(NamedTuple):
+    number: int | None
+    names: Sequence[str]
+    steps: Sequence[tables.JobStep]
+    """Its steps that have begun."""
+
+
+def next_step(record: JobRecord) -> NextStep | None:
+    """Return the next step of a running job; None at its end or after a batch that failed."""
+    job = record.row
+    spec = ACTIONS[job.action]
+    for batch in _batches(record):
+        done = _done(batch)
         if not job.partial_success:
-            done = [(step, passed if len(passed) == len(names) else []) for step, passed in done]
-        if upcoming := lifecycle.next_step(job.action, names, done, check=job.check):
-            return NextStep(*upcoming, number, cleans_up=len(done) >= len(lifecycle.STEPS[job.action]))
-        if any(step.error for step in steps):
+            done = [(step, passed if len(passed) == len(batch.names) else []) for step, passed in done]
+        if upcoming := lifecycle.next_step(spec, batch.names, done, check=job.check):
+            return NextStep(*upcoming, batch.number, rolls_back=len(done) >= len(spec.steps))
+        if any(step.error for step in batch.steps):
             return None
     return None
 
 
-def outcomes(session: Session, job: tables.Job, error: str | None) -> Outcomes:
-    """Return how the nodes of a job did that ends now, with an error if it has one."""
-    found = Outcomes()
-    for number, names, steps in _batches(session, job):
-        if number is not None and not steps:
-            break
-        found.batch = number
-        found.reached.update(names)
-        own = set(names) if error is None else lifecycle.passed(job.action, names, _done(steps, names))
-        if error is not None:
-            own.difference_update(failure["node"] for failure in job.failures)
-        whole = number is not None and len(own) == len(names) and not any(step.error for step in steps)
-        found.passed |= own
-        if error is None or whole or job.partial_success:
-            found.counted |= own
+def outcomes(record: JobRecord, *, failed: bool) -> list[NodeOutcome]:
+    """Return the outcome for each node of a job that ends.
+
+    Args:
+        record: the job.
+        failed: whether it ends with an error.
+    """
+    job = record.row
+    spec = ACTIONS[job.action]
+    failed_nodes = {failure["node"] for failure in job.failures}
+    found: list[NodeOutcome] = []
+    for batch in _batches(record):
+        reached = batch.number is None or bool(batch.steps)
+        passed = set(batch.names)
+        if failed:
+            passed = lifecycle.passed(spec, batch.names, _done(batch)) - failed_nodes
+        whole_batch = (
+            batch.number is not None and len(passed) == len(batch.names) and not any(step.error for step in batch.steps)
+        )
+        counts = not failed or whole_batch or job.partial_success
+        found += [
+            NodeOutcome(
+                target=name,
+                node=name if spec.on_nodes else None,
+                batch=batch.number,
+                reached=reached,
+                passed=reached and name in passed,
+                counts=reached and name in passed and counts,
+            )
+            for name in batch.names
+        ]
     return found
 
 
-def _batches(session: Session, job: tables.Job) -> Iterator[tuple[int | None, Sequence[str], Sequence[tables.JobStep]]]:
-    """Yield the batches of a job, each with its nodes and the steps that have begun; else all nodes at once."""
-    names = job_queries.node_names(session, job.id)
-    steps = job_queries.steps(session, job.id)
-    size = job.limit_batch
+def _batches(record: JobRecord) -> Iterator[_Batch]:
+    """Yield the batches of a job; one without a number for a job without batches."""
+    names, size = record.names, record.row.limit_batch
     if size is None:
-        yield None, names, steps
+        yield _Batch(None, names, record.steps)
         return
     of_batch: dict[int | None, list[tables.JobStep]] = {}
-    for step in steps:
+    for step in record.steps:
         of_batch.setdefault(step.batch, []).append(step)
     for number, start in enumerate(range(0, len(names), size), start=1):
-        yield number, names[start : start + size], of_batch.get(number, [])
+        yield _Batch(number, names[start : start + size], of_batch.get(number, []))
 
 
-def _done(steps: Sequence[tables.JobStep], names: Sequence[str]) -> list[tuple[StepName, Sequence[str]]]:
-    """Return the steps that have been run, and the nodes that passed each as far as ansible told."""
-    ended = [step for step in steps if step.finished_at is not None]
-    return [(step.name, names if step.error is None else step.passed or []) for step in ended]
+def _done(batch: _Batch) -> list[tuple[StepName, Sequence[str]]]:
+    """Return the steps that have ended, and the nodes that passed each as far as ansible reported it."""
+    ended = [step for step in batch.steps if step.finished_at is not None]
+    return [(step.name, batch.names if step.error is None else step.passed or []) for step in ended]

@@ -10,31 +10,27 @@ from clusterm.enums import Action
 
 @dataclass(frozen=True)
 class JobRequest:
-    """What a job is to do."""
+    """A request for a job."""
 
     action: Action
     targets: Sequence[str]
-    """Names, management addresses or globs of nodes; for discover, addresses that are no node's."""
+    """Names, management addresses or globs of nodes; for discover, addresses that are not nodes yet."""
     select: schemas.NodeSelection = field(default_factory=schemas.NodeSelection)
-    """Which of these nodes to take."""
+    """Selection among these nodes."""
     host_group: str = ""
-    """The group to commission or update nodes into; empty where it stays as it is."""
+    """The host group that the nodes join; empty if they stay in theirs."""
     extra_vars: dict[str, Any] = field(default_factory=dict)
-    check: bool = False
-    """Whether ansible only says what it would change."""
-    limit_batch: int | None = None
-    """How many nodes to take at a time."""
-    job_timeout: float | None = None
-    idle_timeout: float | None = None
+    terms: schemas.JobTerms = field(default_factory=schemas.JobTerms)
     retry_of: int | None = None
+    """Id of the job that is retried."""
 
 
 @dataclass(frozen=True)
 class Requester:
-    """Who asks, and what makes the same request known when it comes again."""
+    """The sender of a request, and what identifies a repetition of the request."""
 
     name: str
     key: str | None = None
     """Idempotency key."""
     digest: str = ""
-    """Of the whole request."""
+    """Digest of the whole request."""

@@ -1,17 +1,16 @@
-"""Starts a job that no rule forbids."""
+"""Starts an admitted job."""
 
 import time
 from collections.abc import Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 
-from sqlmodel import Session
-
-from clusterm.enums import Action, JobStatus
-from clusterm.jobs.events import BEGUN_EVENT, job_event, set_status
-from clusterm.nodes import lifecycle
+from clusterm.common.actions import ACTIONS
+from clusterm.enums import JobStatus
+from clusterm.jobs.events import job_event, set_status
 from clusterm.store import events, nodes, tables
 from clusterm.store import jobs as job_queries
+from clusterm.store.session import Session
 
 
 def boot_id() -> str:
@@ -20,22 +19,24 @@ def boot_id() -> str:
 
 
 def start_job(session: Session, job: tables.Job, names: Sequence[str]) -> None:
-    """Let a job run that no rule forbids, and take its nodes into the status that they have meanwhile."""
+    """Start an admitted job, and set its nodes to the status that they have while it runs."""
     job.status = JobStatus.RUNNING
     job.started_at = datetime.now(UTC)
     job.started_clock = time.monotonic()
     job.boot_id = boot_id()
     job_queries.hold_nodes(session, job.id)
-    if job.action is Action.DISCOVER or job.check:
+    spec = ACTIONS[job.action]
+    if spec.transition is None or job.check:
         return
     former: dict[str, str] = {}
     happened = []
     for node in nodes.by_names(session, names):
-        changes = set_status(node, lifecycle.TRANSITIONS[job.action].running)
+        changes = set_status(node, spec.transition.running)
         if job.host_group and node.host_group != job.host_group:
             changes["host_group"] = [node.host_group, job.host_group]
             former[node.name], node.host_group = node.host_group, job.host_group
-        happened.append(job_event(job, node.name, BEGUN_EVENT[job.action], changes=changes))
+        if spec.begun_event:
+            happened.append(job_event(job, node.name, spec.begun_event, changes=changes))
     if job.limit_batch is not None:
         job_queries.record_former_host_groups(session, job.id, former)
     events.append(session, happened)

@@ -9,7 +9,7 @@ from clusterm.jobs.admission import known_job
 from clusterm.jobs.completion import close
 from clusterm.jobs.events import job_logger, log_end
 from clusterm.jobs.requests import Requester
-from clusterm.store import idempotency_keys, job_views
+from clusterm.store import idempotency_keys, job_records, job_views
 from clusterm.store import jobs as job_queries
 from clusterm.store.engine import Store
 
@@ -17,15 +17,15 @@ from clusterm.store.engine import Store
 def request_stop(
     store: Store, label: str, status: JobStatus, reason: str, *, requester: Requester | None, cleanup: bool
 ) -> schemas.Job:
-    """Ask for the end of a job: a queued one ends at once, a running one when its executor has stopped ansible.
+    """Stop a job: a queued job ends at once, a running one when its executor has stopped ansible.
 
     Args:
         store: the store.
-        label: which job.
-        status: what it ends as.
-        reason: why.
-        requester: who asks; None if it is a timeout.
-        cleanup: whether a configure playbook that is stopped is cleaned up after.
+        label: `active`, `last` or the job's id.
+        status: the status it ends with.
+        reason: becomes the job's error.
+        requester: the sender of the request; None for a timeout.
+        cleanup: whether the cleanup playbook runs after a configure playbook that was stopped.
 
     Raises:
         RequestRefused: there is no such job, or it has ended.
@@ -42,7 +42,7 @@ def request_stop(
         if not cleanup:
             job.stop_cleanup = False
         if job.status is JobStatus.QUEUED:
-            close(session, job, JobStatus.CANCELLED, reason)
+            close(session, job_records.load(session, job), JobStatus.CANCELLED, reason)
         if requester and requester.key is not None:
             idempotency_keys.remember(session, requester.key, requester.digest, job.id)
         session.flush()

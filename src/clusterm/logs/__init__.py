@@ -1,1 +1,1 @@
-"""Reading and following the logs of jobs."""
+"""Read and follow the logs of jobs."""

@@ -1,4 +1,4 @@
-"""Reads logs for those who want them, also the ends of logs that are being written."""
+"""Read logs in chunks, and wait for new lines of running jobs."""
 
 import asyncio
 from dataclasses import dataclass
@@ -16,13 +16,13 @@ from clusterm.store.log_lines import Row
 from clusterm.store.log_query import LogQuery
 
 _POLL_INTERVAL_S: Final = 0.1  # seconds
-_READERS: Final = 4  # threads; the others are for those who want less than a log
-_KEEPALIVE_INTERVAL_S: Final = 15.0  # seconds after which a follower hears that there is nothing new
+_READERS: Final = 4  # threads that read logs; the other threads stay available for other requests
+_KEEPALIVE_INTERVAL_S: Final = 15.0  # seconds without new lines after which a follower gets an empty chunk
 
 
 @dataclass(frozen=True)
 class Position:
-    """Where somebody is in a log, and what is wanted from there on."""
+    """A position in a log, with the query and encoding of the lines to read from there."""
 
     job_id: int
     start: int
@@ -32,23 +32,23 @@ class Position:
 
 @dataclass(frozen=True)
 class Chunk:
-    """Some lines of a log, as they go over the wire."""
+    """Encoded lines of a log."""
 
     data: bytes = b""
     first: Row | None = None
     last: Row | None = None
     next: int = 0
-    """The number of the line to go on from."""
+    """Number of the line to continue from."""
     live: bool = False
-    """There is no more of them yet."""
+    """Whether all lines that are stored so far have been read."""
     end: LogEnd | None = None
-    """There will be no more of them."""
+    """The end record, if no lines follow."""
 
 
 class LogFollower:
-    """Reads logs for their followers. Those in one place share the wait for what is next, and the bytes of it.
+    """Reads logs for followers. Followers at the same position share one read and its bytes.
 
-    A follower that stops reading waits in its own connection, with one piece in its hands; nobody waits for it.
+    A follower that stops reading holds one chunk in its own connection and does not delay other followers.
     """
 
     def __init__(self, store: Store) -> None:
@@ -58,11 +58,11 @@ class LogFollower:
         self._stopping = asyncio.Event()
 
     async def read(self, position: Position, *, live: bool) -> Chunk | None:
-        """Return what is next in a place: lines, the end, or after a long silence nothing; None if the service stops.
+        """Return the next chunk: lines, the end, or empty after the keepalive interval; None if the service stops.
 
         Args:
-            position: where.
-            live: whether the one who asks has all that there was a moment ago, and so waits a moment for more.
+            position: the position to read from.
+            live: whether the previous chunk was live; the read then first waits for the poll interval.
         """
         task = self._reads.get(position)
         if task is None:
@@ -71,11 +71,11 @@ class LogFollower:
         return await asyncio.shield(task)
 
     def stop(self) -> None:
-        """Let all followers go: the service stops."""
+        """Disconnect all followers because the service stops."""
         self._stopping.set()
 
     def _forget(self, position: Position, task: asyncio.Task[Chunk | None]) -> None:
-        """Keep what was read for those who are a moment late; not nothing, after which they come back to this place."""
+        """Keep a chunk with lines for followers that are a poll interval behind; drop an empty or failed read."""
         keep = not task.cancelled() and task.exception() is None and (chunk := task.result()) and chunk.data
         if keep:
             asyncio.get_running_loop().call_later(_POLL_INTERVAL_S, self._reads.pop, position)
@@ -95,7 +95,7 @@ class LogFollower:
         return None
 
     async def _stops(self) -> bool:
-        """Wait a moment, and tell whether the service stops meanwhile."""
+        """Wait for the poll interval, and return whether the service stops meanwhile."""
         try:
             await asyncio.wait_for(self._stopping.wait(), _POLL_INTERVAL_S)
         except TimeoutError:

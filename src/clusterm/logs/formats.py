@@ -1,4 +1,4 @@
-"""The forms in which log lines go over the wire."""
+"""Encode log lines as text, NDJSON or server-sent events."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -13,17 +13,17 @@ from clusterm.store.log_reader import text_of
 
 @dataclass(frozen=True)
 class LogEncoding:
-    """A way to write lines."""
+    """An encoding of log lines."""
 
     media_type: str
     encode: Callable[[Sequence[Row]], bytes]
-    """Writes lines that follow each other in the log or in what was selected of it."""
+    """Encodes consecutive lines of the log or of a selection."""
     end: Callable[[schemas.LogEnd], bytes]
-    """Writes that a follower has all of its lines."""
+    """Encodes the end record for a follower."""
     newline: bytes = b""
-    """Ends a line that is stored in parts and whose next part is not wanted."""
+    """Terminates a line whose next part is not in the selection."""
     ping: bytes = b""
-    """Means nothing, but shows that the connection lives."""
+    """Keepalive message."""
 
 
 def _ndjson(rows: Sequence[Row]) -> bytes:

@@ -1,70 +1,102 @@
-"""The monitors that the configuration asks for, in a thread with an event loop of its own, apart from the API's."""
+"""The monitors that the settings enable, in an event loop of their own."""
 
 import asyncio
-import logging
-import threading
 from collections.abc import Callable
-from typing import Final
+from typing import Final, Protocol
 
+from clusterm.common.background_task import AsyncPeriodicTask
 from clusterm.monitoring.probe import Probe
 from clusterm.monitoring.serf.monitor import SerfMonitor
 from clusterm.settings import Settings
 from clusterm.store.engine import Store
+from clusterm.store.errors import StoreError
 
-log = logging.getLogger(__name__)
+_CHECK_INTERVAL_S: Final = 5.0
+_RESTART_DELAY_S: Final = 30.0
+_STOP_TIMEOUT_S: Final = 5.0  # long enough for a transaction
 
-_RESTART_DELAY_S: Final = 30.0  # seconds before a monitor that failed begins anew
-_STOP_TIMEOUT_S: Final = 5.0  # seconds to wait for a transaction at the end
 
-
-class Monitors:
-    """Starts and stops the monitors.
+class Monitor(Protocol):
+    """Watches nodes and reports to the store which of them are reachable.
 
     Args:
         store: the store.
-        settings: returns the configuration as it is now; which monitors there are is settled at the start.
+        settings: returns the present settings.
+
+    Attributes:
+        problem: why the nodes cannot be watched at present; None if they can.
+    """
+
+    problem: str | None
+
+    def __init__(self, store: Store, settings: Callable[[], Settings]) -> None: ...
+
+    @property
+    def name(self) -> str:
+        """Name of the monitor in checks and logs."""
+
+    @staticmethod
+    def is_enabled(settings: Settings, /) -> bool:
+        """Return whether the settings enable this monitor."""
+
+    async def run(self) -> None:
+        """Watch the nodes until cancelled."""
+
+
+MONITORS: Final[tuple[type[Monitor], ...]] = (SerfMonitor, Probe)
+"""All kinds of monitors. A new one is added here."""
+
+
+class Monitors(AsyncPeriodicTask):
+    """Keeps the enabled monitors running: a run of this task starts the monitors that do not run.
+
+    Args:
+        store: the store.
+        settings: returns the present settings. Changes of the set of enabled monitors need a restart.
     """
 
     def __init__(self, store: Store, settings: Callable[[], Settings]) -> None:
-        self._monitors: list[SerfMonitor | Probe] = []
-        if settings().serf.addr:
-            self._monitors.append(SerfMonitor(store, settings))
-        if settings().probes:
-            self._monitors.append(Probe(store, settings))
-        self._stop: Callable[[], object] = lambda: None
-        self._started = threading.Event()
-        self._thread = threading.Thread(target=lambda: asyncio.run(self._watch()), name="monitors", daemon=True)
-
-    def start(self) -> None:
-        """Begin to watch the nodes."""
-        self._thread.start()
-        self._started.wait()
-
-    def stop(self) -> None:
-        """End."""
-        self._stop()
-        self._thread.join(_STOP_TIMEOUT_S)
+        super().__init__(
+            "monitors",
+            _CHECK_INTERVAL_S,
+            stop_timeout=_STOP_TIMEOUT_S,
+            expected=(OSError, StoreError),
+        )
+        self._monitors = [_Keeper(monitor(store, settings)) for monitor in MONITORS if monitor.is_enabled(settings())]
 
     def problems(self) -> dict[str, str | None]:
-        """Return what keeps each monitor from its work now, if anything does."""
-        return {monitor.name: monitor.problem for monitor in self._monitors}
+        """Return what prevents each monitor from watching at present, None if nothing does."""
+        return {each.monitor.name: each.monitor.problem for each in self._monitors}
 
-    async def _watch(self) -> None:
-        loop, stopping = asyncio.get_running_loop(), asyncio.Event()
-        self._stop = lambda: loop.call_soon_threadsafe(stopping.set)
-        self._started.set()
-        running = [asyncio.create_task(_keep_running(monitor)) for monitor in self._monitors]
-        await stopping.wait()
-        for task in running:
-            task.cancel()
-        await asyncio.gather(*running, return_exceptions=True)
+    async def run(self) -> None:
+        """Start the monitors that do not run. A monitor that has failed is down for a while."""
+        for each in self._monitors:
+            with self.isolated(each.monitor.name):
+                each.keep_running()
 
 
-async def _keep_running(monitor: SerfMonitor | Probe) -> None:
-    """Run a monitor, and once more where it fails by a defect: nodes are to be watched all the same."""
-    while True:
-        try:
-            await monitor.run()
-        except Exception:
-            log.exception("a monitor has a defect; it begins anew in %g seconds. Please report it", _RESTART_DELAY_S)
-        await asyncio.sleep(_RESTART_DELAY_S)
+class _Keeper:
+    """Runs one monitor, and starts it again some time after a failure."""
+
+    def __init__(self, monitor: Monitor) -> None:
+        self.monitor = monitor
+        self._running: asyncio.Task[None] | None = None
+        self._failure: BaseException | None = None
+        self._restart_at = 0.0  # time of the event loop
+
+    def keep_running(self) -> None:
+        """Start the monitor if it does not run.
+
+        Raises:
+            Exception: the monitor has failed, and is not to be restarted yet.
+        """
+        now = asyncio.get_running_loop().time()
+        if self._running is not None and self._running.done():
+            self._failure = self._running.exception() or RuntimeError("the monitor has ended")
+            self._running, self._restart_at = None, now + _RESTART_DELAY_S
+        if self._running is not None:
+            return
+        if self._failure is not None and now < self._restart_at:
+            raise self._failure
+        self._failure = None
+        self._running = asyncio.create_task(self.monitor.run())

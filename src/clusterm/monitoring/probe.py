@@ -1,4 +1,4 @@
-"""Watching nodes by looking at them: does the ssh port answer that ansible would connect to?"""
+"""The probe: connects to the ssh port of every node that ansible would connect to, periodically."""
 
 import asyncio
 import contextlib
@@ -13,18 +13,21 @@ import threading
 from collections.abc import Callable, Mapping
 from typing import Any, Final, NamedTuple
 
-from sqlalchemy.exc import SQLAlchemyError
-
 from clusterm.enums import State
 from clusterm.monitoring.reports import ProbeResult, report_probe_results
 from clusterm.settings import Settings
 from clusterm.store import nodes, runtime_values
 from clusterm.store.engine import Store
+from clusterm.store.errors import StoreError
 
 log = logging.getLogger(__name__)
 
-_SPREAD_RATIO: Final = 0.8  # of the interval, over which the looks of one round are spread
-_REPORT_INTERVAL_S: Final = 1.0  # seconds between reports of what a round has found so far
+_SPREAD_RATIO: Final = 0.8
+"""Part of the interval over which the connections of one round are spread."""
+
+_REPORT_INTERVAL_S: Final = 1.0
+"""Seconds between reports during a round."""
+
 _SSH: Final = frozenset({"ssh", "smart", "paramiko", "ansible.builtin.ssh", "ansible.builtin.paramiko_ssh"})
 _UNREACHABLE: Final = frozenset(
     {
@@ -37,14 +40,14 @@ _UNREACHABLE: Final = frozenset(
         errno.ETIMEDOUT,
     }
 )
-"""What says something of the node. Anything else, as too few file descriptors, is about this machine."""
+"""Errors that are about the node. Others, such as too few file descriptors, are about this machine."""
 _NO_SUCH_NAME: Final = frozenset({socket.EAI_NONAME, socket.EAI_NODATA})
 
 _lookups: Final = threading.BoundedSemaphore(500)
 
 
 class Target(NamedTuple):
-    """Where to look for a node."""
+    """The ssh port of a node."""
 
     name: str
     address: str
@@ -53,16 +56,16 @@ class Target(NamedTuple):
 
 
 class Probe:
-    """Looks at every node once in an interval, in an order and at times left to chance.
+    """Connects to every node once per interval, in random order and at random times.
 
-    A node has disappeared when it did not answer several times in a row; it is back when it answers once.
+    A node has disappeared when several connections in a row failed; it is back after one success.
 
     Args:
         store: the store.
-        settings: returns the configuration as it is now.
+        settings: returns the present settings.
 
     Attributes:
-        problem: why nodes cannot be looked at now, if they cannot.
+        problem: why nodes cannot be probed at present; None if they can.
     """
 
     name: Final = "probe"
@@ -74,25 +77,30 @@ class Probe:
         self._monitor = settings().monitor
         self._free = asyncio.Semaphore(self._monitor.concurrency)
         self._misses: dict[Target, int] = {}
-        self._looks: dict[Target, ProbeResult] = {}  # not reported yet
+        self._looks: dict[Target, ProbeResult] = {}  # to be reported
         self._trouble: str | None = None
         self._warned = False
 
+    @staticmethod
+    def is_enabled(settings: Settings) -> bool:
+        """Return whether the settings enable the probe."""
+        return settings.probes
+
     async def run(self) -> None:
-        """Look at the nodes until cancelled."""
+        """Probe the nodes until cancelled."""
         loop = asyncio.get_running_loop()
         while True:
             began = loop.time()
             await self.look_at_all()
-            pause = self._monitor.interval * random.uniform(0.9, 1.1)  # noqa: S311 -- it is no secret
+            pause = self._monitor.interval * random.uniform(0.9, 1.1)  # noqa: S311 -- not a secret
             await asyncio.sleep(max(0.0, began + pause - loop.time()))
 
     async def look_at_all(self) -> int:
-        """Look at every node once, and return how many there are."""
+        """Probe every node once, and return the number of nodes."""
         try:
             targets = await asyncio.to_thread(self._targets)
-        except SQLAlchemyError as error:
-            self._say_problem(f"the nodes cannot be read: {error}")
+        except StoreError as error:
+            self._set_problem(f"the nodes cannot be read: {error}")
             return 0
         states = dict(targets)
         self._misses = {target: count for target, count in self._misses.items() if target in states}
@@ -118,16 +126,22 @@ class Probe:
         finally:
             reporting.cancel()
         await self._report()
-        self._say_problem(self._trouble)
-        self._warn_if_nobody_answers(len(targets), answered)
+        self._set_problem(self._trouble)
+        self._warn_if_none_answers(len(targets), answered)
         return len(targets)
 
     async def _look(self, target: Target, state: State) -> bool:
-        """Look at one node, note what is new, and tell whether it answered."""
+        """Probe one node, record a change of its state, and return whether it answered."""
         try:
             missed = await _connect(target.host, target.port, self._monitor.timeout)
         except OSError as error:
             self._trouble = f"{target.name} cannot be looked at: {error.strerror or error}"
+            return False
+        except Exception as error:  # a defect; but the other nodes of the round are still to be probed
+            trouble = f"{target.name} cannot be looked at: {error!r}"
+            if trouble != self.problem:
+                log.exception("the probe of %s failed. Please report this", target.name)
+            self._trouble = trouble
             return False
         if missed is None:
             self._misses.pop(target, None)
@@ -148,13 +162,13 @@ class Probe:
             await self._report()
 
     async def _report(self) -> None:
-        """Bring what is new into the store. Where that fails, the next look at the node finds it once more."""
+        """Report changes to the store. After a failure the next round finds the same changes again."""
         looks, self._looks = self._looks, {}
         if not looks:
             return
         try:
             await asyncio.to_thread(report_probe_results, self._store, self._settings(), list(looks.values()))
-        except SQLAlchemyError as error:
+        except StoreError as error:
             self._trouble = f"what was found cannot be stored: {error}"
             return
         for target in looks:
@@ -163,9 +177,9 @@ class Probe:
         log.info("the probe has found %d nodes back and %d gone", len(looks) - lost, lost)
 
     def _targets(self) -> list[tuple[Target, State]]:
-        """Return where to look for the nodes, and what is thought of them, in an order left to chance.
+        """Return the ssh ports of the nodes and the nodes' states, in random order.
 
-        Not looked at are nodes that ansible reaches otherwise than over ssh, and those whose address is now another's.
+        Nodes that ansible does not reach over ssh are left out, and nodes whose address belongs to another node now.
         """
         with self._store.read() as session:
             overriding = runtime_values.get(session, runtime_values.GLOBALS)
@@ -181,13 +195,13 @@ class Probe:
         random.shuffle(found)
         return found
 
-    def _say_problem(self, problem: str | None) -> None:
+    def _set_problem(self, problem: str | None) -> None:
         if problem is not None and problem != self.problem:
             log.error("%s; trying again", problem)
         self.problem = problem
 
-    def _warn_if_nobody_answers(self, looked_at: int, answered: int) -> None:
-        """Say once that it may be the probe that is wrong, and not the nodes, unless one has answered before."""
+    def _warn_if_none_answers(self, looked_at: int, answered: int) -> None:
+        """Warn once that the probe may be misconfigured, unless a node has answered before."""
         if answered:
             self._warned = True
         elif looked_at and not self._warned and self.problem is None:
@@ -200,7 +214,7 @@ class Probe:
 
 
 def _target(name: str, address: str, variables: Mapping[str, Any]) -> Target | None:
-    """Return where ansible would connect to, None if it would not or if that is more than can be known here."""
+    """Return the port that ansible would connect to; None without ssh, or if the port depends on a template."""
     host, port = variables.get("ansible_host", address), str(variables.get("ansible_port", 22))
     if variables.get("ansible_connection", "ssh") not in _SSH or not isinstance(host, str) or "{{" in host:
         return None
@@ -208,10 +222,10 @@ def _target(name: str, address: str, variables: Mapping[str, Any]) -> Target | N
 
 
 async def _connect(host: str, port: int, timeout: float) -> str | None:  # noqa: ASYNC109
-    """Connect to a port, as ssh would: to one address of a name after the other. Return why that fails, if it does.
+    """Connect to a port as ssh would: to each address of a name in turn. Return why that failed, None on success.
 
     Raises:
-        OSError: this machine cannot connect at all.
+        OSError: this machine cannot connect.
     """
     missed = "the name has no address"
     try:
@@ -241,7 +255,7 @@ async def _connect(host: str, port: int, timeout: float) -> str | None:  # noqa:
 async def _resolve(host: str, port: int) -> list[tuple[int, Any]]:
     """Return the socket addresses of a host.
 
-    A name is looked up in a daemon thread: a resolver may take half a minute, and the service shall stop before that.
+    A name is resolved in a daemon thread, because a resolver may take half a minute and must not delay a stop.
     """
     try:
         literal = ipaddress.ip_address(host)
@@ -273,7 +287,7 @@ async def _resolve(host: str, port: int) -> list[tuple[int, Any]]:
 def _settle(
     answer: "asyncio.Future[list[tuple[int, Any]]]", found: list[tuple[int, Any]], failure: Exception | None
 ) -> None:
-    """Hand the outcome of a lookup to whom it may concern; it may be too late."""
+    """Set the result of a lookup, unless its receiver has been cancelled."""
     if answer.done():
         return
     if failure is None:

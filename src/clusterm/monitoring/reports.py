@@ -1,24 +1,23 @@
-"""Taking in what monitoring says: nodes that appeared, disappeared or moved to another address."""
+"""Applies the reports of monitors to nodes: discovered, disappeared, or moved to another address."""
 
 import logging
 from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from typing import Any, Final
-
-from sqlmodel import Session
 
 from clusterm.common import service_log
 from clusterm.enums import Cause, EventName, State
-from clusterm.errors import BadRequest, Conflict, NotFound, RequestRefused, quote
+from clusterm.errors import BadRequest, NotFound, RequestRefused, quote
 from clusterm.nodes import changes as node_changes
 from clusterm.nodes import lifecycle
+from clusterm.notifications.events import record_node_events
 from clusterm.schemas import MonitoredNode, MonitorEvent
 from clusterm.settings import Settings
 from clusterm.store import events, nodes, tables
 from clusterm.store.engine import Store
+from clusterm.store.session import Session
 
 log = logging.getLogger(__name__)
 
@@ -27,7 +26,7 @@ _EVENTS: Final = (EventName.DISCOVERED, EventName.DISAPPEARED)
 
 @dataclass(frozen=True)
 class NodeReport:
-    """What a monitor says of a node: that it is there, and as what, or with no `node` that it is not."""
+    """The report of a monitor that a node was discovered, with its data, or has disappeared, if `node` is None."""
 
     name: str
     node: MonitoredNode | None
@@ -35,93 +34,96 @@ class NodeReport:
 
 @dataclass(frozen=True)
 class ProbeResult:
-    """What came of looking at a node where it was thought to be; `missed` says why it was not found, if it was not."""
+    """The result of probing a node at its address: the reason in `missed`, or None if the node was reached."""
 
     name: str
     address: str
     missed: str | None
 
 
-def report(store: Store, settings: Settings, news: MonitorEvent) -> list[str]:
-    """Bring the nodes to what monitoring says of them, all or none. What is no news makes no event.
+def report(store: Store, settings: Settings, monitor_event: MonitorEvent) -> list[str]:
+    """Apply a report about nodes, to all of them or to none. Reports that change nothing create no event.
 
     Args:
         store: the store.
-        settings: the configuration as it is now.
-        news: what monitoring says.
+        settings: the current settings.
+        monitor_event: the report.
 
     Returns:
         The names of the nodes.
 
     Raises:
-        BadRequest: it says nothing, or nothing that is known.
-        NotFound: a node disappeared that was never there.
-        Conflict: an address is another reachable node's.
+        BadRequest: the report contains no nodes, or an unknown event.
+        NotFound: an unknown node has disappeared.
+        Conflict: another reachable node has an address.
     """
-    if news.name not in _EVENTS:
-        raise BadRequest(f"Invalid or empty event name specified: {quote(news.name)}. Events: {', '.join(_EVENTS)}")
-    if not news.nodes:
+    if monitor_event.name not in _EVENTS:
+        raise BadRequest(
+            f"Invalid or empty event name specified: {quote(monitor_event.name)}. Events: {', '.join(_EVENTS)}"
+        )
+    if not monitor_event.nodes:
         raise BadRequest("atleast one node should be specified")
-    there = news.name == EventName.DISCOVERED
-    each = [NodeReport(monitored.name, monitored if there else None) for monitored in news.nodes]
-    with _take_reports(store, settings, each) as intake:
-        for of_node in each:
-            intake.take(of_node)
-    return list(dict.fromkeys(of_node.name for of_node in each))
+    discovered = monitor_event.name == EventName.DISCOVERED
+    reports = [NodeReport(node.name, node if discovered else None) for node in monitor_event.nodes]
+    with _report_batch(store, settings, reports) as batch:
+        for each in reports:
+            batch.apply(each)
+    return list(dict.fromkeys(each.name for each in reports))
 
 
 def report_each(
-    store: Store, settings: Settings, news: Sequence[NodeReport]
+    store: Store, settings: Settings, reports: Sequence[NodeReport]
 ) -> list[tuple[NodeReport, RequestRefused]]:
-    """Bring the nodes to what a monitor says of them, in that order, in one transaction.
+    """Apply the reports of a monitor, in their order, in one transaction.
 
     Returns:
-        The news that was refused, each with the reason; it keeps nothing else from being taken in.
+        The rejected reports, each with the reason. They do not affect the other ones.
     """
-    refused = []
-    with _take_reports(store, settings, news) as intake:
-        for each in news:
+    rejected = []
+    with _report_batch(store, settings, reports) as batch:
+        for each in reports:
             try:
-                intake.take(each)
+                batch.apply(each)
             except RequestRefused as reason:
-                refused.append((each, reason))
-    return refused
+                rejected.append((each, reason))
+    return rejected
 
 
-def report_probe_results(store: Store, settings: Settings, looks: Sequence[ProbeResult]) -> None:
-    """Bring the state of nodes to what looking at them has shown.
+def report_probe_results(store: Store, settings: Settings, results: Sequence[ProbeResult]) -> None:
+    """Update the states of nodes from the results of probing them.
 
-    One that is gone or at another address by now is left alone, and so is one that nobody has heard of and that was
-    not found, or whose address is another reachable node's.
+    A result does not count if the node was removed or has another address by now. A node is not discovered at the
+    address of another reachable node, and a node in state `Unknown` does not disappear.
     """
-    with _take_reports(store, settings, looks) as intake:
-        for look in looks:
-            intake.take_look(look)
+    with _report_batch(store, settings, results) as batch:
+        for each in results:
+            batch.apply_probe_result(each)
 
 
 @contextmanager
-def _take_reports(
+def _report_batch(
     store: Store, settings: Settings, concerning: Sequence[NodeReport | ProbeResult]
 ) -> Iterator["_ReportBatch"]:
-    """Open a transaction that takes in news and ends with their events; once it is committed, the journal has them."""
+    """Open a transaction for reports. At its end, add their events; after the commit, log the events."""
     with store.write() as session:
-        intake = _ReportBatch(session, settings, concerning)
-        yield intake
+        batch = _ReportBatch(session, settings, concerning)
+        yield batch
         retention = settings.retention
-        events.add(session, intake.events, timeline=retention.timeline, node_events=retention.node_events)
-    for event in intake.events:
+        events.add(session, batch.events, timeline=retention.timeline, node_events=retention.node_events)
+        record_node_events(session, batch.events)
+    for event in batch.events:
         about = service_log.log_fields(node=event.node, event=event.event)
         log.info("%s %s %s", event.node, event.event, event.detail, extra=about)
 
 
 class _ReportBatch:
-    """Takes in news in one transaction, with the nodes that they concern read at once."""
+    """Applies reports in one transaction. Reads all nodes that the reports concern at once."""
 
     def __init__(self, session: Session, settings: Settings, concerning: Sequence[NodeReport | ProbeResult]) -> None:
         self._session = session
         self._settings = settings
         self.events: list[tables.Event] = []
-        """What happened."""
+        """The events that the reports caused, in order."""
         self._nodes = {node.name: node for node in nodes.by_names(session, [each.name for each in concerning])}
         addresses = {node.address for node in self._nodes.values()}
         addresses |= {each.node.addr for each in concerning if isinstance(each, NodeReport) and each.node is not None}
@@ -129,39 +131,36 @@ class _ReportBatch:
         for node in nodes.at_addresses(session, addresses):
             self._at[node.address].append(node)
 
-    def take(self, news: NodeReport) -> None:
-        """Change a node, or make it, and note what happened to it.
+    def apply(self, report: NodeReport) -> None:
+        """Change or create a node.
 
         Raises:
-            RequestRefused: that cannot be, and nothing has changed.
+            RequestRefused: the report contradicts other data. It has changed nothing.
         """
-        node = self._nodes.get(news.name)
-        if news.node is not None:
-            self._discover(node, news.node)
+        node = self._nodes.get(report.name)
+        if report.node is not None:
+            self._discover(node, report.node)
         elif node is None:
-            raise NotFound(f"node with name or address {quote(news.name)} doesn't exists")
+            raise NotFound(f"node with name or address {quote(report.name)} doesn't exists")
         elif node.state is not State.DISAPPEARED:
             self._set_state(node, State.DISAPPEARED, f"was at {node.address}")
 
-    def take_look(self, look: ProbeResult) -> None:
-        """Change the state of a node, where looking at it has shown something new."""
-        node = self._nodes.get(look.name)
-        if node is None or node.address != look.address:
+    def apply_probe_result(self, result: ProbeResult) -> None:
+        """Change the state of a node, if the result differs from it."""
+        node = self._nodes.get(result.name)
+        if node is None or node.address != result.address:
             return
-        if look.missed is None:
-            if node.state is not State.DISCOVERED and not self._others_at(look.address, node.name):
+        if result.missed is None:
+            if node.state is not State.DISCOVERED and not self._others_at(result.address, node.name):
                 self._set_state(node, State.DISCOVERED, f"at {node.address}")
         elif node.state is State.DISCOVERED:
-            self._set_state(node, State.DISAPPEARED, look.missed)
+            self._set_state(node, State.DISAPPEARED, result.missed)
 
     def _discover(self, node: tables.Node | None, monitored: MonitoredNode) -> None:
         if monitored.name in self._settings.ansible.host_groups:
             raise BadRequest(f'a node cannot be called "{monitored.name}": that is a host group')
         if present := self._others_at(monitored.addr, monitored.name):
-            raise Conflict(
-                "one or more nodes already exist with the specified management addresses. "
-                f"Existing nodes: [{' '.join(f'{other.name}:{other.address}' for other in present)}]"
-            )
+            raise node_changes.address_conflict((other.name, other.address) for other in present)
         if node is None:
             self._add(monitored)
         elif node.address != monitored.addr:
@@ -175,7 +174,7 @@ class _ReportBatch:
             self._set_state(node, State.DISCOVERED, f"at {monitored.addr}")
 
     def _others_at(self, address: str, name: str) -> list[tables.Node]:
-        """Return the other nodes that are there now at an address."""
+        """Return the other reachable nodes with an address."""
         return [node for node in self._at[address] if node.state is State.DISCOVERED and node.name != name]
 
     def _add(self, monitored: MonitoredNode) -> None:
@@ -183,7 +182,7 @@ class _ReportBatch:
         self._session.add(node)
         self._nodes[node.name] = node
         self._at[node.address].append(node)
-        self._note(
+        self._add_event(
             node, f"at {node.address}", {"state": [node.prev_state, node.state], "address": [None, node.address]}
         )
 
@@ -194,18 +193,8 @@ class _ReportBatch:
         if node.state is not state:
             changes["state"] = [node.state, state]
             node.prev_state, node.state = node.state, state
-        self._note(node, detail, changes | dict(other_changes or {}))
+        self._add_event(node, detail, changes | dict(other_changes or {}))
 
-    def _note(self, node: tables.Node, detail: str, changes: dict[str, Any]) -> None:
-        self.events.append(
-            tables.Event(
-                at=datetime.now(UTC),
-                node=node.name,
-                event=EventName.DISCOVERED if node.state is State.DISCOVERED else EventName.DISAPPEARED,
-                result=None,
-                job_id=None,
-                detail=detail,
-                cause=Cause.MONITOR,
-                changes=changes,
-            )
-        )
+    def _add_event(self, node: tables.Node, detail: str, changes: dict[str, Any]) -> None:
+        event = EventName.DISCOVERED if node.state is State.DISCOVERED else EventName.DISAPPEARED
+        self.events.append(events.new(node.name, event, cause=Cause.MONITOR, changes=changes, detail=detail))

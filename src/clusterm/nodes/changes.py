@@ -1,29 +1,28 @@
-"""What people change about nodes, in one transaction each: host group, host vars, name, and whether there is one."""
+"""Changes of nodes that users request, in one transaction each: host group, host vars, name, import and removal."""
 
-from collections.abc import Container, Iterable, Mapping
-from datetime import UTC, datetime
+from collections.abc import Collection, Container, Iterable, Mapping
 from typing import Any, Final
 
 from pydantic import ValidationError
-from sqlalchemy import update
-from sqlmodel import Session, col, select
 
 from clusterm import schemas
 from clusterm.common.redaction import holds_mask
-from clusterm.enums import ENDED, Action, Cause, EventName, HostGroups, State, Status
+from clusterm.enums import Cause, EventName, HostGroups, State, Status
 from clusterm.errors import BadRequest, Conflict, RequestRefused, SecretsUnavailable
 from clusterm.nodes import lifecycle
 from clusterm.schemas import ImportAnswer, ImportOutcome, ImportRequest, RenameRequest, SetRequest, check_host_vars
 from clusterm.secrets.encryption import EncryptedVars, VariableCipher
 from clusterm.settings import RetentionSettings
 from clusterm.store import events, nodes, tables
+from clusterm.store import jobs as job_queries
 from clusterm.store.engine import Store
+from clusterm.store.session import Session
 
 _AT_REST: Final = frozenset({Status.UNALLOCATED, Status.DECOMMISSIONED})
-"""Statuses of nodes that are no part of the cluster."""
+"""Statuses of nodes that are not part of the cluster."""
 
 Changes = dict[str, list[Any]]
-"""What an event changed in its node, each member from and to."""
+"""The changed members of a node, each with its old and its new value."""
 
 
 def change(
@@ -35,10 +34,22 @@ def change(
     groups: HostGroups,
     cipher: VariableCipher,
 ) -> str:
-    """Set a node's host group and host vars, and return its name. What is as it was makes no event.
+    """Set the host group and host vars of a node. A request that changes nothing creates no event.
+
+    Args:
+        store: the store.
+        retention: how many events to keep.
+        name: the name or address of the node.
+        request: the new values.
+        by: the requester.
+        groups: the host groups of the site.
+        cipher: encrypts the host vars.
+
+    Returns:
+        The name of the node.
 
     Raises:
-        RequestRefused: there is no such node, or it cannot have that.
+        RequestRefused: there is no such node, or it cannot have these values.
     """
     with store.write() as session:
         node = nodes.get(session, name)
@@ -61,17 +72,28 @@ def change(
             if present.get(key) != wanted.get(key):
                 changes[f"vars.{key}"] = [before.get(key), after.get(key)]
         if changes:
-            _note(session, retention, [_event(node.name, EventName.CHANGED, by, changes, _in_words(changes))])
+            _add_events(session, retention, [_event(node.name, EventName.CHANGED, by, changes, _in_words(changes))])
         return node.name
 
 
 def rename(
     store: Store, retention: RetentionSettings, name: str, request: RenameRequest, by: str, groups: HostGroups
 ) -> str:
-    """Call a node something else, and return what; its events, and the jobs it was in, go with it.
+    """Rename a node, also in its events and in the jobs that it was in.
+
+    Args:
+        store: the store.
+        retention: how many events to keep.
+        name: the present name, or the address.
+        request: the new name.
+        by: the requester.
+        groups: the host groups of the site.
+
+    Returns:
+        The new name.
 
     Raises:
-        RequestRefused: there is no such node, it is in a job, or the name is taken or none.
+        RequestRefused: there is no such node, it is in a job, or the new name is taken or not valid.
     """
     with store.write() as session:
         node = nodes.get(session, name)
@@ -82,19 +104,26 @@ def rename(
         monitored = _parse(label, new.removeprefix(f"{label}-"), node.address)
         _check_free_name(new, {node.name for node in nodes.list_all(session)}, groups)
         _check_idle(session, old)
-        values = {"name": new, "label": monitored.label, "serial": monitored.serial}
-        session.execute(update(tables.Node).where(col(tables.Node.name) == old).values(values))
-        for table in (tables.Event, tables.JobNode):
-            session.execute(update(table).where(col(table.node) == old).values(node=new))
-        _note(session, retention, [_event(new, EventName.RENAMED, by, {"name": [old, new]}, f"was {old}")])
+        nodes.rename(session, old, new, label=monitored.label, serial=monitored.serial)
+        _add_events(session, retention, [_event(new, EventName.RENAMED, by, {"name": [old, new]}, f"was {old}")])
         return new
 
 
 def remove(store: Store, retention: RetentionSettings, name: str, by: str, *, force: bool) -> schemas.Node:
-    """Forget a node, but not what happened to it, and return it as it was.
+    """Remove a node, and keep its events.
+
+    Args:
+        store: the store.
+        retention: how many events to keep.
+        name: the name or address of the node.
+        by: the requester.
+        force: whether the node may be part of the cluster.
+
+    Returns:
+        The node before its removal.
 
     Raises:
-        RequestRefused: there is no such node, it is in a job, or part of the cluster.
+        RequestRefused: there is no such node, it is in a job, or it is part of the cluster.
     """
     with store.write() as session:
         node = nodes.get(session, name)
@@ -102,11 +131,11 @@ def remove(store: Store, retention: RetentionSettings, name: str, by: str, *, fo
         if node.status not in _AT_REST and not force:
             raise Conflict(
                 f"node {node.name} is {node.status}: decommission it first, or force its removal, "
-                "which leaves everything on the machine as it is"
+                "which does not change the machine"
             )
         changes: Changes = {"status": [node.status, None], "address": [node.address, None]}
         gone = nodes.to_wire(node, [])
-        _note(session, retention, [_event(node.name, EventName.REMOVED, by, changes, f"was at {node.address}")])
+        _add_events(session, retention, [_event(node.name, EventName.REMOVED, by, changes, f"was at {node.address}")])
         session.delete(node)
         return gone
 
@@ -119,13 +148,24 @@ def import_nodes(
     groups: HostGroups,
     cipher: VariableCipher,
 ) -> ImportAnswer:
-    """Make the nodes of an inventory known, each for itself: what cannot be is skipped, and said why.
+    """Import the nodes of an inventory. Nodes that cannot be imported are skipped.
+
+    Args:
+        store: the store.
+        retention: how many events to keep.
+        request: the nodes, and the host groups of their groups.
+        by: the requester.
+        groups: the host groups of the site.
+        cipher: encrypts the host vars.
+
+    Returns:
+        The outcome for each node, with the reason if it was skipped.
 
     Raises:
-        BadRequest: a group is to mean a host group that does not exist.
+        BadRequest: a group is mapped to a host group that does not exist.
     """
     for name in request.map.values():
-        lifecycle.check_host_group(Action.COMMISSION, name, groups)
+        lifecycle.check_host_group(name, groups)
     with store.read() if request.dry_run else store.write() as session:
         every = nodes.list_all(session)
         names, addresses = {node.name for node in every}, {node.address: node.name for node in every}
@@ -149,28 +189,31 @@ def import_nodes(
             addresses[node.address] = node.name
             if not request.dry_run:
                 session.add(node)
-                changes = _beginning(node)
+                changes = _first_changes(node)
                 happened.append(_event(node.name, EventName.DISCOVERED, by, changes, f"at {node.address}, imported"))
         if happened:
-            _note(session, retention, happened)
+            _add_events(session, retention, happened)
     return ImportAnswer(dry_run=request.dry_run, nodes=outcomes)
 
 
 def register(session: Session, monitored: schemas.MonitoredNode, groups: HostGroups) -> Changes:
-    """Make a machine known that a discover job has prepared, and return what that changes.
+    """Register a machine that a discover job has prepared, as a new node or as a known one.
+
+    Returns:
+        The changes of the node.
 
     Raises:
-        RequestRefused: another one has its name or address.
+        RequestRefused: another node has the name or the address.
     """
     others = [node for node in nodes.at_addresses(session, [monitored.addr]) if node.name != monitored.name]
     _check_address(monitored.addr, [node.name for node in others if node.state is State.DISCOVERED])
-    node = session.get(tables.Node, monitored.name)
+    node = nodes.find(session, monitored.name)
     if node is None:
         _check_free_name(monitored.name, (), groups)
         node = new_node(monitored, lifecycle.first_group(groups))
         session.add(node)
         session.flush()
-        return _beginning(node)
+        return _first_changes(node)
     changes: Changes = {}
     if node.address != monitored.addr:
         if node.state is State.DISCOVERED:
@@ -187,7 +230,7 @@ def register(session: Session, monitored: schemas.MonitoredNode, groups: HostGro
 
 
 def new_node(monitored: schemas.MonitoredNode, host_group: str) -> tables.Node:
-    """Return the row of a node that is there for the first time."""
+    """Return the row of a new node."""
     return tables.Node(
         name=monitored.name,
         label=monitored.label,
@@ -198,13 +241,21 @@ def new_node(monitored: schemas.MonitoredNode, host_group: str) -> tables.Node:
         state=State.DISCOVERED,
         prev_state=State.UNKNOWN,
         host_group=host_group,
-        inventory_vars={},  # named, because SQLModel takes long to call a default factory
+        inventory_vars={},  # given, because the default factories of SQLModel are slow
         host_keys=[],
     )
 
 
+def address_conflict(existing: Iterable[tuple[str, str]]) -> Conflict:
+    """Return the error for addresses that nodes have already, given as pairs of a node's name and address."""
+    listed = " ".join(f"{name}:{address}" for name, address in existing)
+    return Conflict(
+        f"one or more nodes already exist with the specified management addresses. Existing nodes: [{listed}]"
+    )
+
+
 def _decrypt_vars(node: tables.Node, replaced: Container[str], cipher: VariableCipher) -> dict[str, Any]:
-    """Return a node's host vars as they were given; of one that is replaced it does not matter if it is lost."""
+    """Return the host vars of a node with their secrets. Secrets that are replaced need not be readable."""
     try:
         return nodes.decrypt_vars(node, cipher)
     except SecretsUnavailable:
@@ -220,8 +271,8 @@ def _parse(label: str, serial: str, addr: str) -> schemas.MonitoredNode:
         raise BadRequest("; ".join(f"{e['loc'][0]}: {e['msg']}" for e in error.errors())) from None
 
 
-def _beginning(node: tables.Node) -> Changes:
-    """Return what a new node's first event changes."""
+def _first_changes(node: tables.Node) -> Changes:
+    """Return the changes in the first event of a new node."""
     changes: Changes = {
         "state": [State.UNKNOWN, State.DISCOVERED],
         "address": [None, node.address],
@@ -230,15 +281,15 @@ def _beginning(node: tables.Node) -> Changes:
     return changes | {f"vars.{key}": [None, value] for key, value in node.inventory_vars.items()}
 
 
-def _host_group(of_node: Iterable[str], means: dict[str, str], groups: HostGroups) -> str:
-    found = {means.get(name, name) for name in of_node if means.get(name, name) in groups}
+def _host_group(given: Iterable[str], mapping: dict[str, str], groups: HostGroups) -> str:
+    found = {mapping.get(name, name) for name in given if mapping.get(name, name) in groups}
     if len(found) > 1:
         raise Conflict(f"it is in several host groups: {', '.join(sorted(found))}")
     return found.pop() if found else lifecycle.first_group(groups)
 
 
 def _check_group(node: tables.Node, host_group: str, groups: HostGroups) -> None:
-    lifecycle.check_host_group(Action.COMMISSION, host_group, groups)
+    lifecycle.check_host_group(host_group, groups)
     if node.status not in _AT_REST:
         raise Conflict(
             f"node {node.name} is {node.status}: only an update changes the host group of a node that is part of the "
@@ -247,16 +298,14 @@ def _check_group(node: tables.Node, host_group: str, groups: HostGroups) -> None
 
 
 def _check_free(node: tables.Node, names: Container[str], addresses: Mapping[str, str], groups: HostGroups) -> None:
-    """Check that neither name nor address of a new node would mean two things."""
+    """Check that no other node has the name or the address of a new one."""
     _check_free_name(node.name, names, groups)
     _check_address(node.address, [addresses[node.address]] if node.address in addresses else [])
 
 
-def _check_address(address: str, nodes_there: Iterable[str]) -> None:
-    if listed := " ".join(f"{name}:{address}" for name in nodes_there):
-        raise Conflict(
-            f"one or more nodes already exist with the specified management addresses. Existing nodes: [{listed}]"
-        )
+def _check_address(address: str, names: Collection[str]) -> None:
+    if names:
+        raise address_conflict((name, address) for name in names)
 
 
 def _check_free_name(name: str, names: Container[str], groups: HostGroups) -> None:
@@ -267,28 +316,16 @@ def _check_free_name(name: str, names: Container[str], groups: HostGroups) -> No
 
 
 def _check_idle(session: Session, name: str) -> None:
-    """Check that no job that runs or waits has the node."""
-    of_node = select(tables.JobNode.job_id).where(tables.JobNode.node == name)
-    query = select(tables.Job).where(col(tables.Job.id).in_(of_node), col(tables.Job.status).not_in(ENDED))
-    if job := session.exec(query.limit(1)).first():
+    """Check that the node is in no queued or running job."""
+    if job := job_queries.unended_on(session, name):
         raise Conflict(f"node {name} is in job {job.id}, which is {job.status}: wait for its end, or cancel it")
 
 
 def _event(node: str, event: EventName, by: str, changes: Changes, detail: str) -> tables.Event:
-    return tables.Event(
-        at=datetime.now(UTC),
-        node=node,
-        event=event,
-        result=None,
-        job_id=None,
-        detail=detail,
-        cause=Cause.USER,
-        by=by,
-        changes=changes,
-    )
+    return events.new(node, event, cause=Cause.USER, by=by, changes=changes, detail=detail)
 
 
-def _note(session: Session, retention: RetentionSettings, happened: list[tables.Event]) -> None:
+def _add_events(session: Session, retention: RetentionSettings, happened: list[tables.Event]) -> None:
     events.add(session, happened, timeline=retention.timeline, node_events=retention.node_events)
 
 

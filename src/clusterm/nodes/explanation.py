@@ -1,6 +1,6 @@
-"""Explaining a node: what its status and state mean, how it came to them, and what may be done next.
+"""Explains a node: the meaning of its status and state, why it has them, and which commands may follow.
 
-What may be done is asked of the rules themselves, so that an explanation never says other than what the service does.
+Commands are checked by the rules themselves, so that an explanation never differs from what the service does.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
@@ -8,8 +8,9 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Final
 
-from clusterm.enums import DEFAULT_HOST_GROUPS, ENDED, Action, EventName, HostGroups, JobStatus, State, Status
-from clusterm.errors import RequestRefused
+from clusterm.common.actions import ACTIONS, NODE_ACTIONS, ActionSpec, HostGroupUse
+from clusterm.enums import DEFAULT_HOST_GROUPS, ENDED, EventName, HostGroups, JobStatus, State, Status
+from clusterm.errors import NotFound, RequestRefused, quote
 from clusterm.nodes import lifecycle
 from clusterm.nodes.lifecycle import NodeFacts
 from clusterm.schemas import Event, Explanation, Failure, Job, SuggestedCommand
@@ -23,30 +24,29 @@ _STATUS: Final = {
     Status.DECOMMISSIONED: "taken out of the cluster",
 }
 _STATE: Final = {
-    State.UNKNOWN: "monitoring has told nothing of it yet",
+    State.UNKNOWN: "monitoring has not reported it yet",
     State.DISCOVERED: "it can be reached, as far as monitoring knows",
     State.DISAPPEARED: "it could be reached, and no longer can: look at its power and network",
 }
 _NEWS: Final = frozenset({EventName.DISCOVERED, EventName.DISAPPEARED})
 
 _BEFORE: Final = 5
-"""Lines of the log to look at before the failure."""
+"""Log lines to show before the failure."""
 
 
 @dataclass(frozen=True)
 class ExplanationInput:
-    """What is known of a node.
+    """The facts that an explanation is made from.
 
     Attributes:
         address: its management address.
         label: the first part of its name.
         serial: the second part.
         cluster: every node there is, by name.
-        events: what happened to it, newest last.
-        job: the job that runs on it, else the one that brought it to its status; None if no job did, or if it is no
-            longer kept.
-        waiting: ids of the jobs on it that wait for their turn.
-        refused: why no job at all would be taken now.
+        events: its events, newest last.
+        job: the job that runs on it, else the job that set its status; None if there was none or it is no longer kept.
+        waiting: ids of the queued jobs on it.
+        refused: why the service would start no job on it now; None if it would.
         groups: the site's host groups.
     """
 
@@ -90,12 +90,12 @@ def explain(name: str, facts: ExplanationInput) -> Explanation:
 
 
 def last_job_event(events: Sequence[Event]) -> Event | None:
-    """Return the last event by which a job ended for the node, if one did."""
+    """Return the last event with which a job ended for the node; None if there is none."""
     return next((event for event in reversed(events) if event.job is not None and event.result is not None), None)
 
 
 def _since(facts: ExplanationInput, ended: Event | None) -> datetime | None:
-    """Return when the node came to its status."""
+    """Return since when the node has its status."""
     if facts.job is not None and facts.job.status is JobStatus.RUNNING:
         return facts.job.started_at
     if ended is not None:
@@ -104,7 +104,7 @@ def _since(facts: ExplanationInput, ended: Event | None) -> datetime | None:
 
 
 def _look_at(facts: ExplanationInput, ended: Event | None, failures: Sequence[Failure]) -> Iterator[str]:
-    """Yield the commands that show more."""
+    """Yield commands that show details."""
     job = facts.job
     if job is None:
         if ended is not None:
@@ -119,7 +119,7 @@ def _look_at(facts: ExplanationInput, ended: Event | None, failures: Sequence[Fa
 
 
 def _next_steps(node: NodeFacts, facts: ExplanationInput) -> Iterator[SuggestedCommand]:
-    """Yield everything that can be asked for, and whether it would be refused now."""
+    """Yield every command for the node, and whether it would be rejected now."""
     job = facts.job
     if node.state is not State.DISCOVERED:
         command = f"clusterctl node add {facts.label} --serial {facts.serial} --addr {facts.address}"
@@ -128,36 +128,36 @@ def _next_steps(node: NodeFacts, facts: ExplanationInput) -> Iterator[SuggestedC
         yield SuggestedCommand(
             command=f"clusterctl job cancel {job.id}", what="stop the job that runs on it", allowed=True
         )
-    for group in facts.groups:
-        command = f"clusterctl node commission {node.name} --host-group {group}"
-        yield _job_step(
-            command, f"make it part of the cluster as {group}", Action.COMMISSION, [node.name], group, facts
-        )
-    command = f"clusterctl node update {node.name}"
-    yield _job_step(command, "configure it anew", Action.UPDATE, [node.name], "", facts)
-    command = f"clusterctl node decommission {node.name}"
-    yield _job_step(command, "take it out of the cluster", Action.DECOMMISSION, [node.name], "", facts)
-    if (
-        job is not None
-        and job.status in {JobStatus.ERRORED, JobStatus.CANCELLED}
-        and job.action in lifecycle.TRANSITIONS
-    ):
+    for spec in NODE_ACTIONS:
+        for group in facts.groups if spec.host_group is HostGroupUse.REQUIRED else [""]:
+            option = f" --host-group {group}" if group else ""
+            command = f"clusterctl node {spec.name} {node.name}{option}"
+            yield _job_step(command, spec.suggestion.format(group=group), spec, [node.name], group, facts)
+    if job is not None and job.status in {JobStatus.ERRORED, JobStatus.CANCELLED} and ACTIONS[job.action].on_nodes:
         failed = {failure.node for failure in job.failures}
         some = [name for name in job.nodes if name in failed]
         names, option = (some, " --failed-only") if some and len(some) < len(job.nodes) else (job.nodes, "")
         command = f"clusterctl job retry {job.id}{option}"
-        what = f"do job {job.id} once more on {'those that failed' if option else 'all its nodes'}"
-        yield _job_step(command, what, job.action, names, job.host_group, facts)
+        what = f"retry job {job.id} on {'the nodes that failed' if option else 'all its nodes'}"
+        yield _job_step(command, what, ACTIONS[job.action], names, job.host_group, facts)
 
 
 def _job_step(
-    command: str, what: str, action: Action, names: Sequence[str], host_group: str, facts: ExplanationInput
+    command: str, what: str, spec: ActionSpec, names: Sequence[str], host_group: str, facts: ExplanationInput
 ) -> SuggestedCommand:
-    """Return a step that begins a job, with the reason why it would be refused, if it would."""
-    try:
-        lifecycle.check(action, names, host_group, facts.cluster, facts.groups)
-    except RequestRefused as refusal:
-        reason: str | None = str(refusal)
-    else:
-        reason = facts.refused
+    """Return a command that starts a job, with the reason for which it would be rejected, if any."""
+    refusal = _refusal(spec, names, host_group, facts)
+    reason = facts.refused if refusal is None else str(refusal)
     return SuggestedCommand(command=command, what=what, allowed=reason is None, reason=reason)
+
+
+def _refusal(spec: ActionSpec, names: Sequence[str], host_group: str, facts: ExplanationInput) -> RequestRefused | None:
+    """Return the first rule that a request would violate now."""
+    for name in names:
+        if name not in facts.cluster:
+            return NotFound(f"node with name or address {quote(name)} doesn't exists")
+    if violation := lifecycle.host_group_violation(spec, host_group, facts.groups):
+        return violation.refusal
+    named = [facts.cluster[name] for name in names]
+    violations = lifecycle.violations(spec, named, host_group, facts.cluster, facts.groups)
+    return next((violation.refusal for violation in violations), None)

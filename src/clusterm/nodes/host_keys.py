@@ -1,15 +1,12 @@
-"""The host keys that are known of nodes: learned by jobs, named or forgotten by people.
+"""The trusted host keys of nodes, which jobs learn and users set or remove.
 
-They belong to nodes, not to addresses, so they go with a node that moves or is renamed, and leave with one that is
-removed. Those that a discover job has seen at an address are kept under it until there is a node.
+Host keys belong to nodes, not to addresses. A node that is moved or renamed keeps its keys; removing a node removes
+them. The keys that a discover job has seen at an address are stored for the address until there is a node.
 """
 
 import ipaddress
 import logging
 from collections.abc import Iterable, Mapping, Sequence
-from datetime import UTC, datetime
-
-from sqlmodel import Session
 
 from clusterm.enums import Cause, EventName
 from clusterm.errors import NotFound
@@ -17,12 +14,13 @@ from clusterm.schemas import HostKey, KnownHostKeys
 from clusterm.settings import RetentionSettings
 from clusterm.store import events, nodes, runtime_values, tables
 from clusterm.store.engine import Store
+from clusterm.store.session import Session
 
 log = logging.getLogger(__name__)
 
 
 def known(session: Session, targets: Iterable[str]) -> dict[str, list[str]]:
-    """Return the keys that are known of a job's nodes or addresses; those of which none is are left out."""
+    """Return the trusted keys of the nodes or addresses of a job, without nodes and addresses that have none."""
     at_addresses = runtime_values.get(session, runtime_values.HOST_KEYS)
     found = {target: at_addresses.get(target) for target in targets}
     for node in nodes.by_names(session, found):
@@ -33,13 +31,13 @@ def known(session: Session, targets: Iterable[str]) -> dict[str, list[str]]:
 def learn(
     session: Session, job: tables.Job, learned: Mapping[str, Sequence[str]], targets: Mapping[str, str | None]
 ) -> None:
-    """Keep what a job has learned, with an event for each node or address. What is known already stays.
+    """Store the keys that a job has learned, with an event for each node or address. Existing keys are kept.
 
     Args:
         session: a writing transaction.
         job: the job.
         learned: the keys that were trusted at first use, by node or address.
-        targets: the job's nodes and addresses; for each the node that it is, or None if it is none's.
+        targets: the nodes and addresses of the job, each with the name of the node; None if an address has no node.
     """
     at_addresses = runtime_values.get(session, runtime_values.HOST_KEYS)
     before = dict(at_addresses)
@@ -63,17 +61,20 @@ def learn(
 
 
 def replace(store: Store, retention: RetentionSettings, name: str, keys: Sequence[str], by: str) -> KnownHostKeys:
-    """Say which keys a node has, or that none is known any more.
+    """Set or remove the trusted keys of a node.
 
     Args:
         store: the store.
         retention: how many events to keep.
-        name: the node's name or address; also an address that is no node's yet.
-        keys: the keys, as `ssh_keys.parse` returns them; none to forget those that are known.
-        by: who asks.
+        name: the name or address of the node; also an address without a node.
+        keys: the keys, as `ssh_keys.parse` returns them; empty to remove the existing ones.
+        by: the requester.
+
+    Returns:
+        The present and the removed keys.
 
     Raises:
-        NotFound: there is no such node, and it is no address.
+        NotFound: there is no such node, and the name is not an address.
     """
     with store.write() as session:
         at_addresses = runtime_values.get(session, runtime_values.HOST_KEYS)
@@ -114,16 +115,14 @@ def _event(
     by: str | None = None,
 ) -> tables.Event:
     detail = f"{_in_words(after)}{' at first use' if job else ''}" if after else f"was {_in_words(before)}"
-    return tables.Event(
-        at=datetime.now(UTC),
-        node=node,
-        event=EventName.KEY_TRUSTED if after else EventName.KEY_FORGOTTEN,
-        result=None,
-        job_id=job.id if job else None,
-        detail=detail if node else f"{target}: {detail}",
+    return events.new(
+        node,
+        EventName.KEY_TRUSTED if after else EventName.KEY_FORGOTTEN,
         cause=Cause.JOB if job else Cause.USER,
-        by=job.requested_by if job else by,
         changes={"host_keys": [_in_words(before) or None, _in_words(after) or None]},
+        detail=detail if node else f"{target}: {detail}",
+        job_id=job.id if job else None,
+        by=job.requested_by if job else by,
     )
 
 

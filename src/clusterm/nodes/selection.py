@@ -1,4 +1,4 @@
-"""Which nodes a request means: those that it names, and those of a status, state or host group, as a pure function."""
+"""Selects the nodes of a request, by name, address, glob, status, state or host group, as a pure function."""
 
 import re
 from collections.abc import Iterable, Iterator, Sequence
@@ -13,21 +13,22 @@ from clusterm.store.nodes import Candidate
 
 @dataclass(frozen=True)
 class Selected:
-    """What a selection has found."""
+    """The result of a selection."""
 
     names: list[str] = field(default_factory=list)
-    """Each node once: those that were named in their order, those of a glob by name."""
+    """Each node once: named nodes in the order of the request, nodes of a glob by name."""
     refusals: list[RequestRefused] = field(default_factory=list)
-    """Why it cannot be meant, one for each name that is no node's, and one if nothing is left."""
+    """Reasons to reject the request: one for each unknown name, and one if no node is selected."""
 
 
 def select(targets: Sequence[str], selection: NodeSelection, candidates: Sequence[Candidate]) -> Selected:
-    """Find the nodes that a request means. One that says nothing means none.
+    """Select the nodes of a request. An empty request selects none.
 
     Args:
-        targets: names, management addresses, and globs of names. What is a node's name or address is no glob.
-        selection: which of these to take; without targets, which of all nodes.
-        candidates: every node there is, by name.
+        targets: names, management addresses, and globs of names. A target that is the name or address of a node is not
+            a glob.
+        selection: the conditions for the nodes of the targets or, without targets, for all nodes.
+        candidates: all nodes, by name.
     """
     if selection.all and targets:
         refusal = BadRequest('either name nodes or select "all" of them, not both')
@@ -49,7 +50,7 @@ def _named(
     by_address: dict[str, Candidate] = {}
     for node in candidates:
         known = by_address.setdefault(node.address, node)
-        # Of several that have been there, the one that is there now.
+        # Of several nodes that have had the address, the reachable one.
         if node.state is State.DISCOVERED and known.state is not State.DISCOVERED:
             by_address[node.address] = node
     for target in targets:

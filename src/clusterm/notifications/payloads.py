@@ -1,4 +1,4 @@
-"""What is sent to a webhook, as a pure function of the message and the webhook's settings."""
+"""The HTTP requests to webhooks, as pure functions of the message and the settings of the webhook."""
 
 import hashlib
 import hmac
@@ -15,13 +15,13 @@ from clusterm.settings import Webhook
 from clusterm.store import tables
 
 TEST: Final = "test"
-"""What a message says that it tells of when somebody only wants to see it arrive."""
+"""The `event` of a test message."""
 
 _MAX_TEXT_LENGTH: Final = 500
-"""Characters of an error in the text; a JSON body has all of it."""
+"""Characters of an error in the text; the other members of the body have the complete error."""
 
 _MAX_NODES: Final = 10
-"""Nodes that the text names."""
+"""Nodes that the text lists."""
 
 _ICONS: Final = {
     NotificationKind.JOB_FAILED: ":x:",
@@ -31,13 +31,13 @@ _ICONS: Final = {
 
 
 def request(webhook: Webhook, message: tables.Notification, public_url: str, now: int) -> tuple[bytes, dict[str, str]]:
-    """Return body and headers of the request that brings a message.
+    """Return body and headers of the request that delivers a message.
 
     Args:
         webhook: the receiver.
         message: the message.
-        public_url: where people reach the service; empty for no links.
-        now: the present time, in seconds since 1970, which is signed together with the body.
+        public_url: the URL of the service for users; empty for no links.
+        now: the present time in seconds since 1970; the signature covers it, too.
     """
     body = {
         "id": message.key,
@@ -50,7 +50,7 @@ def request(webhook: Webhook, message: tables.Notification, public_url: str, now
 
 
 def test_request(webhook: Webhook, now: int) -> tuple[bytes, dict[str, str]]:
-    """Return body and headers of a request that only shows that messages arrive."""
+    """Return body and headers of the request that delivers a test message."""
     at = schemas.format_time(datetime.fromtimestamp(now, UTC))
     text = f"This is a test: clusterm will tell {webhook.name} of {', '.join(sorted(webhook.events))}."
     return _request(webhook, {"id": str(uuid4()), "event": TEST, "at": at, "text": text}, now)
@@ -79,7 +79,7 @@ def _members(message: tables.Notification, public_url: str) -> dict[str, Any]:
 
 
 def _text(event: NotificationKind, about: dict[str, Any]) -> str:
-    """Say what happened; the first line is what matters."""
+    """Return what happened in words, with the most important fact in the first line."""
     if event in {NotificationKind.NODE_DISAPPEARED, NotificationKind.NODE_RETURNED}:
         return _text_of_nodes(event, about["nodes"])
     job = _redacted(about)
@@ -108,7 +108,7 @@ def _text_of_nodes(event: NotificationKind, nodes: list[dict[str, Any]]) -> str:
 
 
 def _redacted(job: dict[str, Any]) -> dict[str, Any]:
-    """Return what there is to tell of a job without secrets in its texts."""
+    """Return the members of a job with secrets in their texts masked."""
     failure = job["first_failure"]
     return {
         **job,
@@ -118,7 +118,7 @@ def _redacted(job: dict[str, Any]) -> dict[str, Any]:
 
 
 def _slack(body: dict[str, Any]) -> dict[str, str]:
-    """Write a message as Slack's incoming webhooks take it; the first line in bold."""
+    """Return a message in the format of Slack's incoming webhooks, with the first line in bold."""
     text = body["text"].replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
     first, newline, rest = text.partition("\n")
     icon = _ICONS.get(body["event"], ":information_source:")

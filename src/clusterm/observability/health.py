@@ -1,16 +1,14 @@
-"""What the service needs for its work, and whether it has it."""
+"""Health checks of the service."""
 
 import os
 import shutil
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from sqlalchemy import text
-from sqlalchemy.exc import DBAPIError
-
 from clusterm.schemas import HealthCheck
 from clusterm.settings import MIB, Settings
 from clusterm.store.engine import Store
+from clusterm.store.errors import StoreError
 
 
 def check(
@@ -21,14 +19,14 @@ def check(
     monitors: Mapping[str, str | None],
     notifications: Sequence[str],
 ) -> dict[str, HealthCheck]:
-    """Look at everything, by name. Without what is needed no job can run or be kept; all else are warnings.
+    """Run all checks, and return their results by name. If a needed check fails, no job can run or be stored.
 
     Args:
         store: the store.
-        settings: the configuration as it is now.
-        ansible: what is wrong with ansible.
-        monitors: by name, what is wrong with each monitor.
-        notifications: what is wrong with webhooks.
+        settings: the present settings.
+        ansible: the problem of ansible; None if it works.
+        monitors: the problem of each monitor, by name; None if it works.
+        notifications: the problems of webhooks.
     """
     state_dir, floor = settings.manager.state_dir, settings.manager.min_free_bytes
     needed = {
@@ -46,21 +44,20 @@ def check(
 
 
 def is_ready(checks: dict[str, HealthCheck]) -> bool:
-    """Tell whether all is there that is needed."""
+    """Return whether all needed checks have passed."""
     return all(each.ok or not each.needed for each in checks.values())
 
 
 def reasons(checks: dict[str, HealthCheck], *, needed: bool) -> list[str]:
-    """Return what is wrong with what is needed, or with the rest."""
+    """Return the problems of the needed checks, or those of the others."""
     return [str(each.why) for each in checks.values() if not each.ok and each.needed is needed]
 
 
 def _of_store(store: Store) -> str | None:
     try:
-        with store.write() as session:
-            session.execute(text("SELECT 1 FROM settings"))
-    except DBAPIError as error:
-        return f"the store cannot be written: {error.orig}"
+        store.check_writable()
+    except StoreError as error:
+        return f"the store cannot be written: {error}"
     return None
 
 

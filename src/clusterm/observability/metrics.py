@@ -1,11 +1,11 @@
-"""What Prometheus reads: numbers about jobs, nodes, log, store and requests.
+"""Metrics for Prometheus about jobs, nodes, logs, the store, background tasks and requests.
 
-Names follow Prometheus' conventions (https://prometheus.io/docs/practices/naming/). What the store knows is looked up
-when it is asked for, so that it is the same after a restart; only requests are counted from the service's start on.
+Names follow Prometheus' conventions (https://prometheus.io/docs/practices/naming/). Metrics of the store are read at
+each scrape, so a restart does not reset them; counters of requests and background tasks start at zero.
 """
 
 import shutil
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator
 from importlib.metadata import version
 from pathlib import Path
 from typing import Final
@@ -28,32 +28,35 @@ from prometheus_client.core import (
 )
 from prometheus_client.exposition import generate_latest
 from prometheus_client.registry import Collector
-from sqlalchemy.exc import DBAPIError
 
+from clusterm.common.background_task import TaskStatus
 from clusterm.enums import ENDED, JobStatus
 from clusterm.store import counters, nodes, outbox
 from clusterm.store import jobs as job_queries
 from clusterm.store.engine import Store
+from clusterm.store.errors import StoreError
 
 CONTENT_TYPE: Final = CONTENT_TYPE_LATEST
 
 HTTP_METHODS: Final = frozenset({"DELETE", "GET", "HEAD", "OPTIONS", "PATCH", "POST", "PUT"})
 OTHER_LABEL: Final = "other"
-"""Stands for every method and path that is none of ours: what clients make up must not become labels."""
+"""Label of all unknown methods and paths, because clients must not be able to create labels."""
 
 
 class Metrics:
-    """The numbers of one service.
+    """The metrics of one service.
 
     Args:
         store: the store.
-        state_dir: where the state is kept.
+        state_dir: the state directory, whose free space is measured.
+        tasks: returns the present status of the background tasks.
     """
 
-    def __init__(self, store: Store, state_dir: Path) -> None:
-        disable_created_metrics()  # type: ignore[no-untyped-call]  # they double the series, and nobody uses them
+    def __init__(self, store: Store, state_dir: Path, tasks: Callable[[], Iterable[TaskStatus]] = tuple) -> None:
+        disable_created_metrics()  # type: ignore[no-untyped-call]  # they double the number of series without a use
         self._registry = CollectorRegistry()
-        self._registry.register(_OfStore(store, state_dir))
+        self._registry.register(_StoreCollector(store, state_dir))
+        self._registry.register(_TaskCollector(tasks))
         ProcessCollector(registry=self._registry)
         self.requests = Counter(
             "clusterm_http_requests",
@@ -74,26 +77,26 @@ class Metrics:
         )
 
     def write(self) -> bytes:
-        """Return all numbers in Prometheus' text format."""
+        """Return all metrics in Prometheus' text format."""
         return generate_latest(self._registry)
 
 
-class _OfStore(Collector):
-    """What the store knows."""
+class _StoreCollector(Collector):
+    """Metrics that the store keeps."""
 
     def __init__(self, store: Store, state_dir: Path) -> None:
         self._store = store
         self._state_dir = state_dir
 
     def collect(self) -> Iterator[Metric]:
-        """Yield the numbers; without the store the others are still there, and one that tells of it."""
+        """Yield the metrics. If the store cannot be read, `clusterm_store_up` is 0 and the job metrics are missing."""
         about = InfoMetricFamily("clusterm_build", "The version that runs.")
         about.add_metric((), {"version": version("clusterm")})
         yield about
         up = GaugeMetricFamily("clusterm_store_up", "1 if the store can be read.", value=1)
         try:
             found = [*self._of_jobs(), *self._of_nodes(), *self._of_notifications()]
-        except DBAPIError:
+        except StoreError:
             up = GaugeMetricFamily("clusterm_store_up", "1 if the store can be read.", value=0)
             found = []
         yield up
@@ -141,10 +144,38 @@ class _OfStore(Collector):
         )
         sent = CounterMetricFamily("clusterm_notifications_sent", "Notifications that were taken.", labels=by_webhook)
         failed = CounterMetricFamily(
-            "clusterm_notifications_failed", "Notifications that were given up.", labels=by_webhook
+            "clusterm_notifications_failed",
+            "Notifications that were dropped because they were too old.",
+            labels=by_webhook,
         )
         for name, count in counts.items():
             pending.add_metric((name,), count.pending)
             sent.add_metric((name,), count.sent)
             failed.add_metric((name,), count.failed)
         yield from (pending, sent, failed)
+
+
+class _TaskCollector(Collector):
+    """Metrics of the background tasks."""
+
+    def __init__(self, tasks: Callable[[], Iterable[TaskStatus]]) -> None:
+        self._tasks = tasks
+
+    def collect(self) -> Iterator[Metric]:
+        """Yield the metrics, with the name of the task as label."""
+        by_task = ("task",)
+        runs = CounterMetricFamily("clusterm_background_task_runs", "Runs of a background task.", labels=by_task)
+        failures = CounterMetricFamily(
+            "clusterm_background_task_failures", "Runs of a background task that failed.", labels=by_task
+        )
+        last_success = GaugeMetricFamily(
+            "clusterm_background_task_last_success_timestamp_seconds",
+            "Unix time of the last successful run of a background task.",
+            labels=by_task,
+        )
+        for task in self._tasks():
+            runs.add_metric((task.name,), task.runs)
+            failures.add_metric((task.name,), task.failures)
+            if task.last_success is not None:
+                last_success.add_metric((task.name,), task.last_success.timestamp())
+        yield from (runs, failures, last_success)

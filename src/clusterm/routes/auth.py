@@ -1,4 +1,4 @@
-"""The door of every route: what role it needs stands in its description, and what stands there is what holds."""
+"""Authorization of routes. The role declared on a route is both documented and enforced."""
 
 import asyncio
 from collections.abc import AsyncIterable, Awaitable, Callable
@@ -23,27 +23,19 @@ SCHEMES: Final = {
         "description": "A token, as `clusterm token create` on the service's host makes them.",
     }
 }
-"""How OpenAPI describes tokens."""
-
-PUBLIC: Final[dict[str, Any]] = {"security": []}
-"""Of a route that lets everybody in."""
+"""Description of tokens in the OpenAPI document."""
 
 
-def requires(role: TokenRole) -> dict[str, Any]:
-    """Describe a route that lets in who has a role."""
-    return {"security": [{"token": [role.value]}]}
-
-
-def required_role(description: dict[str, Any]) -> TokenRole | None:
-    """Return the role that a route needs, as it is described; None for one that is open."""
-    return next((TokenRole(each["token"][0]) for each in description["security"]), None)
+def security(role: TokenRole | None) -> dict[str, Any]:
+    """Return the OpenAPI member that documents the role of a route; None for a public route."""
+    return {"security": [] if role is None else [{"token": [role.value]}]}
 
 
 async def authenticate(authenticator: Authenticator, request: Request, role: TokenRole) -> None:
-    """Let a request in, and remember whose it is.
+    """Authenticate a request, and record its principal.
 
     Raises:
-        AccessDenied: it is not.
+        AccessDenied: the request is rejected.
     """
     scheme, _, token = request.headers.get("Authorization", "").partition(" ")
     given = token.strip() if scheme.lower() == "bearer" else None
@@ -51,20 +43,20 @@ async def authenticate(authenticator: Authenticator, request: Request, role: Tok
 
 
 def principal_of(request: Request) -> Principal | None:
-    """Return whose a request is; None where nobody is asked."""
+    """Return the principal of a request; None without authentication."""
     principal: Principal | None = getattr(request.state, "principal", None)
     return principal
 
 
 def sender_of(request: Request) -> str:
-    """Return where a request comes from."""
+    """Return the address of the client."""
     return request.client.host if request.client else "local"
 
 
 async def read_while_authorized(
     authenticator: Authenticator, principal: Principal | None, read: Callable[[], Awaitable[T]]
 ) -> T | None:
-    """Return what is read, however long it takes; None as soon as the reader's token is not good any more."""
+    """Return what is read, however long that takes; None as soon as the reader's token is no longer valid."""
     while principal is None or await _is_authorized(authenticator, principal):
         try:
             async with asyncio.timeout(None if principal is None else RECHECK_INTERVAL_S):
@@ -75,13 +67,13 @@ async def read_while_authorized(
 
 
 class LimitedStream(StreamingResponse):
-    """An answer that stays open, one of those that its reader's token may have.
+    """A response that stays open, and counts against the stream limit of its reader's token.
 
     Args:
-        pieces: what it sends.
-        guard: counts it.
-        principal: whose it is.
-        options: of any such answer.
+        chunks: the body.
+        authenticator: counts the streams.
+        principal: the reader; None without authentication.
+        options: further arguments of StreamingResponse.
     """
 
     def __init__(
@@ -92,7 +84,7 @@ class LimitedStream(StreamingResponse):
         self._principal = principal
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Send it; refuse to, before anything is sent, where there are too many."""
+        """Send the response, or raise before the first byte if the token has too many streams open."""
         with self._authenticator.stream(self._principal):
             await super().__call__(scope, receive, send)
 

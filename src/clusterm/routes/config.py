@@ -1,38 +1,28 @@
-"""Globals, configuration, and whether new jobs are taken."""
+"""Routes of globals, settings and draining."""
 
 import logging
+from typing import Any, Final
 
 from fastapi import Response
-from pydantic import BaseModel
+from pydantic import BaseModel, create_model
 
-from clusterm import schemas
+from clusterm import global_vars, schemas
 from clusterm.enums import TokenRole
-from clusterm.errors import NotReady, SecretsUnavailable
 from clusterm.jobs import drain as job_drain
-from clusterm.routes.auth import requires
-from clusterm.routes.dependencies import By, ServicesDep, json_response, problem_responses, router, value_response
-from clusterm.settings import (
-    AnsibleSettings,
-    ManagerSettings,
-    MonitorSettings,
-    NotificationSettings,
-    RetentionSettings,
-    SerfSettings,
-    StoreSettings,
-)
+from clusterm.routes.dependencies import By, Router, ServicesDep, json_response, problem_responses, value_response
+from clusterm.settings import Settings
 from clusterm.store import jobs as job_queries
 from clusterm.store import runtime_values
 
 log = logging.getLogger(__name__)
 
-routes = router("settings")
+routes = Router("settings")
 
 
 @routes.get("/info/globals", response_model=schemas.Globals, responses=problem_responses(), summary="Show the globals")
 def get_globals(services: ServicesDep) -> Response:
     """Return the extra vars that every job gets, secrets redacted."""
-    with services.store.read() as session:
-        return json_response(schemas.Globals(extra_vars=runtime_values.get(session, runtime_values.GLOBALS)))
+    return json_response(schemas.Globals(extra_vars=global_vars.get(services.store)))
 
 
 @routes.post(
@@ -42,29 +32,18 @@ def get_globals(services: ServicesDep) -> Response:
     summary="Set the globals",
 )
 def set_globals(services: ServicesDep, by: By, body: schemas.GlobalsRequest) -> Response:
-    """Replace the extra vars that every job gets. A value sent back masked, as it is shown, stays what it is."""
-    cipher = services.live_settings.current.cipher
-    with services.store.write() as session:
-        stored = runtime_values.get_encrypted(session, runtime_values.GLOBALS)
-        try:
-            masked, encrypted = cipher.encrypt(cipher.restore(body.extra_vars, stored, "the globals"))
-        except SecretsUnavailable as lost:
-            raise NotReady(str(lost)) from None
-        runtime_values.put(session, runtime_values.GLOBALS, masked, encrypted)
-    log.info("the globals were set by %s: %s", by, ", ".join(sorted(masked)) or "none")
+    """Replace the extra vars that every job gets. A masked value that is sent back keeps its secret."""
+    masked = global_vars.replace(services.store, services.live_settings.current.cipher, body.extra_vars, by)
     return json_response(schemas.Globals(extra_vars=masked))
 
 
-class Config(BaseModel):
-    """The configuration, as it goes over the wire."""
+def _config_model() -> type[BaseModel]:
+    """Return the model of the settings on the wire: their sections, without their defaults."""
+    sections: dict[str, Any] = {name: (field.annotation, ...) for name, field in Settings.model_fields.items()}
+    return create_model("Config", __doc__="The configuration, as it goes over the wire.", **sections)
 
-    manager: ManagerSettings
-    store: StoreSettings
-    ansible: AnsibleSettings
-    serf: SerfSettings
-    monitor: MonitorSettings
-    retention: RetentionSettings
-    notifications: NotificationSettings
+
+Config: Final = _config_model()
 
 
 @routes.get("/config", response_model=Config, summary="Show the configuration")
@@ -77,11 +56,11 @@ def get_config(services: ServicesDep) -> Response:
     "/config",
     response_model=Config,
     responses=problem_responses(400, 413, 415, 422),
-    openapi_extra=requires(TokenRole.ADMIN),
+    role=TokenRole.ADMIN,
     summary="Change the configuration",
 )
 def set_config(services: ServicesDep, by: By, body: schemas.ConfigRequest) -> Response:
-    """Change the `ansible` section, for jobs that begin from now on. What is not named stays as it is.
+    """Change the `ansible` section, for jobs that begin from now on. Absent keys are not changed.
 
     The change is kept across restarts, until the section changes in the configuration file.
     """
@@ -103,11 +82,11 @@ def get_drain(services: ServicesDep) -> Response:
     "/manager/drain",
     response_model=schemas.Drain,
     responses=problem_responses(),
-    openapi_extra=requires(TokenRole.ADMIN),
+    role=TokenRole.ADMIN,
     summary="Take no new jobs",
 )
 def drain(services: ServicesDep, by: By) -> Response:
-    """Refuse new jobs with 503 and hold queued ones back, also after a restart. What runs goes on."""
+    """Refuse new jobs with 503 and hold queued ones back, also after a restart. Running jobs continue."""
     log.info("drained by %s", by)
     return json_response(job_drain.drain(services.store, drained=True))
 
@@ -116,7 +95,7 @@ def drain(services: ServicesDep, by: By) -> Response:
     "/manager/undrain",
     response_model=schemas.Drain,
     responses=problem_responses(),
-    openapi_extra=requires(TokenRole.ADMIN),
+    role=TokenRole.ADMIN,
     summary="Take new jobs again",
 )
 def undrain(services: ServicesDep, by: By) -> Response:

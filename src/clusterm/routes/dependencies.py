@@ -1,9 +1,11 @@
-"""What routes share: the parts of the running service, and how answers are written."""
+"""Shared by the routes: the parts of the service, parameters, responses and the route class."""
 
 import hashlib
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from typing import Annotated, Any, Final
+from functools import partial
+from typing import Annotated, Any, Final, TypeVar
 
 import orjson
 from fastapi import APIRouter, Depends, Header, Path, Query, Request, Response
@@ -13,6 +15,7 @@ from pydantic import AfterValidator, AwareDatetime, BaseModel
 from clusterm.access.authenticator import Authenticator
 from clusterm.ansible.check import AnsibleCheck
 from clusterm.background.supervisor import Supervisor
+from clusterm.common.background_task import BackgroundTask
 from clusterm.enums import TokenRole
 from clusterm.errors import BadRequest, quote
 from clusterm.jobs.requests import Requester
@@ -21,9 +24,11 @@ from clusterm.logs.follower import LogFollower
 from clusterm.monitoring.monitors import Monitors
 from clusterm.notifications.sender import NotificationSender
 from clusterm.observability.metrics import Metrics
-from clusterm.routes.auth import authenticate, principal_of, required_role, requires, sender_of
+from clusterm.routes.auth import authenticate, principal_of, security, sender_of
 from clusterm.schemas import Problem
 from clusterm.store.engine import Store
+
+T = TypeVar("T", bound=Callable[..., Any])
 
 
 @dataclass(frozen=True)
@@ -38,9 +43,10 @@ class Services:
     follower: LogFollower
     metrics: Metrics
     authenticator: Authenticator
+    tasks: tuple[BackgroundTask, ...]
     ansible_check: AnsibleCheck = field(default_factory=AnsibleCheck)
     since: datetime = field(default_factory=lambda: datetime.now(UTC))
-    """When it was started."""
+    """Time of the start."""
 
 
 def _service(request: Request) -> Services:
@@ -72,7 +78,7 @@ Until = Annotated[Moment | None, Query(description="Only what is older than this
 
 
 async def _by(request: Request) -> str:
-    """Tell who sends a request: the name of its token, or its address where none is asked for."""
+    """Return the name of the requester: of the token, or without authentication the client's address."""
     principal = principal_of(request)
     return principal.name if principal else sender_of(request)
 
@@ -94,7 +100,7 @@ async def _requester(
         ),
     ] = None,
 ) -> Requester:
-    """Tell who sends a request; its digest covers method, path and body."""
+    """Return the requester; the digest covers method, path and body."""
     digest = hashlib.sha256(f"{request.method} {request.url.path}\n".encode() + await request.body()).hexdigest()
     return Requester(name=by, key=key, digest=digest)
 
@@ -102,22 +108,22 @@ async def _requester(
 RequesterDep = Annotated[Requester, Depends(_requester)]
 
 PROBLEMS: Final[dict[int, str]] = {
-    400: "The request makes no sense; `detail` says why.",
-    401: "There is no token, or it is not good; `detail` says which.",
-    403: "The token's role is not enough.",
-    404: "There is no such thing.",
-    409: "Not while the cluster is as it is; `detail` says why.",
+    400: "The request is not valid; `detail` gives the reason.",
+    401: "The token is missing or not valid; `detail` gives the reason.",
+    403: "The token's role does not suffice.",
+    404: "The named object does not exist.",
+    409: "The state of the cluster forbids this; `detail` gives the reason.",
     413: "The body is too large.",
-    415: "The body is not announced as JSON.",
-    422: "A value is missing or not valid; `detail` says which.",
-    429: "The token asks too often, or has too many streams open; `Retry-After` says when to try again.",
-    431: "The address and the headers are too large.",
-    503: "Not now; `Retry-After` says when to try again.",
+    415: "The Content-Type is not JSON.",
+    422: "A value is missing or not valid; `detail` names it.",
+    429: "The token exceeds its rate limit or its number of open streams; `Retry-After` gives the seconds to wait.",
+    431: "The URL and the headers are too large.",
+    503: "The service cannot do this at present; `Retry-After` gives the seconds to wait.",
 }
 
 
 def problem_responses(*statuses: int) -> dict[int | str, dict[str, Any]]:
-    """Describe the error answers of a route."""
+    """Describe the error responses of a route."""
     return {
         status: {"description": PROBLEMS[status], "content": {PROBLEM_TYPE: {"schema": _PROBLEM_SCHEMA}}}
         for status in (*statuses, 503)
@@ -129,20 +135,20 @@ _PROBLEM_SCHEMA: Final = {"$ref": f"#/components/schemas/{Problem.__name__}"}
 
 
 def json_response(model: BaseModel) -> Response:
-    """Write an answer. It was made from valid rows, so it is not validated once more."""
+    """Return a response with a model. The model was built from valid rows, so it is not validated again."""
     return Response(model.model_dump_json(), media_type="application/json")
 
 
 def value_response(value: Any) -> Response:
-    """Write an answer that is plain JSON."""
+    """Return a response with plain JSON."""
     return Response(orjson.dumps(value), media_type="application/json")
 
 
 def parse_cursor(cursor: str | None) -> int | None:
-    """Return the id that a page starts before.
+    """Return the id that a page starts before; None for the first page.
 
     Raises:
-        BadRequest: no page of ours has such a cursor.
+        BadRequest: the cursor is not one of a page.
     """
     if cursor is None:
         return None
@@ -152,35 +158,62 @@ def parse_cursor(cursor: str | None) -> int | None:
 
 
 class _StrictRequest(Request):
-    """Reads JSON as RFC 8259 has it: UTF-8, no NaN, no lone surrogates, no bottomless nesting."""
+    """Reads JSON strictly by RFC 8259: UTF-8, no NaN, no lone surrogates, limited nesting."""
 
     async def json(self) -> Any:
         return orjson.loads(await self.body())
 
 
 class AuthenticatedRoute(APIRoute):
-    """Lets nobody in by mistake: without a word who reads has to be a viewer, and who changes something an operator."""
+    """A route that enforces and documents the role that it needs.
 
-    def __init__(self, path: str, endpoint: Any, **options: Any) -> None:
-        role = TokenRole.VIEWER if set(options.get("methods") or ["GET"]) == {"GET"} else TokenRole.OPERATOR
-        options["openapi_extra"] = requires(role) | (options.get("openapi_extra") or {})
-        super().__init__(path, endpoint, **options)
+    Args:
+        path: as for APIRoute.
+        endpoint: as for APIRoute.
+        role: the role that a request needs; None for a public route.
+        options: further arguments of APIRoute.
+    """
+
+    def __init__(self, path: str, endpoint: Any, *, role: TokenRole | None, **options: Any) -> None:
+        self.role = role
+        super().__init__(path, endpoint, **options | {"openapi_extra": security(role)})
 
     def get_route_handler(self) -> Any:
         """Authenticate and authorize a request before its body is read."""
         handle = super().get_route_handler()
-        role = required_role(self.openapi_extra or {})
 
         async def strictly(request: Request) -> Response:
             authenticator = _service(request).authenticator
-            if role is not None and authenticator.is_required:
-                await authenticate(authenticator, request, role)  # before its body is read
+            if self.role is not None and authenticator.is_required:
+                await authenticate(authenticator, request, self.role)
             response: Response = await handle(_StrictRequest(request.scope, request.receive))
             return response
 
         return strictly
 
 
-def router(tag: str) -> APIRouter:
-    """Make a router whose routes stand under a tag."""
-    return APIRouter(tags=[tag], route_class=AuthenticatedRoute)
+class Router(APIRouter):
+    """A router whose routes declare a role. A route that is added otherwise has no role, and fails at import.
+
+    Args:
+        tag: tag of its routes in the OpenAPI document.
+    """
+
+    def __init__(self, tag: str) -> None:
+        super().__init__(tags=[tag], route_class=AuthenticatedRoute)
+
+    def get(self, path: str, *, role: TokenRole | None = TokenRole.VIEWER, **options: Any) -> Callable[[T], T]:
+        """Add a route that reads. Without a role it needs a viewer."""
+        return self._add("GET", path, role, options)
+
+    def post(self, path: str, *, role: TokenRole | None = TokenRole.OPERATOR, **options: Any) -> Callable[[T], T]:
+        """Add a route that changes something. Without a role it needs an operator."""
+        return self._add("POST", path, role, options)
+
+    def _add(self, method: str, path: str, role: TokenRole | None, options: dict[str, Any]) -> Callable[[T], T]:
+        def add(endpoint: T) -> T:
+            route: Any = partial(AuthenticatedRoute, role=role)
+            self.add_api_route(path, endpoint, methods=[method], route_class_override=route, **options)
+            return endpoint
+
+        return add

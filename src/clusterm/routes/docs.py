@@ -1,4 +1,4 @@
-"""The page that explains the API and lets it be tried; all that it loads comes from the service itself."""
+"""Route of the interactive API documentation, which loads all of its assets from the service itself."""
 
 import base64
 import hashlib
@@ -8,18 +8,17 @@ from typing import Final
 from fastapi import Request, Response
 from fastapi.openapi.docs import get_swagger_ui_html
 
-from clusterm.routes.auth import PUBLIC
-from clusterm.routes.dependencies import router
+from clusterm.routes.dependencies import Router
 
-routes = router("docs")
+routes = Router("docs")
 
 _ASSETS: Final = "/static-offline-docs"
-"""Where FastAPIOffline puts what the page loads."""
+"""Path at which FastAPIOffline serves the page's assets."""
 
 
-@routes.get("/docs", include_in_schema=False, openapi_extra=PUBLIC)
+@routes.get("/docs", include_in_schema=False, role=None)
 def get_docs(request: Request) -> Response:
-    """Return the page. Its browser may talk to this service only, and run only the scripts that were meant."""
+    """Return the page, with a policy that permits connections to this service and the page's own scripts only."""
     root = request.scope.get("root_path", "")
     page = get_swagger_ui_html(
         openapi_url=f"{root}/openapi.json",
@@ -34,7 +33,7 @@ def get_docs(request: Request) -> Response:
 
 
 def _policy(page: str) -> str:
-    """Return the page's Content-Security-Policy; scripts that stand in it are known by what they hash to."""
+    """Return the page's Content-Security-Policy, which permits inline scripts by their hashes."""
     scripts = re.findall(r"<script>(.*?)</script>", page, re.DOTALL)
     digests = [hashlib.sha256(script.encode()).digest() for script in scripts]
     inline = "".join(f" 'sha256-{base64.b64encode(digest).decode()}'" for digest in digests)

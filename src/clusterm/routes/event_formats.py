@@ -1,4 +1,4 @@
-"""The forms in which a list of events is answered: JSON, an object on each line, or CSV."""
+"""Encode pages of events as JSON, NDJSON or CSV."""
 
 from typing import Annotated, Any, Final
 
@@ -17,19 +17,19 @@ _CSV: Final = "text/csv"
 
 EVENTS: Final[dict[int | str, dict[str, Any]]] = {
     200: {
-        "description": "Events, as `Accept` asks: a page in JSON, an object on each line, or CSV. The address of the "
-        'next page is in the header `Link`, too, with `rel="next"`.',
+        "description": "Events in the format of `Accept`: a page in JSON, one JSON object per line, or CSV. The header "
+        '`Link` has the URL of the next page, with `rel="next"`.',
         "content": {
             _NDJSON: {"schema": {"$ref": f"#/components/schemas/{schemas.Event.__name__}"}},
             _CSV: {"schema": {"type": "string"}, "example": f"{','.join(schemas.Event.model_fields)}\r\n"},
         },
     }
 }
-"""What a route says of its answer."""
+"""OpenAPI description of the response."""
 
 
 def events_response(request: Request, page: schemas.Page[schemas.Event], accept: str) -> Response:
-    """Write a page of events in the form that its reader likes best."""
+    """Return a page of events in the client's preferred format."""
     match _preferred(accept, (_JSON, _NDJSON, _CSV)):
         case "text/csv":
             items = (item.model_dump(mode="json") for item in page.items)
@@ -46,7 +46,7 @@ def events_response(request: Request, page: schemas.Page[schemas.Event], accept:
 
 
 def _preferred(accept: str, offered: tuple[str, ...]) -> str:
-    """Return what `Accept` (RFC 9110, 12.5.1) ranks highest of what is offered; else the first."""
+    """Return the offered media type that `Accept` (RFC 9110, section 12.5.1) ranks highest, else the first."""
     ranks = dict(parse(accept))
 
     def rank(kind: str) -> float:

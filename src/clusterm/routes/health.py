@@ -1,22 +1,21 @@
-"""Whether the service is alive, and whether it can do its work."""
+"""Routes of liveness, readiness, status and versions."""
 
 import shutil
 from contextlib import suppress
+from dataclasses import asdict
 from http import HTTPStatus
 from importlib.metadata import version
 from typing import Any
 
 import orjson
 from fastapi import Request, Response
-from sqlalchemy.exc import DBAPIError
-from sqlmodel import Session
 
 from clusterm.ansible.versions import versions
 from clusterm.enums import JobStatus
 from clusterm.observability import health
-from clusterm.routes.auth import PUBLIC
-from clusterm.routes.dependencies import PROBLEM_TYPE, Services, ServicesDep, json_response, problem_responses, router
+from clusterm.routes.dependencies import PROBLEM_TYPE, Router, Services, ServicesDep, json_response, problem_responses
 from clusterm.schemas import (
+    BackgroundTaskStatus,
     Health,
     HealthCheck,
     NodeCount,
@@ -28,13 +27,15 @@ from clusterm.schemas import (
 )
 from clusterm.store import job_views, nodes, outbox, runtime_values
 from clusterm.store import jobs as job_queries
+from clusterm.store.errors import StoreError
+from clusterm.store.session import Session
 
-routes = router("health")
+routes = Router("health")
 
 
-@routes.get("/healthz", response_model=Health, openapi_extra=PUBLIC, summary="Is the service alive?")
+@routes.get("/healthz", response_model=Health, role=None, summary="Is the service alive?")
 def get_health() -> Response:
-    """Answer 200 as long as the service answers at all."""
+    """Respond with 200 while the service is alive."""
     return json_response(Health())
 
 
@@ -42,14 +43,14 @@ def get_health() -> Response:
     "/readyz",
     response_model=Readiness,
     responses=problem_responses(),
-    openapi_extra=PUBLIC,
+    role=None,
     summary="Can the service do its work?",
 )
 def get_readiness(services: ServicesDep) -> Response:
-    """Answer 200 if jobs can run and be kept, and say what else is wrong, as a Serf agent that cannot be reached.
+    """Respond with 200 if jobs can run and be stored, otherwise with a problem. Both have all `checks` by name.
 
-    What is wrong stands in `checks` by name, also in the problem that is answered if they cannot. It may be asked
-    every few seconds: whether ansible runs is tried every few minutes only.
+    Warnings, such as a Serf agent that cannot be reached, do not affect readiness. The route may be polled every few
+    seconds: ansible is run only every few minutes.
     """
     found = _check(services)
     if health.is_ready(found):
@@ -64,9 +65,9 @@ def get_readiness(services: ServicesDep) -> Response:
 
 @routes.get("/info/status", response_model=ServiceStatus, summary="How is the service, at a glance?")
 def get_status(request: Request, services: ServicesDep) -> Response:
-    """Return what the service is, whether it is ready, what it does, how it went last, and how much room there is.
+    """Return version, readiness, running jobs, last results, free space and background tasks.
 
-    What only the store knows is empty while that cannot be read; `checks` then say so.
+    Members from the store are empty while the store cannot be read, which `checks` report.
     """
     manager, found = services.live_settings.current.manager, _check(services)
     status = ServiceStatus(
@@ -84,16 +85,17 @@ def get_status(request: Request, services: ServicesDep) -> Response:
         store_bytes=services.store.size(),
         free_bytes=shutil.disk_usage(manager.state_dir).free,
         notifications={},
+        tasks=[BackgroundTaskStatus(**asdict(task.status)) for task in services.tasks],
     )
-    with suppress(DBAPIError), services.store.read() as session:
+    with suppress(StoreError), services.store.read() as session:
         status = status.model_copy(update=_of_store(session))
     return json_response(status)
 
 
-@routes.get("/info/version", response_model=Versions, summary="Which versions are at work?")
+@routes.get("/info/version", response_model=Versions, summary="Which versions are in use?")
 def get_versions(services: ServicesDep) -> Response:
     """Return the versions of clusterm, of the ansible that it runs, and of what it runs on."""
-    return json_response(versions(services.live_settings.current.ansible.executable))
+    return json_response(versions(services.live_settings.current.ansible.executable, sqlite=services.store.version))
 
 
 def _check(services: Services) -> dict[str, HealthCheck]:

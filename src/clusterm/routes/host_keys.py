@@ -1,12 +1,12 @@
-"""The host keys that are known of nodes."""
+"""Route of the trusted host keys of nodes."""
 
 from fastapi import Response
 
 from clusterm.nodes import host_keys
-from clusterm.routes.dependencies import NodeName, RequesterDep, ServicesDep, json_response, problem_responses, router
+from clusterm.routes.dependencies import NodeName, RequesterDep, Router, ServicesDep, json_response, problem_responses
 from clusterm.schemas import HostKeysRequest, KnownHostKeys
 
-routes = router("nodes")
+routes = Router("nodes")
 
 
 @routes.post(
@@ -16,10 +16,10 @@ routes = router("nodes")
     summary="Trust or forget a node's host keys",
 )
 def set_host_keys(services: ServicesDep, sender: RequesterDep, name: NodeName, body: HostKeysRequest) -> Response:
-    """Say which ssh host keys a node has, in the place of those that are known, or that none is known any more.
+    """Replace a node's trusted ssh host keys, or remove all of them.
 
-    Jobs that begin from now on accept no others. Nothing is run. The name may also be an IP address that is no node's
-    yet, for a discover job.
+    Future jobs accept no other keys. No job is run. The name can also be an IP address without a node, for a discover
+    job.
     """
     retention = services.live_settings.current.retention
     return json_response(host_keys.replace(services.store, retention, name, body.keys, sender.name))

@@ -1,4 +1,4 @@
-"""What a job's tasks did on each node, and what is different from another job."""
+"""Routes of a job's tasks, and of the differences between two jobs."""
 
 from typing import Annotated
 
@@ -10,16 +10,16 @@ from clusterm.routes.dependencies import (
     Cursor,
     JobLabel,
     Limit,
+    Router,
     ServicesDep,
     json_response,
     parse_cursor,
     problem_responses,
-    router,
 )
 from clusterm.store import job_diff, task_results
 from clusterm.store import jobs as job_queries
 
-routes = router("jobs")
+routes = Router("jobs")
 
 
 @routes.get(
@@ -33,17 +33,17 @@ def list_tasks(
     job: JobLabel,
     node: Annotated[str | None, Query(description="Only results of this node.")] = None,
     status: Annotated[TaskStatus | None, Query(description="Only results with this status.")] = None,
-    task: Annotated[str | None, Query(description="Only tasks with this text in their names.")] = None,
+    task: Annotated[str | None, Query(description="Only tasks whose name contains this text.")] = None,
     limit: Limit = 100,
     cursor: Cursor = None,
 ) -> Response:
-    """Return the tasks that ansible ran, in order, each with its times and with one result for each node."""
+    """Return the tasks that ansible ran, in order, each with its times and one result per node."""
     after = parse_cursor(cursor) or 0
     with services.store.read() as session:
         row = job_queries.resolve(session, job)
-        found = task_results.tasks(session, row.id, limit=limit + 1, after=after, node=node, status=status, task=task)
-    items = found[:limit]
-    return json_response(schemas.Page(items=items, next=str(items[-1].number) if len(found) > limit else None))
+        tasks = task_results.tasks(session, row.id, limit=limit + 1, after=after, node=node, status=status, task=task)
+    items = tasks[:limit]
+    return json_response(schemas.Page(items=items, next=str(items[-1].number) if len(tasks) > limit else None))
 
 
 @routes.get(
@@ -55,9 +55,9 @@ def list_tasks(
 def compare_jobs(
     services: ServicesDep,
     job: JobLabel,
-    later: Annotated[str, Path(description="The job to compare it with, named in the same way.", examples=["last"])],
+    later: Annotated[str, Path(description="The later job: `active`, `last` or an id.", examples=["last"])],
 ) -> Response:
-    """Return what is different in the later job: tasks that fail now, change something now, or take much longer."""
+    """Return the differences of the later job: tasks that newly fail, newly change something, or take much longer."""
     with services.store.read() as session:
         ids = job_queries.resolve(session, job).id, job_queries.resolve(session, later).id
         return json_response(job_diff.compare(session, *ids))

@@ -1,4 +1,4 @@
-"""Jobs: what runs and what ran."""
+"""Routes of jobs and the timeline."""
 
 from contextlib import suppress
 from datetime import UTC, datetime
@@ -17,19 +17,19 @@ from clusterm.routes.dependencies import (
     JobLabel,
     Limit,
     RequesterDep,
+    Router,
     ServicesDep,
     Since,
     Until,
     json_response,
     parse_cursor,
     problem_responses,
-    router,
     value_response,
 )
 from clusterm.store import events, job_views, log_lines, nodes
 from clusterm.store import jobs as job_queries
 
-routes = router("jobs")
+routes = Router("jobs")
 
 
 @routes.get(
@@ -95,14 +95,14 @@ def get_timeline(
     since: Since = None,
     after: AfterEvent = None,
 ) -> Response:
-    """Return the latest events of the whole cluster, oldest first. This is the thing to read first.
+    """Return the latest events of the whole cluster, oldest first. Start here to see what happened.
 
-    To follow it, ask again and again for those `after` the last one that you have.
+    To follow it, repeat the request with `after` set to the id of the last event that you have.
     """
     bound = services.live_settings.current.retention.timeline
     with services.store.read() as session:
         if node is not None:
-            with suppress(NotFound):  # its events may have outlived it
+            with suppress(NotFound):  # events remain after a node was removed
                 node = nodes.get(session, node).name
         found = events.timeline(session, bound, limit=limit, node=node, since=since, after=after)
     return event_formats.events_response(request, schemas.Page(items=found, next=None), accept)
@@ -117,10 +117,10 @@ def get_timeline(
 def cancel_job(
     services: ServicesDep, requester: RequesterDep, job: JobLabel, body: schemas.CancelRequest | None = None
 ) -> Response:
-    """Stop a job: a queued one is dropped, a running one ends as soon as ansible has been stopped.
+    """Stop a job: a queued job ends at once, a running job as soon as ansible has stopped.
 
     ansible gets SIGINT, after a grace period SIGTERM, and after another one SIGKILL. After a configure playbook that
-    was stopped, the cleanup playbook runs unless `cleanup` is false; cancel once more without it to stop that, too.
+    was stopped, the cleanup playbook runs unless `cleanup` is false; cancel again with `cleanup` false to stop it, too.
     """
     now = schemas.format_time(datetime.now(UTC))
     reason = f"cancelled by {requester.name} at {now}"
@@ -139,7 +139,7 @@ def cancel_job(
 def retry_job(
     services: ServicesDep, requester: RequesterDep, job: JobLabel, body: schemas.RetryRequest | None = None
 ) -> Response:
-    """Begin a job that does what an ended one did, with the same vars, on its nodes or on those that failed."""
+    """Start a job that repeats an ended one with the same vars, on all its nodes or on the nodes that failed."""
     body = body or schemas.RetryRequest()
     settings = services.live_settings.current
     begun = admission.retry(services.store, settings, job, requester, failed_only=body.failed_only, queue=body.queue)

@@ -1,4 +1,4 @@
-"""Log lines of a job: all or some of them, now or as they are written."""
+"""Route of a job's log: read or follow all of its lines or a selection."""
 
 import contextlib
 import hashlib
@@ -23,13 +23,13 @@ from clusterm.logs.follower import Position
 from clusterm.logs.formats import LogEncoding
 from clusterm.routes import negotiation
 from clusterm.routes.auth import LimitedStream, principal_of, read_while_authorized
-from clusterm.routes.dependencies import JobLabel, Moment, Services, ServicesDep, problem_responses, router
+from clusterm.routes.dependencies import JobLabel, Moment, Router, Services, ServicesDep, problem_responses
 from clusterm.store import jobs as job_queries
 from clusterm.store import log_query, log_reader, nodes
 from clusterm.store.log_lines import Row
 from clusterm.store.log_query import LogQuery
 
-routes = router("jobs")
+routes = Router("jobs")
 
 _NUMBER: Final = 2**62
 _TEXT_LENGTH: Final = 1000
@@ -42,9 +42,9 @@ _EVENT: Final = (
     'id: 1\ndata: {"seq":1,"at":"2026-11-22T07:31:02.000001Z","text":"PLAY [all] ****","partial":false,'
     '"play":null,"task":null,"node":null}\n\n'
 )
-_COMPRESSION: Final = 1  # the fastest; log lines get six times smaller with it
+_COMPRESSION: Final = 1  # the fastest level; it makes log lines six times smaller
 _GZIP: Final = 16 + zlib.MAX_WBITS
-_SMALL: Final = 16 * 1024  # bytes that take less time to compress than a thread to be found
+_SMALL: Final = 16 * 1024  # bytes that compress faster than a thread is scheduled
 _VERSION: Final = version("clusterm")
 
 
@@ -53,7 +53,7 @@ _VERSION: Final = version("clusterm")
     response_class=StreamingResponse,
     responses={
         200: {
-            "description": "Its lines, as `Accept` asks: text, an object for each line, or server-sent events.",
+            "description": "Lines in the format of `Accept`: text, one JSON object per line, or server-sent events.",
             "content": {
                 formats.TEXT.media_type: {"schema": {"type": "string"}, "example": "PLAY [all] ****\n"},
                 formats.NDJSON.media_type: _LINE,
@@ -74,22 +74,24 @@ async def get_logs(
     if_none_match: Annotated[str, Header(include_in_schema=False)] = "",
     last_event_id: Annotated[
         int | None,
-        Header(alias="Last-Event-ID", ge=0, le=_NUMBER, description="Number of the last line that was received."),
+        Header(alias="Last-Event-ID", ge=0, le=_NUMBER, description="Number of the last line received."),
     ] = None,
     start: Annotated[int, Query(alias="from", ge=1, le=_NUMBER, description="Number of the first line.")] = 1,
     last: Annotated[int | None, Query(alias="to", ge=1, le=_NUMBER, description="Number of the last line.")] = None,
     since: Annotated[
-        Moment | None, Query(description="Only from the first line on that is as new as this (RFC 3339).")
+        Moment | None, Query(description="Start at the first line at or after this time (RFC 3339).")
     ] = None,
     tail: Annotated[
-        int | None, Query(ge=0, le=_NUMBER, description="Only so many of the last lines that are wanted.")
+        int | None, Query(ge=0, le=_NUMBER, description="Only the last lines of the selection, up to this number.")
     ] = None,
     node: Annotated[
         str | None, Query(max_length=_TEXT_LENGTH, description="Only lines of this node, named as for `/info/node`.")
     ] = None,
     task: Annotated[
         str | None,
-        Query(max_length=_TEXT_LENGTH, description="Only lines of tasks whose name contains this, in any case."),
+        Query(
+            max_length=_TEXT_LENGTH, description="Only lines of tasks whose name contains this text, case-insensitive."
+        ),
     ] = None,
     failed: Annotated[
         bool,
@@ -97,26 +99,26 @@ async def get_logs(
     ] = False,
     grep: Annotated[
         str | None,
-        Query(max_length=_TEXT_LENGTH, description="Only lines that contain this text; it is no pattern."),
+        Query(max_length=_TEXT_LENGTH, description="Only lines that contain this text; not a pattern."),
     ] = None,
-    ignore_case: Annotated[bool, Query(description="For `grep`: `a` is `A`, but `ä` is not `Ä`.")] = False,
+    ignore_case: Annotated[bool, Query(description="For `grep`: ignore the case of ASCII letters.")] = False,
     follow: Annotated[
         bool | None,
         Query(
-            description="Stay until the job ends, and pass on lines as they come. Default: for `active` and for "
-            "server-sent events only."
+            description="Keep the response open until the job ends, and send new lines as they are written. Default: "
+            "true for `active` and for server-sent events, else false."
         ),
     ] = None,
 ) -> Response:
-    """Return the lines of a job's log, those that meet every condition.
+    """Return the lines of a job's log that meet all conditions.
 
-    A follower that was cut off goes on with `from`, one more than the last line it has: it misses nothing and sees
-    nothing twice. Server-sent events have the line's number as id, so browsers do that by themselves, with
-    `Last-Event-ID`. Once there is nothing more to come, followers get a last record, a `LogEnd`, unless they
-    take text; as an event its name is `end`. An answer that stops without one was cut off.
+    A disconnected follower resumes with `from`, one more than its last line, without missing or repeating a line.
+    Server-sent events have the line's number as id, so that browsers resume automatically, with `Last-Event-ID`. The
+    last record for followers is a `LogEnd`, except in text; as an event its name is `end`. Without this record, the
+    response is incomplete.
 
-    The log of an ended job has an `ETag`, and is 304 where `If-None-Match` names it. With `Accept-Encoding: gzip` the
-    answer is compressed, also that to followers, line by line.
+    The log of an ended job has an `ETag`; the response is 304 if `If-None-Match` contains it. With
+    `Accept-Encoding: gzip` the response is compressed, for followers line by line.
     """
     encoding = negotiation.choose(accept)
     if last_event_id is not None:
@@ -130,7 +132,7 @@ async def get_logs(
         ignore_case=ignore_case,
         follow=follow if follow is not None else job == "active" or encoding is formats.EVENTS,
     )
-    request = await to_thread.run_sync(_make_out, services, job, wanted, start, since, tail, encoding)
+    request = await to_thread.run_sync(_resolve, services, job, wanted, start, since, tail, encoding)
     compressed = negotiation.accepts_gzip(accept_encoding)
     headers = {"Cache-Control": "no-cache", "Vary": "Accept, Accept-Encoding", "X-Accel-Buffering": "no"}
     if request.digest is not None:
@@ -147,14 +149,14 @@ async def get_logs(
 
 @dataclass(frozen=True)
 class _Request:
-    """What is wanted of which log, made out for once and all."""
+    """A request for log lines, with job, nodes and first line resolved."""
 
     position: Position
     digest: str | None
-    """SHA-256 of a log that does not change any more; None where the answer may."""
+    """SHA-256 of the log of an ended job; None while the response can still change."""
 
 
-def _make_out(
+def _resolve(
     services: Services,
     label: str,
     wanted: LogQuery,
@@ -163,11 +165,11 @@ def _make_out(
     tail: int | None,
     encoding: LogEncoding,
 ) -> _Request:
-    """Find the job, its node, and the first line."""
+    """Resolve the job's label, the node's name and the first line."""
     with services.store.read() as session:
         job = job_queries.resolve(session, label)
         job_id, lines, digest = job.id, job.lines, None if wanted.follow else job.sha256
-        with contextlib.suppress(NotFound):  # of a discover job, or not known any more
+        with contextlib.suppress(NotFound):  # an address of a discover job, or a removed node
             wanted = replace(wanted, nodes=tuple({*wanted.nodes, *(nodes.get(session, n).name for n in wanted.nodes)}))
     if not wanted.follow:
         wanted = replace(wanted, last=lines if wanted.last is None else min(wanted.last, lines))
@@ -179,7 +181,7 @@ def _make_out(
 
 
 async def _chunks(services: Services, position: Position, principal: Principal | None) -> AsyncIterator[bytes]:
-    """Yield the lines that are wanted, and for a follower the end; stop before if its token is not good any more."""
+    """Yield encoded lines, and the end record for a follower; stop when the follower's token becomes invalid."""
     follower = services.metrics.followers.track_inprogress() if position.query.follow else contextlib.nullcontext()
     with follower:
         encoding, following = position.encoding, position.query.follow
@@ -207,7 +209,7 @@ async def _chunks(services: Services, position: Position, principal: Principal |
 
 
 async def _compressed(chunks: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
-    """Compress pieces, each so that it can be read at once."""
+    """Compress chunks, and flush each so that the client can read it immediately."""
     compress = zlib.compressobj(_COMPRESSION, wbits=_GZIP)
 
     def feed(chunk: bytes) -> bytes:
@@ -219,7 +221,7 @@ async def _compressed(chunks: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
 
 
 def _etag(request: _Request, *, compressed: bool) -> str:
-    """Name the bytes of an answer."""
+    """Return the ETag of a response."""
     position = request.position
-    what = (request.digest, position.start, position.query, position.encoding.media_type, compressed, _VERSION)
-    return f'"{hashlib.sha256(repr(what).encode()).hexdigest()}"'
+    identity = (request.digest, position.start, position.query, position.encoding.media_type, compressed, _VERSION)
+    return f'"{hashlib.sha256(repr(identity).encode()).hexdigest()}"'

@@ -1,11 +1,11 @@
-"""Where Prometheus reads."""
+"""Route of the metrics for Prometheus."""
 
 from fastapi import Response
 
 from clusterm.observability.metrics import CONTENT_TYPE
-from clusterm.routes.dependencies import ServicesDep, router
+from clusterm.routes.dependencies import Router, ServicesDep
 
-routes = router("health")
+routes = Router("health")
 
 
 @routes.get(
@@ -22,5 +22,5 @@ routes = router("health")
     summary="Show metrics for Prometheus",
 )
 def get_metrics(services: ServicesDep) -> Response:
-    """Return what there is to watch about jobs, nodes, log, store and requests."""
+    """Return metrics of jobs, nodes, logs, the store and requests."""
     return Response(services.metrics.write(), media_type=CONTENT_TYPE)

@@ -1,13 +1,13 @@
-"""News from monitoring."""
+"""Route for reports of monitoring systems."""
 
 from fastapi import Response
 
 from clusterm import schemas
 from clusterm.monitoring.reports import report
-from clusterm.routes.dependencies import ServicesDep, problem_responses, router, value_response
+from clusterm.routes.dependencies import Router, ServicesDep, problem_responses, value_response
 from clusterm.store import nodes
 
-routes = router("monitoring")
+routes = Router("monitoring")
 
 
 @routes.post(
@@ -17,11 +17,11 @@ routes = router("monitoring")
     summary="Report nodes as discovered or disappeared",
 )
 def post_event(services: ServicesDep, body: schemas.MonitorRequest) -> Response:
-    """Say which nodes are there, or no longer are. A node's first discovery creates it.
+    """Store a report of a monitoring system. The first report of a node as discovered registers the node.
 
-    Returns the nodes, by name, as they are now.
+    Returns the nodes, by name, after the report.
     """
     names = report(services.store, services.live_settings.current, body.monitor_event)
     with services.store.read() as session:
-        found = [nodes.to_wire(node, []) for node in nodes.by_names(session, names)]
-    return value_response({node.inventory_state.name: node.model_dump(mode="json") for node in found})
+        reported = [nodes.to_wire(node, []) for node in nodes.by_names(session, names)]
+    return value_response({node.inventory_state.name: node.model_dump(mode="json") for node in reported})

@@ -1,4 +1,4 @@
-"""What a client accepts, as its headers say (RFC 9110, section 12.5)."""
+"""Select the encoding of a response by the client's headers (RFC 9110, section 12.5)."""
 
 from collections.abc import Iterator
 
@@ -6,22 +6,22 @@ from clusterm.logs.formats import ENCODINGS, TEXT, LogEncoding
 
 
 def choose(accept: str) -> LogEncoding:
-    """Return the form that a client likes best (RFC 9110, section 12.5.1); text if it knows none of ours."""
-    liked = [(quality, ENCODINGS[media_range]) for media_range, quality in parse(accept) if media_range in ENCODINGS]
-    quality, encoding = max(liked, key=lambda each: each[0], default=(0.0, TEXT))
+    """Return the client's preferred log encoding (RFC 9110, section 12.5.1); text if it accepts none of them."""
+    accepted = [(quality, ENCODINGS[media_range]) for media_range, quality in parse(accept) if media_range in ENCODINGS]
+    quality, encoding = max(accepted, key=lambda each: each[0], default=(0.0, TEXT))
     return encoding if quality else TEXT
 
 
 def accepts_gzip(accept_encoding: str) -> bool:
-    """Tell whether a client wants gzip (RFC 9110, section 12.5.3)."""
+    """Return whether a client accepts gzip (RFC 9110, section 12.5.3)."""
     return next((quality > 0 for coding, quality in parse(accept_encoding) if coding == "gzip"), False)
 
 
 def parse(header: str) -> Iterator[tuple[str, float]]:
-    """Yield each media range or coding of a header with its quality, which is 0 where it is no number."""
+    """Yield each media range or coding of a header with its quality; an invalid quality is 0."""
     for item in header.split(","):
-        what, *parameters = (part.strip().lower() for part in item.split(";"))
-        yield what, _quality(parameters)
+        value, *parameters = (part.strip().lower() for part in item.split(";"))
+        yield value, _quality(parameters)
 
 
 def _quality(parameters: list[str]) -> float:

@@ -1,4 +1,4 @@
-"""Changing nodes without a job: host group, host vars, name; importing and removing them."""
+"""Routes that change nodes without a job: host group, host vars, name, import and removal."""
 
 from fastapi import Response
 
@@ -7,16 +7,16 @@ from clusterm.nodes import changes as node_changes
 from clusterm.routes.dependencies import (
     NodeName,
     RequesterDep,
+    Router,
     Services,
     ServicesDep,
     json_response,
     problem_responses,
-    router,
 )
 from clusterm.schemas import ImportAnswer, ImportRequest, RemoveRequest, RenameRequest, SetRequest
 from clusterm.store import events, nodes
 
-routes = router("nodes")
+routes = Router("nodes")
 
 
 @routes.post(
@@ -26,10 +26,10 @@ routes = router("nodes")
     summary="Set a node's host group and host vars",
 )
 def set_node(services: ServicesDep, requester: RequesterDep, name: NodeName, body: SetRequest) -> Response:
-    """Change what ansible is told of a node by the jobs that begin from now on. Nothing is run.
+    """Change a node's host group and host vars for future jobs, without running a job.
 
-    The host group of a node that is part of the cluster is changed by an update. A value sent back masked, as it is
-    shown, stays what it is.
+    The host group of a node that is part of the cluster can only be changed by an update. A masked value, sent back as
+    received, is unchanged.
     """
     settings = services.live_settings.current
     groups, cipher = settings.ansible.host_groups, settings.cipher
@@ -45,9 +45,9 @@ def set_node(services: ServicesDep, requester: RequesterDep, name: NodeName, bod
     summary="Rename a node",
 )
 def rename_node(services: ServicesDep, requester: RequesterDep, name: NodeName, body: RenameRequest) -> Response:
-    """Call a node something else. Its history goes with it; the logs of its jobs keep the name that it had.
+    """Change a node's name. Its history moves to the new name; the logs of its jobs keep the old name.
 
-    Monitoring has to call it so, too, or it will report the old name as another node at the same address.
+    Monitoring must use the new name, too. Otherwise it reports the old name as another node at the same address.
     """
     settings = services.live_settings.current
     groups = settings.ansible.host_groups
@@ -63,9 +63,9 @@ def rename_node(services: ServicesDep, requester: RequesterDep, name: NodeName, 
 def remove_node(
     services: ServicesDep, requester: RequesterDep, name: NodeName, body: RemoveRequest | None = None
 ) -> Response:
-    """Forget a node, and return it as it was. Its events are kept.
+    """Delete a node, and return its last state. Its events are kept.
 
-    It must be no part of the cluster, unless forced, and in no job. Nothing is run on it.
+    The node must not be in a job, and must not be part of the cluster unless `force` is set. No job is run on the node.
     """
     retention = services.live_settings.current.retention
     force = body is not None and body.force
@@ -79,7 +79,7 @@ def remove_node(
     summary="Import nodes of an inventory",
 )
 def import_nodes(services: ServicesDep, requester: RequesterDep, body: ImportRequest) -> Response:
-    """Make nodes known. One that exists, or cannot be one, is skipped, and the answer says why."""
+    """Register the nodes of an inventory. Existing and invalid nodes are skipped, with the reason in the response."""
     settings = services.live_settings.current
     groups, cipher = settings.ansible.host_groups, settings.cipher
     return json_response(

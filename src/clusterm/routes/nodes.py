@@ -1,12 +1,14 @@
-"""Nodes: what they are, what happened to them, and jobs on them."""
+"""Routes of nodes and of actions on them."""
 
-from typing import Annotated, Final, Literal
+from collections.abc import Callable
+from typing import Annotated, Final
 
 import orjson
 from fastapi import Path, Query, Request, Response
-from sqlmodel import Session
+from pydantic import AfterValidator, WithJsonSchema
 
 from clusterm import schemas
+from clusterm.common.actions import ACTIONS, NODE_ACTIONS, ActionSpec
 from clusterm.enums import Action, JobStatus, State, Status, TokenRole
 from clusterm.errors import NotFound
 from clusterm.jobs import admission
@@ -15,29 +17,35 @@ from clusterm.jobs.requests import JobRequest, Requester
 from clusterm.nodes.explanation import ExplanationInput, explain, last_job_event
 from clusterm.nodes.selection import select
 from clusterm.routes import event_formats
-from clusterm.routes.auth import requires
 from clusterm.routes.dependencies import (
     AfterEvent,
     Cursor,
     Limit,
     NodeName,
     RequesterDep,
+    Router,
     Services,
     ServicesDep,
     Since,
     json_response,
     parse_cursor,
     problem_responses,
-    router,
     value_response,
 )
 from clusterm.store import events, job_views, nodes, tables
 from clusterm.store import jobs as job_queries
+from clusterm.store.session import Session
 
-routes = router("nodes")
+routes = Router("nodes")
 EVENTS_SHOWN = 10
-"""How many of its latest events a node carries."""
+"""Number of latest events in the response for a node."""
 _PAGE: Final = 1000
+
+
+def _check_on_nodes(action: Action) -> Action:
+    if not ACTIONS[action].on_nodes:
+        raise ValueError("it does not run on nodes")
+    return action
 
 
 @routes.get(
@@ -55,13 +63,13 @@ def list_nodes(
     state: Annotated[list[State] | None, Query(description="Only nodes in one of these states.")] = None,
     host_group: Annotated[list[str] | None, Query(description="Only nodes in one of these host groups.")] = None,
     limit: Annotated[
-        int | None, Query(ge=1, le=10_000, description="Answer with a page of so many nodes at the most.")
+        int | None, Query(ge=1, le=10_000, description="Return a page of at most this many nodes.")
     ] = None,
     cursor: Cursor = None,
 ) -> Response:
     """Return nodes, each with its latest event: an object by name or, if `limit` or `cursor` is given, a page.
 
-    A name that is no node's, or a glob that matches none, is an error (404).
+    A name that is not a node's, or a glob that matches no node, is an error (404).
     """
     selection = schemas.NodeSelection(status=status or [], state=state or [], host_group=host_group or [], all=not name)
     paged = limit is not None or cursor is not None
@@ -104,8 +112,8 @@ def list_node_events(
 ) -> Response:
     """Return a node's events, newest last. The first page holds the latest ones; `next` leads to older ones.
 
-    Those of a node that was removed are kept, too. To follow them, ask again and again for those `after` the last one
-    that you have.
+    Events of a removed node are kept. To follow the events, repeat the request with `after` set to the id of the last
+    event that you have.
     """
     bound = services.live_settings.current.retention.node_events
     before = parse_cursor(cursor)
@@ -129,7 +137,7 @@ def list_node_events(
     summary="Explain a node",
 )
 def explain_node(services: ServicesDep, name: NodeName) -> Response:
-    """Return what a node's status and state mean, how it came to them, and what may be done next, or why not."""
+    """Return what a node's status and state mean, why it has them, and which commands may follow, or why not."""
     settings = services.live_settings.current
     with services.store.read() as session:
         node = nodes.get(session, name)
@@ -142,7 +150,7 @@ def explain_node(services: ServicesDep, name: NodeName) -> Response:
             address=node.address,
             label=node.label,
             serial=node.serial,
-            cluster=admission.members(nodes.candidates(session)),
+            cluster={each.name: each for each in nodes.candidates(session)},
             events=past,
             job=job_views.to_wire(session, job) if job else None,
             waiting=[each.id for each in reversed(queued)],
@@ -152,98 +160,79 @@ def explain_node(services: ServicesDep, name: NodeName) -> Response:
         return json_response(explain(node.name, facts))
 
 
-@routes.post(
-    "/commission/nodes",
-    response_model=schemas.Job,
-    responses=problem_responses(400, 404, 409, 413, 415, 422),
-    summary="Commission nodes",
-)
-def commission(services: ServicesDep, requester: RequesterDep, body: schemas.NodesRequest) -> Response:
-    """Bring nodes into the cluster: run the configure playbook; if it fails, the cleanup playbook."""
-    return _begin(services, requester, _order(Action.COMMISSION, body), queue=body.queue)
+def _start(spec: ActionSpec) -> Callable[..., Response]:
+    """Return the handler of the route that starts jobs with an action on nodes."""
+
+    def start(services: ServicesDep, requester: RequesterDep, body: schemas.NodesRequest) -> Response:
+        return _begin(services, requester, _job_request(spec.name, body), queue=body.queue)
+
+    return start
 
 
-@routes.post(
-    "/decommission/nodes",
-    response_model=schemas.Job,
-    responses=problem_responses(400, 404, 409, 413, 415, 422),
-    summary="Decommission nodes",
-)
-def decommission(services: ServicesDep, requester: RequesterDep, body: schemas.NodesRequest) -> Response:
-    """Take nodes out of the cluster: run the cleanup playbook."""
-    return _begin(services, requester, _order(Action.DECOMMISSION, body), queue=body.queue)
-
-
-@routes.post(
-    "/update/nodes",
-    response_model=schemas.Job,
-    responses=problem_responses(400, 404, 409, 413, 415, 422),
-    summary="Update nodes",
-)
-def update(services: ServicesDep, requester: RequesterDep, body: schemas.NodesRequest) -> Response:
-    """Run the cleanup and the configure playbook on nodes of the cluster; if the latter fails, cleanup once more."""
-    return _begin(services, requester, _order(Action.UPDATE, body), queue=body.queue)
+for _spec in NODE_ACTIONS:
+    routes.post(
+        f"/{_spec.name}/nodes",
+        name=_spec.name,
+        response_model=schemas.Job,
+        responses=problem_responses(400, 404, 409, 413, 415, 422),
+        summary=_spec.summary,
+        description=_spec.description,
+    )(_start(_spec))
 
 
 @routes.post(
     "/plan/{action}/nodes",
     response_model=schemas.Plan,
     responses=problem_responses(400, 413, 415, 422),
-    openapi_extra=requires(TokenRole.VIEWER),  # it only looks
+    role=TokenRole.VIEWER,  # it only reads
     summary="Show what a request would do",
 )
 def plan(
     services: ServicesDep,
     action: Annotated[
-        Literal[Action.COMMISSION, Action.DECOMMISSION, Action.UPDATE], Path(description="What to do to the nodes.")
+        Action,
+        AfterValidator(_check_on_nodes),
+        Path(description="What to do to the nodes."),
+        WithJsonSchema({"type": "string", "enum": [spec.name for spec in NODE_ACTIONS]}),
     ],
     body: schemas.NodesRequest,
 ) -> Response:
-    """Return what the same body sent to `/{action}/nodes` would do, and why it would be refused. Nothing changes."""
+    """Return what the same body sent to `/{action}/nodes` would do, and why it would be rejected. Nothing changes."""
     with services.store.read() as session:
-        return json_response(preview(session, services.live_settings.current, _order(action, body), queue=body.queue))
+        return json_response(
+            preview(session, services.live_settings.current, _job_request(action, body), queue=body.queue)
+        )
 
 
 @routes.post(
     "/discover/nodes",
     response_model=schemas.Job,
     responses=problem_responses(400, 409, 413, 415, 422),
-    summary="Discover nodes",
+    summary=ACTIONS[Action.DISCOVER].summary,
+    description=ACTIONS[Action.DISCOVER].description,
 )
 def discover(services: ServicesDep, requester: RequesterDep, body: schemas.DiscoverRequest) -> Response:
-    """Run the configure playbook on addresses that are no node's, in the inventory group `cluster-node`.
-
-    Those that pass become nodes, called by their host name and serial, unless `ansible.register_discovered` is off.
-    """
-    request = JobRequest(
-        Action.DISCOVER,
-        body.addrs,
-        extra_vars=body.extra_vars,
-        job_timeout=body.job_timeout,
-        idle_timeout=body.idle_timeout,
-    )
+    """Start a discover job."""
+    request = JobRequest(Action.DISCOVER, body.addrs, extra_vars=body.extra_vars, terms=schemas.JobTerms.of(body))
     return _begin(services, requester, request, queue=body.queue)
 
 
 def _names(session: Session, targets: list[str], selection: schemas.NodeSelection) -> list[str]:
-    """Return the names of the selected nodes; none is no error, unless they were named."""
+    """Return the names of the selected nodes. An empty result is an error only if nodes were named."""
     selected = select(targets, selection, nodes.candidates(session))
     if targets and selected.refusals:
         raise selected.refusals[0]
     return selected.names
 
 
-def _order(action: Action, body: schemas.NodesRequest) -> JobRequest:
+def _job_request(action: Action, body: schemas.NodesRequest) -> JobRequest:
     return JobRequest(
         action,
         body.nodes,
         select=body.select,
         host_group=body.host_group,
         extra_vars=body.extra_vars,
-        check=body.check,
-        limit_batch=body.limit_batch,
-        job_timeout=body.job_timeout,
-        idle_timeout=body.idle_timeout,
+        terms=schemas.JobTerms.of(body),
     )
 
 

@@ -1,8 +1,8 @@
-"""What goes over the wire: the requests and answers of the REST API, shared by service and client.
+"""Requests and responses of the REST API, shared by service and client.
 
 The shapes of Node and Job, the phrases of errors and the tolerance of requests follow contiv/cluster (2016), so that
-its client and scripts keep working. Answers ignore members they do not know, so that an older client can read a
-newer service; requests refuse them, so that a misspelt member cannot pass for one not given.
+its client and scripts keep working. Responses ignore unknown members, so that an older client can read a newer
+service; requests reject unknown members, so that a misspelt member is not silently ignored.
 """
 
 from clusterm.schemas.base import (
@@ -33,6 +33,7 @@ from clusterm.schemas.jobs import (
     JobDiff,
     JobProgress,
     JobSummary,
+    JobTerms,
     NodeSelection,
     NodesRequest,
     Recap,
@@ -67,10 +68,20 @@ from clusterm.schemas.nodes import (
     check_host_vars,
 )
 from clusterm.schemas.plans import Objection, Plan, PlannedStep
-from clusterm.schemas.service import Drain, Health, HealthCheck, NotificationCount, Readiness, ServiceStatus, Versions
+from clusterm.schemas.service import (
+    BackgroundTaskStatus,
+    Drain,
+    Health,
+    HealthCheck,
+    NotificationCount,
+    Readiness,
+    ServiceStatus,
+    Versions,
+)
 
 __all__ = [
     "Address",
+    "BackgroundTaskStatus",
     "BusyNode",
     "CancelRequest",
     "Choices",
@@ -100,6 +111,7 @@ __all__ = [
     "JobDiff",
     "JobProgress",
     "JobSummary",
+    "JobTerms",
     "KnownHostKeys",
     "LogEnd",
     "LogLine",

@@ -1,4 +1,4 @@
-"""What requests and responses share: base classes, types and checks."""
+"""Base classes, types and checks for requests and responses."""
 
 import ipaddress
 import json
@@ -24,19 +24,19 @@ from clusterm.common.ip_ranges import expand
 T = TypeVar("T")
 
 NAME_PATTERN: Final = r"[A-Za-z0-9](?:[A-Za-z0-9._-]{0,126}[A-Za-z0-9])?"
-"""A label or a serial: what can stand in a node's name without a meaning to ansible's inventory, a path or a shell."""
+"""A label or a serial: characters without special meaning in ansible's inventory, a path or a shell."""
 
 HOSTNAME_PATTERN: Final = r"(?:{label}\.)*{label}\.?".format(label=r"[A-Za-z0-9](?:[A-Za-z0-9-]{0,61}[A-Za-z0-9])?")
-"""A host name after RFC 1123, section 2.1; it has 253 characters at the most."""
+"""A host name after RFC 1123, section 2.1; the limit of 253 characters is checked separately."""
 
 MAX_NESTING: Final = 100
-"""Levels of objects and arrays in extra vars."""
+"""Maximum levels of objects and arrays in extra vars and host vars."""
 
 _CONTIV_MEMBERS: Final = frozenset({"nodes", "addrs", "host_group", "extra_vars", "job", "monitor_event", "config"})
 
 
 def format_time(at: datetime) -> str:
-    """Write a time as RFC 3339 in UTC with microseconds, as `2026-11-22T07:31:02.000001Z`."""
+    """Format a time as RFC 3339 in UTC with microseconds, such as `2026-11-22T07:31:02.000001Z`."""
     return at.astimezone(UTC).replace(tzinfo=None).isoformat(timespec="microseconds") + "Z"
 
 
@@ -44,7 +44,7 @@ def check_address(value: str) -> str:
     """Return the address unchanged if it is an IP address or a host name.
 
     Raises:
-        ValueError: it is neither.
+        ValueError: the value is neither.
     """
     try:
         address = ipaddress.ip_address(value)
@@ -52,7 +52,7 @@ def check_address(value: str) -> str:
         named = re.fullmatch(HOSTNAME_PATTERN, value) is not None and not re.fullmatch(r"[0-9.]+", value)
         valid = named and len(value) <= 253
     else:
-        valid = "%" not in str(address)  # a zone means something on one machine only, and may be any text
+        valid = "%" not in str(address)  # a zone is local to one machine, and can be any text
     if not valid:
         message = f"{value[:80]!r} is neither an IP address nor a host name"
         raise PydanticCustomError("address", "{message}", {"message": message})
@@ -60,10 +60,10 @@ def check_address(value: str) -> str:
 
 
 def check_name(value: str) -> str:
-    """Return the label or serial unchanged if a node may be called so.
+    """Return the label or serial unchanged if it is valid.
 
     Raises:
-        ValueError: it may not.
+        ValueError: the value is not valid.
     """
     if not re.fullmatch(NAME_PATTERN, value):
         message = (
@@ -75,7 +75,7 @@ def check_name(value: str) -> str:
 
 
 def _parse_extra_vars(value: Any) -> Any:
-    """Turn a string holding a JSON object into that object: contiv's client sends strings."""
+    """Parse a string that holds a JSON object, because contiv's client sends strings."""
     if value is None or value == "":
         return {}
     try:
@@ -106,12 +106,12 @@ def _refuse_constant(name: str) -> None:
 
 
 def unique(values: list[str]) -> list[str]:
-    """Return the values, each once."""
+    """Return the values without duplicates, in order."""
     return list(dict.fromkeys(values))
 
 
 def expand_addresses(value: Any) -> Any:
-    """Put the addresses in the place of ranges."""
+    """Replace ranges by their addresses."""
     if not isinstance(value, list) or not all(isinstance(item, str) for item in value):
         return [] if value is None else value
     try:
@@ -149,13 +149,13 @@ Choices = Annotated[list[T], BeforeValidator(none_to_empty_list)]
 
 
 class ResponseModel(BaseModel):
-    """What the service sends."""
+    """Base class of responses."""
 
     model_config = ConfigDict(extra="ignore", defer_build=True)
 
 
 class Request(BaseModel):
-    """What a client sends. contiv's client sends all of its members with every request: those are ignored."""
+    """Base class of requests. Ignores members of other requests, because contiv's client always sends all members."""
 
     model_config = ConfigDict(extra="forbid")
 
@@ -171,11 +171,11 @@ class Page(ResponseModel, Generic[T]):
     """One page of a longer list."""
 
     items: list[T]
-    next: str | None = Field(description="Pass it as `cursor` to get the next page; null on the last one.")
+    next: str | None = Field(description="Value of `cursor` for the next page; null on the last page.")
 
     @classmethod
     def last(cls, items: list[T]) -> Self:
-        """Make a page after which there is none."""
+        """Create the last page of a list."""
         return cls(items=items, next=None)
 
 

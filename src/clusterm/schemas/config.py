@@ -14,13 +14,13 @@ class GlobalsRequest(Request):
 
     extra_vars: ExtraVars = Field(
         default_factory=dict,
-        description="All of them: what is not named is gone.",
+        description="All global extra vars; variables that are not listed are removed.",
         examples=[{"env": {"http_proxy": "http://proxy:8080"}}],
     )
 
 
 class ConfigRequest(Request):
-    """Change the configuration of the running service; only `ansible` may differ from what it is."""
+    """Change the configuration of the running service; only the section `ansible` can change."""
 
     config: dict[str, Any] | None = Field(
         default=None, description="Sections by name.", examples=[{"ansible": {"user": "vagrant"}}]

@@ -11,28 +11,32 @@ from clusterm.schemas.base import ResponseModel, Timestamp
 
 
 class Event(ResponseModel):
-    """One thing that happened: an entry of the timeline and of its node's history."""
+    """An entry of the timeline and of its node's history."""
 
-    id: int = Field(description="Gives the order, whatever the clock does.", examples=[42])
+    id: int = Field(description="Defines the order of events, independent of the clock.", examples=[42])
     at: Timestamp
-    node: str | None = Field(description="Null for what concerns the whole cluster.", examples=["node2-b"])
+    node: str | None = Field(
+        description="Name of the node; null for events of the whole cluster.", examples=["node2-b"]
+    )
     event: EventName
-    result: Result | None = Field(description="Null for what cannot fail.")
-    job: int | None = Field(description="Id of the job that caused it.", examples=[7])
-    detail: str | None = Field(description="The reason of a failure.", examples=["disk /dev/sdb is missing"])
-    cause: Cause | None = Field(default=None, description="What made it happen.")
-    by: str | None = Field(default=None, description="Who asked for it.", examples=["192.168.2.1"])
+    result: Result | None = Field(description="Result of the job for the node; null for other events.")
+    job: int | None = Field(description="Id of the job that caused the event.", examples=[7])
+    detail: str | None = Field(description="Reason of a failure.", examples=["disk /dev/sdb is missing"])
+    cause: Cause | None = Field(default=None, description="Cause of the event.")
+    by: str | None = Field(default=None, description="The requester.", examples=["192.168.2.1"])
     changes: dict[str, list[Any]] = Field(
         default_factory=dict,
-        description="What it changed in the node, each from and to: `status`, `state`, `address`, `host_group`, "
+        description="Changes of the node, each with old and new value: `status`, `state`, `address`, `host_group`, "
         "`name`, `host_keys`, and host vars as `vars.NAME`.",
         examples=[{"status": ["Provisioning", "Allocated"]}],
     )
-    times: int = Field(default=1, description="How often it happened: one entry stands for a node that comes and goes.")
-    since: Timestamp | None = Field(default=None, description="When the first of these times was; null for only one.")
+    times: int = Field(
+        default=1, description="Number of occurrences: a node that repeatedly disappears and returns has one entry."
+    )
+    since: Timestamp | None = Field(default=None, description="Time of the first occurrence; null if `times` is 1.")
 
     def __str__(self) -> str:
-        """Write it as the timeline does, without the time."""
-        what = f"{self.node} {self.event}" if self.node else str(self.event)
-        often = f", {self.times} times since {self.since:%Y-%m-%dT%H:%M:%SZ}" if self.since else ""
-        return f"{what}; result: {self.result}" if self.result else what + often
+        """Return the event as a line of the timeline, without the time."""
+        summary = f"{self.node} {self.event}" if self.node else str(self.event)
+        repeated = f", {self.times} times since {self.since:%Y-%m-%dT%H:%M:%SZ}" if self.since else ""
+        return f"{summary}; result: {self.result}" if self.result else summary + repeated

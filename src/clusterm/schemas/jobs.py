@@ -4,6 +4,7 @@ from typing import Annotated, Any
 
 from pydantic import (
     AfterValidator,
+    BaseModel,
     BeforeValidator,
     Field,
 )
@@ -25,30 +26,58 @@ from clusterm.schemas.base import (
 )
 
 
+class Timeouts(BaseModel):
+    """When a job is stopped."""
+
+    job_timeout: Seconds | None = Field(
+        default=None,
+        description="Seconds after which the job is stopped; 0 disables the limit. Null: as configured.",
+        examples=[2700],
+    )
+    idle_timeout: Seconds | None = Field(
+        default=None,
+        description="Seconds without output after which the job is stopped; 0 disables the limit. Null: as configured.",
+        examples=[600],
+    )
+
+
+class JobTerms(Timeouts):
+    """The terms on which a job runs: in its request, in its row, in a retry of it, and in responses.
+
+    A new term is a field here, and a column of the same name.
+    """
+
+    check: bool = Field(
+        default=False, description="Run ansible with `--check --diff`: report what would change, and change no node."
+    )
+    limit_batch: int | None = Field(
+        default=None,
+        ge=1,
+        le=10**6,
+        description="Nodes per batch; the job stops at the first batch that fails. Null: all nodes at once.",
+        examples=[10],
+    )
+
+    @classmethod
+    def of(cls, source: object) -> "JobTerms":
+        """Return the terms that a request, a row or a response has as attributes; defaults for the others."""
+        values = {name: getattr(source, name, field.default) for name, field in cls.model_fields.items()}
+        return cls.model_construct(**values)
+
+
 class StartRequest(Request):
-    """What every request for a job may say."""
+    """Members of every request for a job."""
 
     extra_vars: ExtraVars = Field(
         default_factory=dict,
         description="Extra vars for ansible: a JSON object, or a string holding one.",
         examples=[{"package_version": "1.2"}],
     )
-
-    queue: bool = Field(default=False, description="Where the job cannot run now because of others, wait for its turn.")
-    job_timeout: Seconds | None = Field(
-        default=None,
-        description="Seconds after which to stop the job; 0 for never. Default: as configured.",
-        examples=[2700],
-    )
-    idle_timeout: Seconds | None = Field(
-        default=None,
-        description="Seconds without output after which to stop it; 0 for never. Default: as configured.",
-        examples=[600],
-    )
+    queue: bool = Field(default=False, description="If other jobs keep the job from running now, let it wait.")
 
 
 class NodeSelection(Request):
-    """Which nodes are meant, of those that are named or, if none is, of all. Members that are not given ask nothing."""
+    """A selection among the named nodes or, if no node is named, among all. Absent members do not restrict it."""
 
     status: Choices[Status] = Field(
         default_factory=list, description="Only nodes with one of these statuses.", examples=[["Allocated"]]
@@ -59,47 +88,36 @@ class NodeSelection(Request):
     host_group: Choices[str] = Field(
         default_factory=list, description="Only nodes in one of these host groups.", examples=[["service-worker"]]
     )
-    all: bool = Field(default=False, description="All nodes. Needed where nothing else says which.")
+    all: bool = Field(default=False, description="Select all nodes. Required if nothing else selects nodes.")
 
     @property
     def narrows(self) -> bool:
-        """Whether it leaves out nodes."""
+        """Whether the selection restricts the nodes."""
         return bool(self.status or self.state or self.host_group)
 
 
-class NodesRequest(StartRequest):
+class NodesRequest(JobTerms, StartRequest):
     """Commission, decommission or update nodes."""
 
     nodes: Annotated[list[str], BeforeValidator(none_to_empty_list), AfterValidator(unique)] = Field(
         default_factory=list,
-        description="Names or management addresses of the nodes, or globs of names as `rack1-*`: `*`, `?` and `[...]`, "
-        "case counts. One that comes twice counts once. Each must be or match a node.",
+        description="Names or management addresses of nodes, or globs of names such as `rack1-*`, case-sensitive, with "
+        "`*`, `?` and `[...]`. Duplicates count once. Each must be or match a node.",
         examples=[["node1-4c4c4544"]],
     )
     select: Annotated[NodeSelection, BeforeValidator(none_to_empty_dict)] = Field(
         default_factory=NodeSelection,
-        description="Which of the named nodes to take or, where none is named, which of all. It is decided together "
-        "with the rules; matching no node is an error.",
-    )
-    check: bool = Field(
-        default=False,
-        description="Run ansible with `--check --diff`: a job that says what it would change, and changes no node.",
-    )
-    limit_batch: int | None = Field(
-        default=None,
-        ge=1,
-        le=10**6,
-        description="Take so many nodes at a time, and stop at the first batch that fails. Default: all at once.",
-        examples=[10],
+        description="Selection among the named nodes or, if no node is named, among all. It is evaluated in the same "
+        "transaction as the rules; a selection without nodes is an error.",
     )
     host_group: HostGroup = Field(
         default="",
-        description="Needed to commission; changes the group in an update; not used otherwise.",
+        description="Required to commission; moves the nodes in an update; ignored otherwise.",
         examples=["service-master"],
     )
 
 
-class DiscoverRequest(StartRequest):
+class DiscoverRequest(Timeouts, StartRequest):
     """Run the configure playbook on addresses that are not nodes yet."""
 
     addrs: Annotated[list[Address], BeforeValidator(expand_addresses), AfterValidator(unique)] = Field(
@@ -121,10 +139,10 @@ class CancelRequest(Request):
 
 
 class RetryRequest(Request):
-    """Do a job once more."""
+    """Retry a job."""
 
     failed_only: bool = Field(default=False, description="Only on the nodes that failed.", examples=[True])
-    queue: bool = Field(default=False, description="Where the job cannot run now because of others, wait for its turn.")
+    queue: bool = Field(default=False, description="If other jobs keep the job from running now, let it wait.")
 
 
 class Step(ResponseModel):
@@ -132,16 +150,16 @@ class Step(ResponseModel):
 
     name: StepName
     playbook: str
-    batch: int | None = Field(default=None, description="Which batch it ran on, from 1; null for all nodes at once.")
+    batch: int | None = Field(default=None, description="Number of its batch, from 1; null for a job without batches.")
     started_at: Timestamp | None
     finished_at: Timestamp | None
-    exit_status: int | None = Field(description="Of ansible-playbook; null if it did not run to its end.")
+    exit_status: int | None = Field(description="Exit status of ansible-playbook; null if it did not exit by itself.")
     error: str | None
     first_line: int | None = Field(description="Number of its first log line.")
 
 
 class Recap(ResponseModel):
-    """How many of a job's tasks ended how on one node, as in ansible's PLAY RECAP."""
+    """Task counts of one node, as in ansible's PLAY RECAP."""
 
     ok: int = 0
     changed: int = 0
@@ -153,14 +171,14 @@ class Recap(ResponseModel):
 
 
 class Failure(ResponseModel):
-    """The task that a node failed at."""
+    """A failed task of a node."""
 
     node: str
     step: StepName
     play: str | None
     task: str | None
     message: str
-    line: int | None = Field(description="Number of the log line that tells of it.")
+    line: int | None = Field(description="Number of the log line that reports it.")
 
     @property
     def reason(self) -> str:
@@ -170,7 +188,7 @@ class Failure(ResponseModel):
 
 
 class BusyNode(ResponseModel):
-    """A node that is at a task."""
+    """A node that is running a task."""
 
     node: str
     task: str
@@ -178,99 +196,105 @@ class BusyNode(ResponseModel):
 
 
 class JobProgress(ResponseModel):
-    """What a running job is at."""
+    """The progress of a running job."""
 
     step: StepName
     play: str | None
-    task: str | None = Field(description="The task that began last; null before the first one.")
+    task: str | None = Field(description="The task that began last; null before the first task.")
     started_at: Timestamp | None
-    busy: list[BusyNode] = Field(description="Nodes that have begun with a task and not ended it, the longest first.")
+    busy: list[BusyNode] = Field(description="Nodes that are running a task, longest first.")
 
 
 class TaskResult(ResponseModel):
-    """How a task ended on a node."""
+    """The result of a task on a node."""
 
     node: str
     status: TaskStatus | None = Field(
-        description="Null while the node is busy with the task; stays null if the job was cut off there."
+        description="Null while the task runs on the node; stays null if the job was interrupted there."
     )
-    retries: int = Field(description="How often it was tried again.")
+    retries: int = Field(description="Number of retries.")
     message: str | None = Field(description="Why it failed.")
     first_line: int | None = Field(description="Number of its first log line.")
-    last_line: int | None = Field(description="Number of its last one; other nodes' lines may lie between.")
+    last_line: int | None = Field(description="Number of its last log line; lines of other nodes may lie between.")
     started_at: Timestamp | None
     finished_at: Timestamp | None
 
 
 class Task(ResponseModel):
-    """A task, as a job ran it."""
+    """A task of a job."""
 
-    number: int = Field(description="Gives the order.")
+    number: int = Field(description="Position in the job.")
     step: StepName
     play: str | None
     task: str
     path: str | None = Field(description="File and line of the playbook or role.", examples=["/etc/site.yml:7"])
     started_at: Timestamp | None
-    finished_at: Timestamp | None = Field(description="When it ended on the last node so far.")
+    finished_at: Timestamp | None = Field(description="When it ended on the last node that has ended it.")
     results: list[TaskResult]
 
 
-class Job(ResponseModel):
-    """A job."""
+class _JobHead(ResponseModel):
+    """The members that come first when a job is printed."""
 
     id: int = Field(examples=[7])
     action: Action
     desc: str = Field(examples=["commission node1-4c4c4544 as service-master"])
     task: str = Field(description="The step that runs or ran last.", examples=["configure"])
     status: JobStatus
-    error: str = Field(description="Why it did not end Complete; else empty.")
-    nodes: list[str] = Field(description="Names of its nodes; of a discover job, its addresses.")
+    error: str = Field(description="Why it did not end Complete; empty otherwise.")
+    nodes: list[str] = Field(description="Names of its nodes; addresses for a discover job.")
     host_group: str
     extra_vars: dict[str, Any] = Field(description="As requested, secrets redacted.")
-    check: bool = Field(default=False, description="It runs ansible in check mode and changes no node.")
-    limit_batch: int | None = Field(default=None, description="How many nodes it takes at a time; null for all.")
+
+
+class Job(JobTerms, _JobHead):
+    """A job."""
+
     created_at: Timestamp
     started_at: Timestamp | None
     finished_at: Timestamp | None
     requested_by: str
-    retry_of: int | None = Field(default=None, description="The job that this one does once more.")
-    cancel_requested_at: Timestamp | None = Field(default=None, description="When somebody asked to stop it.")
+    retry_of: int | None = Field(default=None, description="Id of the job that this job retries.")
+    cancel_requested_at: Timestamp | None = Field(default=None, description="When a client requested to stop it.")
     cancel_requested_by: str | None = None
-    lines: int = Field(description="How many lines its log has, those included that are left out.")
+    lines: int = Field(description="Number of lines of its log, omitted lines included.")
     log_incomplete: bool = Field(
-        default=False, description="Lines are missing: the log was too large, the disk was full, or its time had come."
+        default=False,
+        description="Lines are missing: the log was too large, the disk was full, or retention has deleted them.",
     )
-    log_bytes: int | None = Field(default=None, description="Of an ended job, how large its log is as `text/plain`.")
+    log_bytes: int | None = Field(
+        default=None, description="Size of the log as `text/plain`; null until the job has ended."
+    )
     log_sha256: str | None = Field(
-        default=None, description="The SHA-256 of that. Null also while the log is being deleted, its time being over."
+        default=None, description="SHA-256 of the log as `text/plain`; null also while retention deletes the log."
     )
     steps: list[Step] = Field(default_factory=list)
-    partial_success: bool = Field(default=False, description="Nodes may pass though others of the job fail.")
+    partial_success: bool = Field(default=False, description="Nodes pass even if other nodes of the job fail.")
     results: dict[str, Result] = Field(
         default_factory=dict,
-        description="Once the job has ended, how each node did by itself, whatever became of the others.",
+        description="The result of each node by itself, whatever the other nodes did; empty until the job has ended.",
     )
     recap: dict[str, Recap] = Field(default_factory=dict)
-    current: JobProgress | None = Field(default=None, description="What it is at, while it runs.")
+    current: JobProgress | None = Field(default=None, description="Its progress, while it runs.")
     failures: list[Failure] = Field(default_factory=list)
-    logs: list[str] | None = Field(default=None, description="Its log lines, where asked for.")
+    logs: list[str] | None = Field(default=None, description="Its log lines, if requested.")
 
 
 class ResultChange(ResponseModel):
-    """A result that is not what it was in an earlier job."""
+    """A result that differs from that in an earlier job."""
 
     node: str
     step: StepName
     play: str | None
     task: str
-    before: TaskStatus | None = Field(description="Null if the node did not come to that task.")
-    after: TaskStatus | None = Field(description="Null while the node is busy with it.")
+    before: TaskStatus | None = Field(description="Null if the task did not run on the node.")
+    after: TaskStatus | None = Field(description="Null while the task runs.")
     message: str | None
-    line: int | None = Field(description="Number of the log line that tells of it.")
+    line: int | None = Field(description="Number of the log line that reports it.")
 
 
 class DurationChange(ResponseModel):
-    """A task that takes longer than in an earlier job."""
+    """A task that took longer than in an earlier job."""
 
     step: StepName
     play: str | None
@@ -280,19 +304,19 @@ class DurationChange(ResponseModel):
 
 
 class JobDiff(ResponseModel):
-    """What is different in a job from an earlier one."""
+    """The differences between two jobs."""
 
     before: int = Field(description="Id of the earlier job.", examples=[6])
-    after: int = Field(description="Id of the later one.", examples=[7])
-    failing: list[ResultChange] = Field(description="Tasks that fail on a node, and did not.")
-    changed: list[ResultChange] = Field(description="Tasks that change something on a node, and did not.")
+    after: int = Field(description="Id of the later job.", examples=[7])
+    failing: list[ResultChange] = Field(description="Tasks that fail on a node and did not before.")
+    changed: list[ResultChange] = Field(description="Tasks that change a node and did not before.")
     slower: list[DurationChange] = Field(
-        description="Tasks that take more than twice as long, and a second at least, in all their runs together."
+        description="Tasks that take more than twice as long, and at least a second more, summed over their runs."
     )
 
 
 class JobSummary(ResponseModel):
-    """What matters of a job, in short."""
+    """A job in short."""
 
     id: int = Field(examples=[7])
     desc: str = Field(examples=["commission node1-4c4c4544 as service-master"])

@@ -11,7 +11,7 @@ from clusterm.schemas.base import Address, Name, Request, none_to_empty_list, no
 
 
 class MonitoredNode(Request):
-    """A node as monitoring names it."""
+    """A node as reported by monitoring."""
 
     label: Name = Field(examples=["node1"])
     serial: Name = Field(examples=["4c4c4544"])
@@ -24,7 +24,7 @@ class MonitoredNode(Request):
 
 
 class MonitorEvent(Request):
-    """News about nodes."""
+    """A report about nodes."""
 
     name: Annotated[str, BeforeValidator(none_to_empty_string)] = Field(
         default="", description="`discovered` or `disappeared`.", examples=["discovered"]
@@ -33,6 +33,6 @@ class MonitorEvent(Request):
 
 
 class MonitorRequest(Request):
-    """What a monitoring system posts."""
+    """Report nodes as discovered or disappeared."""
 
     monitor_event: MonitorEvent = Field(default_factory=MonitorEvent)

@@ -1,4 +1,4 @@
-"""Nodes: requests, nodes and explanations."""
+"""Requests and responses about nodes."""
 
 import json
 import keyword
@@ -19,7 +19,7 @@ from clusterm.schemas.jobs import Failure, Job
 
 
 class MonitoringState(ResponseModel):
-    """What monitoring says of a node."""
+    """A node's identity as reported by monitoring."""
 
     label: str
     serial_number: str
@@ -27,7 +27,7 @@ class MonitoringState(ResponseModel):
 
 
 class InventoryState(ResponseModel):
-    """A node's place in its lifecycle."""
+    """A node's lifecycle status and reachability."""
 
     name: str
     status: Status
@@ -41,7 +41,8 @@ class HostKey(ResponseModel):
 
     type: str = Field(examples=["ED25519"])
     fingerprint: str = Field(
-        description="As `ssh-keygen -l` shows it.", examples=["SHA256:ydG8dTdmJp9VMg6ytfuOlTaGqI+1nnaKvKVVWWOGsFQ"]
+        description="Fingerprint, as printed by `ssh-keygen -l`.",
+        examples=["SHA256:ydG8dTdmJp9VMg6ytfuOlTaGqI+1nnaKvKVVWWOGsFQ"],
     )
 
     @classmethod
@@ -50,18 +51,18 @@ class HostKey(ResponseModel):
         return cls.model_construct(type=ssh_keys.kind(key), fingerprint=ssh_keys.fingerprint(key))
 
     def __str__(self) -> str:
-        """Write both."""
+        """Return type and fingerprint."""
         return f"{self.type} {self.fingerprint}"
 
 
 class ConfigurationState(ResponseModel):
-    """What ansible is told of a node."""
+    """A node's entry in ansible's inventory."""
 
     inventory_name: str
     host_group: str
     ssh_address: str
     inventory_vars: dict[str, Any]
-    host_keys: list[HostKey] = Field(default_factory=list, description="That the node must have. Empty: none is known.")
+    host_keys: list[HostKey] = Field(default_factory=list, description="Trusted host keys. Empty: none.")
 
 
 class Node(ResponseModel):
@@ -70,11 +71,11 @@ class Node(ResponseModel):
     monitoring_state: MonitoringState
     inventory_state: InventoryState
     configuration_state: ConfigurationState
-    events: list[Event] = Field(default_factory=list, description="Its latest events, newest last.")
+    events: list[Event] = Field(default_factory=list, description="Latest events of the node, newest last.")
 
 
 class NodeCount(ResponseModel):
-    """How many nodes have a status and a state."""
+    """Number of nodes with a status and a state."""
 
     status: Status
     state: State
@@ -82,38 +83,40 @@ class NodeCount(ResponseModel):
 
 
 class SuggestedCommand(ResponseModel):
-    """Something that could be done about a node."""
+    """A command that may follow for a node."""
 
-    command: str = Field(description="What to type.", examples=["clusterctl node update node1-4c4c4544"])
-    what: str = Field(description="What it does.", examples=["configure it anew"])
-    allowed: bool = Field(description="Whether it would be taken as things are.")
-    reason: str | None = Field(default=None, description="Why it would be refused.")
+    command: str = Field(description="Command line.", examples=["clusterctl node update node1-4c4c4544"])
+    what: str = Field(description="Effect of the command.", examples=["configure it again"])
+    allowed: bool = Field(description="Whether the service would accept the command now.")
+    reason: str | None = Field(default=None, description="Reason for which the service would reject the command.")
 
 
 class Explanation(ResponseModel):
-    """A node in words: what it is, how it came to that, and what may be done next."""
+    """A node's status in words, with its cause and suggested commands."""
 
     node: str = Field(examples=["node1-4c4c4544"])
     status: Status
     status_means: str = Field(examples=["part of the cluster"])
-    since: Timestamp | None = Field(description="Since when it has this status; null if that is no longer known.")
+    since: Timestamp | None = Field(description="Time of the last change of `status`; null if no longer stored.")
     state: State
     state_means: str
-    state_since: Timestamp | None = Field(description="When monitoring last had news of it.")
-    host_group: str
-    event: Event | None = Field(description="The last event by which a job ended for it.")
-    job: Job | None = Field(
-        description="The job that runs on it, else the one that brought it to its status; null if there was none, or "
-        "if it is no longer kept."
+    state_since: Timestamp | None = Field(
+        description="Time of the last report about `state`; null if no longer stored."
     )
-    failures: list[Failure] = Field(description="Where it failed in that job.")
-    look_at: list[str] = Field(description="Commands that show more.", examples=[["clusterctl job get 7"]])
-    waiting: list[int] = Field(description="Ids of the jobs on it that wait for their turn.", examples=[[9]])
+    host_group: str
+    event: Event | None = Field(description="The last event that reports the end of a job on the node.")
+    job: Job | None = Field(
+        description="The job that runs on the node, otherwise the job that set its status; null if there is no such "
+        "job or it is no longer stored."
+    )
+    failures: list[Failure] = Field(description="Failures of the node in that job.")
+    look_at: list[str] = Field(description="Commands that show details.", examples=[["clusterctl job get 7"]])
+    waiting: list[int] = Field(description="Ids of the node's queued jobs.", examples=[[9]])
     next_steps: list[SuggestedCommand]
 
 
 MAX_HOST_VARS: Final = 64 * 1024
-"""Bytes of all host vars of a node, as JSON."""
+"""Maximum size of all host vars of a node as JSON, in bytes."""
 
 _NAME: Final = r"[A-Za-z_][A-Za-z0-9_]{0,127}"
 
@@ -122,14 +125,14 @@ _TAKEN: Final = frozenset({
     "inventory_dir", "groups", "group_names", "hostvars", "vars", "environment", "omit", "playbook_dir", "play_hosts",
     "role_name", "role_path",
 })  # fmt: skip
-"""Set by clusterm itself, or names with a meaning of their own to ansible."""
+"""Variables set by clusterm or reserved by ansible."""
 
 
 def check_host_vars(values: dict[str, Any]) -> dict[str, Any]:
-    """Return host vars unchanged if they are no more than that in an inventory.
+    """Return host vars unchanged if they are valid and have no special meaning to ansible.
 
     Raises:
-        ValueError: they are more.
+        ValueError: they are invalid, too large, or reserved.
     """
     for name in values:
         if not re.fullmatch(_NAME, name) or keyword.iskeyword(name):
@@ -141,9 +144,9 @@ def check_host_vars(values: dict[str, Any]) -> dict[str, Any]:
     try:
         size = len(json.dumps(values, allow_nan=False, ensure_ascii=False).encode())
     except (ValueError, TypeError, RecursionError) as error:
-        raise _refusal(f"host vars have to be JSON: {error}") from None
+        raise _refusal(f"host vars must be JSON: {error}") from None
     if size > MAX_HOST_VARS:
-        raise _refusal(f"the host vars of a node may have {MAX_HOST_VARS // 1024} KiB, these have more")
+        raise _refusal(f"the host vars of a node are larger than {MAX_HOST_VARS // 1024} KiB")
     _check_deeply(values)
     return values
 
@@ -153,10 +156,10 @@ def _check_deeply(values: dict[str, Any]) -> None:
     while waiting:
         item, level = waiting.pop()
         if level > MAX_NESTING:
-            raise _refusal(f"host vars may be nested {MAX_NESTING} levels deep, these are deeper")
+            raise _refusal(f"host vars are nested more than {MAX_NESTING} levels deep")
         if isinstance(item, dict):
             if marked := next((key for key in item if key.startswith("__ansible_")), None):
-                raise _refusal(f"{marked[:80]!r} has a meaning of its own to ansible where it reads JSON")
+                raise _refusal(f"{marked[:80]!r} is not allowed: ansible gives it a special meaning in JSON")
             waiting += [(value, level + 1) for value in item.values()]
         elif isinstance(item, list):
             waiting += [(value, level + 1) for value in item]
@@ -170,28 +173,30 @@ HostVars = Annotated[dict[str, Any], AfterValidator(check_host_vars)]
 
 
 class SetRequest(Request):
-    """Change what ansible is told of a node."""
+    """Change a node's host group and host vars."""
 
     host_group: HostGroup = Field(
-        default="", description="The node's host group from now on.", examples=["service-worker"]
+        default="", description="New host group. Empty: unchanged.", examples=["service-worker"]
     )
     vars: HostVars = Field(
         default_factory=dict,
-        description="Host vars by name. Null takes one away; those that are not named stay.",
+        description="Host vars by name. Null removes a variable; variables that are not listed are unchanged.",
         examples=[{"rack": "a1", "asset_tag": None}],
     )
 
 
 class RenameRequest(Request):
-    """Call a node something else."""
+    """Rename a node."""
 
     name: str = Field(description="The new name, `<label>-<serial>`.", examples=["web1-4c4c4544"])
 
 
 class RemoveRequest(Request):
-    """Forget a node."""
+    """Remove a node."""
 
-    force: bool = Field(default=False, description="Also if it is part of the cluster.", examples=[False])
+    force: bool = Field(
+        default=False, description="Remove the node even if it is part of the cluster.", examples=[False]
+    )
 
 
 def _parse_key(text: str) -> str:
@@ -202,59 +207,59 @@ def _parse_key(text: str) -> str:
 
 
 class HostKeysRequest(Request):
-    """Say which host keys a node has."""
+    """Replace a node's trusted host keys."""
 
     keys: list[Annotated[str, Field(max_length=10_000), AfterValidator(_parse_key)]] = Field(
-        description="All of them, each as a line of a `.pub` file. Empty: forget those that are known.",
+        description="All trusted keys, each as a line of a `.pub` file. Empty: remove all trusted keys.",
         examples=[["ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIAewJ4om2EkzmBWG+rfZHp+Lwdsq2iQoWEg/Bl0qEePP"]],
         max_length=20,
     )
 
 
 class KnownHostKeys(ResponseModel):
-    """The host keys that a node must have from now on."""
+    """The trusted host keys of a node after a change."""
 
-    name: str = Field(description="Of the node; an address that is no node's yet.", examples=["node2-b"])
+    name: str = Field(description="Name of the node, or an address without a node.", examples=["node2-b"])
     host_keys: list[HostKey] = Field(
-        description="Empty: the key at its next use is trusted, unless checking is strict."
+        description="Trusted keys. Empty: the next key is trusted at its first use, unless checking is strict."
     )
-    forgotten: list[HostKey] = Field(description="Those that were known before, and are not any more.")
+    forgotten: list[HostKey] = Field(description="Keys that are no longer trusted.")
 
 
 class ImportedNode(Request):
-    """A node as an inventory names it."""
+    """A node of an inventory."""
 
     label: str = Field(examples=["web1"])
-    serial: str = Field(default="", description="Empty: made of the address.", examples=["4c4c4544"])
+    serial: str = Field(default="", description="Serial. Empty: derived from the address.", examples=["4c4c4544"])
     addr: str = Field(description="Management address.", examples=["192.168.2.11"])
-    groups: list[str] = Field(default_factory=list, description="All groups that it is in.", examples=[["web"]])
+    groups: list[str] = Field(default_factory=list, description="All inventory groups of the node.", examples=[["web"]])
     vars: dict[str, Any] = Field(default_factory=dict, description="Host vars.", examples=[{"rack": "a1"}])
 
 
 class ImportRequest(Request):
-    """Make nodes known that an inventory names."""
+    """Register the nodes of an inventory."""
 
     nodes: list[ImportedNode]
     map: dict[str, str] = Field(
         default_factory=dict,
-        description="Which host group a group means. One that is called like a host group means that.",
+        description="Host groups by inventory group. A group with the name of a host group needs no entry.",
         examples=[{"web": "service-worker"}],
     )
-    dry_run: bool = Field(default=False, description="Only say what would become of it.", examples=[True])
+    dry_run: bool = Field(default=False, description="Return the result without a change.", examples=[True])
 
 
 class ImportOutcome(ResponseModel):
-    """What became of a node of an inventory."""
+    """The result of importing one node."""
 
     node: str = Field(examples=["web1-4c4c4544"])
     address: str
     host_group: str | None
     imported: bool
-    reason: str | None = Field(description="Why it was not imported.")
+    reason: str | None = Field(description="Reason for which the node was not imported.")
 
 
 class ImportAnswer(ResponseModel):
-    """What became of the nodes of an inventory, in its order."""
+    """The results of an import, in the inventory's order."""
 
-    dry_run: bool = Field(description="Nothing was changed.")
+    dry_run: bool = Field(description="True if nothing was changed because of `dry_run`.")
     nodes: list[ImportOutcome]

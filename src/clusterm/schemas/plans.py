@@ -1,4 +1,4 @@
-"""What a request would do."""
+"""Plans: the effect of a request, without running it."""
 
 from typing import Any
 
@@ -12,33 +12,37 @@ from clusterm.schemas.nodes import Node
 
 
 class PlannedStep(ResponseModel):
-    """One playbook run that a job would do."""
+    """A playbook run of a planned job."""
 
     name: StepName
-    playbook: str = Field(description="Its path.", examples=["/etc/clusterm/playbooks/site.yml"])
-    condition: str | None = Field(description="When it runs; null for always.", examples=["if configure fails"])
-    error: str | None = Field(description="Why it cannot be run as things are.")
+    playbook: str = Field(description="Path of the playbook.", examples=["/etc/clusterm/playbooks/site.yml"])
+    condition: str | None = Field(
+        description="Condition under which the step runs; null for always.", examples=["if configure fails"]
+    )
+    error: str | None = Field(description="Reason for which the step cannot run now; null if it can.")
 
 
 class Objection(ResponseModel):
-    """A reason why a request would be refused."""
+    """A reason for which a request would be rejected."""
 
-    nodes: list[str] = Field(description="The nodes it is about; none where it is about the whole request.")
+    nodes: list[str] = Field(description="Nodes affected; empty if the reason concerns the whole request.")
     reason: str
 
 
 class Plan(ResponseModel):
-    """What a request would do, if it were sent now."""
+    """The effect of a request if it were sent now."""
 
     action: Action
     host_group: str
-    nodes: list[Node] = Field(description="The nodes it means, as they are.")
-    batches: list[list[str]] = Field(description="Their names, batch by batch; one batch where there is no limit.")
+    nodes: list[Node] = Field(description="The nodes of the job, in their current state.")
+    batches: list[list[str]] = Field(description="Names of the nodes by batch; a single batch without a limit.")
     check: bool
-    steps: list[PlannedStep] = Field(description="What is run on each batch.")
+    steps: list[PlannedStep] = Field(description="The steps that run on each batch.")
     inventory: dict[str, Any] = Field(description="The inventory of all batches together, secrets redacted.")
     extra_vars: dict[str, Any] = Field(
-        description="Those of the configuration, the globals and the request put together, secrets redacted."
+        description="Merged extra vars of configuration, globals and request, secrets redacted."
     )
-    waits_for: str | None = Field(description="The job that would have to end first, if it may wait for its turn.")
-    objections: list[Objection] = Field(description="All reasons why it would be refused; none if it would be taken.")
+    waits_for: str | None = Field(
+        description="The job that must end first if the request would be queued; otherwise null."
+    )
+    objections: list[Objection] = Field(description="All reasons for a rejection; empty if it would be accepted.")

@@ -1,7 +1,7 @@
-"""Secrets at rest: what the database keeps of variables is masked, and encrypted beside that.
+"""Encryption of secrets at rest: the database has variables with masked secrets, and beside them the ciphertext.
 
-The key is in a file of the state directory, so that a copy of the database alone tells no secrets. The file may have
-several keys, a line each: the first encrypts, all of them decrypt.
+The key is in a file of the state directory, so a copy of the database alone reveals no secrets. The file may contain
+several keys, one per line: the first one encrypts, all of them decrypt.
 """
 
 import json
@@ -17,33 +17,39 @@ if TYPE_CHECKING:
 
 
 class EncryptedVars(NamedTuple):
-    """Variables as they are stored."""
+    """Variables in the form in which they are stored."""
 
     masked: dict[str, Any]
-    """With secrets masked."""
+    """The variables with masked secrets."""
     ciphertext: str | None
-    """All of them, encrypted; None where there are no secrets."""
+    """All variables, encrypted; None if they contain no secrets."""
+
+
+class _LoadedKeys(NamedTuple):
+    file_version: tuple[int, int, int]
+    """Inode, modification time and size of the file that the keys were read from."""
+    fernet: "MultiFernet"
 
 
 class VariableCipher:
-    """Encrypts and decrypts.
+    """Encrypts and decrypts variables. Reads the keys again when their file has changed.
 
     Args:
-        key_file: where the keys are.
-        names: tells what is secret.
+        key_file: the file with the keys.
+        names: decides by its name whether a variable is secret.
     """
 
     def __init__(self, key_file: Path, names: SecretNames) -> None:
         self._key_file = key_file
         self._names = names
-        self._loaded: MultiFernet | None = None
+        self._loaded: _LoadedKeys | None = None
 
     def mask(self, values: dict[str, Any]) -> dict[str, Any]:
-        """Return variables with what is secret masked."""
+        """Return variables with masked secrets."""
         return dict(redact(values, self._names))
 
     def encrypt(self, values: dict[str, Any]) -> EncryptedVars:
-        """Return what to store of variables.
+        """Return variables in the form in which they are stored.
 
         Raises:
             SecretsUnavailable: there is no key.
@@ -52,27 +58,32 @@ class VariableCipher:
         return EncryptedVars(masked, None if masked == values else self.encrypt_json(values))
 
     def decrypt(self, stored: EncryptedVars, whose: str) -> dict[str, Any]:
-        """Return variables as they were given.
+        """Return variables with their secrets.
 
         Args:
-            stored: what is stored of them.
-            whose: what they belong to.
+            stored: the variables as they are stored.
+            whose: the job, node or setting that has the variables, for the error message.
 
         Raises:
-            SecretsUnavailable: they cannot be decrypted.
+            SecretsUnavailable: the ciphertext cannot be decrypted.
         """
         return dict(stored.masked) if stored.ciphertext is None else self.decrypt_json(stored.ciphertext, whose)
 
     def restore(self, given: dict[str, Any], stored: EncryptedVars, whose: str) -> dict[str, Any]:
-        """Return variables with every mask replaced by what it hides in those that are stored.
+        """Return variables with every mask replaced by the stored secret that it hides.
+
+        Args:
+            given: variables from a client, which may contain masks.
+            stored: the variables that the client has read.
+            whose: the job, node or setting that has the variables, for the error message.
 
         Raises:
-            SecretsUnavailable: these cannot be decrypted.
+            SecretsUnavailable: there is a mask, and the ciphertext cannot be decrypted.
         """
         return dict(restore(given, self.decrypt(stored, whose))) if holds_mask(given) else given
 
     def encrypt_json(self, values: dict[str, Any]) -> str:
-        """Return an object encrypted.
+        """Return a JSON object encrypted.
 
         Raises:
             SecretsUnavailable: there is no key.
@@ -80,10 +91,10 @@ class VariableCipher:
         return self._keys().encrypt(json.dumps(values).encode()).decode()
 
     def decrypt_json(self, ciphertext: str, whose: str) -> dict[str, Any]:
-        """Return what `encrypt` was given.
+        """Return the JSON object that `encrypt_json` has encrypted.
 
         Raises:
-            SecretsUnavailable: the key is another one, or gone.
+            SecretsUnavailable: the key is a different one, or missing.
         """
         from cryptography.fernet import InvalidToken  # noqa: PLC0415 -- slow to import, and most jobs have no secrets
 
@@ -92,32 +103,33 @@ class VariableCipher:
         except InvalidToken:
             raise SecretsUnavailable(
                 f"the secrets of {whose} cannot be decrypted: {self._key_file} is not the key that they were encrypted "
-                "with. Put that key back, or give them anew"
+                "with. Restore that key, or set the secrets again"
             ) from None
         return values
 
     def _keys(self) -> "MultiFernet":
-        from cryptography.fernet import Fernet, MultiFernet  # noqa: PLC0415
-
         try:
-            self._loaded = self._loaded or MultiFernet([Fernet(line) for line in self._key_file.read_bytes().split()])
+            status = self._key_file.stat()
+            version = (status.st_ino, status.st_mtime_ns, status.st_size)
+            if self._loaded is None or self._loaded.file_version != version:
+                self._loaded = _LoadedKeys(version, _read_keys(self._key_file))
         except OSError as error:
             problem = f"cannot be read ({error.strerror})"
         except ValueError:
             problem = "holds no key"
         else:
-            return self._loaded
+            return self._loaded.fernet
         raise SecretsUnavailable(
-            f"secrets can be neither encrypted nor decrypted: {self._key_file} {problem}. Put it back; if you have "
-            "no copy, remove it and restart clusterm, which then makes a new one"
+            f"secrets can be neither encrypted nor decrypted: {self._key_file} {problem}. Restore it; if you have "
+            "no copy, remove it and restart clusterm, which then creates a new one"
         )
 
 
 def make_key(key_file: Path) -> bool:
-    """Make a key unless there is one, and tell whether that was needed.
+    """Create a key unless the file exists, and return whether it was created.
 
     Raises:
-        StartupError: it cannot be written.
+        StartupError: the file cannot be written.
     """
     from cryptography.fernet import Fernet  # noqa: PLC0415
 
@@ -128,3 +140,9 @@ def make_key(key_file: Path) -> bool:
     except OSError as error:
         raise StartupError(f"cannot make the key {key_file}: {error.strerror}") from None
     return True
+
+
+def _read_keys(key_file: Path) -> "MultiFernet":
+    from cryptography.fernet import Fernet, MultiFernet  # noqa: PLC0415
+
+    return MultiFernet([Fernet(line) for line in key_file.read_bytes().split()])

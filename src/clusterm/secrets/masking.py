@@ -1,4 +1,4 @@
-"""Finding secrets in what a job writes, also as they look when they are quoted or encoded."""
+"""Finds and masks secrets in the output of a job, also quoted and encoded ones."""
 
 import base64
 import json
@@ -14,21 +14,21 @@ from ahocorasick_rs import BytesAhoCorasick
 from clusterm.common.redaction import MASK
 
 MIN_SECRET_LENGTH: Final = 4
-"""Characters of a secret; a shorter one is in every other word."""
+"""Characters of a secret. Shorter ones are not masked, because they occur in ordinary words."""
 
 MAX_SECRET_LENGTH: Final = 64 * 1024
-"""Characters of a secret; of a longer one the rest is not masked."""
+"""Characters of a secret. The rest of a longer one is not masked."""
 
 _SHORTEST_BASE64: Final = 8
 _PIECE: Final = 4096
-"""Characters that are looked for at once; of what is longer in base64, only the beginning is."""
+"""Characters of a search pattern. Longer secrets are split; of a longer one in base64, only the beginning is found."""
 
 _DEPTH: Final = 3
-"""How often what is written may be quoted as JSON: in a record, in ansible's output, by a playbook."""
+"""How many times a secret may be quoted as JSON: in a record, in ansible's output, by a playbook."""
 
 _URL_SAFE: Final = str.maketrans("+/", "-_")
 _CUT: Final = "…"
-"""Stands where a text of the callback plugin was cut."""
+"""The mark where the callback plugin has cut a text."""
 
 Span = tuple[int, int]
 
@@ -37,7 +37,7 @@ class Masker:
     """Masks secrets.
 
     Args:
-        secrets: those to mask. Of one with several lines each line is one.
+        secrets: the secrets. Each line of a secret is masked by itself.
     """
 
     def __init__(self, secrets: Iterable[str]) -> None:
@@ -58,12 +58,12 @@ class Masker:
         """Bytes of the longest form of a secret."""
 
     def find(self, data: bytes | bytearray, start: int = 0) -> list[Span]:
-        """Return where secrets are, from a place on, in order. Those that overlap or touch are one."""
+        """Return the spans of secrets from a position on, in order, merged where they overlap or touch."""
         found = self._search.find_matches_as_indexes(bytes(data[start:]), overlapping=True)
         return merge((start + begin, start + end) for _, begin, end in found)
 
     def mask(self, text: str) -> str:
-        """Return a text with its secrets masked, also what is left of one where the text was cut."""
+        """Return a text with its secrets masked, also the beginning of a secret where the text was cut."""
         data = text.encode(errors="surrogatepass")
         masked = replace(data, 0, len(data), self.find(data)).decode(errors="surrogatepass")
         *cut, whole = masked.split(_CUT)
@@ -79,7 +79,7 @@ class Masker:
 
 
 def merge(spans: Iterable[Span]) -> list[Span]:
-    """Put spans in order, and make one of those that overlap or touch."""
+    """Return spans in order, merged where they overlap or touch."""
     merged: list[Span] = []
     for start, end in sorted(spans):
         if merged and start <= merged[-1][1]:
@@ -90,14 +90,14 @@ def merge(spans: Iterable[Span]) -> list[Span]:
 
 
 def overlapping(spans: Sequence[Span], start: int, end: int) -> Sequence[Span]:
-    """Return those of merged spans that reach into a part."""
+    """Return the spans, of merged ones, that overlap with a part."""
     first = max(0, bisect_right(spans, (start, start)) - 1)
     last = bisect_right(spans, (end, 0))
     return [span for span in spans[first:last] if span[1] > start and span[0] < end]
 
 
 def replace(data: bytes | bytearray, start: int, end: int, spans: Sequence[Span]) -> bytes | bytearray:
-    """Return a part of some data with the spans that reach into it masked."""
+    """Return a part of data with its spans masked, also spans that overlap with it only partly."""
     hidden = overlapping(spans, start, end) if spans else ()
     if not hidden:
         return data[start:end]
@@ -107,7 +107,7 @@ def replace(data: bytes | bytearray, start: int, end: int, spans: Sequence[Span]
 
 
 def _written(secret: str) -> Iterator[str]:
-    """Yield a secret as it is, and as it looks in JSON, in Python, in a shell's quotes and in a URL."""
+    """Yield a secret unchanged, and as it is quoted in JSON, Python, a shell, YAML and a URL."""
     yield secret
     yield json.dumps(secret)[1:-1]
     yield repr(secret)[1:-1]
@@ -128,11 +128,12 @@ def _lower_escapes(encoded: str) -> str:
 
 
 def _in_base64(secret: str) -> Iterator[str]:
-    """Yield what base64 makes of a secret, alone and wherever in an encoded text it stands."""
+    """Yield a secret in base64, alone and at each alignment in a longer encoded text."""
     data = secret.encode(errors="surrogatepass")
     encoded = [base64.b64encode(data).decode(), base64.b64encode(data + b"\n").decode()]
-    for before, unknown in ((0, 0), (1, 2), (2, 3)):  # bytes before it in a group of three; characters that mix both
-        whole = (before + len(data)) // 3 * 4  # what comes after it mixes into the rest
+    # Bytes before the secret in a group of three, and the number of characters that depend on them.
+    for before, unknown in ((0, 0), (1, 2), (2, 3)):
+        whole = (before + len(data)) // 3 * 4  # later characters depend on the bytes after it
         encoded.append(base64.b64encode(bytes(before) + data).decode()[unknown:whole])
     for form in encoded:
         yield form

@@ -1,4 +1,4 @@
-"""The application: routes, error responses and limits around the parts of the service."""
+"""Assembles the application: the parts of the service, background tasks, routes, error handlers and middleware."""
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -7,12 +7,12 @@ from importlib.metadata import version
 from fastapi import FastAPI
 from fastapi.exceptions import RequestValidationError
 from fastapi_offline import FastAPIOffline
-from sqlalchemy.exc import DBAPIError
 from starlette.exceptions import HTTPException
 
 from clusterm.access.authenticator import Authenticator
 from clusterm.background.pruner import Pruner
 from clusterm.background.supervisor import Supervisor
+from clusterm.common.background_task import BackgroundTask
 from clusterm.errors import RequestRefused
 from clusterm.live_settings import LiveSettings
 from clusterm.logs.follower import LogFollower
@@ -32,37 +32,33 @@ from clusterm.server.exception_handlers import (
 from clusterm.server.middleware import CountRequests, SecurityHeaders, SizeLimits
 from clusterm.server.openapi import DESCRIPTION, TAGS, openapi_document
 from clusterm.store.engine import Store
+from clusterm.store.errors import StoreError
 
 
 def create_app(store: Store, live_settings: LiveSettings, *, echo_job_logs: bool = False) -> FastAPI:
-    """Put the service together.
+    """Assemble the service.
 
     Args:
         store: a migrated store.
-        live_settings: the configuration.
-        echo_job_logs: whether what ansible writes goes to the service's log, too.
+        live_settings: the settings.
+        echo_job_logs: whether ansible's output is written to the service's log, too.
     """
     supervisor = Supervisor(store, lambda: live_settings.current, echo_job_logs=echo_job_logs)
     pruner = Pruner(store, lambda: live_settings.current.retention)
     monitors = Monitors(store, lambda: live_settings.current)
     notification_sender = NotificationSender(store, lambda: live_settings.current)
     follower = LogFollower(store)
-    metrics = Metrics(store, live_settings.current.manager.state_dir)
     authenticator = Authenticator(store, lambda: live_settings.current.manager)
+    tasks: tuple[BackgroundTask, ...] = (notification_sender, supervisor, pruner, monitors, authenticator.usage)
+    metrics = Metrics(store, live_settings.current.manager.state_dir, lambda: [task.status for task in tasks])
 
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
-        notification_sender.start()
-        supervisor.start()
-        pruner.start()
-        monitors.start()
-        authenticator.start()
+        for task in tasks:
+            task.start()
         yield
-        authenticator.stop()
-        monitors.stop()
-        pruner.stop()
-        supervisor.stop()
-        notification_sender.stop()
+        for task in reversed(tasks):
+            task.stop()
 
     app = FastAPIOffline(
         title="clusterm",
@@ -74,14 +70,14 @@ def create_app(store: Store, live_settings: LiveSettings, *, echo_job_logs: bool
         lifespan=lifespan,
     )
     app.state.services = Services(
-        store, live_settings, supervisor, monitors, notification_sender, follower, metrics, authenticator
+        store, live_settings, supervisor, monitors, notification_sender, follower, metrics, authenticator, tasks
     )
     for part in (nodes, node_changes, host_keys, jobs, job_tasks, logs, monitoring, config, health, prometheus, docs):
         app.include_router(part.routes)
     app.add_exception_handler(RequestRefused, handle_rejection)
     app.add_exception_handler(HTTPException, handle_http_error)
     app.add_exception_handler(RequestValidationError, handle_invalid_request)
-    app.add_exception_handler(DBAPIError, handle_store_error)
+    app.add_exception_handler(StoreError, handle_store_error)
     app.add_exception_handler(Exception, handle_defect)
     app.add_middleware(SizeLimits, manager=live_settings.current.manager)
     app.add_middleware(CountRequests, metrics=metrics)

@@ -1,4 +1,4 @@
-"""Turns exceptions into error responses."""
+"""Turn exceptions into error responses."""
 
 import logging
 from collections.abc import Iterable
@@ -7,23 +7,23 @@ from typing import Any
 
 from fastapi import Request, Response
 from fastapi.exceptions import RequestValidationError
-from sqlalchemy.exc import DBAPIError
 from starlette.exceptions import HTTPException
 
 from clusterm.access.authenticator import Authenticator
 from clusterm.errors import AccessDenied, Drained, RequestRefused
 from clusterm.routes import auth
 from clusterm.server.problems import SECURITY_HEADERS, problem_response, reject
+from clusterm.store.errors import StoreError
 
 log = logging.getLogger(__name__)
 
 
 def handle_rejection(request: Request, error: Exception) -> Response:
-    """Respond to a request that a rule forbids."""
+    """Respond to a rejected request."""
     assert isinstance(error, RequestRefused)  # noqa: S101 -- for the type checker
     if isinstance(error, AccessDenied):
         authenticator: Authenticator = request.app.state.services.authenticator
-        authenticator.log_refusal(error, f"{request.method} {request.url.path}", auth.sender_of(request))
+        authenticator.usage.log_rejection(error, f"{request.method} {request.url.path}", auth.sender_of(request))
         return problem_response(error.status, str(error), error.headers)
     headers = {"Retry-After": str(error.retry_after)} if isinstance(error, Drained) else None
     return reject(request, error.status, str(error), headers)
@@ -51,21 +51,21 @@ def handle_invalid_request(request: Request, error: Exception) -> Response:
 def _reasons(errors: Iterable[Any]) -> str:
     def reason(item: Any) -> str:
         place = ".".join(str(part) for part in item["loc"][1:])
-        said = item["ctx"]["error"] if item["type"] == "json_invalid" else item["msg"]
-        return f"{place}: {said}" if place and item["type"] != "json_invalid" else str(said)
+        message = item["ctx"]["error"] if item["type"] == "json_invalid" else item["msg"]
+        return f"{place}: {message}" if place and item["type"] != "json_invalid" else str(message)
 
     return "; ".join(map(reason, list(errors)[:10]))
 
 
 def handle_store_error(_: Request, error: Exception) -> Response:
-    """Respond to a request for which the store was not available."""
-    assert isinstance(error, DBAPIError)  # noqa: S101
-    log.error("the store cannot be used: %s", error.orig)
-    detail = f"the store cannot be used now ({error.orig}): try again"
+    """Respond to a request that failed because the store was not available."""
+    assert isinstance(error, StoreError)  # noqa: S101
+    log.error("the store cannot be used: %s", error)
+    detail = f"the store cannot be used now ({error}): try again"
     return problem_response(HTTPStatus.SERVICE_UNAVAILABLE, detail, {"Retry-After": "5"})
 
 
 def handle_defect(_: Request, error: Exception) -> Response:
-    """Respond to a request that met a defect of clusterm."""
-    detail = f"clusterm has a defect ({type(error).__name__}); its log says more. Please report it"
-    return problem_response(HTTPStatus.INTERNAL_SERVER_ERROR, detail, SECURITY_HEADERS)  # it passes no middleware
+    """Respond to a request that failed because of a defect in clusterm."""
+    detail = f"internal error ({type(error).__name__}); see the service log. Please report it"
+    return problem_response(HTTPStatus.INTERNAL_SERVER_ERROR, detail, SECURITY_HEADERS)  # bypasses the middleware

@@ -9,17 +9,18 @@ from starlette.datastructures import MutableHeaders
 from starlette.exceptions import HTTPException
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from clusterm.common.sizes import exact_size
 from clusterm.observability.metrics import HTTP_METHODS, OTHER_LABEL, Metrics
 from clusterm.server.problems import SECURITY_HEADERS, reject
-from clusterm.settings import ManagerSettings, size
+from clusterm.settings import ManagerSettings
 
 
 class CountRequests:
-    """Counts requests and how long they take.
+    """Records count and duration of requests.
 
     Args:
-        app: what answers them.
-        metrics: where they are counted.
+        app: the next ASGI application.
+        metrics: the service's metrics.
     """
 
     def __init__(self, app: ASGIApp, metrics: Metrics) -> None:
@@ -27,7 +28,7 @@ class CountRequests:
         self._metrics = metrics
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Answer a request and count it."""
+        """Pass a request on, and record status and duration of its response."""
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
@@ -45,10 +46,10 @@ class CountRequests:
 
 
 class SizeLimits:
-    """Refuses heads and bodies that are too large, bodies also if they do not say so in advance.
+    """Rejects heads and bodies that are too large, including bodies without a `Content-Length`.
 
-    The server's own limit is about what it must keep while a head is incomplete; one that arrives in a single piece
-    gets past it. FastAPI's own `max_body_size` answers in plain text, which would be a second shape of errors.
+    The server's own limit covers only the buffer for an incomplete head, so a head that arrives in one piece passes.
+    FastAPI's `max_body_size` responds in plain text, not with a problem.
     """
 
     def __init__(self, app: ASGIApp, manager: ManagerSettings) -> None:
@@ -56,15 +57,15 @@ class SizeLimits:
         self._head, self._body = manager.max_header_bytes, manager.max_body_bytes
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Pass a request on unless it is too large."""
+        """Pass a request on, or reject it if it is too large."""
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
         if sum(map(len, (scope["raw_path"], scope["query_string"], *chain(*scope["headers"])))) > self._head:
-            refusal = f"the address and the headers are larger than {size(self._head)}"
+            refusal = f"the address and the headers are larger than {exact_size(self._head)}"
             await reject(Request(scope), HTTPStatus.REQUEST_HEADER_FIELDS_TOO_LARGE, refusal)(scope, receive, send)
             return
-        too_large = f"the body is larger than {size(self._body)}"
+        too_large = f"the body is larger than {exact_size(self._body)}"
         announced = dict(scope["headers"]).get(b"content-length", b"0")
         if announced.isdigit() and int(announced[:20]) > self._body:
             await reject(Request(scope), HTTPStatus.REQUEST_ENTITY_TOO_LARGE, too_large)(scope, receive, send)
@@ -83,7 +84,7 @@ class SizeLimits:
 
 
 class SecurityHeaders:
-    """Puts what browsers are to be told on every answer that does not say otherwise itself."""
+    """Adds the security headers to every response that does not set them itself."""
 
     def __init__(self, app: ASGIApp) -> None:
         self._app = app

@@ -1,4 +1,4 @@
-"""The OpenAPI document."""
+"""Generate the OpenAPI document."""
 
 from typing import Any, Final
 
@@ -8,20 +8,20 @@ from clusterm.routes import auth
 from clusterm.routes.dependencies import problem_responses
 from clusterm.schemas import LogEnd, LogLine, Problem
 
-DESCRIPTION: Final = """Runs ansible jobs on the nodes of a cluster, and keeps what happened, to which node, in what
-order, and why it failed. Start with the timeline: `GET /info/jobs/timeline`."""
+DESCRIPTION: Final = """Runs ansible jobs on the nodes of a cluster, and records events, logs and the causes of
+failures. Start with the timeline: `GET /info/jobs/timeline`."""
 
 TAGS: Final = [
-    {"name": "nodes", "description": "What nodes there are, what happened to them, and jobs on them."},
-    {"name": "jobs", "description": "What runs and what ran, with logs, and the timeline of the cluster."},
-    {"name": "monitoring", "description": "Where monitoring reports nodes."},
-    {"name": "settings", "description": "Extra vars for every job, the configuration, and draining."},
-    {"name": "health", "description": "For load balancers and container engines."},
+    {"name": "nodes", "description": "Nodes: list, history, changes, and jobs on them."},
+    {"name": "jobs", "description": "Current and past jobs with their logs, and the timeline of the cluster."},
+    {"name": "monitoring", "description": "Reports of monitoring systems about nodes."},
+    {"name": "settings", "description": "Globals, configuration and draining."},
+    {"name": "health", "description": "Health and metrics, for load balancers, container engines and Prometheus."},
 ]
 
 
 def openapi_document(app: FastAPI) -> dict[str, Any]:
-    """Describe the API, with what FastAPI cannot know: tokens, the shape of errors, and of the lines of a stream."""
+    """Return FastAPI's document, completed by tokens, error responses and the records of streams."""
     if app.openapi_schema is None:
         document = FastAPI.openapi(app)
         schemas = document["components"]["schemas"]
@@ -30,7 +30,7 @@ def openapi_document(app: FastAPI) -> dict[str, Any]:
                 mode="serialization", ref_template="#/components/schemas/{model}"
             )
         for name in ("HTTPValidationError", "ValidationError"):
-            schemas.pop(name, None)  # answered as a problem, where it can happen
+            schemas.pop(name, None)  # clusterm responds with a Problem instead
         for operation in (about for path in document["paths"].values() for about in path.values()):
             if "HTTPValidationError" in str(operation["responses"].get("422")):
                 del operation["responses"]["422"]

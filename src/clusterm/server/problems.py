@@ -1,4 +1,4 @@
-"""Error responses (RFC 9457)."""
+"""Create error responses (RFC 9457)."""
 
 import logging
 from collections.abc import Mapping
@@ -20,7 +20,7 @@ SECURITY_HEADERS: Final = {
     "Referrer-Policy": "no-referrer",
     "X-Content-Type-Options": "nosniff",
 }
-"""What keeps browsers from taking an answer for something else than data; the page at /docs has a policy of its own."""
+"""Headers that make browsers treat a response as data only; the page at /docs has a policy of its own."""
 
 
 def problem_response(status: int, detail: str, headers: Mapping[str, str] | None = None) -> Response:
@@ -30,10 +30,10 @@ def problem_response(status: int, detail: str, headers: Mapping[str, str] | None
 
 
 def reject(request: Request, status: int, detail: str, headers: dict[str, str] | None = None) -> Response:
-    """Answer that a request is refused, and say so in the log: of one that only reads, where details are wanted."""
+    """Return the response to a rejected request, and log the rejection: at debug level for reads, else at info."""
     level = logging.DEBUG if request.method in {"GET", "HEAD"} else logging.INFO
     sender = auth.sender_of(request)
-    about = {"method": request.method, "path": request.url.path, "status": int(status), "sender": sender}
-    said = (request.method, request.url.path, sender, status, detail)
-    log.log(level, "%s %s from %s refused with %d: %s", *said, extra=service_log.log_fields(**about))
+    fields = {"method": request.method, "path": request.url.path, "status": int(status), "sender": sender}
+    values = (request.method, request.url.path, sender, status, detail)
+    log.log(level, "%s %s from %s rejected with %d: %s", *values, extra=service_log.log_fields(**fields))
     return problem_response(status, detail, headers)

@@ -1,11 +1,9 @@
-"""Running the service: the state directory, the database, the socket, and signals."""
+"""Runs the service: state directory, database, socket and signals."""
 
 import fcntl
-import gc
 import logging
 import os
 import signal
-import sys
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from functools import partial
@@ -24,14 +22,12 @@ from clusterm.server.app import create_app
 from clusterm.server.http_protocol import HttpProtocol
 from clusterm.server.sockets import is_private, listen, url
 from clusterm.server.tls import Tls
+from clusterm.server.tuning import tune_interpreter
 from clusterm.settings import Settings
 from clusterm.store.engine import Store
 from clusterm.store.migrations import migrate
 
 log = logging.getLogger(__name__)
-_SWITCH_INTERVAL = 0.0005
-"""Seconds that a busy thread may keep others from Python. sqlite3 lets go of it at each row, so that a read of thirty
-rows, as of the timeline, waits up to thirty times so long where another thread takes in a storm of news."""
 
 
 def serve(
@@ -43,31 +39,30 @@ def serve(
     echo_job_logs: bool = False,
     insecure: bool = False,
 ) -> None:
-    """Run the service until it is told to stop.
+    """Run the service until it is stopped by a signal.
 
     Args:
-        settings: the configuration.
-        source: where it came from, to read it again on SIGHUP.
-        log_format: how to write the log, if not as configured.
-        log_level: the least that is worth a line of it, if not as configured.
-        echo_job_logs: whether what ansible writes goes to the log, too.
-        insecure: whether everybody may be let in though others can reach it.
+        settings: the settings.
+        source: the file of the settings, to be read again on SIGHUP.
+        log_format: format of the log, in place of the configured one.
+        log_level: lowest level that is logged, in place of the configured one.
+        echo_job_logs: whether ansible's output is written to the log, too.
+        insecure: whether to start without authentication on an address that other machines can reach.
 
     Raises:
-        StartupError: something is in the way.
+        StartupError: the service cannot start; the text gives the reason.
     """
-    sys.setswitchinterval(_SWITCH_INTERVAL)
     service_log.configure(log_format or settings.manager.log_format, log_level or settings.manager.log_level)
     state_dir = settings.manager.state_dir
     tls = Tls(settings.manager) if settings.manager.tls_cert else None
     with (
-        _state_dir_of_our_own(state_dir),
+        _locked_state_dir(state_dir),
         listen(settings.manager) as listening,
         closing(Store(settings.store_url)) as store,
     ):
         if settings.manager.auth is Auth.NONE and not (insecure or is_private(listening)):
             raise StartupError(
-                f'with manager.auth = "none" everybody who can reach {settings.manager.addr} could run your playbooks: '
+                f'with manager.auth = "none" any client that reaches {settings.manager.addr} could run your playbooks: '
                 'set manager.auth = "token", listen on 127.0.0.1, or start with --insecure'
             )
         if came_from := migrate(store):
@@ -79,15 +74,14 @@ def serve(
         live_settings = LiveSettings(store, source, settings)
         app = create_app(store, live_settings, echo_job_logs=echo_job_logs)
         server = _Server(app, live_settings, tls)
-        gc.collect()
-        gc.freeze()  # what is there now stays: a collection need not go through all the modules each time, for 0.1 s
+        tune_interpreter()
         address = url(listening, tls=tls is not None)
         log.info("clusterm listens on %s and keeps its state in %s", address, state_dir)
         server.run([listening])
 
 
 class _Server(uvicorn.Server):
-    """uvicorn, with SIGHUP to read configuration and certificate again, and followers let go at the end."""
+    """uvicorn that reads settings and certificate again on SIGHUP, and disconnects followers at the end."""
 
     def __init__(self, app: Any, live_settings: LiveSettings, tls: Tls | None) -> None:
         manager = live_settings.current.manager
@@ -97,7 +91,7 @@ class _Server(uvicorn.Server):
                 http=partial(HttpProtocol, manager.client_timeout),  # type: ignore[arg-type]  # it makes such objects
                 log_config=None,
                 access_log=False,
-                proxy_headers=False,  # anybody on this machine could say to be somebody else
+                proxy_headers=False,  # any process on this machine could forge the client address
                 timeout_graceful_shutdown=3,
                 h11_max_incomplete_event_size=manager.max_header_bytes,
                 ssl_context_factory=(lambda *_: tls.context) if tls else None,
@@ -111,8 +105,8 @@ class _Server(uvicorn.Server):
             signal.signal(number, self.handle_exit)
 
     def handle_exit(self, sig: int, frame: Any) -> None:  # noqa: ARG002 -- uvicorn calls it
-        """Stop, the second time at once. uvicorn's own way raises the signal again at the end, and so dies of it."""
-        self._app.state.services.tail.stop()
+        """Stop gracefully; on the second signal at once. uvicorn's own handler would end the process by the signal."""
+        self._app.state.services.follower.stop()
         self.force_exit = self.should_exit
         self.should_exit = True
 
@@ -120,18 +114,18 @@ class _Server(uvicorn.Server):
         try:
             self._live_settings.reload()
         except StartupError as error:
-            log.error("the configuration stays as it is: %s", error)  # noqa: TRY400
+            log.error("the configuration is unchanged: %s", error)  # noqa: TRY400
         try:
             if self._tls:
                 self._tls.reload()
                 log.info("the certificate was read again")
         except StartupError as error:
-            log.error("the certificate stays as it is: %s", error)  # noqa: TRY400
+            log.error("the certificate is unchanged: %s", error)  # noqa: TRY400
 
 
 @contextmanager
-def _state_dir_of_our_own(state_dir: Path) -> Iterator[None]:
-    """Lock the state directory against a second service; at the end no longer."""
+def _locked_state_dir(state_dir: Path) -> Iterator[None]:
+    """Lock the state directory against a second service until the block ends."""
     try:
         state_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
         lock = os.open(state_dir / "lock", os.O_RDWR | os.O_CREAT, 0o600)

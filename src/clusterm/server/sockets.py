@@ -1,4 +1,4 @@
-"""The socket that the service listens on: at an address of the network, or in a file."""
+"""Create the socket that the service listens on: at a network address, or in a file."""
 
 import contextlib
 import os
@@ -14,15 +14,15 @@ from clusterm.settings import ManagerSettings, split_address
 
 @contextlib.contextmanager
 def listen(manager: ManagerSettings) -> Iterator[socket.socket]:
-    """Listen; at the end no longer.
+    """Listen for the duration of the context.
 
     Raises:
-        StartupError: the address cannot be had.
+        StartupError: the address is invalid or not available.
     """
     try:
         listening = _in_file(manager.socket_path, manager.mode) if manager.socket_path else _in_network(manager.addr)
     except OSError as error:
-        reason = error.strerror or error  # a path that is too long has no strerror
+        reason = error.strerror or error  # a path that is too long raises without strerror
         raise StartupError(f"cannot listen on {manager.addr}: {reason}; set manager.addr to a free address") from None
     made = _identity(manager.socket_path)
     try:
@@ -34,7 +34,7 @@ def listen(manager: ManagerSettings) -> Iterator[socket.socket]:
 
 
 def url(listening: socket.socket, *, tls: bool) -> str:
-    """Return the URL of a listening socket, as `clusterctl` takes it."""
+    """Return the URL of a listening socket, in the form of clusterctl's `--url`."""
     if listening.family is socket.AF_UNIX:
         return f"unix:{listening.getsockname()}"
     host, port = listening.getsockname()[:2]
@@ -42,7 +42,7 @@ def url(listening: socket.socket, *, tls: bool) -> str:
 
 
 def is_private(listening: socket.socket) -> bool:
-    """Tell whether nobody on another machine can reach a socket."""
+    """Return whether a socket is reachable from this machine only."""
     return listening.family is socket.AF_UNIX or ip_address(listening.getsockname()[0]).is_loopback
 
 
@@ -50,14 +50,14 @@ def _in_network(addr: str) -> socket.socket:
     host, port = split_address(addr)
     family = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0][0]
     listening = socket.create_server((host, port), family=family, backlog=1024)
-    # Inherited by each connection. asyncio leaves it out here, and small answers then wait 40 ms for an ACK.
+    # Inherited by each connection. asyncio does not set it here, and small responses would wait 40 ms for an ACK.
     listening.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
     return listening
 
 
 def _in_file(path: Path, mode: int) -> socket.socket:
     listening = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
-    mask = os.umask(0o777 & ~mode)  # from the first moment on nobody else gets in
+    mask = os.umask(0o777 & ~mode)  # applies at creation, so that other users can never connect
     try:
         _remove_stale(path)
         listening.bind(str(path))
@@ -71,7 +71,7 @@ def _in_file(path: Path, mode: int) -> socket.socket:
 
 
 def _remove_stale(path: Path) -> None:
-    """Remove a socket that a service left behind, which was killed; one that somebody listens on is kept."""
+    """Remove the socket of a killed service; a socket on which a process listens is kept."""
     if not path.is_socket():
         return
     with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as probe:
@@ -81,11 +81,11 @@ def _remove_stale(path: Path) -> None:
         except ConnectionRefusedError:
             path.unlink()
         except BlockingIOError:
-            pass  # somebody listens, and is busy
+            pass  # a process listens, and its queue is full
 
 
 def _identity(path: Path | None) -> tuple[int, int] | None:
-    """Return what tells a socket's file from one that another service has put in its place."""
+    """Return device and inode of a socket's file; None if the path is no socket."""
     try:
         found = path.lstat() if path else None
     except OSError:

@@ -1,4 +1,4 @@
-"""The service's side of TLS: certificate, key and client CA out of files that may change while it runs."""
+"""Provide TLS for the server: certificate, key and client CA from files that can be reloaded."""
 
 import ssl
 from typing import Any
@@ -8,32 +8,32 @@ from clusterm.settings import ManagerSettings
 
 
 class Tls:
-    """What new connections are encrypted with.
+    """The TLS context of new connections.
 
     Args:
-        manager: names the files.
+        manager: the settings with the paths of the files.
 
     Raises:
-        StartupError: they are not what they should be.
+        StartupError: a file cannot be read or is invalid.
     """
 
     def __init__(self, manager: ManagerSettings) -> None:
         self._manager = manager
         self._current = _context(manager)
         self.context = _context(manager)
-        """For the server to listen with. It hands each connection on to the context that was loaded last: other than
-        loading files into one that is in use, this takes back a client CA, and changes nothing if a file is bad."""
-        self.context.sni_callback = self._hand_on
+        """Context of the listening socket. It switches each connection to the context that was loaded last: unlike
+        loading files into a context in use, this can remove a client CA, and changes nothing if a file is invalid."""
+        self.context.sni_callback = self._switch_context
 
     def reload(self) -> None:
-        """Read the files again. Connections that there are stay as they are.
+        """Reload the files for new connections; existing connections are not affected.
 
         Raises:
-            StartupError: they are not what they should be; nothing has changed.
+            StartupError: a file cannot be read or is invalid; the old files stay in use.
         """
         self._current = _context(self._manager)
 
-    def _hand_on(self, connection: Any, _name: str | None, _context: ssl.SSLContext) -> None:
+    def _switch_context(self, connection: Any, _name: str | None, _context: ssl.SSLContext) -> None:
         connection.context = self._current
 
 
@@ -48,11 +48,13 @@ def _context(manager: ManagerSettings) -> ssl.SSLContext:
     assert cert is not None  # noqa: S101 -- for the type checker
 
     def refuse_password() -> str:
-        raise StartupError(f"the key in {key or cert} is encrypted, and nobody is there to be asked: decrypt it")
+        raise StartupError(
+            f"the key in {key or cert} is encrypted, and the service cannot ask for a password: decrypt it"
+        )
 
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     context.minimum_version = ssl.TLSVersion.TLSv1_2
-    context.num_tickets = 0  # a client that resumes a session is not asked for its certificate again
+    context.num_tickets = 0  # a resumed session would skip the check of the client's certificate
     try:
         context.load_cert_chain(cert, key, password=refuse_password)
     except ssl.SSLError as error:

@@ -1,12 +1,12 @@
 """The configuration: defaults, then a JSON or TOML file, then the environment (`CLUSTERM_ANSIBLE__USER`)."""
 
 from clusterm.settings.ansible import AnsibleSettings
-from clusterm.settings.base import KIB, MIB, size, split_address
+from clusterm.settings.base import KIB, MIB, split_address
 from clusterm.settings.manager import ManagerSettings, StoreSettings
 from clusterm.settings.monitoring import MonitorSettings, SerfSettings
 from clusterm.settings.notifications import NotificationSettings, Webhook
 from clusterm.settings.retention import RetentionSettings
-from clusterm.settings.settings import Settings, load
+from clusterm.settings.settings import Reload, Settings, load
 
 __all__ = [
     "KIB",
@@ -15,12 +15,12 @@ __all__ = [
     "ManagerSettings",
     "MonitorSettings",
     "NotificationSettings",
+    "Reload",
     "RetentionSettings",
     "SerfSettings",
     "Settings",
     "StoreSettings",
     "Webhook",
     "load",
-    "size",
     "split_address",
 ]

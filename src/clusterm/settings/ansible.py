@@ -19,100 +19,102 @@ from clusterm.settings.base import AbsolutePath, Section
 
 
 def _from_switch(value: Any) -> Any:
-    """Take true and false for on and off, as ansible has them."""
+    """Map ansible's booleans to modes: true to `accept-new`, false to `off`."""
     switch = {"true": HostKeyChecking.ACCEPT_NEW, "false": HostKeyChecking.OFF}
     return switch.get(str(value).lower(), value)
 
 
 _TAKEN_GROUPS: Final = frozenset({"all", "ungrouped", DISCOVER_GROUP})
-"""Inventory groups with a meaning of their own."""
+"""Inventory groups reserved by ansible or clusterm."""
 
 
 class AnsibleSettings(Section):
-    """How ansible is run. May be changed while the service runs; a job keeps what it started with."""
+    """How ansible is run. Can be changed while the service runs; a job keeps the settings it started with."""
 
     playbook_location: AbsolutePath = Field(
         default=Path("/etc/clusterm/playbooks"),
-        description="Directory of the playbooks. ansible runs in it, and an `ansible.cfg` in it is honoured.",
+        description="Directory of the playbooks. ansible runs in it and reads its `ansible.cfg`.",
     )
-    configure_playbook: str = Field(default="site.yml", description="Run to commission, update and discover.")
+    configure_playbook: str = Field(default="site.yml", description="Playbook of commission, update and discover.")
     cleanup_playbook: str = Field(
-        default="cleanup.yml", description="Run to decommission, before an update, and after a failed configure."
+        default="cleanup.yml",
+        description="Playbook of decommission; also runs before an update and after a failed configure.",
     )
-    upgrade_playbook: str = Field(default="rolling-upgrade.yml", description="Kept for contiv's clients; not run yet.")
+    upgrade_playbook: str = Field(default="rolling-upgrade.yml", description="Accepted for contiv's clients; not used.")
     user: str = Field(
-        default="", description="User to log in as on the nodes. Empty: as ansible decides.", examples=["vagrant"]
+        default="", description="User to log in as on the nodes. Empty: ansible's default.", examples=["vagrant"]
     )
-    priv_key_file: str = Field(default="", description="Private ssh key. Empty: as ssh decides.")
+    priv_key_file: str = Field(default="", description="File with the private ssh key. Empty: ssh's default.")
     ssh_agent: str = Field(
         default="",
-        description="Socket of an ssh agent. Empty: that in the service's `SSH_AUTH_SOCK`, if there is one.",
+        description="Socket of an ssh agent. Empty: the `SSH_AUTH_SOCK` of the service, if set.",
         examples=["/run/clusterm-agent/socket"],
     )
     host_key_checking: Annotated[HostKeyChecking, BeforeValidator(_from_switch)] = Field(
         default=HostKeyChecking.ACCEPT_NEW,
-        description="Whether a node must have the host key that is known of it. `accept-new`, or true: one of which "
-        "none is known is trusted at its first use. `strict`: not so. `off`, or false: nothing is checked.",
+        description="How host keys of nodes are checked. `strict`: a node needs a trusted key. `accept-new`, or true: "
+        "the first key of a node without a trusted key is accepted and trusted. `off`, or false: no check.",
     )
     become: bool = Field(
-        default=False, description="Whether tasks run as another user, unless the playbook says otherwise."
+        default=False, description="Whether tasks run as another user, unless the playbook overrides it."
     )
-    become_user: str = Field(default="", description="That user. Empty: as ansible decides, which is root.")
-    become_method: str = Field(default="", description="How to become it. Empty: as ansible decides, which is sudo.")
+    become_user: str = Field(default="", description="User that tasks run as. Empty: ansible's default, root.")
+    become_method: str = Field(default="", description="Method to become that user. Empty: ansible's default, sudo.")
     become_password_file: str = Field(
-        default="", description="File with the password for that. Empty: there is none to give."
+        default="", description="File with the password for that method. Empty: no password."
     )
     extra_variables: str = Field(
         default="{}",
-        description="A JSON object of extra vars for every job. Globals, then a request's own, override them by key.",
+        description="JSON object of extra vars for every job. Globals and then the request's extra vars override "
+        "them by key.",
     )
     executable: str = Field(
         default="ansible-playbook",
-        description="The program to run: a path, or a name looked up beside clusterm's own Python, then in PATH.",
+        description="Program to run: a path, or a name that is looked up beside clusterm's own Python, then in PATH.",
     )
     register_discovered: bool = Field(
         default=True,
-        description="Whether a machine that a discover job has prepared becomes a node when the job is done, called as "
-        "its host name and serial. Not where `serf.addr` is set: Serf announces it. False where another monitor does.",
+        description="Whether a discover job registers the machines that it prepared as nodes, named after host name "
+        "and serial. Ignored if `serf.addr` is set, because Serf reports them. Set false if another monitor does.",
     )
     host_groups: dict[str, Role] = Field(
         default=dict(DEFAULT_HOST_GROUPS),
-        description="The site's host groups, the groups of ansible's inventory that nodes are in, and whether each "
-        "is of masters or of workers for the rules. New nodes are in the first group of masters.",
+        description="The site's host groups, which are groups of ansible's inventory, with the role that the lifecycle "
+        "rules apply to each. New nodes are in the first group of masters.",
         examples=[{"control": "master", "compute": "worker", "storage": "worker"}],
     )
     ssh_args: str = Field(
         default="-o ConnectTimeout=10 -o ServerAliveInterval=5 -o ServerAliveCountMax=3",
-        description="Options for ssh. The default notices within about 15 seconds that a link was cut.",
+        description="Options for ssh. The default detects a broken connection within about 15 seconds.",
     )
     vault_password_file: str = Field(
         default="",
-        description="File with the password of ansible vault, or a program that prints it. Empty: as ansible decides.",
+        description="File with the password of ansible vault, or a program that prints it. Empty: ansible's default.",
     )
     allow_templates_in_vars: bool = Field(
         default=False,
         description="Whether ansible evaluates templates in globals, host vars and a request's extra vars. "
-        "If not, they stay text. Those in `extra_variables` are always evaluated.",
+        "If false, templates stay text. Templates in `extra_variables` are always evaluated.",
     )
     secret_pattern: str = Field(
         default=SECRET_PATTERN,
-        description="Regular expression for the names of secrets, in upper or lower case, found anywhere in a name. "
-        "Their values are masked in answers and logs, and encrypted in the database. Empty: only `secret_vars` are.",
+        description="Regular expression for the names of secrets, case-insensitive, matched anywhere in a name. "
+        "Secrets are masked in responses and logs, and encrypted in the database. Empty: only `secret_vars` apply.",
     )
     secret_vars: list[str] = Field(
-        default=[], description="Further names of secrets, in full.", examples=[["license", "snmp_community"]]
+        default=[], description="Additional names of secrets, in full.", examples=[["license", "snmp_community"]]
     )
 
     job_timeout: float = Field(
-        default=0, ge=0, description="Seconds after which a job is stopped. 0: never. A request may say otherwise."
+        default=0, ge=0, description="Seconds after which a job is stopped. 0 disables the limit. Requests override it."
     )
     idle_timeout: float = Field(
-        default=0, ge=0, description="Seconds without output after which a job is stopped. 0: never."
+        default=0, ge=0, description="Seconds without output after which a job is stopped. 0 disables the limit."
     )
     stop_grace: float = Field(
         default=10,
         gt=0,
-        description="Seconds that ansible has to end after SIGINT, and again after SIGTERM, before SIGKILL.",
+        description="Seconds between SIGINT and SIGTERM, and between SIGTERM and SIGKILL, when a job is stopped.",
     )
 
     @field_validator("extra_variables", mode="before")
@@ -144,7 +146,7 @@ class AnsibleSettings(Section):
     @classmethod
     def _check_ssh_args(cls, value: str) -> str:
         if "{{" in value or "{%" in value:
-            raise ValueError("ansible would take {{ and {% for a template")
+            raise ValueError("{{ and {% are not allowed: ansible would evaluate them as a template")
         return value
 
 

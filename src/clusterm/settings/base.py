@@ -1,4 +1,4 @@
-"""What the sections share: base class, sizes, addresses and paths."""
+"""Base class, sizes, addresses and paths for the sections of the configuration."""
 
 import ipaddress
 from pathlib import Path
@@ -22,13 +22,13 @@ def _absolute(path: Path) -> Path:
 
 
 UNIX_PREFIX: Final = "unix:"
-"""What an address begins with that is the path of a socket."""
+"""Prefix of an address that is the path of a unix socket."""
 
 AbsolutePath = Annotated[Path, AfterValidator(_absolute)]
 
 
 class Section(BaseModel):
-    """A part of the configuration."""
+    """Base class of the sections of the configuration."""
 
     model_config = ConfigDict(extra="forbid", validate_default=True, frozen=True)
 
@@ -36,15 +36,15 @@ class Section(BaseModel):
     @classmethod
     def _check_characters(cls, value: Any) -> Any:
         if isinstance(value, (str, Path)) and not str(value).isprintable():
-            raise ValueError("control characters have no place here")
+            raise ValueError("control characters are not allowed")
         return value
 
 
 def split_address(addr: str) -> tuple[str, int]:
-    """Split `host:port`, where an IPv6 host stands in brackets and an empty host means every address.
+    """Split `host:port`. An IPv6 host needs brackets; an empty host means every address.
 
     Raises:
-        ValueError: it is not of that form.
+        ValueError: the address does not have that form.
     """
     host, colon, port = addr.rpartition(":")
     if not colon or not port.isascii() or not port.isdigit() or int(port) > 65535:
@@ -52,25 +52,17 @@ def split_address(addr: str) -> tuple[str, int]:
     if host.startswith("[") and host.endswith("]"):
         host = str(ipaddress.IPv6Address(host[1:-1]))
     elif ":" in host:
-        raise ValueError(f"{addr!r}: an IPv6 address stands in brackets, as in [::1]:{port}")
+        raise ValueError(f"{addr!r}: an IPv6 address must be in brackets, as in [::1]:{port}")
     return host or "0.0.0.0", int(port)  # noqa: S104 -- the operator left the host out on purpose
-
-
-def size(number: int) -> str:
-    """Write a number of bytes in the largest unit that it is a multiple of."""
-    for unit, name in ((MIB, "MiB"), (KIB, "KiB")):
-        if number % unit == 0:
-            return f"{number // unit} {name}"
-    return f"{number} bytes"
 
 
 def check_http_url(value: str) -> str:
     """Check that a value is an http or https URL.
 
     Raises:
-        ValueError: it is not.
+        ValueError: the value is not.
     """
     parts = urlsplit(value)
     if parts.scheme not in {"http", "https"} or not parts.hostname or not (value.isascii() and value.isprintable()):
-        raise ValueError("it has to be http://... or https://...")
+        raise ValueError("the URL must start with http:// or https://")
     return value

@@ -15,78 +15,82 @@ from clusterm.settings.base import GIB, KIB, MIB, UNIX_PREFIX, AbsolutePath, Sec
 
 
 class ManagerSettings(Section):
-    """The service itself."""
+    """Settings of the service itself."""
 
     addr: str = Field(
         default="127.0.0.1:9007",
-        description="Where to listen: `host:port`, where port 0 takes a free one, or `unix:` and the path of a socket.",
+        description="Address to listen on: `host:port` (port 0 selects a free port), or `unix:` and the path of a "
+        "socket.",
         examples=["unix:/run/clusterm/clusterm.sock"],
     )
     socket_mode: str = Field(
         default="0660",
         pattern=r"^0?[0-7]{3}$",
-        description="Permissions of that socket, in octal: who may write to it gets in.",
+        description="Permissions of the unix socket, in octal. Clients need write permission to connect.",
     )
     tls_cert: AbsolutePath | None = Field(
         default=None,
-        description="File with the service's certificate, and those between it and its CA, in PEM: speak TLS.",
+        description="File with the service's certificate and its intermediate certificates, in PEM. Enables TLS.",
     )
     tls_key: AbsolutePath | None = Field(
-        default=None, description="File with the certificate's key in PEM. Default: it is in the certificate's file."
+        default=None, description="File with the certificate's key in PEM. Default: `tls_cert`."
     )
     tls_client_ca: AbsolutePath | None = Field(
-        default=None, description="File with CAs in PEM: let in only clients with a certificate from one of them."
+        default=None, description="File with CAs in PEM. Clients without a certificate from one of them are rejected."
     )
-    max_body_bytes: int = Field(default=10 * MIB, ge=KIB, le=GIB, description="Bytes that a request's body may have.")
+    max_body_bytes: int = Field(
+        default=10 * MIB, ge=KIB, le=GIB, description="Maximum size of a request's body, in bytes."
+    )
     max_header_bytes: int = Field(
-        default=64 * KIB, ge=KIB, le=MIB, description="Bytes that a request's address and headers may have."
+        default=64 * KIB, ge=KIB, le=MIB, description="Maximum size of a request's URL and headers, in bytes."
     )
     client_timeout: float = Field(
         default=60,
         gt=0,
         allow_inf_nan=False,
-        description="Seconds that a client has to send a request, and to take some more of an answer.",
+        description="Seconds within which a client must send a request, and read the next part of a response, before "
+        "it is disconnected.",
     )
     state_dir: AbsolutePath = Field(
         default_factory=default_state_dir,
         description="Directory of the database and of running jobs. "
-        "Default: `/var/lib/clusterm` for root, else `clusterm` in the user's XDG state directory.",
+        "Default: `/var/lib/clusterm` for root, otherwise `clusterm` in the user's XDG state directory.",
     )
     auth: Auth = Field(
         default=Auth.TOKEN,
-        description="Whom to let in: `token`, who has a token; `none`, everybody, which needs an `addr` that only this "
-        "machine can reach.",
+        description="Authentication mode. `token`: requests need a token. `none`: no authentication; only allowed on "
+        "local addresses.",
     )
     requests_per_minute: int = Field(
         default=6000,
         ge=0,
-        description="How many requests each token may send in a minute; more are answered with 429. 0: any number.",
+        description="Maximum requests per minute and token; further requests get 429. 0 disables the limit.",
     )
     max_streams: int = Field(
-        default=100, ge=1, description="How many answers each token may have open that follow something, as a log."
+        default=100, ge=1, description="Maximum number of open streams per token, such as followed logs."
     )
-
     max_active_jobs: int = Field(
-        default=1, ge=1, le=100, description="How many jobs may run at once, each on nodes of its own."
+        default=1, ge=1, le=100, description="Maximum number of jobs that run at once, each on nodes of its own."
     )
     partial_success: bool = Field(
         default=False,
-        description="Whether nodes may pass in a job in which others fail. If not, the job fails all of its nodes.",
+        description="Whether nodes can pass in a job in which other nodes fail. If false, one failure fails all nodes "
+        "of the job.",
     )
     public_url: str = Field(
         default="",
-        description="Where people reach the service, for links in notifications. Empty: they have none.",
+        description="URL at which users reach the service, for links in notifications. Empty: no links.",
         examples=["https://clusterm.example.org"],
     )
     min_free_bytes: int = Field(
         default=256 * MIB,
         ge=0,
-        description="The service is not ready while its disks have less room than this. 0: no matter how little.",
+        description="Bytes of free disk space below which the service is not ready. 0 disables the check.",
     )
     log_format: LogFormat = Field(
-        default=LogFormat.TEXT, description="How the service writes its own log: as text, or an object on each line."
+        default=LogFormat.TEXT, description="Format of the service's own log: text, or one JSON object per line."
     )
-    log_level: LogLevel = Field(default=LogLevel.INFO, description="The least that is worth a line of it.")
+    log_level: LogLevel = Field(default=LogLevel.INFO, description="Minimum severity of messages in that log.")
 
     @field_validator("addr")
     @classmethod
@@ -94,7 +98,7 @@ class ManagerSettings(Section):
         if not value.startswith(UNIX_PREFIX):
             split_address(value)
         elif not value.startswith(f"{UNIX_PREFIX}/"):
-            raise ValueError("the path of a unix socket begins with /")
+            raise ValueError("the path of a unix socket must start with /")
         return value
 
     @field_validator("public_url")
@@ -107,12 +111,12 @@ class ManagerSettings(Section):
         if not self.tls_cert and (self.tls_key or self.tls_client_ca):
             raise ValueError("TLS needs tls_cert")
         if self.tls_cert and self.socket_path:
-            raise ValueError("a unix socket has no TLS: leave tls_cert out")
+            raise ValueError("a unix socket has no TLS: remove tls_cert")
         return self
 
     @property
     def socket_path(self) -> Path | None:
-        """The file of the unix socket, if there is to be one."""
+        """The path of the unix socket; None for a network address."""
         return Path(self.addr.removeprefix(UNIX_PREFIX)) if self.addr.startswith(UNIX_PREFIX) else None
 
     @property
@@ -122,7 +126,7 @@ class ManagerSettings(Section):
 
 
 class StoreSettings(Section):
-    """Where everything is kept."""
+    """The database."""
 
     url: str = Field(
         default="",

@@ -10,7 +10,7 @@ from clusterm.settings.base import Section, split_address
 
 
 class SerfSettings(Section):
-    """The Serf agent that tells which nodes there are."""
+    """The Serf agent that reports nodes."""
 
     addr: str = Field(
         default="",
@@ -19,28 +19,28 @@ class SerfSettings(Section):
     )
     auth_key: SecretStr = Field(
         default=SecretStr(""),
-        description="The agent's `rpc_auth`. Empty: it has none.",
-        json_schema_extra={"writeOnly": False},  # it is answered, too, as asterisks
+        description="The agent's `rpc_auth`. Empty: none.",
+        json_schema_extra={"writeOnly": False},  # responses contain it, masked
     )
-    # An integer, for contiv's client reads no other number.
-    timeout: int = Field(default=10, ge=1, le=3600, description="Seconds that the agent has to answer.")
+    # An integer, because contiv's client cannot parse other numbers.
+    timeout: int = Field(default=10, ge=1, le=3600, description="Seconds to wait for the agent's response.")
 
     @field_validator("addr")
     @classmethod
     def _check_addr(cls, value: str) -> str:
         if value and split_address(value)[1] == 0:
-            raise ValueError("port 0 is nobody's")
+            raise ValueError("port 0 cannot be connected to")
         return value
 
 
 class MonitorSettings(Section):
-    """How clusterm itself watches the nodes."""
+    """The built-in monitor, which probes nodes."""
 
     probe: bool | None = Field(
         default=None,
-        description="Whether to look if each node answers at its ssh port. Default: where `serf.addr` is empty.",
+        description="Whether to probe the ssh port of each node. Default: only if `serf.addr` is empty.",
     )
-    interval: float = Field(default=30, gt=0, description="Seconds between two looks at a node.", allow_inf_nan=False)
-    timeout: float = Field(default=3, gt=0, le=60, description="Seconds that a node has to answer.")
-    misses: int = Field(default=3, ge=1, description="A node has disappeared when it did not answer so often in a row.")
-    concurrency: int = Field(default=200, ge=1, le=500, description="How many nodes are looked at at once.")
+    interval: float = Field(default=30, gt=0, description="Seconds between two probes of a node.", allow_inf_nan=False)
+    timeout: float = Field(default=3, gt=0, le=60, description="Seconds to wait for a node's answer.")
+    misses: int = Field(default=3, ge=1, description="Failed probes in a row after which a node has disappeared.")
+    concurrency: int = Field(default=200, ge=1, le=500, description="Maximum number of simultaneous probes.")

@@ -15,21 +15,21 @@ from clusterm.settings.base import Section, check_http_url
 class Webhook(Section):
     """A receiver of notifications."""
 
-    name: str = Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_-]{0,39}$", description="What to call it.", examples=["ops"])
-    url: str = Field(description="Where to POST to.", examples=["https://hooks.example.org/clusterm"])
+    name: str = Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_-]{0,39}$", description="Name of the webhook.", examples=["ops"])
+    url: str = Field(description="URL to POST to.", examples=["https://hooks.example.org/clusterm"])
     events: tuple[NotificationKind, ...] = Field(
         default=(NotificationKind.JOB_FAILED, NotificationKind.NODE_DISAPPEARED),
         min_length=1,
-        description="What it is told of.",
+        description="Events to send.",
         examples=[["job_ended", "node_disappeared", "node_returned"]],
     )
-    template: WebhookTemplate = Field(default=WebhookTemplate.JSON, description="How it wants to be told.")
+    template: WebhookTemplate = Field(default=WebhookTemplate.JSON, description="Format of the messages.")
     secret: SecretStr = Field(
-        default=SecretStr(""), description="The key of the signature that goes with each message. Empty: none goes."
+        default=SecretStr(""), description="Key that signs each message. Empty: messages are not signed."
     )
     headers: dict[str, SecretStr] = Field(
         default_factory=dict,
-        description="Further headers of each request.",
+        description="Additional headers of each request.",
         examples=[{"Authorization": "Bearer ..."}],
     )
 
@@ -44,20 +44,23 @@ class Webhook(Section):
         for name, secret in value.items():
             text = secret.get_secret_value()
             if not re.fullmatch(r"[A-Za-z0-9!#$%&'*+.^_`|~-]+", name) or not (text.isascii() and text.isprintable()):
-                raise ValueError(f"{name[:80]!r} is no header with a value of printable ASCII characters")
+                raise ValueError(f"{name[:80]!r} is not a header with a value of printable ASCII characters")
         return value
 
 
 class NotificationSettings(Section):
-    """Who is told when jobs end and nodes come or go. Is read again on SIGHUP."""
+    """Webhooks notified when jobs end, and when nodes disappear or return. Reloaded on SIGHUP."""
 
     webhooks: tuple[Webhook, ...] = Field(default=(), description="The receivers.")
-    give_up_after: float = Field(default=3, gt=0, le=365, description="Days that a message is tried to be sent.")
+    give_up_after: float = Field(
+        default=3, gt=0, le=365, description="Days after which an undelivered message is dropped."
+    )
     settle: float = Field(
         default=10,
         ge=0,
         le=3600,
-        description="Seconds that news of a node wait for more, so that nodes which go together are told of together.",
+        description="Seconds to collect changes of nodes before a message is sent, so that nodes that disappear "
+        "together share one message.",
     )
 
     @field_validator("webhooks")

@@ -8,13 +8,15 @@ from clusterm.settings.base import GIB, KIB, MIB, Section
 
 
 class RetentionSettings(Section):
-    """How much is kept. A node's last successful and last failed job are kept in any case."""
+    """Limits on stored jobs, logs and events. The last successful and last failed job of each node are always kept."""
 
-    jobs: int = Field(default=100, ge=1, description="Jobs that have ended.")
-    days: float = Field(default=0, ge=0, description="Days after its end that a job is kept. 0: no limit.")
-    log_bytes: int = Field(default=GIB, ge=MIB, description="Bytes of all logs together.")
+    jobs: int = Field(default=100, ge=1, description="Maximum number of ended jobs.")
+    days: float = Field(default=0, ge=0, description="Days to keep a job after it ended. 0 disables the limit.")
+    log_bytes: int = Field(default=GIB, ge=MIB, description="Maximum size of all logs together, in bytes.")
     job_log_bytes: int = Field(
-        default=256 * MIB, ge=64 * KIB, description="Bytes of one job's log; of a larger one head and tail are kept."
+        default=256 * MIB,
+        ge=64 * KIB,
+        description="Maximum size of a job's log, in bytes; the middle of a larger log is dropped.",
     )
-    timeline: int = Field(default=1000, ge=1, le=10**6, description="Events that the timeline reaches back.")
-    node_events: int = Field(default=1000, ge=1, le=10**6, description="Events kept of each node.")
+    timeline: int = Field(default=1000, ge=1, le=10**6, description="Maximum number of events in the timeline.")
+    node_events: int = Field(default=1000, ge=1, le=10**6, description="Maximum number of events kept per node.")

@@ -3,6 +3,8 @@
 import json
 import sys
 import tomllib
+from enum import StrEnum
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -16,10 +18,24 @@ from clusterm.common.redaction import SecretNames
 from clusterm.errors import StartupError
 from clusterm.secrets.encryption import VariableCipher
 from clusterm.settings.ansible import AnsibleSettings
+from clusterm.settings.base import Section
 from clusterm.settings.manager import ManagerSettings, StoreSettings
 from clusterm.settings.monitoring import MonitorSettings, SerfSettings
 from clusterm.settings.notifications import NotificationSettings
 from clusterm.settings.retention import RetentionSettings
+
+
+class Reload(StrEnum):
+    """When a change of a section takes effect."""
+
+    RESTART = "restart"  # at the next start
+    SIGHUP = "sighup"  # when the file is read again
+    RUNTIME = "runtime"  # when the file is read again, or by a request
+
+
+def _section(section: type[Section], reload: Reload) -> Any:
+    """Declare a section. This is the only place where a section and its reload are named."""
+    return Field(default_factory=section, json_schema_extra={"reload": reload.value})
 
 
 class Settings(BaseSettings):
@@ -29,13 +45,19 @@ class Settings(BaseSettings):
         env_prefix="CLUSTERM_", env_nested_delimiter="__", extra="forbid", validate_default=True, frozen=True
     )
 
-    manager: ManagerSettings = Field(default_factory=ManagerSettings)
-    store: StoreSettings = Field(default_factory=StoreSettings)
-    ansible: AnsibleSettings = Field(default_factory=AnsibleSettings)
-    serf: SerfSettings = Field(default_factory=SerfSettings)
-    monitor: MonitorSettings = Field(default_factory=MonitorSettings)
-    retention: RetentionSettings = Field(default_factory=RetentionSettings)
-    notifications: NotificationSettings = Field(default_factory=NotificationSettings)
+    manager: ManagerSettings = _section(ManagerSettings, Reload.RESTART)
+    store: StoreSettings = _section(StoreSettings, Reload.RESTART)
+    ansible: AnsibleSettings = _section(AnsibleSettings, Reload.RUNTIME)
+    serf: SerfSettings = _section(SerfSettings, Reload.RESTART)
+    monitor: MonitorSettings = _section(MonitorSettings, Reload.RESTART)
+    retention: RetentionSettings = _section(RetentionSettings, Reload.SIGHUP)
+    notifications: NotificationSettings = _section(NotificationSettings, Reload.SIGHUP)
+
+    @classmethod
+    def sections(cls, *reload: Reload) -> tuple[str, ...]:
+        """Return the names of the sections whose changes take effect at these times."""
+        declared = {name: field.json_schema_extra for name, field in cls.model_fields.items()}
+        return tuple(name for name, extra in declared.items() if isinstance(extra, dict) and extra["reload"] in reload)
 
     @classmethod
     def settings_customise_sources(
@@ -46,7 +68,7 @@ class Settings(BaseSettings):
         dotenv_settings: PydanticBaseSettingsSource,  # noqa: ARG003
         file_secret_settings: PydanticBaseSettingsSource,  # noqa: ARG003
     ) -> tuple[PydanticBaseSettingsSource, ...]:
-        """Let the environment win over the file, which comes in through `__init__`."""
+        """Give the environment precedence over the file, whose values are passed to `__init__`."""
         return env_settings, init_settings
 
     @property
@@ -56,27 +78,27 @@ class Settings(BaseSettings):
 
     @property
     def probes(self) -> bool:
-        """Whether clusterm itself looks if its nodes answer."""
+        """Whether clusterm itself probes its nodes."""
         return not self.serf.addr if self.monitor.probe is None else self.monitor.probe
 
     @property
     def secret_names(self) -> SecretNames:
-        """What tells by its name whether a variable is secret."""
+        """The names of secret variables."""
         return SecretNames(self.ansible.secret_pattern, self.ansible.secret_vars)
 
     @property
     def key_file(self) -> Path:
-        """Where the key is that secrets in the database are encrypted with."""
+        """The file with the key that encrypts secrets in the database."""
         return self.manager.state_dir / "secret.key"
 
     @property
     def cipher(self) -> VariableCipher:
-        """What encrypts secrets and decrypts them."""
-        return VariableCipher(self.key_file, self.secret_names)
+        """Encrypts and decrypts secrets. Settings with the same key file and the same secret names share it."""
+        return _cipher(self.key_file, self.ansible.secret_pattern, tuple(self.ansible.secret_vars))
 
     @property
     def jobs_dir(self) -> Path:
-        """Where running jobs have a directory each."""
+        """The directory with a subdirectory for each running job."""
         return self.manager.state_dir / "jobs"
 
 
@@ -87,13 +109,18 @@ def load(source: str | None = None) -> Settings:
         source: path of a JSON or TOML file; `-` for standard input; None for no file.
 
     Raises:
-        StartupError: the file cannot be read, or a value is not valid.
+        StartupError: the file cannot be read, or a value is invalid.
     """
     try:
         return Settings(**_read(source))
     except ValidationError as error:
         reasons = "; ".join(f"{'.'.join(map(str, e['loc']))}: {e['msg']}" for e in error.errors())
         raise StartupError(f"the configuration is not valid: {reasons}") from None
+
+
+@lru_cache(maxsize=8)
+def _cipher(key_file: Path, secret_pattern: str, secret_vars: tuple[str, ...]) -> VariableCipher:
+    return VariableCipher(key_file, SecretNames(secret_pattern, secret_vars))
 
 
 def _read(source: str | None) -> dict[str, Any]:

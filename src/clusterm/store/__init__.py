@@ -1,1 +1,1 @@
-"""Everything that clusterm keeps: engine, tables, and a file of queries for each noun."""
+"""The database: engine, tables, and a file of queries for each noun."""

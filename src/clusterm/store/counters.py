@@ -1,6 +1,6 @@
-"""Counts that only ever grow: of the jobs that have ended, also of those that were pruned since.
+"""Counters of ended jobs. They only increase, and deleting old jobs does not change them.
 
-They are written in the transaction that ends a job, so neither a restart nor a crash makes them wrong.
+The transaction that ends a job updates the counters, so they stay correct across restarts and crashes.
 """
 
 from collections.abc import Iterator
@@ -13,30 +13,30 @@ from clusterm.enums import Action, JobStatus
 from clusterm.store import runtime_values, tables
 
 BOUNDS: Final = (1, 5, 10, 30, 60, 120, 300, 600, 1200, 1800, 3600, 7200)
-"""Seconds up to which durations are counted; a provisioning run takes half an hour."""
+"""Upper bounds of the histograms of durations, in seconds. A provisioning run takes about half an hour."""
 
 
 @dataclass
 class Durations:
-    """How many took how long."""
+    """A histogram of durations."""
 
     counts: list[int]
-    """For each of the bounds and for what is above them: how many lasted no longer, but longer than the one before."""
+    """How many durations are up to each bound and above the one before; the last number is for longer ones."""
     seconds: float
-    """All of them together."""
+    """Sum of all durations."""
 
     @classmethod
     def none(cls) -> "Durations":
-        """Return those of nothing."""
+        """Return an empty histogram."""
         return cls(counts=[0] * (len(BOUNDS) + 1), seconds=0.0)
 
     def add(self, seconds: float) -> None:
-        """Count one more."""
+        """Count a duration."""
         self.counts[sum(bound < seconds for bound in BOUNDS)] += 1
         self.seconds += seconds
 
     def cumulative(self) -> Iterator[tuple[str, int]]:
-        """Yield each bound with how many lasted no longer, as Prometheus wants it."""
+        """Yield each bound and the number of durations up to it, as Prometheus defines the buckets of a histogram."""
         total = 0
         for bound, count in zip((*map(str, BOUNDS), "+Inf"), self.counts, strict=True):
             total += count
@@ -45,27 +45,27 @@ class Durations:
 
 @dataclass
 class Totals:
-    """Everything that is counted."""
+    """All counters."""
 
     running: dict[tuple[Action, JobStatus], Durations]
-    """How long jobs ran, from their start to their end."""
+    """Durations from the start of jobs to their end."""
     waiting: Durations
-    """How long the jobs that ran had waited for their turn."""
+    """Durations from the acceptance of jobs to their start; jobs that never started are not counted."""
     lines: int
     bytes: int
 
 
 def count(session: Session, job: tables.Job) -> None:
-    """Count a job that ends now.
+    """Count an ended job.
 
     Args:
-        session: the transaction that ends it.
+        session: the transaction that ends the job.
         job: the ended job.
     """
     totals = get(session)
     ran = totals.running.setdefault((job.action, job.status), Durations.none())
     assert job.finished_at is not None  # noqa: S101 -- it has ended
-    # The clock may have been set back meanwhile.
+    # Not below 0, although the clock may have been set back while the job ran.
     ran.add(max((job.finished_at - job.started_at).total_seconds(), 0.0) if job.started_at else 0.0)
     if job.started_at:
         totals.waiting.add(max((job.started_at - job.created_at).total_seconds(), 0.0))
@@ -75,7 +75,7 @@ def count(session: Session, job: tables.Job) -> None:
 
 
 def get(session: Session) -> Totals:
-    """Return what was counted so far."""
+    """Return the counters."""
     found = runtime_values.get(session, runtime_values.TOTALS)
     return Totals(
         running={

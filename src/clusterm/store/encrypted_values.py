@@ -1,4 +1,4 @@
-"""All secrets of the database: encrypting what is in the clear, and checking that a job's can be decrypted."""
+"""Secrets in the database: encrypts those in plain text, and checks that the secrets for a job can be decrypted."""
 
 import logging
 from collections.abc import Iterable
@@ -13,17 +13,20 @@ log = logging.getLogger(__name__)
 
 
 def encrypt_all(session: Session, cipher: VariableCipher) -> bool:
-    """Mask and encrypt what is secret by the names that are secret now, and tell whether anything changed.
+    """Mask and encrypt all variables whose names are secret now.
 
-    A database that an older version wrote has all of it in the clear, and names may have become secret since.
+    Variables can be in plain text if an older version stored them, or if their names were not secret at that time.
 
     Args:
         session: a writing transaction.
-        cipher: encrypts.
+        cipher: the cipher, which also decides what is secret.
+
+    Returns:
+        Whether anything has changed.
     """
     changed, lost = False, []
 
-    def anew(stored: EncryptedVars, whose: str) -> EncryptedVars:
+    def updated(stored: EncryptedVars, whose: str) -> EncryptedVars:
         nonlocal changed
         try:
             values = cipher.decrypt(stored, whose)
@@ -37,13 +40,13 @@ def encrypt_all(session: Session, cipher: VariableCipher) -> bool:
         return encrypted
 
     for job in session.exec(select(tables.Job)):
-        job.extra_vars, job.encrypted = anew(EncryptedVars(job.extra_vars, job.encrypted), f"job {job.id}")
+        job.extra_vars, job.encrypted = updated(EncryptedVars(job.extra_vars, job.encrypted), f"job {job.id}")
     for node in nodes.list_all(session):
-        node.inventory_vars, node.encrypted = anew(
+        node.inventory_vars, node.encrypted = updated(
             EncryptedVars(node.inventory_vars, node.encrypted), f"node {node.name}"
         )
     for setting in session.exec(select(tables.Setting).where(tables.Setting.name == runtime_values.GLOBALS)):
-        setting.value, setting.encrypted = anew(EncryptedVars(setting.value, setting.encrypted), "the globals")
+        setting.value, setting.encrypted = updated(EncryptedVars(setting.value, setting.encrypted), "the globals")
     if lost:
         more = f" and {len(lost) - 5} more" if len(lost) > 5 else ""
         log.warning("the key is not the one that the secrets of %s%s were encrypted with", ", ".join(lost[:5]), more)
@@ -51,10 +54,15 @@ def encrypt_all(session: Session, cipher: VariableCipher) -> bool:
 
 
 def check_readable(session: Session, cipher: VariableCipher, names: Iterable[str]) -> None:
-    """Check that the globals, and the host vars of some nodes, can be decrypted.
+    """Check that the globals and the host vars of nodes can be decrypted.
+
+    Args:
+        session: any transaction.
+        cipher: the cipher.
+        names: the names of the nodes.
 
     Raises:
-        SecretsUnavailable: they cannot.
+        SecretsUnavailable: some of them cannot be decrypted.
     """
     runtime_values.decrypt_globals(session, cipher)
     for node in nodes.by_names(session, names):

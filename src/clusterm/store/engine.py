@@ -1,116 +1,125 @@
-"""The database: one engine, and transactions that say whether they write."""
+"""The database: one engine, and transactions that declare whether they write."""
 
-import sqlite3
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Final
 
-from sqlalchemy import Connection, create_engine, event
+from sqlalchemy import Connection, create_engine, event, text
 from sqlalchemy.engine import make_url
 from sqlmodel import Session
 
-BUSY_TIMEOUT_S: Final = 4.0
-"""Seconds that a transaction waits for another one's write lock; less than the service may take to stop."""
+from clusterm.store import sqlite
+from clusterm.store.errors import translate_errors
 
-_PAGES: Final = 500
-"""Pages that are given back in one transaction."""
+BUSY_TIMEOUT_S: Final = 4.0
+"""Seconds that a transaction waits for the write lock of another one; shorter than the time the service has to stop."""
 
 
 class Store:
-    """An open database. May be used by several threads and processes at once."""
+    """An open database. Several threads and processes may use it at the same time.
+
+    Args:
+        url: the database's URL.
+    """
+
+    version: Final = sqlite.VERSION
+    """Version of the database software."""
 
     def __init__(self, url: str) -> None:
         self.path = Path(make_url(url).database or "")
-        self._engine = create_engine(url, connect_args={"timeout": BUSY_TIMEOUT_S}, hide_parameters=True)
-        event.listen(self._engine, "connect", _set_up_connection)
+        """The database file."""
+        arguments = sqlite.connect_arguments(BUSY_TIMEOUT_S)
+        self._engine = create_engine(url, connect_args=arguments, hide_parameters=True)
+        event.listen(self._engine, "connect", lambda connection, _: sqlite.configure_connection(connection))
         event.listen(self._engine, "begin", _begin)
         self._writing = self._engine.execution_options(writes=True)
 
     @contextmanager
     def read(self) -> Iterator[Session]:
-        """Open a transaction that sees one snapshot and changes nothing."""
-        with Session(self._engine, autoflush=False) as session:
+        """Open a transaction that sees one snapshot and changes nothing.
+
+        Raises:
+            StoreUnavailable: the database cannot be used at the moment.
+            StoreError: the database failed otherwise.
+        """
+        with translate_errors(), Session(self._engine, autoflush=False) as session:
             yield session
 
     @contextmanager
     def write(self) -> Iterator[Session]:
-        """Open a transaction that has the write lock from its start; commit it at the end, or roll it back.
+        """Open a transaction that holds the write lock from its first statement; commit it at the end of the block.
+
+        An exception rolls it back. Among all threads and processes, at most one transaction holds the lock, so:
+
+        - What the transaction has read is still true when it commits. It may check a rule first and then change rows.
+        - Ids, and the `end_order` of jobs, are assigned in the order of the commits. A client that asks for the rows
+          after the last id that it has seen misses none.
+
+        It waits up to `BUSY_TIMEOUT_S` seconds for the lock. Keep it short: every other writer waits meanwhile.
 
         Raises:
-            sqlalchemy.exc.OperationalError: the lock was not to be had in time, or the disk is full.
+            StoreUnavailable: the lock was not free in time, or the disk is full or fails. Nothing has changed.
+            StoreError: the database failed otherwise, or a constraint forbids the change. Nothing has changed.
         """
-        with Session(self._writing) as session, session.begin():
+        with translate_errors(), Session(self._writing) as session, session.begin():
             yield session
 
     def connect(self) -> Connection:
-        """Return a bare connection with the write lock, for migrations."""
+        """Return a bare connection whose transactions hold the write lock, for migrations."""
         return self._writing.connect()
 
-    def set_up(self) -> None:
-        """Set what a new database keeps by itself from then on.
+    def check_writable(self) -> None:
+        """Check that a transaction can take the write lock and read.
 
         Raises:
-            sqlite3.DatabaseError: it cannot be opened or written.
+            StoreError: it cannot.
         """
-        connection = self._engine.raw_connection()
-        try:
-            cursor = connection.cursor()
-            if cursor.execute("PRAGMA journal_mode").fetchone()[0] != "wal":
-                cursor.execute("PRAGMA auto_vacuum = INCREMENTAL")  # free pages can be given back
-                cursor.execute("PRAGMA journal_mode = WAL")  # readers and the writer do not wait for each other
-        finally:
-            connection.close()
+        with self.write() as session:
+            session.execute(text("SELECT 1 FROM settings"))
 
-    def give_back(self) -> None:
-        """Return the pages that deletions have freed to the disk, some at a time."""
-        connection = self._engine.raw_connection()
-        try:
-            cursor = connection.cursor()
-            before, free = None, cursor.execute("PRAGMA freelist_count").fetchone()[0]
-            while free and free != before:  # a database that somebody else made may not be able to
-                cursor.execute(f"PRAGMA incremental_vacuum({_PAGES})").fetchall()
-                before, free = free, cursor.execute("PRAGMA freelist_count").fetchone()[0]
-            cursor.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
-        finally:
-            connection.close()
+    def set_up(self) -> None:
+        """Set the properties that a new database keeps from then on.
+
+        Raises:
+            StoreError: the database cannot be opened or written.
+        """
+        self._maintain(sqlite.set_up)
+
+    def reclaim_space(self) -> None:
+        """Return the space of deleted rows to the disk, in short transactions.
+
+        Raises:
+            StoreError: the database cannot be written.
+        """
+        self._maintain(sqlite.reclaim_space)
 
     def scrub(self) -> None:
-        """Write the database anew, without anything that was deleted or replaced.
+        """Rewrite the database file without deleted and replaced data.
 
         Raises:
-            sqlite3.Error: there is no room for it, or another process writes all the time.
+            StoreError: the disk has no room for the copy, or other processes write all the time.
         """
-        connection = self._engine.raw_connection()
-        try:
-            cursor = connection.cursor()
-            cursor.execute("VACUUM")
-            cursor.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
-        finally:
-            connection.close()
+        self._maintain(sqlite.scrub)
 
     def size(self) -> int:
-        """Return how many bytes the database's files have."""
-        files = (self.path, self.path.with_name(f"{self.path.name}-wal"))
-        return sum(path.stat().st_size for path in files if path.exists())
+        """Return the size of the database's files in bytes."""
+        return sqlite.size(self.path)
 
     def close(self) -> None:
         """Close all connections."""
         self._engine.dispose()
 
-
-def _set_up_connection(connection: sqlite3.Connection, _record: object) -> None:
-    """Prepare a new connection, as SQLite's documentation on each pragma advises."""
-    connection.isolation_level = None  # sqlite3 would else begin transactions by itself, and without the lock
-    connection.execute("PRAGMA synchronous = FULL")  # what was committed survives a power cut
-    connection.execute("PRAGMA foreign_keys = ON")
-    connection.execute("PRAGMA secure_delete = ON")  # what is deleted or replaced is not left in the file
+    def _maintain(self, work: Callable[[Any], None]) -> None:
+        """Do work on a connection of the driver, outside of transactions."""
+        with translate_errors():
+            connection = self._engine.raw_connection()
+            try:
+                work(connection.driver_connection)
+            finally:
+                connection.close()
 
 
 def _begin(connection: Connection) -> None:
-    """Begin a transaction; one that will write takes the lock now, where it can wait for it.
-
-    A transaction that reads first and then writes fails at once if another one wrote in between.
-    """
-    options: dict[str, Any] = dict(connection.get_execution_options())
-    connection.exec_driver_sql("BEGIN IMMEDIATE" if options.get("writes") else "BEGIN")
+    writes = connection.get_execution_options().get("writes")
+    connection.exec_driver_sql(sqlite.BEGIN_WRITE if writes else sqlite.BEGIN_READ)

@@ -1,12 +1,12 @@
 """Events: the timeline of the cluster and the history of each node.
 
-Both are bounded views of one table. An event is deleted when it is outside both. News that nodes came or went are
-many where a node or a network flaps, so the views give them no more than the room that the others leave, or half of it,
-and news that repeat themselves become one event.
+Both are bounded views of one table. An event that is outside both is deleted. A flapping node or network causes many
+reachability events (a node was discovered or disappeared). So that they do not displace all other events, they get
+half of each view, or the space that the other events leave, and repeated ones are merged into one event.
 """
 
 from collections.abc import Iterable, Sequence
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Any, Final, NamedTuple
 
 from sqlalchemy import ColumnElement, SQLColumnExpression, and_, delete, func, insert, not_, or_, union_all
@@ -14,63 +14,100 @@ from sqlmodel import Session, col, select
 from sqlmodel.sql.expression import SelectOfScalar
 
 from clusterm import schemas
-from clusterm.enums import BEGINNINGS, EventName
-from clusterm.store import outbox, tables
+from clusterm.enums import BEGINNINGS, Cause, EventName, Result
+from clusterm.store import tables
 
 REPEATED_WITHIN: Final = timedelta(hours=1)
-"""News that come again within this time, with no other event of the node in between, take the earlier one's place."""
+"""A reachability event replaces an equal one within this time, if the node had no other kind of event in between."""
 
-_KINDS_OF_NEWS: Final = 8
-"""How many different news of a node are looked through for the same ones."""
+_MAX_COMPARED: Final = 8
+"""How many of the latest events of a node are compared with a new one."""
 
-_COMING_AND_GOING: Final = frozenset({EventName.DISCOVERED, EventName.DISAPPEARED})
+_REACHABILITY: Final = frozenset({EventName.DISCOVERED, EventName.DISAPPEARED})
 
 _IN_TIMELINE: Final = col(tables.Event.event).not_in(BEGINNINGS)
 
 
 class _Reach(NamedTuple):
-    """How far a view reaches back, by ids."""
+    """The oldest ids in a view."""
 
     oldest: int
-    oldest_news: int
+    oldest_reachability: int
 
     def shows(self) -> ColumnElement[bool]:
         """Return the condition that an event is in the view."""
         event = tables.Event
         return and_(
-            col(event.id) >= self.oldest, or_(not_(col(event.is_reachability)), col(event.id) >= self.oldest_news)
+            col(event.id) >= self.oldest,
+            or_(not_(col(event.is_reachability)), col(event.id) >= self.oldest_reachability),
         )
 
 
+def new(
+    node: str | None,
+    event: EventName,
+    *,
+    cause: Cause,
+    changes: dict[str, Any],
+    detail: str | None = None,
+    result: Result | None = None,
+    job_id: int | None = None,
+    by: str | None = None,
+) -> tables.Event:
+    """Return an event that happens now, to be added.
+
+    Args:
+        node: the name of the node; None for the cluster.
+        event: what happened.
+        cause: what made it happen.
+        changes: what it changed in the node: each member with its old and its new value.
+        detail: more about it, in a few words.
+        result: how the job ended for the node.
+        job_id: the job that caused it.
+        by: the name of the requester.
+    """
+    return tables.Event(
+        at=datetime.now(UTC),
+        node=node,
+        event=event,
+        result=result,
+        job_id=job_id,
+        detail=detail,
+        cause=cause,
+        by=by,
+        changes=changes,
+    )
+
+
 def append(session: Session, events: Iterable[tables.Event]) -> set[str | None]:
-    """Append events, in order, and return their nodes. What falls out of the views stays until the next `add`."""
+    """Append events, in order, without deleting old ones; the next `add` does that.
+
+    Returns:
+        The names of the nodes; None for an event of the cluster.
+    """
     waiting: list[tables.Event] = []
     nodes: set[str | None] = set()
-    news = []
     for event in events:
-        event.is_reachability = event.event in _COMING_AND_GOING and event.result is None
-        if event.is_reachability:
-            news.append(event)
-        if event.is_reachability and not _is_of_a_new_node(event):
+        event.is_reachability = event.event in _REACHABILITY and event.result is None
+        if event.is_reachability and not _is_first(event):
             if event.node in nodes:
                 _insert(session, waiting)
                 waiting.clear()
-            _take_the_place_of_the_same(session, event)
+            _replace_repeated(session, event)
         waiting.append(event)
         nodes.add(event.node)
     _insert(session, waiting)
-    outbox.record_node_events(session, news)
     return nodes
 
 
 def add(session: Session, events: Iterable[tables.Event], *, timeline: int, node_events: int) -> None:
-    """Append events and delete what has fallen out of both views.
+    """Append events and delete those outside of both views.
 
     Args:
         session: a writing transaction.
         events: the new events, in order.
-        timeline: how many events the timeline reaches back.
-        node_events: how many events of each node are kept.
+        timeline: how many events the timeline contains.
+        node_events: how many events the history of each node contains.
     """
     nodes = append(session, events)
     if not _are_more_than(session, timeline):
@@ -95,18 +132,18 @@ def timeline(
     since: datetime | None = None,
     after: int | None = None,
 ) -> list[schemas.Event]:
-    """Return the latest events of the timeline, or the first ones after some event, oldest first.
+    """Return the latest events of the timeline or, with `after`, the first ones after an event; oldest first.
 
     Args:
         session: any transaction.
-        bound: how many events the timeline reaches back.
-        limit: the most to return.
-        node: only this node's.
-        since: only those at or after this time.
-        after: only those with a greater id.
+        bound: how many events the timeline contains.
+        limit: the maximum number of events.
+        node: only events of this node.
+        since: only events at or after this time.
+        after: only events with a greater id.
     """
     query = select(tables.Event).where(_IN_TIMELINE).limit(limit)
-    if limit > bound // 2 or any(term is not None for term in (node, since, after)):  # else they are all within reach
+    if limit > bound // 2 or any(term is not None for term in (node, since, after)):  # otherwise all are in the view
         query = query.where(_reach(session, bound, _IN_TIMELINE).shows())
     if node is not None:
         query = query.where(tables.Event.node == node)
@@ -125,16 +162,16 @@ def of_node(
     since: datetime | None = None,
     after: int | None = None,
 ) -> list[schemas.Event]:
-    """Return a node's latest events, or the first ones after some event, newest last.
+    """Return the latest events of a node or, with `after`, the first ones after an event; oldest first.
 
     Args:
         session: any transaction.
         node: the node's name.
-        bound: how many events its history reaches back.
-        limit: the most to return.
-        before: only those with a smaller id.
-        since: only those at or after this time.
-        after: only those with a greater id.
+        bound: how many events the history contains.
+        limit: the maximum number of events.
+        before: only events with a smaller id.
+        since: only events at or after this time.
+        after: only events with a greater id.
     """
     mine = col(tables.Event.node) == node
     shown = _reach(session, bound, mine).shows()
@@ -147,7 +184,7 @@ def of_node(
 
 
 def to_wire(event: tables.Event) -> schemas.Event:
-    """Turn a row into what goes over the wire."""
+    """Return an event as it goes over the wire."""
     return schemas.Event.model_construct(
         id=event.id,
         at=event.at,
@@ -167,25 +204,25 @@ def to_wire(event: tables.Event) -> schemas.Event:
 def _insert(session: Session, events: Sequence[tables.Event]) -> None:
     if events:
         rows: list[dict[str, Any]] = [event.model_dump(exclude={"id"}) for event in events]
-        session.execute(insert(tables.Event), rows)  # one after the other, so that their ids follow their order
+        session.execute(insert(tables.Event), rows)  # executes once per row, so ids follow the order
 
 
-def _is_of_a_new_node(event: tables.Event) -> bool:
-    """Tell whether news are the first of a node, so that none can be repeated."""
+def _is_first(event: tables.Event) -> bool:
+    """Return whether an event is the first one of its node, so that it cannot repeat another one."""
     return event.changes.get("address", [""])[0] is None
 
 
-def _take_the_place_of_the_same(session: Session, event: tables.Event) -> None:
-    """Let news stand for the same ones before, if there are any since the node's last event of another kind."""
+def _replace_repeated(session: Session, event: tables.Event) -> None:
+    """Replace an equal event since the node's last event of another kind, if there is one, and count it."""
     row = tables.Event
     before = session.exec(
         select(row.id, row.at, row.is_reachability, row.event, row.changes, row.times, row.since)  # type: ignore[call-overload]
         .where(row.node == event.node)
         .order_by(col(row.id).desc())
-        .limit(_KINDS_OF_NEWS)
+        .limit(_MAX_COMPARED)
     )
-    for number, at, news, name, changes, times, since in before.all():
-        if not news or event.at - at > REPEATED_WITHIN:
+    for number, at, is_reachability, name, changes, times, since in before.all():
+        if not is_reachability or event.at - at > REPEATED_WITHIN:
             return
         if (name, changes) == (event.event, event.changes):
             event.times, event.since = times + 1, since or at
@@ -194,22 +231,22 @@ def _take_the_place_of_the_same(session: Session, event: tables.Event) -> None:
 
 
 def _reach(session: Session, count: int, *conditions: ColumnElement[bool]) -> _Reach:
-    """Return how far a view of `count` events reaches back.
+    """Return the oldest ids in a view of `count` events.
 
-    News have half of it, and what the others leave of the other half.
+    Reachability events get half of the view, and of the other half the space that the other events leave.
     """
-    news, others = (
+    reachability, others = (
         (*conditions, col(tables.Event.is_reachability)),
         (*conditions, not_(col(tables.Event.is_reachability))),
     )
     of_others = session.exec(select(func.count()).select_from(_latest(count // 2, *others))).one()
     ids = union_all(
         select(_latest(count, *others).c.id),
-        select(_latest(count - of_others, *news).c.id),
+        select(_latest(count - of_others, *reachability).c.id),
     ).subquery()
     oldest = session.exec(select(ids.c.id).order_by(ids.c.id.desc()).offset(count - 1).limit(1)).first()
-    oldest_news = session.exec(select(func.min(_latest(count - of_others, *news).c.id))).one()
-    return _Reach(oldest or 0, oldest_news or 0)
+    oldest_reachability = session.exec(select(func.min(_latest(count - of_others, *reachability).c.id))).one()
+    return _Reach(oldest or 0, oldest_reachability or 0)
 
 
 def _latest(count: int, *conditions: SQLColumnExpression[bool]) -> Any:
@@ -219,7 +256,7 @@ def _latest(count: int, *conditions: SQLColumnExpression[bool]) -> Any:
 
 
 def _in_order(session: Session, query: SelectOfScalar[tables.Event], after: int | None) -> list[schemas.Event]:
-    """Return the events of a limited query, oldest first: its latest ones, or its first ones after some event."""
+    """Return the latest events of a limited query, or the first ones after an event; oldest first."""
     if after is not None:
         query = query.where(col(tables.Event.id) > after).order_by(col(tables.Event.id))
         return [to_wire(event) for event in session.exec(query)]

@@ -1,4 +1,4 @@
-"""What is different in one job from another."""
+"""Differences between two jobs: newly failing and newly changed results, and slower tasks."""
 
 from collections import Counter, defaultdict
 from datetime import timedelta
@@ -8,17 +8,17 @@ from sqlalchemy import select
 from sqlmodel import Session, col
 
 from clusterm import schemas
-from clusterm.enums import StepName, TaskStatus
+from clusterm.enums import FAILED_TASKS, StepName, TaskStatus
 from clusterm.store import tables
 
-_FAILED: Final = frozenset({TaskStatus.FAILED, TaskStatus.UNREACHABLE})
 _UNCHANGED: Final = frozenset({TaskStatus.OK, TaskStatus.SKIPPED})
-_MUCH: Final = 2.0  # times as long
-_WORTH_IT: Final = timedelta(seconds=1)
+_SLOWER_FACTOR: Final = 2.0
+_SLOWER_BY: Final = timedelta(seconds=1)
+"""A task is slower if its duration has more than doubled, and increased by at least this."""
 
 
 class _Name(NamedTuple):
-    """What a task is known by in both jobs."""
+    """The identity of a task in both jobs."""
 
     step: StepName
     play: str | None
@@ -26,12 +26,18 @@ class _Name(NamedTuple):
 
 
 class _Job(NamedTuple):
-    results: dict[tuple[_Name, str, int], schemas.TaskResult]  # by task, node, and how often it did that task before
+    results: dict[tuple[_Name, str, int], schemas.TaskResult]  # by task, node, and number of the repetition
     durations: dict[_Name, timedelta]
 
 
 def compare(session: Session, before: int, after: int) -> schemas.JobDiff:
-    """Compare two jobs, given by their ids."""
+    """Compare two jobs.
+
+    Args:
+        session: any transaction.
+        before: the id of the earlier job.
+        after: the id of the later job.
+    """
     old, new = _read(session, before), _read(session, after)
     failing, changed = [], []
     for key, result in new.results.items():
@@ -46,14 +52,14 @@ def compare(session: Session, before: int, after: int) -> schemas.JobDiff:
             message=result.message,
             line=result.first_line,
         )
-        if result.status in _FAILED and status not in _FAILED:
+        if result.status in FAILED_TASKS and status not in FAILED_TASKS:
             failing.append(change)
         elif result.status is TaskStatus.CHANGED and status in _UNCHANGED:
             changed.append(change)
     slower = [
         schemas.DurationChange(**name._asdict(), before=then.total_seconds(), after=now.total_seconds())
         for name, now in new.durations.items()
-        if (then := old.durations.get(name)) is not None and now > _MUCH * then and now - then >= _WORTH_IT
+        if (then := old.durations.get(name)) is not None and now > _SLOWER_FACTOR * then and now - then >= _SLOWER_BY
     ]
     return schemas.JobDiff(before=before, after=after, failing=failing, changed=changed, slower=slower)
 

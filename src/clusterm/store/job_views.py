@@ -5,24 +5,25 @@ from collections.abc import Sequence
 from sqlmodel import Session
 
 from clusterm import schemas
-from clusterm.store import tables, task_results
-from clusterm.store.jobs import node_names, node_results, steps
+from clusterm.store import job_records, tables, task_results
+from clusterm.store.job_records import JobRecord
+from clusterm.store.jobs import node_names
 
 
 def describe(job: tables.Job, names: Sequence[str]) -> str:
-    """Say what a job does, in a few words."""
+    """Return a short description of a job."""
     shown = " ".join(names[:5]) + (f" and {len(names) - 5} more" if len(names) > 5 else "")
     group = f" as {job.host_group}" if job.host_group else ""
     return f"{job.action} {shown}{group}{' (check)' if job.check else ''}"
 
 
-def refer(session: Session, job: tables.Job) -> str:
-    """Say which job is meant."""
-    return f"{describe(job, node_names(session, job.id))} (id {job.id})"
+def refer(record: JobRecord) -> str:
+    """Return the description and id of a job, for messages about it."""
+    return f"{describe(record.row, record.names)} (id {record.row.id})"
 
 
 def log_end(job: tables.Job) -> schemas.LogEnd:
-    """Say how a job and its log stand, to those who have all of its lines that they wanted."""
+    """Return the end record of a job's log, for a client that has received every line it asked for."""
     return schemas.LogEnd(
         job=job.id,
         status=job.status,
@@ -34,7 +35,7 @@ def log_end(job: tables.Job) -> schemas.LogEnd:
 
 
 def summary(session: Session, job: tables.Job) -> schemas.JobSummary:
-    """Say what matters of a job, in short."""
+    """Return a job in short."""
     return schemas.JobSummary.model_construct(
         id=job.id,
         desc=describe(job, node_names(session, job.id)),
@@ -47,10 +48,13 @@ def summary(session: Session, job: tables.Job) -> schemas.JobSummary:
 
 
 def to_wire(session: Session, job: tables.Job) -> schemas.Job:
-    """Turn a job into what goes over the wire, without its log."""
-    results = node_results(session, job.id)
-    names = list(results)
-    begun = steps(session, job.id)
+    """Return a job as the API shows it, without its log."""
+    return from_record(session, job_records.load(session, job))
+
+
+def from_record(session: Session, record: JobRecord) -> schemas.Job:
+    """Return a job that was read before as the API shows it, without its log."""
+    job, names, begun = record.row, record.names, record.steps
     return schemas.Job.model_construct(
         id=job.id,
         action=job.action,
@@ -61,8 +65,7 @@ def to_wire(session: Session, job: tables.Job) -> schemas.Job:
         nodes=names,
         host_group=job.host_group,
         extra_vars=job.extra_vars,
-        check=job.check,
-        limit_batch=job.limit_batch,
+        **dict(schemas.JobTerms.of(job)),
         created_at=job.created_at,
         started_at=job.started_at,
         finished_at=job.finished_at,
@@ -88,7 +91,7 @@ def to_wire(session: Session, job: tables.Job) -> schemas.Job:
             for step in begun
         ],
         partial_success=job.partial_success,
-        results={node: result for node, result in results.items() if result},
+        results={node.node: node.result for node in record.nodes if node.result},
         recap={
             node: schemas.Recap.model_validate(job.recap[node])
             for node in dict.fromkeys([*names, *job.recap])  # ansible's order is that of the first results

@@ -1,35 +1,40 @@
 """Jobs, their nodes and their steps."""
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
 from sqlalchemy import func, insert, update
 from sqlmodel import Session, col, select
 
-from clusterm.enums import ENDED, Action, JobStatus, Result
+from clusterm.enums import ENDED, Action, JobStatus
 from clusterm.errors import BadRequest, NotFound, quote
 from clusterm.secrets.encryption import EncryptedVars, VariableCipher
 from clusterm.store import tables
 
 
 def get(session: Session, job_id: int) -> tables.Job:
-    """Return a job.
+    """Return the job with an id.
 
     Raises:
-        NotFound: there is none with that id.
+        NotFound: there is no job with the id.
     """
-    job = session.get(tables.Job, job_id)
+    job = find(session, job_id)
     if job is None:
         raise NotFound(f"job {job_id} doesn't exist")
     return job
 
 
+def find(session: Session, job_id: int) -> tables.Job | None:
+    """Return the job with an id, None if it does not exist or was deleted."""
+    return session.get(tables.Job, job_id)
+
+
 def resolve(session: Session, label: str) -> tables.Job:
-    """Return the job that a label means: `active`, `last` or an id.
+    """Return the job that a label refers to: `active`, `last` or an id.
 
     Raises:
-        BadRequest: it is no label.
+        BadRequest: the label is none of these.
         NotFound: there is no such job.
     """
     if label.isascii() and label.isdigit() and len(label) <= 18:
@@ -46,7 +51,7 @@ def resolve(session: Session, label: str) -> tables.Job:
 
 
 def running(session: Session) -> Sequence[tables.Job]:
-    """Return the running jobs, the one that started first in front."""
+    """Return the running jobs, in the order of their start."""
     return session.exec(
         select(tables.Job)
         .where(tables.Job.status == JobStatus.RUNNING)
@@ -55,25 +60,32 @@ def running(session: Session) -> Sequence[tables.Job]:
 
 
 def queued(session: Session) -> Sequence[tables.Job]:
-    """Return the jobs that wait for their turn, the oldest in front."""
+    """Return the queued jobs, the oldest first."""
     return session.exec(
         select(tables.Job).where(tables.Job.status == JobStatus.QUEUED).order_by(col(tables.Job.id))
     ).all()
 
 
 def count_unended(session: Session) -> dict[JobStatus, int]:
-    """Return how many jobs there are of each status that is not an end."""
+    """Return the number of jobs that have not ended, by status."""
     query = select(tables.Job.status, func.count()).where(col(tables.Job.status).not_in(ENDED))
     return {JobStatus(status): number for status, number in session.exec(query.group_by(tables.Job.status))}
 
 
+def unended_on(session: Session, node: str) -> tables.Job | None:
+    """Return a queued or running job on a node or address, None if there is none."""
+    on_node = select(tables.JobNode.job_id).where(tables.JobNode.node == node)
+    query = select(tables.Job).where(col(tables.Job.id).in_(on_node), col(tables.Job.status).not_in(ENDED))
+    return session.exec(query.limit(1)).first()
+
+
 def active(session: Session) -> tables.Job | None:
-    """Return the running job that started first, if one runs."""
+    """Return the running job that started first, None if no job is running."""
     return next(iter(running(session)), None)
 
 
 def last(session: Session, status: JobStatus | None = None) -> tables.Job | None:
-    """Return the job that ended last, or that did so with a status; None if there is none."""
+    """Return the job that ended last, or that was the last to end with a status; None if there is none."""
     ended = select(tables.Job).where(col(tables.Job.end_order).is_not(None))
     if status is not None:
         ended = ended.where(tables.Job.status == status)
@@ -95,13 +107,13 @@ def history(
 
     Args:
         session: any transaction.
-        limit: the most to return.
-        before: only those with a smaller id.
-        status: only those with this status.
-        action: only those with this action.
-        node: only those on this node or address.
-        since: only those created at or after this time.
-        until: only those created before this time.
+        limit: the maximum number of jobs.
+        before: only jobs with a smaller id.
+        status: only jobs with this status.
+        action: only jobs with this action.
+        node: only jobs on this node or address.
+        since: only jobs created at or after this time.
+        until: only jobs created before this time.
     """
     query = select(tables.Job).order_by(col(tables.Job.id).desc()).limit(limit)
     if before is not None:
@@ -120,13 +132,13 @@ def history(
 
 
 def node_names(session: Session, job_id: int) -> list[str]:
-    """Return the nodes, or addresses, of a job, in the order of the request."""
+    """Return the nodes or addresses of a job, in the order of the request."""
     query = select(tables.JobNode.node).where(tables.JobNode.job_id == job_id)
     return list(session.exec(query.order_by(col(tables.JobNode.position))))
 
 
 def add_nodes(session: Session, job_id: int, names: Sequence[str]) -> None:
-    """Give a new job its nodes, or addresses, in their order."""
+    """Store the nodes or addresses of a new job, in their order."""
     session.execute(
         insert(tables.JobNode),
         [
@@ -136,31 +148,10 @@ def add_nodes(session: Session, job_id: int, names: Sequence[str]) -> None:
     )
 
 
-def node_results(session: Session, job_id: int) -> dict[str, Result | None]:
-    """Return the nodes, or addresses, of a job, in the order of the request, and how each did by itself."""
-    query = select(tables.JobNode).where(tables.JobNode.job_id == job_id)
-    return {row.node: row.result for row in session.exec(query.order_by(col(tables.JobNode.position)))}
-
-
-def record_results(session: Session, job_id: int, passed: Collection[str], reached: Collection[str]) -> None:
-    """Note which nodes passed by themselves, in a job that ends; the others that it has reached did not."""
-    for node in session.exec(select(tables.JobNode).where(tables.JobNode.job_id == job_id)):
-        if node.node in reached:
-            node.result = Result.PASS if node.node in passed else Result.FAIL
-
-
 def record_former_host_groups(session: Session, job_id: int, former: Mapping[str, str]) -> None:
-    """Note the host groups that nodes of a job had before it."""
+    """Store the host groups that nodes had before a job."""
     for node in session.exec(select(tables.JobNode).where(tables.JobNode.job_id == job_id)):
         node.former_host_group = former.get(node.node)
-
-
-def former_host_groups(session: Session, job_id: int) -> dict[str, str]:
-    """Return the host groups that nodes of a job had before it, as far as they were noted."""
-    query = select(tables.JobNode).where(
-        tables.JobNode.job_id == job_id, col(tables.JobNode.former_host_group).is_not(None)
-    )
-    return {row.node: row.former_host_group or "" for row in session.exec(query)}
 
 
 def steps(session: Session, job_id: int) -> Sequence[tables.JobStep]:
@@ -170,43 +161,38 @@ def steps(session: Session, job_id: int) -> Sequence[tables.JobStep]:
 
 
 def step(session: Session, job_id: int, number: int) -> tables.JobStep:
-    """Return a step that has begun."""
+    """Return a step that has begun, by its number from 1."""
     return session.get_one(tables.JobStep, (job_id, number))
 
 
 def next_end_order(session: Session) -> int:
-    """Return the place in the order of ends of a job that ends now; needs a writing transaction."""
+    """Return the `end_order` of a job that ends now. It is correct only in a writing transaction."""
     return (session.exec(select(func.max(tables.Job.end_order))).one() or 0) + 1
 
 
 def hold_nodes(session: Session, job_id: int) -> None:
-    """Keep other jobs from the nodes of a job.
+    """Reserve the nodes of a job.
 
     Raises:
-        sqlalchemy.exc.IntegrityError: another job holds one of them.
+        StoreError: another job has reserved one of the nodes.
     """
     session.execute(update(tables.JobNode).where(col(tables.JobNode.job_id) == job_id).values(held=True))
 
 
-def release_nodes(session: Session, job_id: int) -> None:
-    """Let other jobs have the nodes of a job."""
-    session.execute(update(tables.JobNode).where(col(tables.JobNode.job_id) == job_id).values(held=False))
-
-
 def held_nodes(session: Session) -> set[str]:
-    """Return the nodes, and addresses, that running jobs hold."""
+    """Return the nodes and addresses that running jobs have reserved."""
     return set(session.exec(select(tables.JobNode.node).where(col(tables.JobNode.held))))
 
 
 def has_ended(job: tables.Job) -> bool:
-    """Tell whether a job will not change any more."""
+    """Return whether a job has ended and does not change any more."""
     return job.status in ENDED
 
 
 def decrypt_vars(job: tables.Job, cipher: VariableCipher) -> dict[str, Any]:
-    """Return a job's extra vars as they were given.
+    """Return the extra vars of a job with their secrets.
 
     Raises:
-        SecretsUnavailable: they cannot be decrypted.
+        SecretsUnavailable: the extra vars cannot be decrypted.
     """
     return cipher.decrypt(EncryptedVars(job.extra_vars, job.encrypted), f"job {job.id}")

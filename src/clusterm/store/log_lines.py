@@ -1,20 +1,20 @@
 """Log lines.
 
-A job of ten nodes has about 15,000 lines, so they go in and come out as plain rows, not as objects.
+A job on ten nodes has about 15,000 lines. They are written and read as plain rows, because objects would be too slow.
 """
 
 from collections.abc import Sequence
 from datetime import datetime
 from typing import Any, NamedTuple
 
-from sqlalchemy import Integer, LargeBinary, bindparam, cast, delete, func, insert, or_, select, type_coerce, update
+from sqlalchemy import Integer, bindparam, delete, insert, or_, select, type_coerce, update
 from sqlmodel import Session, col
 
-from clusterm.store import tables
+from clusterm.store import sqlite, tables
 
 
 class Row(NamedTuple):
-    """A log line, and where more than its text is wanted, its time and the names of what wrote it."""
+    """A log line; unless only text was requested, with its time and the play, task and node that wrote it."""
 
     seq: int
     text: str
@@ -26,13 +26,13 @@ class Row(NamedTuple):
 
 
 def append(session: Session, rows: Sequence[dict[str, Any]]) -> None:
-    """Add log lines, each a mapping of the columns of `tables.LogLine`."""
+    """Insert log lines, each a mapping of the columns of `tables.LogLine`."""
     if rows:
         session.connection().execute(insert(tables.LogLine), rows)
 
 
 def attribute(session: Session, job_id: int, first: int, last: int, *, task: int | None, node: str | None) -> None:
-    """Note which task and node wrote the stored lines from `first` to `last`."""
+    """Store which task and node wrote the lines from `first` to `last`."""
     session.connection().execute(
         update(tables.LogLine)
         .where(
@@ -45,7 +45,7 @@ def attribute(session: Session, job_id: int, first: int, last: int, *, task: int
 
 
 def texts(session: Session, job_id: int) -> list[str]:
-    """Return a job's log as whole lines, those that are stored in parts joined."""
+    """Return the log of a job as whole lines, with the parts of long lines joined."""
     query = (
         select(col(tables.LogLine.text), type_coerce(col(tables.LogLine.partial), Integer))
         .where(col(tables.LogLine.job_id) == job_id)
@@ -53,7 +53,7 @@ def texts(session: Session, job_id: int) -> list[str]:
     )
     whole: list[str] = []
     parts: list[str] = []
-    # A few hundred at a time: the garbage collector goes through all rows that are there at once, again and again.
+    # A few hundred rows at a time, because the garbage collector visits all existing rows in each of its runs.
     for text, partial in session.connection().execution_options(yield_per=500).execute(query):
         if partial or parts:
             parts.append(text)
@@ -66,17 +66,17 @@ def texts(session: Session, job_id: int) -> list[str]:
 
 
 def leave_out(session: Session, job: tables.Job, limit: int) -> None:
-    """Take lines out of the middle of a job's log until head and tail together are small enough.
+    """Delete lines from the middle of the log of a job until it is not larger than a limit.
 
-    The first line that goes makes room for one that says how many are missing.
+    A line that states the number of deleted lines replaces the first one of them.
 
     Args:
         session: a writing transaction.
         job: the job.
-        limit: bytes that may stay.
+        limit: maximum size of the log in bytes.
     """
     line = tables.LogLine
-    size = func.length(cast(col(line.text), LargeBinary)) + 1
+    size = sqlite.byte_length(col(line.text)) + 1
     of_job = select(col(line.seq), size).where(col(line.job_id) == job.id).order_by(col(line.seq))
     if job.truncated_at is None:
         head = 0
@@ -86,7 +86,7 @@ def leave_out(session: Session, job: tables.Job, limit: int) -> None:
             if head >= limit // 2:
                 break
     assert job.truncated_at is not None  # noqa: S101 -- a log that is too large has lines
-    excess = job.bytes - limit + limit // 8  # some more, so that not every batch has to
+    excess = job.bytes - limit + limit // 8  # more than necessary, so that not every batch deletes lines
     last = job.truncated_at
     for seq, length in session.connection().execute(of_job.where(col(line.seq) > job.truncated_at)):
         if excess <= 0 or seq == job.lines:
@@ -111,7 +111,7 @@ def leave_out(session: Session, job: tables.Job, limit: int) -> None:
 
 
 def first_error(session: Session, job_id: int, start: int | None) -> str | None:
-    """Return the first line from `start` on that ansible itself marks as an error, without the mark."""
+    """Return the first line from `start` on that ansible marks as an error, without the mark; None if there is none."""
     line = tables.LogLine
     query = (
         select(col(line.text))
@@ -125,7 +125,7 @@ def first_error(session: Session, job_id: int, start: int | None) -> str | None:
 
 
 def last(session: Session, job_id: int) -> tables.LogLine | None:
-    """Return a job's last log line."""
+    """Return the last log line of a job, None if there is none."""
     line = tables.LogLine
     return session.scalars(
         select(line).where(col(line.job_id) == job_id).order_by(col(line.seq).desc()).limit(1)

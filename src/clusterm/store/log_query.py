@@ -1,61 +1,59 @@
-"""Queries over the lines of a log: conditions and the spans in which matching lines lie."""
+"""Queries of log lines: their conditions, and the spans of lines in which matches can be."""
 
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Final
 
-from sqlalchemy import ColumnElement, func, or_, select
+from sqlalchemy import ColumnElement, or_, select
 from sqlmodel import Session, col
 
-from clusterm.enums import TaskStatus
+from clusterm.enums import FAILED_TASKS
 from clusterm.store import jobs as job_queries
-from clusterm.store import tables
+from clusterm.store import sqlite, tables
 
 CONTEXT: Final = 3
-"""Lines that are shown before and after those of a failed result."""
+"""Lines that are shown before and after the lines of a failed result."""
 
 
-MAX_SCANNED_LINES: Final = 20_000  # lines looked at by one read
-
-
-_FAILED: Final = (TaskStatus.FAILED, TaskStatus.UNREACHABLE)
+MAX_SCANNED_LINES: Final = 20_000
+"""Lines that one read examines."""
 
 Span = tuple[int, int]
-"""Numbers of a first and a last line."""
+"""Numbers of the first and the last line."""
 
 
 @dataclass(frozen=True)
 class LogQuery:
-    """Lines of a log: those that meet every condition."""
+    """The conditions that the requested lines of a log meet, all of them."""
 
     last: int | None = None
-    """Number of the last line; None for as far as the log goes."""
+    """Number of the last line; None for the end of the log."""
     nodes: tuple[str, ...] = ()
-    """One of these wrote them."""
+    """One of these nodes wrote the line; empty for any."""
     task: str | None = None
-    """The name of the task that wrote them contains this, in upper or lower case."""
+    """The name of the task that wrote the line contains this text, in upper or lower case."""
     failed: bool = False
-    """They belong to a failed result, or are close to one."""
+    """The line belongs to a failed result, or is within `CONTEXT` lines of one."""
     grep: str | None = None
-    """They contain this text."""
+    """The line contains this text."""
     ignore_case: bool = False
-    """Upper and lower case of that text are the same."""
+    """`grep` ignores the case."""
     follow: bool = False
-    """More lines may come, and none is passed by while nobody knows yet what wrote it."""
+    """The client follows the log: lines of unknown origin are withheld until their origin is known."""
 
     @property
     def by_origin(self) -> bool:
-        """Whether what wrote a line decides."""
+        """Whether a condition depends on the origin of a line, the task and node that wrote it."""
         return bool(self.nodes or self.task is not None or self.failed)
 
     @property
     def is_whole(self) -> bool:
-        """Whether lines are chosen by nothing but their numbers."""
+        """Whether the conditions depend only on the numbers of lines."""
         return not self.by_origin and self.grep is None
 
 
 def last_known_line(session: Session, job: tables.Job, query: LogQuery) -> int:
-    """Return the number of the last line of which it is known whether it is wanted."""
+    """Return the number of the last line for which the conditions can be decided now."""
     last = job.lines if query.last is None else min(job.lines, query.last)
     if query.follow and query.by_origin and not job_queries.has_ended(job):
         step = col(tables.JobStep.number)
@@ -67,7 +65,7 @@ def last_known_line(session: Session, job: tables.Job, query: LogQuery) -> int:
 
 
 def spans(session: Session, job: tables.Job, query: LogQuery, start: int, last: int) -> Iterator[Span]:
-    """Yield where lines of a selection may be."""
+    """Yield the spans between two lines in which lines can meet the conditions."""
     if not query.failed:
         yield (start, last)
         return
@@ -77,7 +75,7 @@ def spans(session: Session, job: tables.Job, query: LogQuery, start: int, last: 
 
 
 def _failed(session: Session, job: tables.Job) -> Iterator[Span]:
-    """Yield where the lines of failed results are; by what the job says of its failures if results are not kept."""
+    """Yield the spans of failed results. A job without stored results has only the lines of its failures."""
     result = tables.TaskResult
     of_job = col(result.job_id) == job.id
     if session.scalars(select(col(result.number)).where(of_job).limit(1)).first() is None:
@@ -85,17 +83,17 @@ def _failed(session: Session, job: tables.Job) -> Iterator[Span]:
             if (line := failure["line"]) is not None:
                 yield line, _end_of_result(session, job.id, line)
         return
-    rows = select(col(result.first_line), col(result.last_line)).where(of_job, col(result.status).in_(_FAILED))
+    rows = select(col(result.first_line), col(result.last_line)).where(of_job, col(result.status).in_(FAILED_TASKS))
     for first, end in session.connection().execute(rows):
         if first is not None:
             yield first, end or first
 
 
 def _end_of_result(session: Session, job_id: int, first: int) -> int:
-    """Return the number of the last of the lines from `first` on that one node wrote in one task."""
+    """Return the number of the last line, from `first` on, that the same node wrote in the same task."""
     line = tables.LogLine
     origin = session.get(line, (job_id, first))
-    if origin is None:  # it was left out
+    if origin is None:  # the line was deleted because the log is too large
         return first
     others = (
         select(col(line.seq))
@@ -107,7 +105,7 @@ def _end_of_result(session: Session, job_id: int, first: int) -> int:
 
 
 def _with_context(spans: Iterable[Span]) -> Sequence[Span]:
-    """Return spans in order, each with the lines around it, those that touch as one."""
+    """Return spans in order, extended by `CONTEXT` lines, and merged where they touch."""
     found: list[Span] = []
     for first, last in sorted(spans):
         begin, end = max(1, first - CONTEXT), last + CONTEXT
@@ -119,16 +117,15 @@ def _with_context(spans: Iterable[Span]) -> Sequence[Span]:
 
 
 def conditions(job_id: int, query: LogQuery) -> list[ColumnElement[bool]]:
-    """Say in SQL which of the lines in a span are wanted."""
+    """Return the conditions in SQL, to be applied to the lines of a span."""
     line, task = tables.LogLine, tables.JobTask
     found: list[ColumnElement[bool]] = []
     if query.nodes:
         found.append(col(line.node).in_(query.nodes))
     if query.task is not None:
-        named = func.instr(func.lower(col(task.name)), func.lower(query.task)) > 0
+        named = sqlite.contains(col(task.name), query.task, ignore_case=True)
         numbers = select(col(task.number)).where(col(task.job_id) == job_id, named).correlate(None)
         found.append(col(line.task).in_(numbers))
     if query.grep is not None:
-        texts = (col(line.text), query.grep)
-        found.append(func.instr(*(map(func.lower, texts) if query.ignore_case else texts)) > 0)
+        found.append(sqlite.contains(col(line.text), query.grep, ignore_case=query.ignore_case))
     return found

@@ -1,4 +1,4 @@
-"""Reads log lines, in small transactions that read no more of the log than needed."""
+"""Reads log lines, in short transactions that read only the necessary part of the log."""
 
 import hashlib
 from collections.abc import Iterable, Iterator, Sequence
@@ -14,43 +14,46 @@ from clusterm.store.engine import Store
 from clusterm.store.log_lines import Row
 from clusterm.store.log_query import MAX_SCANNED_LINES, LogQuery, conditions, last_known_line, spans
 
-_LINES: Final = 2000  # returned by one read
-_BYTES: Final = 128 * 1024  # about as much at the most: a follower who is slow keeps two such parts waiting
+_MAX_LINES: Final = 2000
+"""Lines that one read returns."""
 
+_MAX_BYTES: Final = 128 * 1024
+"""Bytes after which one read returns. For each slow follower, the service keeps up to two such parts in memory."""
 
 _SAMPLES: Final = 64
+"""Lines that one step of the search for a time reads."""
 
 
 class Part(NamedTuple):
-    """The next of the lines that were asked for."""
+    """The next ones of the requested lines."""
 
     rows: list[Row]
     next: int
-    """Number of the line to go on from."""
+    """Number of the line from which to continue."""
     exhausted: bool
-    """There is no more of them now."""
+    """There are no further lines at the moment."""
 
 
 class Digest(NamedTuple):
-    """What tells whether a log is what it was."""
+    """Size and checksum of a log, with which a reader can verify a copy."""
 
     bytes: int
     sha256: str
 
 
 NOTHING: Final = Digest(0, hashlib.sha256().hexdigest())
-"""Of an empty log."""
+"""The digest of an empty log."""
 
 
 def read(session: Session, job: tables.Job, query: LogQuery, start: int, *, as_text: bool = False) -> Part:
-    """Return the next lines of a selection, as many as are read at once.
+    """Return the next lines that meet the conditions, up to the limits of one read.
 
     Args:
         session: a reading transaction.
-        job: the job, read in that transaction.
-        query: which lines.
-        start: number of the first line to look at.
-        as_text: whether nothing but text is wanted.
+        job: the job, read in this transaction.
+        query: the conditions.
+        start: number of the first line to examine.
+        as_text: whether only the texts are needed.
     """
     last = last_known_line(session, job, query)
     rows: list[Row] = []
@@ -60,10 +63,10 @@ def read(session: Session, job: tables.Job, query: LogQuery, start: int, *, as_t
         while first <= end:
             first = _first_stored(session, job.id, first, end)
             until = min(end, first + MAX_SCANNED_LINES - looked_at - 1)
-            for row in _rows(session, job.id, first, until, query, _LINES - len(rows), as_text=as_text):
+            for row in _rows(session, job.id, first, until, query, _MAX_LINES - len(rows), as_text=as_text):
                 rows.append(row)
                 size += len(row.text)
-                if len(rows) == _LINES or size >= _BYTES:
+                if len(rows) == _MAX_LINES or size >= _MAX_BYTES:
                     return Part(rows, row.seq + 1, exhausted=False)
             looked_at += max(0, until - first + 1)
             first = until + 1
@@ -73,11 +76,11 @@ def read(session: Session, job: tables.Job, query: LogQuery, start: int, *, as_t
 
 
 def first_since(store: Store, job_id: int, moment: datetime) -> int:
-    """Return the number of the first line that is as new as a moment, one more than the last line's if none is.
+    """Return the number of the first line at or after a time; the number after the last line if there is none.
 
-    It is found by samples and not by reading the log. Where the clock was set back while the job ran, times do not
-    grow with the numbers: then it is the first sample that is new enough that counts, so that rather too many lines
-    are found than too few.
+    The search reads samples, not the whole log. If the clock was set back while the job ran, times do not increase with
+    the line numbers. The first sample that is late enough counts then, so the result includes rather too many lines
+    than too few.
     """
     with store.read() as session:
         low, high = 0, job_queries.get(session, job_id).lines + 1
@@ -87,13 +90,13 @@ def first_since(store: Store, job_id: int, moment: datetime) -> int:
             before = low, high
             low = samples[new - 1][0] if new else low
             high = samples[new][0] if new < len(samples) else high
-            if (low, high) == before:  # there are no lines in between but for some at the ends: the others are left out
+            if (low, high) == before:  # the lines in between were deleted, except some at the ends
                 break
         return _first_between(session, job_id, low, high, moment)
 
 
 def start_of_tail(store: Store, job_id: int, query: LogQuery, start: int, count: int) -> int:
-    """Return the number from which on there are only so many lines of a selection; `start` if there are no more."""
+    """Return the number of the line from which on `count` lines meet the conditions; `start` if fewer lines do."""
     with store.read() as session:
         job = job_queries.get(session, job_id)
         last = last_known_line(session, job, query)
@@ -102,7 +105,7 @@ def start_of_tail(store: Store, job_id: int, query: LogQuery, start: int, count:
         if query.is_whole:
             first = last - count + 1
             if job.omitted and job.truncated_at is not None and first <= job.truncated_at + job.omitted < last:
-                first -= job.omitted - 1  # one of them made room for the line that tells of them
+                first -= job.omitted - 1  # the line that states their number replaces one of them
             return max(start, first)
         found_spans = list(spans(session, job, query, start, last))
     for begin, end in reversed(found_spans):
@@ -116,7 +119,7 @@ def start_of_tail(store: Store, job_id: int, query: LogQuery, start: int, count:
 
 
 def digest(store: Store, job_id: int) -> Digest:
-    """Return the size and the SHA-256 of a log as text, of which no more lines are to come."""
+    """Return the digest of a complete log, as it is served as text."""
     size, sha256 = 0, hashlib.sha256()
     start, before, exhausted = 1, None, False
     while not exhausted:
@@ -133,11 +136,11 @@ def digest(store: Store, job_id: int) -> Digest:
 
 
 def text_of(rows: Sequence[Row], before: Row | None = None) -> bytes:
-    """Write lines as text, those that are stored in parts joined.
+    """Return lines as text, with the parts of long lines joined.
 
     Args:
         rows: the lines.
-        before: the line that was written before them.
+        before: the line before them in the same output; None at its beginning.
     """
     parts: list[str] = []
     for row in rows:
@@ -149,7 +152,7 @@ def text_of(rows: Sequence[Row], before: Row | None = None) -> bytes:
 
 
 def is_cut_off(row: Row | None, after: Row | None) -> bool:
-    """Tell whether a line in parts ends here all the same, because what comes after is not its next part."""
+    """Return whether a row is part of a long line whose next part is missing."""
     return row is not None and row.partial and (after is None or after.seq != row.seq + 1)
 
 
@@ -158,7 +161,7 @@ def _rows(
 ) -> Iterator[Row]:
     line, task = tables.LogLine, tables.JobTask
     statement = (
-        # SQLite has no booleans, and making some for each line takes its time.
+        # SQLite stores booleans as integers; converting the value of every line would take time.
         select(col(line.seq), col(line.text), type_coerce(col(line.partial), Integer))
         .where(col(line.job_id) == job_id, col(line.seq).between(first, last), *conditions(job_id, query))
         .order_by(col(line.seq))
@@ -168,7 +171,7 @@ def _rows(
         of_line = (col(task.job_id) == col(line.job_id)) & (col(task.number) == col(line.task))
         columns = (col(line.at), col(task.play), col(task.name), col(line.node))
         statement = statement.add_columns(*columns).outerjoin(task, of_line)
-    # Some at a time: lines may be long, and the caller may stop.
+    # In small batches: lines may be long, and the caller may stop early.
     found: Iterable[Any] = session.connection().execute(statement, execution_options={"yield_per": 100})
     return (Row(*values) for values in found)
 
@@ -180,7 +183,7 @@ def _numbers(session: Session, job_id: int, first: int, last: int, query: LogQue
 
 
 def _first_stored(session: Session, job_id: int, first: int, last: int) -> int:
-    """Return the number of the first line of a span that is stored; one more than the last if none is."""
+    """Return the number of the first stored line of a span; the number after the span if there is none."""
     line = tables.LogLine
     query = select(func.min(col(line.seq))).where(col(line.job_id) == job_id, col(line.seq).between(first, last))
     return session.scalars(query).one() or last + 1
@@ -193,7 +196,7 @@ def _times(session: Session, job_id: int, numbers: Sequence[int]) -> Sequence[tu
 
 
 def _first_between(session: Session, job_id: int, low: int, high: int, moment: datetime) -> int:
-    """Return the number of the first line between two that is as new as a moment, the higher one if none is."""
+    """Return the number of the first line between two others at or after a time; the higher one if there is none."""
     line = tables.LogLine
     between = col(line.seq).between(low + 1, high - 1)
     query = select(func.min(col(line.seq))).where(col(line.job_id) == job_id, between, col(line.at) >= moment)

@@ -1,6 +1,5 @@
-"""Bringing a database to the form that this version needs."""
+"""Migrates a database to the schema of this version."""
 
-import sqlite3
 from pathlib import Path
 
 from alembic import command
@@ -8,21 +7,21 @@ from alembic.config import Config
 from alembic.migration import MigrationContext
 from alembic.script import ScriptDirectory
 from sqlalchemy import Connection
-from sqlalchemy.exc import DatabaseError
 
 import clusterm
 from clusterm.errors import StoreUnusable
 from clusterm.store.engine import Store
+from clusterm.store.errors import StoreError, StoreUnavailable, translate_errors
 
 
 def migrate(store: Store) -> str | None:
-    """Bring the database to the newest form.
+    """Create the database if it does not exist, and migrate it to the newest schema.
 
     Returns:
-        The revision that it was at, if it was not at the newest; None if there was nothing to do.
+        The revision before the migration, `empty` for a new database; None if the schema was the newest already.
 
     Raises:
-        StoreUnusable: the database cannot be opened, is damaged, or was written by a newer version.
+        StoreUnusable: the database cannot be opened, is damaged, or has the schema of a newer version.
     """
     config = alembic_config()
     scripts = ScriptDirectory.from_config(config)
@@ -30,7 +29,7 @@ def migrate(store: Store) -> str | None:
     try:
         store.path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
         store.set_up()
-        with store.connect() as connection, connection.begin():
+        with translate_errors(), store.connect() as connection, connection.begin():
             current = MigrationContext.configure(connection).get_current_revision()
             if current == newest:
                 return None
@@ -41,34 +40,32 @@ def migrate(store: Store) -> str | None:
                 )
             _upgrade(config, connection)
             return current or "empty"
-    except DatabaseError as error:
-        raise StoreUnusable(_explain(store.path, error.orig)) from error
-    except sqlite3.DatabaseError as error:
+    except StoreError as error:
         raise StoreUnusable(_explain(store.path, error)) from error
     except OSError as error:
         raise StoreUnusable(f"cannot make the directory {store.path.parent}: {error.strerror}") from error
 
 
 def check_current(store: Store) -> None:
-    """Check that a database is there, in the newest form.
+    """Check that the database exists and has the newest schema.
 
     Raises:
-        StoreUnusable: it is not.
+        StoreUnusable: it does not exist, cannot be opened, is damaged, or has another schema.
     """
     if not store.path.exists():
         raise StoreUnusable(f"there is no database {store.path}: check store.url and manager.state_dir")
     newest = ScriptDirectory.from_config(alembic_config()).get_current_head()
     try:
-        with store.connect() as connection, connection.begin():
+        with translate_errors(), store.connect() as connection, connection.begin():
             current = MigrationContext.configure(connection).get_current_revision()
-    except DatabaseError as error:
-        raise StoreUnusable(_explain(store.path, error.orig)) from error
+    except StoreError as error:
+        raise StoreUnusable(_explain(store.path, error)) from error
     if current != newest:
         raise StoreUnusable(f"the database {store.path} is of another version: run clusterm migrate")
 
 
 def alembic_config() -> Config:
-    """Return Alembic's configuration: where the migrations are."""
+    """Return the configuration of Alembic, which contains the directory of the migrations."""
     package = Path(clusterm.__file__).parent
     installed = package / "migrations"
     config = Config()
@@ -83,8 +80,8 @@ def _upgrade(config: Config, connection: Connection) -> None:
     command.upgrade(config, "head")
 
 
-def _explain(path: Path, error: BaseException | None) -> str:
-    if isinstance(error, sqlite3.OperationalError):
+def _explain(path: Path, error: StoreError) -> str:
+    if isinstance(error, StoreUnavailable):
         return f"cannot open the database {path}: {error}; check its directory's permissions and free space"
     return (
         f"the database {path} is damaged: {error}; restore a backup, or move the file away to start with an empty one"

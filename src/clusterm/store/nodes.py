@@ -1,9 +1,9 @@
-"""Nodes."""
+"""Nodes: queries, changes, and their two forms on the wire, as a model and as JSON."""
 
 from collections.abc import Collection, Iterable, Iterator, Sequence
 from typing import Any, Final, NamedTuple
 
-from sqlalchemy import Enum, String, func, outerjoin, type_coerce
+from sqlalchemy import Enum, String, func, outerjoin, type_coerce, update
 from sqlalchemy import select as sql_select
 from sqlmodel import Session, col, select
 
@@ -16,7 +16,7 @@ from clusterm.store import tables
 
 
 class Candidate(NamedTuple):
-    """What a selection asks of a node."""
+    """The facts about a node that selections and rules need."""
 
     name: str
     address: str
@@ -25,7 +25,9 @@ class Candidate(NamedTuple):
     host_group: str
 
 
-_MANY: Final = 1000
+_MAX_PARAMETERS: Final = 1000
+"""Values in one query; SQLite limits the parameters of a statement."""
+
 _NODE_COLUMNS: Final = (
     "name", "label", "serial", "address", "status", "prev_status", "state", "prev_state", "host_group",
     "inventory_vars", "host_keys",
@@ -36,7 +38,7 @@ _EVENT_COLUMNS: Final = (
 
 
 class Whereabouts(NamedTuple):
-    """Where a node is, and how ansible gets there."""
+    """The address of a node, and the variables with which ansible connects to it."""
 
     name: str
     address: str
@@ -50,7 +52,7 @@ def list_all(session: Session) -> Sequence[tables.Node]:
 
 
 def candidates(session: Session) -> list[Candidate]:
-    """Return what selections and rules ask of nodes, of all of them, by name."""
+    """Return the candidates for selections: all nodes, by name."""
     node = tables.Node
     columns = (col(node.name), col(node.address), col(node.status), col(node.state), col(node.host_group))
     rows = session.connection().execute(sql_select(*columns).order_by(col(node.name)))
@@ -61,21 +63,26 @@ def get(session: Session, name: str) -> tables.Node:
     """Return the node with a name or, if there is none, with a management address.
 
     Raises:
-        NotFound: there is neither.
+        NotFound: no node has the name or the address.
     """
-    node = session.get(tables.Node, name)
+    node = find(session, name)
     if node is None:
-        # Of several that have been there, the one that is there now.
-        there = (col(tables.Node.state) == State.DISCOVERED).desc()
-        at_address = select(tables.Node).where(tables.Node.address == name).order_by(there, col(tables.Node.name))
-        node = session.exec(at_address.limit(1)).first()
+        # Of several nodes that have had the address, the reachable one.
+        reachable_first = (col(tables.Node.state) == State.DISCOVERED).desc()
+        at_address = select(tables.Node).where(tables.Node.address == name)
+        node = session.exec(at_address.order_by(reachable_first, col(tables.Node.name)).limit(1)).first()
     if node is None:
         raise NotFound(f"node with name or address {quote(name)} doesn't exists")
     return node
 
 
+def find(session: Session, name: str) -> tables.Node | None:
+    """Return the node with a name, None if there is none."""
+    return session.get(tables.Node, name)
+
+
 def by_names(session: Session, names: Iterable[str | None]) -> list[tables.Node]:
-    """Return the nodes with these names, by name; those that do not exist are left out."""
+    """Return the nodes with these names, by name, without names that do not exist."""
     return _where(session, "name", {name for name in names if name is not None})
 
 
@@ -84,25 +91,42 @@ def at_addresses(session: Session, addresses: Iterable[str]) -> list[tables.Node
     return _where(session, "address", set(addresses))
 
 
+def rename(session: Session, old: str, new: str, *, label: str, serial: str) -> None:
+    """Rename a node, also in its events and in the jobs that it was in.
+
+    Args:
+        session: a writing transaction.
+        old: the name that the node has.
+        new: the new name, which no node has.
+        label: the label in the new name.
+        serial: the serial number in the new name.
+    """
+    node = tables.Node
+    values = {"name": new, "label": label, "serial": serial}
+    session.execute(update(node).where(col(node.name) == old).values(values))
+    for table in (tables.Event, tables.JobNode):
+        session.execute(update(table).where(col(table.node) == old).values(node=new))
+
+
 def count(session: Session) -> dict[tuple[Status, State], int]:
-    """Return how many nodes there are of each status and state."""
+    """Return the number of nodes, by status and state."""
     query = select(tables.Node.status, tables.Node.state, func.count())
     rows = session.exec(query.group_by(tables.Node.status, tables.Node.state)).all()
     return {(Status(status), State(state)): number for status, state, number in rows}
 
 
 def whereabouts(session: Session) -> list[Whereabouts]:
-    """Return where all nodes are."""
+    """Return the whereabouts of all nodes."""
     node = tables.Node
     columns = (col(node.name), col(node.address), col(node.state), col(node.inventory_vars))
     return [Whereabouts(*row) for row in session.connection().execute(sql_select(*columns))]
 
 
 def decrypt_vars(node: tables.Node, cipher: VariableCipher) -> dict[str, Any]:
-    """Return a node's host vars as they were given.
+    """Return the host vars of a node with their secrets.
 
     Raises:
-        SecretsUnavailable: they cannot be decrypted.
+        SecretsUnavailable: the host vars cannot be decrypted.
     """
     return cipher.decrypt(EncryptedVars(node.inventory_vars, node.encrypted), f"node {node.name}")
 
@@ -110,41 +134,36 @@ def decrypt_vars(node: tables.Node, cipher: VariableCipher) -> dict[str, Any]:
 def to_wire(
     node: tables.Node, events: list[schemas.Event], inventory_vars: dict[str, Any] | None = None
 ) -> schemas.Node:
-    """Turn a row into what goes over the wire.
+    """Return a node as it goes over the wire.
 
     Args:
         node: the row.
-        events: the latest of the node.
-        inventory_vars: what to say of its host vars; as stored, with secrets masked, if not given.
+        events: the latest events of the node.
+        inventory_vars: its host vars with their secrets; None for the stored ones, with masked secrets.
     """
-    inventory_vars = node.inventory_vars if inventory_vars is None else inventory_vars
+    columns = {name: getattr(node, name) for name in _NODE_COLUMNS}
+    if inventory_vars is not None:
+        columns["inventory_vars"] = inventory_vars
+    wire = _to_json(**columns)
+    configuration = wire["configuration_state"]
+    keys = [schemas.HostKey.model_construct(**key) for key in configuration.pop("host_keys")]
     return schemas.Node.model_construct(
-        monitoring_state=schemas.MonitoringState.model_construct(
-            label=node.label, serial_number=node.serial, management_address=node.address
-        ),
-        inventory_state=schemas.InventoryState.model_construct(
-            name=node.name,
-            status=node.status,
-            prev_status=node.prev_status,
-            state=node.state,
-            prev_state=node.prev_state,
-        ),
-        configuration_state=schemas.ConfigurationState.model_construct(
-            inventory_name=node.name,
-            host_group=node.host_group,
-            ssh_address=node.address,
-            inventory_vars={"node_name": node.name, "node_addr": node.address, **inventory_vars},
-            host_keys=[schemas.HostKey.of(key) for key in node.host_keys],
-        ),
+        monitoring_state=schemas.MonitoringState.model_construct(**wire["monitoring_state"]),
+        inventory_state=schemas.InventoryState.model_construct(**wire["inventory_state"]),
+        configuration_state=schemas.ConfigurationState.model_construct(**configuration, host_keys=keys),
         events=events,
     )
 
 
 def listed(session: Session, names: Collection[str] | None = None) -> Iterator[tuple[str, dict[str, Any]]]:
-    """Yield names and nodes, all or those named, by name, each with its latest event and as it goes over the wire.
+    """Yield the names and JSON objects of nodes, by name, each with its latest event.
 
-    They are made straight from rows and one by one: of ten thousand nodes the models alone would take most of a
-    second, and so many objects at once would keep the garbage collector busy.
+    The objects are created from rows, one at a time. For ten thousand nodes, models would take most of a second, and so
+    many objects at once would keep the garbage collector busy.
+
+    Args:
+        session: any transaction.
+        names: only nodes with these names; None for all.
     """
     node, event = tables.Node, tables.Event
     latest = sql_select(func.max(event.id)).where(col(event.node) == col(node.name)).correlate(node).scalar_subquery()
@@ -153,25 +172,36 @@ def listed(session: Session, names: Collection[str] | None = None) -> Iterator[t
         .select_from(outerjoin(node, event, col(event.id) == latest))
         .order_by(col(node.name))
     )
-    if names is not None and len(names) <= _MANY:
+    if names is not None and len(names) <= _MAX_PARAMETERS:
         query = query.where(col(node.name).in_(names))
     wanted = None if names is None else set(names)
     for row in session.connection().execute(query):
         if wanted is None or row[0] in wanted:
-            yield row[0], _listed(row)
+            event_columns = row[len(_NODE_COLUMNS) :]
+            events = [] if event_columns[0] is None else [_event_to_json(row[0], event_columns)]
+            yield row[0], {**_to_json(*row[: len(_NODE_COLUMNS)]), "events": events}
 
 
 def _columns(table: type[tables.SQLModel], names: Iterable[str]) -> list[Any]:
-    """Return columns of a table, those with a name in them as the text that they hold."""
+    """Return columns of a table, enumerations as the stored text."""
     columns = [getattr(table, name) for name in names]
     return [type_coerce(column, String) if isinstance(column.type, Enum) else column for column in columns]
 
 
-def _listed(row: Sequence[Any]) -> dict[str, Any]:
-    """Write what `to_wire` makes, in JSON."""
-    name, label, serial, address, status, prev_status, state, prev_state, host_group, *rest = row
-    inventory_vars, host_keys, *event = rest
-    event_id, at, event_name, result, job_id, detail, cause, by, changes, times, since = event
+def _to_json(
+    name: str,
+    label: str,
+    serial: str,
+    address: str,
+    status: str,
+    prev_status: str,
+    state: str,
+    prev_state: str,
+    host_group: str,
+    inventory_vars: dict[str, Any],
+    host_keys: list[str],
+) -> dict[str, Any]:
+    """Return a node as the members of its JSON object, without events. The arguments are `_NODE_COLUMNS`."""
     return {
         "monitoring_state": {"label": label, "serial_number": serial, "management_address": address},
         "inventory_state": {
@@ -188,32 +218,33 @@ def _listed(row: Sequence[Any]) -> dict[str, Any]:
             "inventory_vars": {"node_name": name, "node_addr": address, **inventory_vars},
             "host_keys": [{"type": ssh_keys.kind(key), "fingerprint": ssh_keys.fingerprint(key)} for key in host_keys],
         },
-        "events": []
-        if event_id is None
-        else [
-            {
-                "id": event_id,
-                "at": schemas.format_time(at),
-                "node": name,
-                "event": event_name,
-                "result": result,
-                "job": job_id,
-                "detail": detail,
-                "cause": cause,
-                "by": by,
-                "changes": changes,
-                "times": times,
-                "since": since and schemas.format_time(since),
-            }
-        ],
+    }
+
+
+def _event_to_json(node: str, columns: Sequence[Any]) -> dict[str, Any]:
+    """Return an event as its JSON object, from the values of `_EVENT_COLUMNS`."""
+    event_id, at, event, result, job_id, detail, cause, by, changes, times, since = columns
+    return {
+        "id": event_id,
+        "at": schemas.format_time(at),
+        "node": node,
+        "event": event,
+        "result": result,
+        "job": job_id,
+        "detail": detail,
+        "cause": cause,
+        "by": by,
+        "changes": changes,
+        "times": times,
+        "since": since and schemas.format_time(since),
     }
 
 
 def _where(session: Session, field: str, values: set[str]) -> list[tables.Node]:
-    """Return the nodes with one of these values. SQLite takes only so many values in one query."""
+    """Return the nodes with one of these values in a field."""
     column = col(getattr(tables.Node, field))
     found: list[tables.Node] = []
     ordered = sorted(values)
-    for start in range(0, len(ordered), _MANY):
-        found.extend(session.exec(select(tables.Node).where(column.in_(ordered[start : start + _MANY]))))
+    for start in range(0, len(ordered), _MAX_PARAMETERS):
+        found.extend(session.exec(select(tables.Node).where(column.in_(ordered[start : start + _MAX_PARAMETERS]))))
     return sorted(found, key=lambda node: node.name)

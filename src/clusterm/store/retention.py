@@ -1,4 +1,4 @@
-"""Deleting the jobs whose time is over, in transactions so small that they hold nobody up."""
+"""Deletes the jobs that the retention settings do not keep, in short transactions that delay no other writer."""
 
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
@@ -13,11 +13,12 @@ from clusterm.store import jobs as job_queries
 from clusterm.store import tables
 from clusterm.store.engine import Store
 
-_LINES: Final = 2000  # deleted in one transaction
+_LINES: Final = 2000
+"""Lines that one transaction deletes."""
 
 
 class Surplus(NamedTuple):
-    """A job that need not be kept."""
+    """A job to delete, and the reason."""
 
     job_id: int
     action: Action
@@ -27,9 +28,9 @@ class Surplus(NamedTuple):
 
 
 def surplus(session: Session, retention: RetentionSettings) -> list[Surplus]:
-    """Return the ended jobs that are to go, the oldest first.
+    """Return the ended jobs to delete, the oldest first.
 
-    A node's last successful and last failed job stay.
+    The last successful and the last failed job of each node are always kept.
     """
     job = tables.Job
     rows = session.connection().execute(
@@ -58,18 +59,18 @@ def surplus(session: Session, retention: RetentionSettings) -> list[Surplus]:
 
 
 def prune(store: Store, retention: RetentionSettings) -> Iterator[Surplus]:
-    """Delete the jobs that are to go, and yield each one when it is gone; then give the space back to the disk."""
+    """Delete jobs, yield each one after it is deleted, and then return the space to the disk."""
     with store.read() as session:
         found = surplus(session, retention)
     for job in found:
-        if _delete(store, job.job_id):
+        if delete_job(store, job.job_id):
             yield job
     if found:
-        store.give_back()
+        store.reclaim_space()
 
 
 def _kept_for_nodes(session: Session) -> set[int]:
-    """Return the last successful and the last failed job of each node that was no check."""
+    """Return the ids of the last successful and the last failed job of each node, without dry runs."""
     job, of_node = tables.Job, tables.JobNode
     last = (
         select(func.max(col(job.end_order)))
@@ -80,8 +81,14 @@ def _kept_for_nodes(session: Session) -> set[int]:
     return set(session.scalars(select(col(job.id)).where(col(job.end_order).in_(last))))
 
 
-def _delete(store: Store, job_id: int) -> bool:
-    """Delete a job, its log first, unless somebody else has. Who sees it half-way sees that its log is not complete."""
+def delete_job(store: Store, job_id: int) -> bool:
+    """Delete a job, its log first, in several transactions.
+
+    Meanwhile, readers see that the log is incomplete.
+
+    Returns:
+        False if another process has deleted the job.
+    """
     line = tables.LogLine
     with store.write() as session:
         job = session.get(tables.Job, job_id)

@@ -1,4 +1,4 @@
-"""What was set at run time and is kept across restarts."""
+"""Values that are set at run time and kept across restarts, each under a name."""
 
 from typing import Any, Final
 
@@ -8,58 +8,58 @@ from clusterm.secrets.encryption import EncryptedVars, VariableCipher
 from clusterm.store import tables
 
 GLOBALS: Final = "globals"
-"""The name of the global extra vars."""
+"""The global extra vars."""
 
 CONFIG: Final = "config"
-"""The name of the configuration set over REST."""
+"""The settings that were changed over REST."""
 
 SERF: Final = "serf"
-"""The names of the nodes that Serf has told of, so that one that vanishes while no service runs is missed."""
+"""The names of the nodes that Serf has reported, to notice nodes that disappear while no service runs."""
 
 DRAIN: Final = "drain"
-"""The name under which it stands that no new jobs are taken; nothing set means that they are."""
+"""Set while the service is drained."""
 
 HOST_KEYS: Final = "host_keys"
-"""The host keys of addresses that are no node's yet, as discover jobs have seen them."""
+"""The host keys of addresses without a node, as discover jobs have seen them."""
 
 TOTALS: Final = "totals"
-"""The name of what has been counted of ended jobs."""
+"""The counters of ended jobs."""
 
 WEBHOOKS: Final = "webhooks"
-"""The names of the webhooks, and what each is to be told of."""
+"""The kinds of notification that each webhook subscribes to, by the name of the webhook."""
 
 NOTIFIED: Final = "notified"
-"""By webhook, how many messages were sent, and how many were given up."""
+"""The numbers of sent and dropped messages, by the name of the webhook."""
 
 
 def get(session: Session, name: str) -> dict[str, Any]:
-    """Return what was set under a name; nothing set is an empty object."""
+    """Return the value of a name, with masked secrets; an empty object if it is not set."""
     setting = session.get(tables.Setting, name)
     return dict(setting.value) if setting else {}
 
 
 def put(session: Session, name: str, value: dict[str, Any], encrypted: str | None = None) -> None:
-    """Replace what is set under a name.
+    """Set the value of a name.
 
     Args:
         session: a writing transaction.
         name: the name.
-        value: what is set, without secrets.
-        encrypted: the same with its secrets, encrypted; None where it has none.
+        value: the value, with masked secrets.
+        encrypted: the value with its secrets, encrypted; None if it has no secrets.
     """
     session.merge(tables.Setting(name=name, value=value, encrypted=encrypted))
 
 
 def get_encrypted(session: Session, name: str) -> EncryptedVars:
-    """Return what was set under a name, as it is stored."""
+    """Return the value of a name in the form in which it is stored."""
     setting = session.get(tables.Setting, name)
     return EncryptedVars(dict(setting.value), setting.encrypted) if setting else EncryptedVars({}, None)
 
 
 def decrypt_globals(session: Session, cipher: VariableCipher) -> dict[str, Any]:
-    """Return the globals as they were given.
+    """Return the globals with their secrets.
 
     Raises:
-        SecretsUnavailable: they cannot be decrypted.
+        SecretsUnavailable: the globals cannot be decrypted.
     """
     return cipher.decrypt(get_encrypted(session, GLOBALS), "the globals")

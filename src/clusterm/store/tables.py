@@ -1,4 +1,4 @@
-"""The tables. Times are UTC; order comes from ids, never from times."""
+"""The tables. Times are in UTC. Ids define the order of rows; times do not."""
 
 from datetime import datetime
 from enum import StrEnum
@@ -23,7 +23,7 @@ from clusterm.enums import (
 
 
 def _names(kind: type[StrEnum]) -> Enum:
-    """Store the value of a member, as it goes over the wire, in a column that has room for new ones."""
+    """Return a column type that stores the value of a member, in a column with space for future members."""
     return Enum(kind, native_enum=False, length=32, values_callable=lambda kind: [member.value for member in kind])
 
 
@@ -41,7 +41,7 @@ _WEBHOOK_EVENT = _names(NotificationKind)
 
 
 class Node(SQLModel, table=True):
-    """One machine that monitoring has told of."""
+    """A machine that monitoring has reported, or that was imported."""
 
     __tablename__ = "nodes"
 
@@ -55,15 +55,15 @@ class Node(SQLModel, table=True):
     prev_state: State = Field(sa_type=_STATE)
     host_group: str
     inventory_vars: dict[str, Any] = Field(default_factory=dict, sa_column=Column(JSON, nullable=False))  # masked
-    encrypted: str | None = None  # the same encrypted, where there are secrets among them
-    # that are known of it, as ssh_keys.parse returns them
+    encrypted: str | None = None  # all of them, encrypted; null without secrets
+    # trusted host keys, as ssh_keys.parse returns them
     host_keys: list[str] = Field(default_factory=list, sa_column=Column(JSON, nullable=False, server_default="[]"))
 
 
 class Event(SQLModel, table=True):
-    """One thing that happened to a node, or to the cluster where `node` is null.
+    """Something that happened to a node, or to the cluster if `node` is null.
 
-    It outlives the node and the job that it names, so neither is a foreign key.
+    An event is kept longer than its node and its job, so neither is a foreign key.
     """
 
     __tablename__ = "events"
@@ -81,15 +81,16 @@ class Event(SQLModel, table=True):
     job_id: int | None
     detail: str | None
     cause: Cause | None = Field(default=None, sa_type=_CAUSE)
-    by: str | None = None  # who asked for it
+    by: str | None = None  # requester
     changes: dict[str, Any] = Field(default_factory=dict, sa_column=Column(JSON, nullable=False, server_default="{}"))
-    is_reachability: bool = Field(default=False, sa_column_kwargs={"server_default": "0"})  # that it came or went
-    times: int = Field(default=1, sa_column_kwargs={"server_default": "1"})  # how often it happened in a row
-    since: datetime | None = None  # the first of these times
+    # whether it is that the node was discovered or disappeared
+    is_reachability: bool = Field(default=False, sa_column_kwargs={"server_default": "0"})
+    times: int = Field(default=1, sa_column_kwargs={"server_default": "1"})  # how often it happened in sequence
+    since: datetime | None = None  # when it happened first in that sequence
 
 
 class Job(SQLModel, table=True):
-    """One accepted request to run playbooks on nodes."""
+    """An accepted request to run playbooks on nodes."""
 
     __tablename__ = "jobs"
     __table_args__ = (
@@ -104,39 +105,39 @@ class Job(SQLModel, table=True):
     error: str = ""
     host_group: str
     extra_vars: dict[str, Any] = Field(sa_column=Column(JSON, nullable=False))  # masked
-    encrypted: str | None = None  # the same encrypted, where there are secrets among them
+    encrypted: str | None = None  # all of them, encrypted; null without secrets
     requested_by: str
     created_at: datetime
     started_at: datetime | None = None
     finished_at: datetime | None = None
-    end_order: int | None = None  # 1 for the job that ended first; gives `last` its meaning
-    boot_id: str | None = None  # of the machine when the job started: after a reboot its processes are gone
-    started_clock: float | None = None  # monotonic seconds in that boot
+    end_order: int | None = None  # 1 for the job that ended first; the greatest is `last`
+    boot_id: str | None = None  # of the machine when the job started, whose processes do not survive a reboot
+    started_clock: float | None = None  # seconds of the monotonic clock in that boot
     retry_of: int | None = None
-    # whether ansible only says what it would change
+    # whether ansible runs in check mode and only reports what it would change
     check: bool = Field(default=False, sa_column_kwargs={"server_default": "0"})
-    limit_batch: int | None = None  # how many nodes it takes at a time; null for all at once
-    job_timeout: float | None = None  # seconds, 0 for none; as the configuration says where it is null
-    idle_timeout: float | None = None
-    stop_status: JobStatus | None = Field(default=None, sa_type=_JOB_STATUS)  # what a stopped job ends as
+    limit_batch: int | None = None  # nodes per batch; null for all at once
+    job_timeout: float | None = None  # seconds; 0 disables it, null takes the setting
+    idle_timeout: float | None = None  # likewise
+    stop_status: JobStatus | None = Field(default=None, sa_type=_JOB_STATUS)  # the status that a stopped job ends with
     stop_reason: str | None = None
     stop_requested_by: str | None = None
     stop_requested_at: datetime | None = None
-    stop_cleanup: bool = True  # whether a stopped configure is still cleaned up after
-    lines: int = 0  # how many log lines are stored
-    bytes: int = 0  # how large they are, with a newline each
-    truncated_at: int | None = None  # where the log became too large, the line that says so; the oldest after it go
-    omitted: int = 0  # how many lines were left out there
+    stop_cleanup: bool = True  # whether cleanup runs after a stopped configure
+    lines: int = 0  # number of the last log line
+    bytes: int = 0  # size of the log, with a newline for each line
+    truncated_at: int | None = None  # the line after which lines are deleted while the log is too large
+    omitted: int = 0  # how many lines were deleted there
     incomplete: bool = False  # lines are missing
-    # whether nodes may pass though others of the job fail
+    # whether a node can pass although another one of the job fails
     partial_success: bool = Field(default=False, sa_column_kwargs={"server_default": "0"})
-    sha256: str | None = None  # of an ended job's log, as it is served as text
+    sha256: str | None = None  # of the log of an ended job as it is served as text; null until then
     recap: dict[str, Any] = Field(default_factory=dict, sa_column=Column(JSON, nullable=False))
     failures: list[dict[str, Any]] = Field(default_factory=list, sa_column=Column(JSON, nullable=False))
 
 
 class JobNode(SQLModel, table=True):
-    """One node, or address to discover, of a job. While the job runs no other may have it: `jobs_hold_nodes`."""
+    """A node of a job, or an address to discover. The index `jobs_hold_nodes` reserves it for one running job."""
 
     __tablename__ = "job_nodes"
     __table_args__ = (
@@ -148,12 +149,13 @@ class JobNode(SQLModel, table=True):
     position: int = Field(primary_key=True)
     node: str
     held: bool
-    former_host_group: str | None = None  # where the job has changed it and may have to take that back
-    result: Result | None = Field(default=None, sa_type=_RESULT)  # its own, whatever others did; once the job has ended
+    former_host_group: str | None = None  # before the job, if the job has changed it and may have to restore it
+    # of this node alone; null until the job has ended, or if the job stopped before this node
+    result: Result | None = Field(default=None, sa_type=_RESULT)
 
 
 class JobStep(SQLModel, table=True):
-    """One playbook run of a job, and how far its output has been read into the store."""
+    """A playbook run of a job, and how much of its output is in the store."""
 
     __tablename__ = "job_steps"
 
@@ -161,20 +163,21 @@ class JobStep(SQLModel, table=True):
     number: int = Field(primary_key=True)
     name: StepName = Field(sa_type=_STEP_NAME)
     playbook: str
-    batch: int | None = None  # which one it is run on, from 1; null for all nodes at once
+    batch: int | None = None  # number of the batch, from 1; null for all nodes at once
     started_at: datetime | None = None
     finished_at: datetime | None = None
     exit_status: int | None = None
     error: str | None = None
-    passed: list[str] | None = Field(default=None, sa_column=Column(JSON(none_as_null=True)))  # nodes, if ansible tells
+    # nodes that passed; null if ansible has not reported them
+    passed: list[str] | None = Field(default=None, sa_column=Column(JSON(none_as_null=True)))
     first_line: int | None = None
-    after_stop: bool = False  # it cleans up after a stop, which so does not stop it
+    after_stop: bool = False  # it is the cleanup after a stop, so that stop does not stop it
     offset: int = 0  # bytes of the output that are in the store
-    first_unattributed_line: int | None = None  # first line that no record has told the origin of yet
+    first_unattributed_line: int | None = None  # first line whose origin no record has given yet
 
 
 class JobTask(SQLModel, table=True):
-    """One task of a play, as ansible ran it in a step; the start of the play itself is one without a name."""
+    """A task that ansible ran in a step. The start of a play is a task without a name."""
 
     __tablename__ = "job_tasks"
     __table_args__ = (ForeignKeyConstraint(["job_id"], ["jobs.id"], ondelete="CASCADE"),)
@@ -184,13 +187,13 @@ class JobTask(SQLModel, table=True):
     step: int
     play: str | None
     name: str | None
-    path: str | None = None  # file and line of the playbook
+    path: str | None = None  # file and line in the playbook
     started_at: datetime | None = None
     finished_at: datetime | None = None
 
 
 class TaskResult(SQLModel, table=True):
-    """One node's part in a task, from when the node began with it."""
+    """The result of a task on a node, from when the node began with the task."""
 
     __tablename__ = "task_results"
     __table_args__: ClassVar[Any] = (
@@ -205,7 +208,7 @@ class TaskResult(SQLModel, table=True):
     node: str
     status: TaskStatus | None = Field(
         default=None, sa_type=_TASK_STATUS
-    )  # null while the node is busy with it, or was cut off
+    )  # null while the node is busy with it, or if it was interrupted
     retries: int = 0
     message: str | None = None
     first_line: int | None = None
@@ -215,10 +218,10 @@ class TaskResult(SQLModel, table=True):
 
 
 class LogLine(SQLModel, table=True):
-    """One line of a job's output; a very long one is several rows, all but the last `partial`."""
+    """A line of a job's output. A very long line is several rows, all except the last one `partial`."""
 
     __tablename__ = "log_lines"
-    # Clustered by its key: a range of lines is a range of pages.
+    # Clustered by the primary key: a range of lines is a range of pages.
     __table_args__: ClassVar[Any] = (
         ForeignKeyConstraint(["job_id"], ["jobs.id"], ondelete="CASCADE"),
         {"sqlite_with_rowid": False},
@@ -234,34 +237,34 @@ class LogLine(SQLModel, table=True):
 
 
 class Notification(SQLModel, table=True):
-    """One message that is still to be sent to a webhook or, where `webhook` is null, to all that want it."""
+    """A message that has not been sent to a webhook or, if `webhook` is null, not been copied for the webhooks."""
 
     __tablename__ = "notifications"
     __table_args__ = (Index("notifications_by_webhook", "webhook", "id"), {"sqlite_autoincrement": True})
 
     id: int = Field(default=None, primary_key=True)
-    key: str  # by which a receiver knows it when it comes again
+    key: str  # with which a receiver recognizes a repeated delivery
     at: datetime
     due_at: datetime
     event: NotificationKind = Field(sa_type=_WEBHOOK_EVENT)
     webhook: str | None = None
-    node: str | None = None  # news of it take the place of earlier ones that are not sent yet
+    node: str | None = None  # a later message about this node replaces this one; null for copies and about jobs
     about: dict[str, Any] = Field(sa_column=Column(JSON, nullable=False))
 
 
 class IdempotencyKey(SQLModel, table=True):
-    """One key that a client sent with a request, so that sending it twice does it once."""
+    """A key that a client sent with a request, so that a repeated request has no further effect."""
 
     __tablename__ = "idempotency_keys"
 
     key: str = Field(primary_key=True)
-    request: str  # digest of what came with it
+    request: str  # digest of the request
     job_id: int
     at: datetime = Field(index=True)
 
 
 class Token(SQLModel, table=True):
-    """One token that was made. The service knows no more of it than a digest."""
+    """An access token. The database has only its digest."""
 
     __tablename__ = "tokens"
     __table_args__ = (
@@ -270,23 +273,23 @@ class Token(SQLModel, table=True):
     )
 
     id: int = Field(default=None, primary_key=True)
-    name: str  # unique among those that were not revoked
+    name: str  # unique among the tokens that are not revoked
     role: TokenRole = Field(sa_type=_TOKEN_ROLE)
     digest: str = Field(unique=True)  # SHA-256
     created_at: datetime
     expires_at: datetime | None = None
     revoked_at: datetime | None = None
-    used_at: datetime | None = None  # to the minute or so
+    used_at: datetime | None = None  # accurate to about a minute
 
 
 class Setting(SQLModel, table=True):
-    """One thing set at run time and kept across restarts: the globals, a changed configuration."""
+    """A value that is set at run time and kept across restarts, such as the globals."""
 
     __tablename__ = "settings"
 
     name: str = Field(primary_key=True)
     value: dict[str, Any] = Field(sa_column=Column(JSON, nullable=False))  # masked
-    encrypted: str | None = None  # the same encrypted, where there are secrets in it
+    encrypted: str | None = None  # the whole value, encrypted; null without secrets
 
 
 __all__ = [

@@ -1,6 +1,7 @@
-"""The tasks that ansible ran in a job, and how each ended on each node.
+"""The tasks that ansible ran in a job, and their results on each node.
 
-A playbook may have tens of thousands of results, so they go in and come out as plain rows, not as objects.
+A playbook may have tens of thousands of results. They are written and read as plain rows, because objects would be too
+slow.
 """
 
 from collections import defaultdict
@@ -12,7 +13,7 @@ from sqlalchemy import bindparam, func, insert, select, update
 from sqlmodel import Session, col
 
 from clusterm import schemas
-from clusterm.enums import TaskStatus
+from clusterm.enums import FAILED_TASKS, TaskStatus
 from clusterm.store import tables
 
 _task = tables.JobTask
@@ -20,7 +21,7 @@ _result = tables.TaskResult
 
 
 def last_task(session: Session, job_id: int, *, before_step: int) -> int:
-    """Return the number of the last task of the steps before one, 0 if there is none."""
+    """Return the number of the last task in the steps before a step, 0 if there is none."""
     query = select(func.max(col(_task.number))).where(col(_task.job_id) == job_id, col(_task.step) < before_step)
     return session.scalar(query) or 0
 
@@ -32,12 +33,12 @@ def task_numbers(session: Session, job_id: int, step: int) -> set[int]:
 
 
 def last_result(session: Session, job_id: int) -> int:
-    """Return the number of the result that began last, 0 if none did."""
+    """Return the number of the result that began last, 0 if there is none."""
     return session.scalar(select(func.max(col(_result.number))).where(col(_result.job_id) == job_id)) or 0
 
 
 def busy(session: Session, job_id: int, step: int) -> list[dict[str, Any]]:
-    """Return the results of a step that are still to come, by whoever began first."""
+    """Return the unfinished results of a step, in the order in which they began."""
     query = (
         select(*_result.__table__.columns)  # type: ignore[attr-defined]
         .join(_task, (col(_task.job_id) == col(_result.job_id)) & (col(_task.number) == col(_result.task)))
@@ -48,13 +49,13 @@ def busy(session: Session, job_id: int, step: int) -> list[dict[str, Any]]:
 
 
 def add_tasks(session: Session, rows: Sequence[Mapping[str, Any]]) -> None:
-    """Add tasks that have begun, each a mapping of the columns of `tables.JobTask`."""
+    """Insert tasks that have begun, each a mapping of the columns of `tables.JobTask`."""
     if rows:
         session.connection().execute(insert(_task), rows)
 
 
 def end_tasks(session: Session, job_id: int, ended: Mapping[int, datetime]) -> None:
-    """Note when tasks ended on the last node so far, by their numbers."""
+    """Store when tasks, by their numbers, ended on the latest node."""
     if ended:
         session.connection().execute(
             update(_task)
@@ -65,13 +66,13 @@ def end_tasks(session: Session, job_id: int, ended: Mapping[int, datetime]) -> N
 
 
 def add(session: Session, rows: Sequence[Mapping[str, Any]]) -> None:
-    """Add results, each a mapping of the columns of `tables.TaskResult`."""
+    """Insert results, each a mapping of the columns of `tables.TaskResult`."""
     if rows:
         session.connection().execute(insert(_result), rows)
 
 
 def change(session: Session, rows: Collection[Mapping[str, Any]]) -> None:
-    """Write what has become known of stored results, given as for `add`."""
+    """Update stored results, each given as for `add`."""
     if not rows:
         return
     columns = ("status", "retries", "message", "first_line", "last_line", "finished_at")
@@ -87,15 +88,22 @@ def change(session: Session, rows: Collection[Mapping[str, Any]]) -> None:
 
 
 def settle(session: Session, job_id: int, step: int, recap: Mapping[str, Mapping[str, int]]) -> None:
-    """Make a step's failures agree with its recap, which knows for certain how many of a node's were not rescued.
+    """Mark surplus failures of a step as rescued, so that the failures of each node agree with ansible's recap.
 
-    Those are the last ones: after a failure that is not rescued, a node does little more.
+    The recap counts only failures that were not rescued. They are the last ones of a node, because a node does not
+    run further tasks of the play after such a failure.
+
+    Args:
+        session: a writing transaction.
+        job_id: the job.
+        step: the number of the step.
+        recap: ansible's counts by node.
     """
     query = (
         select(col(_result.node), col(_result.number))
         .join(_task, (col(_task.job_id) == col(_result.job_id)) & (col(_task.number) == col(_result.task)))
         .where(col(_result.job_id) == job_id, col(_task.step) == step)
-        .where(col(_result.status).in_((TaskStatus.FAILED, TaskStatus.UNREACHABLE)))
+        .where(col(_result.status).in_(FAILED_TASKS))
         .order_by(col(_result.number))
     )
     failures: dict[str, list[int]] = defaultdict(list)
@@ -129,11 +137,11 @@ def tasks(
     Args:
         session: any transaction.
         job_id: the job.
-        limit: the most to return.
+        limit: the maximum number of tasks.
         after: only tasks with a greater number.
-        node: only tasks that this node took part in, and its results.
-        status: only tasks that ended so on a node, and these results.
-        task: only tasks with this text in their names, in whatever case.
+        node: only results of this node, and tasks with such results.
+        status: only results with this status, and tasks with such results.
+        task: only tasks whose names contain this text, in upper or lower case.
     """
     step = tables.JobStep
     query = (
@@ -166,7 +174,7 @@ def tasks(
 
 
 def current(session: Session, step: tables.JobStep) -> schemas.JobProgress:
-    """Return what a running step is at."""
+    """Return the progress of a running step."""
     query = select(_task).where(col(_task.job_id) == step.job_id, col(_task.step) == step.number)
     latest = session.scalars(
         query.where(col(_task.name).is_not(None)).order_by(col(_task.number).desc()).limit(1)

@@ -6,12 +6,12 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
+from support import rules
 
 from clusterctl.output.output import Document, Format, show
 from clusterctl.views.explanation import explanation
 from clusterm.enums import State, Status
 from clusterm.nodes.explanation import ExplanationInput, explain
-from clusterm.nodes.lifecycle import NodeFacts
 from clusterm.schemas import Event, Job
 
 NOW = datetime(2026, 11, 22, 7, 31, 2, tzinfo=UTC)
@@ -28,8 +28,8 @@ ALLOWED = {
 
 
 def facts(status: Status, state: State = State.DISCOVERED, **others: Any) -> ExplanationInput:
-    node = NodeFacts("node1-a", status, state, "service-worker")
-    master = NodeFacts("master-m", Status.ALLOCATED, State.DISCOVERED, "service-master")
+    node = rules.facts("node1-a", status, state, "service-worker")
+    master = rules.facts("master-m", Status.ALLOCATED, State.DISCOVERED, "service-master")
     values: dict[str, Any] = {
         "address": "10.0.0.1",
         "label": "node1",
@@ -105,7 +105,7 @@ def test_a_node_that_failed(capsys: pytest.CaptureFixture[str]) -> None:
         "node1-a is Unallocated: known, but not part of the cluster\n"
         "  since 2026-11-22T07:33:02Z: job 7 (commission node1-a as service-worker), requested by 127.0.0.1, "
         "ended Errored: configure failed on node1-a: Mount: no disk\n"
-        "  waiting for their turn on it: job 9\n"
+        "  queued for the node: job 9\n"
         "It is Discovered, since 2026-11-22T07:32:02Z: it can be reached, as far as monitoring knows\n"
         "\n"
         "Where it failed:\n"
@@ -123,11 +123,11 @@ def test_a_node_that_failed(capsys: pytest.CaptureFixture[str]) -> None:
         "  clusterctl node decommission node1-a\n"
         "      take it out of the cluster\n"
         "  clusterctl job retry 7\n"
-        "      do job 7 once more on all its nodes\n"
+        "      retry job 7 on all its nodes\n"
         "\n"
         "You cannot now:\n"
         "  clusterctl node update node1-a\n"
-        "      configure it anew\n"
+        "      configure it again\n"
         "      refused: failed to update node1-a's state in inventory, Error: transition from "
         '"Unallocated" to "Maintenance" is not allowed\n'
     )

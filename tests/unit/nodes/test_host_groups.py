@@ -6,21 +6,23 @@ from itertools import product
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from support import rules
 
+from clusterm.common.actions import ACTIONS, NODE_ACTIONS
 from clusterm.enums import Action, Role, State, Status
 from clusterm.errors import BadRequest, Conflict, NotFound
 from clusterm.nodes import lifecycle
-from clusterm.nodes.lifecycle import TRANSITIONS, NodeFacts
+from clusterm.store.nodes import Candidate
 
 OWN: Mapping[str, Role] = {"web": Role.WORKER, "control": Role.MASTER, "spare": Role.MASTER, "db": Role.WORKER}
 
 
-def member(name: str, group: str, status: Status = Status.ALLOCATED) -> NodeFacts:
-    return NodeFacts(name, status, State.DISCOVERED, group)
+def member(name: str, group: str, status: Status = Status.ALLOCATED) -> Candidate:
+    return rules.facts(name, status, State.DISCOVERED, group)
 
 
-def check(action: Action, names: list[str], group: str, *members: NodeFacts) -> None:
-    lifecycle.check(action, names, group, {one.name: one for one in members}, OWN)
+def check(action: Action, names: list[str], group: str, *members: Candidate) -> None:
+    rules.check(action, names, group, {one.name: one for one in members}, OWN)
 
 
 @pytest.mark.parametrize(("master", "worker"), list(product(["control", "spare"], ["web", "db"])))
@@ -62,21 +64,26 @@ _clusters = st.lists(
 )
 
 
-@given(st.sampled_from(list(TRANSITIONS)), _clusters, st.sets(st.integers(0, 4)), st.sampled_from([*OWN, ""]))
+@given(
+    st.sampled_from([spec.name for spec in NODE_ACTIONS]),
+    _clusters,
+    st.sets(st.integers(0, 4)),
+    st.sampled_from([*OWN, ""]),
+)
 def test_no_accepted_request_leaves_workers_without_a_master(
-    action: Action, members: list[NodeFacts], chosen: set[int], group: str
+    action: Action, members: list[Candidate], chosen: set[int], group: str
 ) -> None:
-    cluster = {f"n{n}": NodeFacts(f"n{n}", one.status, one.state, one.host_group) for n, one in enumerate(members)}
+    cluster = {f"n{n}": rules.facts(f"n{n}", one.status, one.state, one.host_group) for n, one in enumerate(members)}
     names = [f"n{n}" for n in chosen]
     try:
-        lifecycle.check(action, names, group, cluster, OWN)
+        rules.check(action, names, group, cluster, OWN)
     except (BadRequest, Conflict, NotFound):
         return
 
-    def roles(nodes: Mapping[str, NodeFacts]) -> set[Role | None]:
+    def roles(nodes: Mapping[str, Candidate]) -> set[Role | None]:
         return {OWN.get(one.host_group, Role.WORKER) for one in nodes.values() if one.status is Status.ALLOCATED}
 
     after = dict(cluster)
     for name in names:
-        after[name] = member(name, group or cluster[name].host_group, TRANSITIONS[action].success)
+        after[name] = member(name, group or cluster[name].host_group, lifecycle.transition_of(ACTIONS[action]).success)
     assert roles(after) != {Role.WORKER} or roles(cluster) == {Role.WORKER}

@@ -8,11 +8,13 @@ from random import Random
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from support import rules
 
+from clusterm.common.actions import ACTIONS
 from clusterm.enums import HOST_GROUPS, MASTER_GROUP, WORKER_GROUP, Action, State, Status, StepName
 from clusterm.errors import BadRequest, Conflict, NotFound
 from clusterm.nodes import lifecycle
-from clusterm.nodes.lifecycle import NodeFacts
+from clusterm.store.nodes import Candidate
 
 CONFIGURE, CLEANUP = StepName.CONFIGURE, StepName.CLEANUP
 NODE_ACTIONS = (Action.COMMISSION, Action.DECOMMISSION, Action.UPDATE)
@@ -34,7 +36,7 @@ TABLE = {
     Action.UPDATE: ({Status.ALLOCATED}, Status.MAINTENANCE, Status.ALLOCATED, Status.UNALLOCATED),
 }
 
-LOST_MASTER = NodeFacts("lost-l", Status.ALLOCATED, State.DISAPPEARED, MASTER_GROUP)
+LOST_MASTER = rules.facts("lost-l", Status.ALLOCATED, State.DISAPPEARED, MASTER_GROUP)
 
 NO_WORKER_WITHOUT_MASTER = (
     "Cannot commission a worker node without existence of a master node in the cluster, "
@@ -55,20 +57,20 @@ def member(
     status: Status = Status.UNALLOCATED,
     host_group: str = MASTER_GROUP,
     state: State = State.DISCOVERED,
-) -> NodeFacts:
-    return NodeFacts(name=name, status=status, state=state, host_group=host_group)
+) -> Candidate:
+    return rules.facts(name=name, status=status, state=state, host_group=host_group)
 
 
-def master(name: str) -> NodeFacts:
+def master(name: str) -> Candidate:
     return member(name, Status.ALLOCATED, MASTER_GROUP)
 
 
-def worker(name: str) -> NodeFacts:
+def worker(name: str) -> Candidate:
     return member(name, Status.ALLOCATED, WORKER_GROUP)
 
 
-def check(action: Action, names: Iterable[str], host_group: str, *members: NodeFacts) -> None:
-    lifecycle.check(action, names, host_group, {one.name: one for one in members})
+def check(action: Action, names: Iterable[str], host_group: str, *members: Candidate) -> None:
+    rules.check(action, names, host_group, {one.name: one for one in members})
 
 
 # The table
@@ -92,9 +94,9 @@ def test_an_action_is_allowed_from_the_statuses_in_the_table_and_no_other(action
 @pytest.mark.parametrize("action", NODE_ACTIONS)
 def test_a_node_passes_through_the_statuses_in_the_table(action: Action) -> None:
     _, running, success, failure = TABLE[action]
-    assert lifecycle.TRANSITIONS[action].running is running
-    assert lifecycle.status_after(action, passed=True) is success
-    assert lifecycle.status_after(action, passed=False) is failure
+    assert lifecycle.transition_of(ACTIONS[action]).running is running
+    assert lifecycle.status_after(ACTIONS[action], passed=True) is success
+    assert lifecycle.status_after(ACTIONS[action], passed=False) is failure
 
 
 # The steps
@@ -133,7 +135,7 @@ def test_each_outcome_leads_to_one_step(
     action: Action, done: list[tuple[StepName, str]], following: tuple[StepName, str] | None
 ) -> None:
     expected = following and (following[0], list(following[1]))
-    assert lifecycle.next_step(action, list("ABC"), done) == expected
+    assert lifecycle.next_step(ACTIONS[action], list("ABC"), done) == expected
 
 
 @pytest.mark.parametrize(
@@ -150,7 +152,7 @@ def test_each_outcome_leads_to_one_step(
 def test_a_node_passes_that_passed_all_that_was_asked_for(
     action: Action, done: list[tuple[StepName, str]], passed: str
 ) -> None:
-    assert lifecycle.passed(action, "ABC", done) == set(passed)
+    assert lifecycle.passed(ACTIONS[action], "ABC", done) == set(passed)
 
 
 # The rules
@@ -249,7 +251,7 @@ def test_no_decommission_leaves_workers_without_a_master() -> None:
         (["node3-c"], [LOST_MASTER, worker("node1-a"), member("node3-c", Status.UNALLOCATED)]),
     ],
 )
-def test_a_decommission_may_take_what_no_worker_needs(names: list[str], cluster: list[NodeFacts]) -> None:
+def test_a_decommission_may_take_what_no_worker_needs(names: list[str], cluster: list[Candidate]) -> None:
     check(Action.DECOMMISSION, names, "", *cluster)
 
 
@@ -263,7 +265,7 @@ def test_a_decommission_may_take_what_no_worker_needs(names: list[str], cluster:
         (["master-m"], [master("master-m"), member("node1-a", Status.ALLOCATED, state=State.DISAPPEARED)]),
     ],
 )
-def test_an_update_to_worker_must_leave_a_master(names: list[str], cluster: list[NodeFacts]) -> None:
+def test_an_update_to_worker_must_leave_a_master(names: list[str], cluster: list[Candidate]) -> None:
     with pytest.raises(Conflict, match=f"^{re.escape(NO_UPDATE_WITHOUT_MASTER)}$"):
         check(Action.UPDATE, names, WORKER_GROUP, *cluster)
 
@@ -278,7 +280,7 @@ def test_an_update_to_worker_must_leave_a_master(names: list[str], cluster: list
         (["master-m"], "", [master("master-m"), worker("node1-a")]),
     ],
 )
-def test_an_update_may_do_what_leaves_a_master(names: list[str], group: str, cluster: list[NodeFacts]) -> None:
+def test_an_update_may_do_what_leaves_a_master(names: list[str], group: str, cluster: list[Candidate]) -> None:
     check(Action.UPDATE, names, group, *cluster)
 
 
@@ -291,7 +293,7 @@ _clusters = st.lists(
     max_size=5,
 ).map(
     lambda members: {
-        f"node{n}-x": NodeFacts(f"node{n}-x", one.status, one.state, one.host_group) for n, one in enumerate(members)
+        f"node{n}-x": rules.facts(f"node{n}-x", one.status, one.state, one.host_group) for n, one in enumerate(members)
     }
 )
 _names = st.lists(st.sampled_from([f"node{n}-x" for n in range(6)]), max_size=5)
@@ -300,28 +302,28 @@ _groups = st.sampled_from([*HOST_GROUPS, ""])
 
 @given(st.sampled_from(NODE_ACTIONS), _clusters, _names, _groups)
 def test_no_accepted_request_leaves_workers_without_a_master(
-    action: Action, cluster: Mapping[str, NodeFacts], names: list[str], group: str
+    action: Action, cluster: Mapping[str, Candidate], names: list[str], group: str
 ) -> None:
-    if not accepted(lambda: lifecycle.check(action, names, group, cluster)):
+    if not accepted(lambda: rules.check(action, names, group, cluster)):
         return
     assert all(cluster[name].status in TABLE[action][0] for name in names)
     assert all(cluster[name].state is State.DISCOVERED for name in names)
     after = dict(cluster)
     for name in names:
         host_group = group or cluster[name].host_group
-        after[name] = NodeFacts(name, TABLE[action][2], cluster[name].state, host_group)
+        after[name] = rules.facts(name, TABLE[action][2], cluster[name].state, host_group)
     if not workers_alone(cluster):
         assert not workers_alone(after)
 
 
 @given(st.sampled_from(NODE_ACTIONS), _clusters, _names, _groups, st.randoms(use_true_random=False))
 def test_neither_the_order_of_names_nor_their_repetition_matters(
-    action: Action, cluster: Mapping[str, NodeFacts], names: list[str], group: str, random: Random
+    action: Action, cluster: Mapping[str, Candidate], names: list[str], group: str, random: Random
 ) -> None:
     otherwise = [*names, *names]
     random.shuffle(otherwise)
-    assert accepted(lambda: lifecycle.check(action, names, group, cluster)) == accepted(
-        lambda: lifecycle.check(action, otherwise, group, cluster)
+    assert accepted(lambda: rules.check(action, names, group, cluster)) == accepted(
+        lambda: rules.check(action, otherwise, group, cluster)
     )
 
 
@@ -333,6 +335,6 @@ def accepted(attempt: Callable[[], None]) -> bool:
     return True
 
 
-def workers_alone(cluster: Mapping[str, NodeFacts]) -> bool:
+def workers_alone(cluster: Mapping[str, Candidate]) -> bool:
     groups = {one.host_group for one in cluster.values() if one.status is Status.ALLOCATED}
     return groups == {WORKER_GROUP}

@@ -9,7 +9,8 @@ from typing import Any
 import pytest
 
 from clusterm.errors import StartupError
-from clusterm.settings import Settings, load, split_address
+from clusterm.routes.config import Config
+from clusterm.settings import Reload, Settings, load, split_address
 
 
 @pytest.fixture(autouse=True)
@@ -227,3 +228,10 @@ def test_an_address_is_split(addr: str, host: str, port: int) -> None:
 def test_what_is_no_address_is_refused(addr: str) -> None:
     with pytest.raises(ValueError, match=r"."):
         split_address(addr)
+
+
+def test_every_section_declares_once_when_its_changes_take_effect() -> None:
+    by_time = [Settings.sections(reload) for reload in Reload]
+    assert sorted(sum(by_time, ())) == sorted(Settings.model_fields)
+    assert Settings.sections(Reload.RUNTIME) == ("ansible",)
+    assert set(Config.model_fields) == set(Settings.model_fields), "/config shows every section"

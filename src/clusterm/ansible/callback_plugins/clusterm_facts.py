@@ -1,9 +1,9 @@
 # ruff: noqa: D102, INP001, SLF001 -- ansible names the methods, wants a plain folder, hid result._host up to 2.18
-"""Keeps for clusterm who the machines of a discover job are, as their facts tell.
+"""Write the facts that identify the machines of a discover job to files for clusterm.
 
-The environment variable CLUSTERM_FACTS names a directory. For each host whose facts a playbook gathers this writes
-there what is needed of them, to `<host>.json`; why one cannot be reached, to `<host>.unreachable.json`; and at the end,
-by which connection each was reached, to `connections.json`. Without that variable it does nothing.
+The environment variable CLUSTERM_FACTS names the directory; without it the plugin does nothing. For each host the
+plugin writes `<host>.json`, once a playbook has gathered its facts, or `<host>.unreachable.json` with the reason. At
+the end it writes `connections.json` with the connection plugin of each host.
 """
 
 import base64
@@ -18,7 +18,7 @@ from ansible.plugins.callback import CallbackBase  # type: ignore[import-untyped
 DOCUMENTATION = """
 name: clusterm_facts
 type: notification
-short_description: keeps the names and serials of machines for clusterm
+short_description: writes the names and serials of machines for clusterm
 description:
   - Writes files, to the directory in CLUSTERM_FACTS.
   - Does nothing unless clusterm runs the playbook to discover machines.
@@ -30,7 +30,7 @@ _GATHERING = frozenset({"setup", "gather_facts"})
 
 
 class CallbackModule(CallbackBase):  # type: ignore[misc]
-    """Writes the files."""
+    """Writes the facts to files."""
 
     CALLBACK_VERSION = 2.0
     CALLBACK_TYPE = "notification"
@@ -46,7 +46,7 @@ class CallbackModule(CallbackBase):  # type: ignore[misc]
         self._connections: dict[str, str] = {}
 
     def v2_runner_on_ok(self, result: Any) -> None:
-        with contextlib.suppress(Exception):  # a playbook must not fail of this
+        with contextlib.suppress(Exception):  # an error here must not fail the playbook
             self._take(result._host.get_name(), result._task, result._result)
 
     def v2_runner_on_unreachable(self, result: Any) -> None:

@@ -1,33 +1,33 @@
 # ruff: noqa: D102, INP001, SLF001 -- ansible names the methods, wants a plain folder, hid result._host up to 2.18
-"""Tells clusterm which play, task and node each line of ansible's output belongs to, and how tasks ended.
+"""Write records into ansible's output that attribute its lines to play, task and node, and report task results.
 
-After each callback it writes a record into that output: 0x1E, the nonce from the environment variable
-CLUSTERM_NONCE, a space, a JSON object, newline. ansible calls the stdout callback first, so the lines since
-the last record belong to the play, task and node of this one; one that does not apply is null or absent.
+After each callback the plugin writes a record: 0x1E, the nonce from the environment variable CLUSTERM_NONCE, a space,
+a JSON object, newline. ansible calls the stdout callback first, so the lines since the last record belong to the play,
+task and node of this record; members that do not apply are null or absent.
 Plays and tasks are numbered in the order in which they start; a task has the same number in all of its records.
 
     {"event": "playbook"}                         a playbook starts; the lines before belong to no play
     {"event": "play", "number", "play", "path"}
-        A play starts. The path is that of its file, with the line.
+        A play starts. The path is the play's file and line.
     {"event": "no_hosts", "number", "play"}
-        A play has no nodes, or none that are left.
+        A play matches no nodes, or has no nodes left.
     {"event": "task", "number", "play", "task", "path"}
         A task or handler starts.
     {"event": "start", "number", "play", "task", "node"}
         A node starts with a task.
     {"event": "result", "number", "play", "task", "node", "status", "message"}
-        A task ended on a node. The status is ok, changed, skipped, failed, unreachable, ignored (it failed or was
-        unreachable, and the playbook says to go on) or rescued (it failed, and the rescue section of a block comes
-        next). The last four have a message.
+        A task ended on a node. The status is ok, changed, skipped, failed, unreachable, ignored (failed or
+        unreachable, and the playbook ignores that) or rescued (failed, and the block's rescue section runs next).
+        The last four have a message.
     {"event": "item" | "retry" | "async" | "diff" | "include", "number", "play", "task", "node"}
-        Something was printed on the way to a result. An include has a node only if it is for a single one.
+        A callback before a result, with output. An include has a node only if it applies to a single node.
     {"event": "stats", "recap", "passed"}
-        The end. The recap has for each node: ok, changed, failed, unreachable, skipped, rescued, ignored. Those that
-        passed came to the end of every play that is for them; null if that cannot be told.
-    {"event": "error", "message"}                 a callback of this plugin failed, which none should
+        The end. The recap has for each node: ok, changed, failed, unreachable, skipped, rescued, ignored. Nodes in
+        `passed` completed every play that targets them; null if that cannot be determined.
+    {"event": "error", "message"}                 a callback of this plugin failed, which is a defect
 
-It needs ansible-core 2.17 or newer and nothing of clusterm, since ansible may run in another Python. Without
-a nonce it does nothing.
+The plugin needs ansible-core 2.17 or newer and nothing of clusterm, because ansible may run in another Python.
+Without a nonce it does nothing.
 """
 
 import contextlib
@@ -44,30 +44,30 @@ from ansible.plugins.callback import CallbackBase  # type: ignore[import-untyped
 DOCUMENTATION = """
 name: clusterm_records
 type: notification
-short_description: tells clusterm which play, task and node each line of the output belongs to
+short_description: attributes each line of the output to play, task and node for clusterm
 description:
   - Writes a record into the output after each callback.
   - Does nothing unless clusterm runs the playbook.
 """
 
 MAX_TEXT = 2000
-"""Characters of a name or message; a longer one is cut."""
+"""Maximum characters of a name or message; longer texts are cut."""
 
 MAX_LABEL = 80
-"""Characters of a loop item in a message."""
+"""Maximum characters of a loop item in a message."""
 
 TAIL_LINES = 10
-"""Lines of a program's output in a message; the reason of a failure stands at the end."""
+"""Lines from the end of a program's output in a message; the reason of a failure is usually last."""
 
 _OUTPUTS = ("stderr", "module_stderr", "stdout", "module_stdout")
-"""Where results have more to say than their message; the best first."""
+"""Members of a result with details beyond its message, in order of preference."""
 
 _CONTROL = re.compile(r"\x1b\[[0-?]*[ -/]*[@-~]|[\x00-\x08\x0b-\x1f\x7f]")
-"""Control characters other than tab and newline; of a colour, the whole sequence."""
+"""Control characters except tab and newline, and whole colour sequences."""
 
 
 def _writes(hook: Callable[..., dict[str, Any]]) -> Callable[..., None]:
-    """Write the record that the hook returns, and keep from the playbook whatever goes wrong with that."""
+    """Write the record that the hook returns; an exception is recorded and never reaches the playbook."""
 
     @functools.wraps(hook)
     def wrapper(self: "CallbackModule", *args: Any, **kwargs: Any) -> None:
@@ -81,7 +81,7 @@ def _writes(hook: Callable[..., dict[str, Any]]) -> Callable[..., None]:
 
 
 class CallbackModule(CallbackBase):  # type: ignore[misc]
-    """Writes the records."""
+    """Writes records into ansible's output."""
 
     CALLBACK_VERSION = 2.0
     CALLBACK_TYPE = "notification"
@@ -90,7 +90,7 @@ class CallbackModule(CallbackBase):  # type: ignore[misc]
 
     def __init__(self) -> None:
         super().__init__()
-        # Taken out, so that it is not in the environment of what the playbook runs on this machine.
+        # Removed from the environment, so that programs that the playbook runs on this machine do not inherit it.
         nonce = os.environ.pop("CLUSTERM_NONCE", "")
         self.disabled = not nonce
         self._marker = f"\x1e{nonce} "
@@ -220,15 +220,15 @@ class CallbackModule(CallbackBase):  # type: ignore[misc]
 
     def _number(self, task: Any) -> tuple[int, str]:
         self._numbers += 1
-        # Kept as it is now: up to 2.18, ansible puts the name's template back after the task's start.
-        self._tasks[task._uuid] = found = (self._numbers, task.get_name().strip())
-        return found
+        # Stored now because ansible up to 2.18 restores the name's template after the task's start.
+        self._tasks[task._uuid] = numbered = (self._numbers, task.get_name().strip())
+        return numbered
 
     def _write(self, record: dict[str, Any]) -> None:
         clean = {name: _clip(value) if isinstance(value, str) else value for name, value in record.items()}
         text = self._marker + json.dumps(clean, ensure_ascii=False, separators=(",", ":")) + "\n"
-        # What ansible has buffered comes first. The record goes past the buffer: a worker forked while it is
-        # in there would get a copy of it.
+        # Flush ansible's buffer first. The record bypasses the buffer: a worker forked while the record is
+        # buffered would write a copy of it.
         sys.stderr.flush()
         sys.stdout.flush()
         rest = text.encode(errors="replace")
@@ -237,17 +237,17 @@ class CallbackModule(CallbackBase):  # type: ignore[misc]
 
 
 class _Progress:
-    """Tells which nodes came to the end of every play that is for them.
+    """Tracks which nodes completed every play that targets them.
 
-    The recap alone does not: a node has no failure, either, if ansible broke off because of another one's.
+    The recap is not enough: a node also has no failure if ansible aborted because of another node's failure.
     """
 
     def __init__(self) -> None:
         self._known = True
-        self._plays: set[str] = set()  # that have not begun
+        self._plays: set[str] = set()  # plays that have not begun
         self._play: str | None = None
-        self._batch: set[str] = set()  # nodes that the play runs on now; without `serial`, all that it is for
-        self._later: set[str] = set()  # nodes that the play is for, and that its batches have not come to
+        self._batch: set[str] = set()  # nodes that the play runs on now; without `serial`, all of its nodes
+        self._later: set[str] = set()  # nodes of the play's later batches
         self._left_behind: set[str] = set()
 
     def start(self, playbook: Any) -> None:
@@ -255,7 +255,7 @@ class _Progress:
             self._plays = {play._uuid for play in playbook.get_plays()}
 
     def start_play(self, play: Any) -> None:
-        """A play starts, or the next batch of one."""
+        """Record that a play or its next batch starts."""
         with self._guarded():
             inventory = play.get_variable_manager()._inventory
             if play._uuid != self._play:
@@ -266,7 +266,7 @@ class _Progress:
             self._later -= self._batch
 
     def fail(self, task: Any) -> None:
-        """A task failed on one node, which may be the end for all."""
+        """Record that a task failed on one node, which may abort the play for all nodes."""
         with self._guarded():
             if task.any_errors_fatal or task.run_once:
                 self.break_off()
@@ -285,7 +285,7 @@ class _Progress:
 
     @contextlib.contextmanager
     def _guarded(self) -> Iterator[None]:
-        """Give up on what ansible does not tell in this version, rather than on the record."""
+        """On an error, stop tracking, so that the record is still written where ansible's internals differ."""
         try:
             yield
         except Exception:  # noqa: BLE001
@@ -293,14 +293,14 @@ class _Progress:
 
 
 def _path(play_or_task: Any) -> str | None:
-    """Return the file and line where a play or task stands."""
+    """Return the file and line of a play or task."""
     with contextlib.suppress(Exception):
         return play_or_task.get_path() or None
     return None
 
 
 def _is_rescued(task: Any) -> bool:
-    """Tell whether a task stands in a block whose rescue section runs if it fails, as ansible itself looks for it."""
+    """Return whether a task is in a block whose rescue section runs if it fails, by ansible's own rule."""
     with contextlib.suppress(Exception):
         while (outer := task._parent) is not None:
             if getattr(outer, "rescue", None) and any(task._uuid == inner._uuid for inner in outer.block):
@@ -310,8 +310,8 @@ def _is_rescued(task: Any) -> bool:
 
 
 def _reason(result: Mapping[str, Any]) -> str:
-    """Say why a task failed, from what its module returned."""
-    if "censored" in result:  # for no_log; of a loop, as soon as one item is
+    """Return the reason of a failure from a module's result."""
+    if "censored" in result:  # set for no_log; for a loop, if any item is
         return str(result["censored"])
     results = result.get("results")
     items = [item for item in results if isinstance(item, dict)] if isinstance(results, list) else []
@@ -322,7 +322,7 @@ def _reason(result: Mapping[str, Any]) -> str:
         message = "failed_when was met" if result.get("failed_when_result") else "no reason given"
     if result.get("rc"):
         message += f" (rc {result['rc']})"
-    if message == "Assertion failed":  # nobody wrote what that means
+    if message == "Assertion failed":  # the assertion has no message of its own
         return f"{message}: {_text(result.get('assertion'))}"
     output = next(filter(None, (_tail(result.get(name)) for name in _OUTPUTS)), "")
     return message if output in message else f"{message}: {output}"

@@ -1,1 +1,1 @@
-"""A job's output, from bytes to stored lines and task results."""
+"""Process a job's output, from bytes to stored lines and task results."""

@@ -1,7 +1,7 @@
-"""From a step's output into the store: lines with their times, the tasks that wrote them, failures and recap.
+"""Store a step's output: lines with their times and tasks, failures and recap.
 
-What has been read, and how far, is written in one transaction. So whoever goes on after a crash neither loses a line
-nor stores one twice.
+Lines and the offset up to which the output was read are written in one transaction. So an executor that resumes after
+a crash neither loses a line nor stores one twice.
 """
 
 from collections.abc import Sequence
@@ -9,11 +9,9 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Final
 
-from sqlmodel import Session
-
 from clusterm import schemas
 from clusterm.ansible import ssh
-from clusterm.enums import StepName, TaskStatus
+from clusterm.enums import FAILED_TASKS, StepName, TaskStatus
 from clusterm.executor.output.parser import Line, OutputParser, Record
 from clusterm.executor.output.records import CallbackRecord, parse
 from clusterm.executor.output.task_results import Results
@@ -21,22 +19,22 @@ from clusterm.executor.wrapper import TIME
 from clusterm.secrets.masking import Masker
 from clusterm.store import jobs as job_queries
 from clusterm.store import log_lines, tables
+from clusterm.store.session import Session
 
-_READ_BYTES: Final = 1 << 20  # at the most in one transaction
+_READ_BYTES: Final = 1 << 20  # maximum per transaction
 _TEXTS: Final = ("play", "task", "path", "message")
-"""Members of a record that a playbook has written."""
-_FAILED: Final = frozenset({TaskStatus.FAILED, TaskStatus.UNREACHABLE})
+"""Members of a record with text of the playbook."""
 
 
 class Ingest:
-    """Reads one step's output and keeps what is not stored yet.
+    """Reads one step's output and buffers it until it is stored.
 
     Args:
         session: a reading transaction.
         step: the step's row.
-        step_directory: where the wrapper writes.
-        nonce: marks ansible's records.
-        limit: bytes that are kept of the job's log; of a larger one, head and tail.
+        step_directory: the directory that the wrapper writes to.
+        nonce: the nonce of ansible's records.
+        limit: maximum size of the job's log, in bytes; the middle of a larger log is dropped.
         masker: masks secrets.
     """
 
@@ -44,7 +42,7 @@ class Ingest:
         self, session: Session, step: tables.JobStep, step_directory: Path, nonce: str, limit: int, masker: Masker
     ) -> None:
         self.failures: list[dict[str, Any]] = []
-        """Failed results that are not in the store yet."""
+        """Failed results that are not stored yet."""
         self.last_line_at: datetime | None = None
         self._job_id, self._number, self._name = step.job_id, step.number, step.name
         self._directory = step_directory.parent
@@ -67,21 +65,21 @@ class Ingest:
 
     @property
     def pending(self) -> bool:
-        """Whether there is something to write."""
+        """Whether there is unwritten data."""
         return bool(self._lines or self._claims or self._results.pending or self.failures or self._recap)
 
     def read(self) -> bool:
-        """Take more of the output, and tell whether there was more."""
+        """Read more of the output, and return whether there was any."""
         data = self._output.read(_READ_BYTES)
         self._take(self._reader.feed(data))
         return bool(data)
 
     def finish(self) -> None:
-        """Take what is left where the output has ended."""
+        """Process the rest of the output after its end."""
         self._take(self._reader.close())
 
     def write(self, session: Session) -> None:
-        """Write what is pending; after the transaction was committed, call `written`."""
+        """Write the pending data. Call `written` after the transaction is committed."""
         log_lines.append(session, self._lines)
         self._results.write(session, self._recap)
         for first, last, task, node in self._claims:
@@ -106,7 +104,7 @@ class Ingest:
         )
 
     def written(self) -> None:
-        """Forget what is in the store now."""
+        """Drop the buffered data, which is stored now."""
         self._results.written()
         self._lines, self._claims, self.failures, self._recap = [], [], [], None
 
@@ -115,8 +113,8 @@ class Ingest:
         self._output.close()
         self._clock.close()
 
-    def _take(self, found: Any) -> None:
-        for item in found:
+    def _take(self, items: Any) -> None:
+        for item in items:
             self._offset = item.end
             if isinstance(item, Line):
                 self._take_line(item)
@@ -150,7 +148,7 @@ class Ingest:
         lines = None if self._first_unattributed_line is None else (self._first_unattributed_line, self._seq)
         at = self._clock.at(record.end)
         task = self._results.take(callback, at, lines)
-        if callback.status in _FAILED and callback.node is not None:
+        if callback.status in FAILED_TASKS and callback.node is not None:
             self.failures.append(
                 schemas.Failure(
                     node=callback.node,
@@ -169,14 +167,14 @@ class Ingest:
             self._first_unattributed_line = None
 
     def _passed_nodes(self, callback: CallbackRecord) -> list[str] | None:
-        """Return the nodes of the job that passed; none where something else failed, such as localhost."""
+        """Return the nodes of the job that passed; None if another host failed, such as localhost."""
         elsewhere = [counts for name, counts in (callback.recap or {}).items() if name not in self._nodes]
         if callback.passed is None or any(counts.get("failed") or counts.get("unreachable") for counts in elsewhere):
             return None
         return [node for node in callback.passed if node in self._nodes]
 
     def _claim(self, first: int, task: int | None, node: str | None) -> None:
-        """Say what wrote the lines from `first` on, be they stored already or not."""
+        """Attribute the lines from `first` on, stored or not, to a task and node."""
         if task is None and node is None:
             return
         stored = self._seq - len(self._lines)
@@ -187,7 +185,7 @@ class Ingest:
 
 
 class _Clock:
-    """Tells when a part of the output came, from the wrapper's `times`."""
+    """Looks up the time of a part of the output in the wrapper's `times`."""
 
     def __init__(self, file: Path) -> None:
         self._file = file.open("rb")
@@ -195,10 +193,10 @@ class _Clock:
         self._at = datetime.now(UTC)
 
     def at(self, offset: int) -> datetime:
-        """Return the time of the part that ends at or after an offset; offsets must not go back."""
+        """Return the time of the part that ends at or after an offset; offsets must not decrease."""
         while self._end < offset:
             entry = self._file.read(TIME.size)
-            if len(entry) < TIME.size:  # not written yet, or never: the disk was full
+            if len(entry) < TIME.size:  # not written yet, or lost because the disk was full
                 self._file.seek(-len(entry), 1)
                 return datetime.now(UTC) if self._end == 0 else self._at
             self._end, nanoseconds = TIME.unpack(entry)
@@ -210,14 +208,14 @@ class _Clock:
 
 
 def _masked(record: Record, masker: Masker) -> dict[str, Any]:
-    """Return what a record says without secrets. Where the plugin cut a text, its reader could not see them."""
+    """Return a record's data with secrets masked. Cut texts are masked here, because the parser misses a cut secret."""
     texts = {name: text for name in _TEXTS if isinstance(text := record.data.get(name), str)}
     hidden = {name: masker.mask(text) for name, text in texts.items() if record.secret or "…" in text}
     return {**record.data, **hidden}
 
 
 def _confirmed(failures: Sequence[dict[str, Any]], step: StepName, recap: dict[str, Any]) -> list[dict[str, Any]]:
-    """Leave out a step's failures that were rescued: the recap counts only those that were not."""
+    """Remove a step's rescued failures: the recap counts only failures that were not rescued."""
     kept: list[dict[str, Any]] = []
     left = {node: counts.get("failed", 0) + counts.get("unreachable", 0) for node, counts in recap.items()}
     for failure in reversed(failures):
@@ -230,7 +228,7 @@ def _confirmed(failures: Sequence[dict[str, Any]], step: StepName, recap: dict[s
 
 
 def _sum(recap: dict[str, Any], more: dict[str, dict[str, int]]) -> dict[str, Any]:
-    """Add the counts of one step to those of the steps before it."""
+    """Add the counts of one step to the counts of earlier steps."""
     total = {node: dict(counts) for node, counts in recap.items()}
     for node, counts in more.items():
         of_node = total.setdefault(node, {})

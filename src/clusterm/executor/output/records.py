@@ -1,4 +1,4 @@
-"""The records of the callback plugin, checked: whatever a record has in it, reading a job's output goes on."""
+"""Validate records of the callback plugin; an invalid record never stops the parsing of a job's output."""
 
 from typing import Annotated, Any, Final
 
@@ -6,15 +6,15 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from clusterm.enums import TaskStatus
 
-_Text = Annotated[str, Field(max_length=10_000)]  # the plugin cuts them far below
+_Text = Annotated[str, Field(max_length=10_000)]  # the plugin cuts texts at 2000 characters
 _Count = Annotated[int, Field(ge=0, lt=2**53)]
 
 LINES_OF_A_RESULT: Final = frozenset({"item", "retry", "async", "diff", "result"})
-"""Events before which stands what a task has to say about one node."""
+"""Events that are preceded by a task's output about one node."""
 
 
 class CallbackRecord(BaseModel):
-    """One call of the plugin by ansible; the plugin's docstring says what each member means."""
+    """One callback of ansible; the plugin's docstring describes the members."""
 
     model_config = ConfigDict(strict=True, frozen=True, extra="ignore")
 
@@ -31,7 +31,7 @@ class CallbackRecord(BaseModel):
 
 
 def parse(data: dict[str, Any]) -> CallbackRecord | None:
-    """Return what a record tells; None if the plugin would not write such a one."""
+    """Validate a record's data; None if the data is not a record of the plugin."""
     try:
         return CallbackRecord.model_validate(data)
     except ValidationError:

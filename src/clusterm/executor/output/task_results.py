@@ -1,17 +1,16 @@
-"""From records to rows: the tasks of a step, and how each ended on each node."""
+"""Convert records to rows of tasks and task results of a step."""
 
 from collections.abc import Mapping
 from datetime import datetime
 from typing import Any
 
-from sqlmodel import Session
-
 from clusterm.executor.output.records import LINES_OF_A_RESULT, CallbackRecord
 from clusterm.store import tables, task_results
+from clusterm.store.session import Session
 
 
 class Results:
-    """Keeps what is not stored yet of a step's tasks and results.
+    """Buffers a step's tasks and results until they are stored.
 
     Args:
         session: a reading transaction.
@@ -31,19 +30,19 @@ class Results:
 
     @property
     def pending(self) -> bool:
-        """Whether there is something to write."""
+        """Whether there is unwritten data."""
         return bool(self._tasks or self._ended or self._begun or self._changed)
 
     def take(self, callback: CallbackRecord, at: datetime, lines: tuple[int, int] | None) -> int | None:
-        """Take what a record tells.
+        """Add a record's task and result.
 
         Args:
             callback: the record.
-            at: when it was written.
-            lines: the first and the last line that came with it.
+            at: time of the record.
+            lines: first and last of the lines that belong to the record.
 
         Returns:
-            The number of the task that it is about.
+            Number of the record's task; None if the record has no task.
         """
         if callback.number is None:
             return None
@@ -68,11 +67,11 @@ class Results:
         return task
 
     def write(self, session: Session, recap: Mapping[str, Mapping[str, int]] | None) -> None:
-        """Write what is pending; after the transaction was committed, call `written`.
+        """Write the pending data. Call `written` after the transaction is committed.
 
         Args:
             session: a writing transaction.
-            recap: the counts at the step's end, if it has come.
+            recap: the recap, if the step has ended.
         """
         task_results.add_tasks(session, self._tasks)
         task_results.end_tasks(session, self._job_id, self._ended)
@@ -82,7 +81,7 @@ class Results:
             task_results.settle(session, self._job_id, self._step, recap)
 
     def written(self) -> None:
-        """Forget what is in the store now, but for what is going on."""
+        """Drop the buffered data, which is stored now, except running tasks."""
         self._tasks, self._ended, self._begun, self._changed = [], {}, [], {}
         self._stored = self._last
 

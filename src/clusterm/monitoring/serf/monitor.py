@@ -1,15 +1,13 @@
-"""Watching nodes through Serf: what an agent says of its cluster's members goes into the store as it comes."""
+"""The Serf monitor: follows the events of a Serf agent and reports the members' nodes to the store."""
 
 import asyncio
 import logging
 import os
-import random
 from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Final, TypeVar
 
-from sqlalchemy.exc import SQLAlchemyError
-
+from clusterm.common.backoff import Backoff
 from clusterm.errors import NotFound, quote
 from clusterm.monitoring.reports import NodeReport, report_each
 from clusterm.monitoring.serf.members import Membership
@@ -17,30 +15,36 @@ from clusterm.monitoring.serf.rpc import Message, SerfClient, SerfFailure, conne
 from clusterm.settings import Settings, split_address
 from clusterm.store import runtime_values
 from clusterm.store.engine import Store
+from clusterm.store.errors import StoreError
 
 log = logging.getLogger(__name__)
 
 T = TypeVar("T")
 
-_RECONCILE_INTERVAL_S: Final = 60.0  # seconds between questions for all members; an agent drops events for slow readers
-_FIRST_RETRY_DELAY_S: Final = (
-    1.0  # seconds before the first further try; each one waits twice as long as the one before
-)
+_RECONCILE_INTERVAL_S: Final = 60.0
+"""Seconds between requests for all members, because an agent drops events for slow readers."""
+
+_FIRST_RETRY_DELAY_S: Final = 1.0
 _MAX_RETRY_DELAY_S: Final = 60.0
-_QUEUED: Final = 20_000  # messages; more wait in the agent
-_AT_ONCE: Final = 1000  # messages that are taken in together
-_LOGGED: Final = 10  # complaints that are logged one by one
+_QUEUE_LENGTH: Final = 20_000
+"""Messages that are read ahead; the agent keeps further ones."""
+
+_BATCH_LENGTH: Final = 1000
+"""Messages that are stored together."""
+
+_MAX_LOGGED: Final = 10
+"""Complaints that are logged one by one."""
 
 
 class SerfMonitor:
-    """Follows an agent, and stays with it: where the connection breaks, it comes back and compares everything.
+    """Follows a Serf agent. After a lost connection it reconnects and compares all members.
 
     Args:
         store: the store.
-        settings: returns the configuration as it is now.
+        settings: returns the present settings.
 
     Attributes:
-        problem: why the agent cannot be followed now, if it cannot.
+        problem: why the agent cannot be followed at present; None if it can.
     """
 
     name: Final = "serf"
@@ -50,30 +54,34 @@ class SerfMonitor:
         self._store = store
         self._settings = settings
         self._serf = settings().serf
-        self._messages: asyncio.Queue[Message] = asyncio.Queue(_QUEUED)
+        self._messages: asyncio.Queue[Message] = asyncio.Queue(_QUEUE_LENGTH)
         self._known: set[str] = set()  # as in the store
         self._refused: dict[str, str] = {}  # by node, why
         self._reached = False
+        self._backoff = Backoff(_FIRST_RETRY_DELAY_S, _MAX_RETRY_DELAY_S, jitter=0.5)
+
+    @staticmethod
+    def is_enabled(settings: Settings) -> bool:
+        """Return whether the settings enable Serf."""
+        return bool(settings.serf.addr)
 
     async def run(self) -> None:
         """Follow the agent until cancelled."""
         async with asyncio.TaskGroup() as tasks:
             tasks.create_task(self._listen())
-            tasks.create_task(self._take_in())
+            tasks.create_task(self._store_messages())
 
     async def _listen(self) -> None:
-        """Put what the agent says into the queue; after a failure try again, later each time."""
-        failures = 0
+        """Put the agent's messages into the queue; reconnect after a failure."""
         while True:
             try:
                 await self._follow()
             except (SerfFailure, OSError) as error:
-                failures = failures + 1 if self.problem else 1
-                self._say_problem(f"the Serf agent at {self._serf.addr} cannot be used: {self._reason(error)}")
-            pause = min(_FIRST_RETRY_DELAY_S * 2 ** min(failures - 1, 10), _MAX_RETRY_DELAY_S)
-            await asyncio.sleep(pause * random.uniform(0.5, 1))  # noqa: S311 -- it is no secret
+                self._set_problem(f"the Serf agent at {self._serf.addr} cannot be used: {self._reason(error)}")
+            await asyncio.sleep(self._backoff.fail())
 
     async def _follow(self) -> None:
+        """Connect, and put messages into the queue until the connection fails."""
         host, port = split_address(self._serf.addr)
         async with connect(host, port, self._serf.auth_key.get_secret_value(), self._serf.timeout) as agent:
             while True:
@@ -83,7 +91,7 @@ class SerfMonitor:
                 while (message := await self._receive(agent, asked=asked, due=due)) is not None:
                     if message.event is None:
                         asked = False
-                        self._say_well()
+                        self._clear_problem()
                     await self._messages.put(message)
 
     async def _receive(self, agent: SerfClient, *, asked: bool, due: float) -> Message | None:
@@ -97,39 +105,40 @@ class SerfMonitor:
         except TimeoutError:
             return None
 
-    async def _take_in(self) -> None:
-        """Bring what is in the queue into the store, much at once when much has come."""
+    async def _store_messages(self) -> None:
+        """Report the messages of the queue to the store, in batches when many have arrived."""
         membership: Membership | None = None
         while True:
             messages = [await self._messages.get()]
-            while len(messages) < _AT_ONCE and not self._messages.empty():
+            while len(messages) < _BATCH_LENGTH and not self._messages.empty():
                 messages.append(self._messages.get_nowait())
             if membership is None:
-                membership = Membership(await self._insist(self._load))
-            news = [each for message in messages for each in membership.take(message)]
+                membership = Membership(await self._retry_until_stored(self._load))
+            reports = [each for message in messages for each in membership.take(message)]
             _log_some([f"serf member {complaint}" for complaint in membership.complaints])
             membership.complaints.clear()
-            for refused in await self._insist(partial(self._write, news, membership.nodes)):
+            for refused in await self._retry_until_stored(partial(self._write, reports, membership.nodes)):
                 membership.take_back(refused)
 
     def _load(self) -> set[str]:
-        """Return the nodes that Serf has told of before."""
+        """Return the nodes that Serf has reported before."""
         with self._store.read() as session:
             self._known = set(runtime_values.get(session, runtime_values.SERF).get("nodes", []))
         return self._known
 
-    def _write(self, news: Sequence[NodeReport], nodes: set[str]) -> list[NodeReport]:
-        """Bring news into the store and return what was refused.
+    def _write(self, reports: Sequence[NodeReport], nodes: set[str]) -> list[NodeReport]:
+        """Report changes to the store, and return the rejected ones.
 
-        Nodes are remembered before they are reported and forgotten after that, so that none is there unnoticed.
+        The list of nodes is extended before the report and shortened after it, so that no reported node is missing
+        from the list after a crash.
         """
         self._remember(self._known | nodes)
-        refused = report_each(self._store, self._settings(), news) if news else []
+        refused = report_each(self._store, self._settings(), reports) if reports else []
         self._remember(nodes)
         reasons = {each.name: str(reason) for each, reason in refused if not isinstance(reason, NotFound)}
         new = [(name, reason) for name, reason in reasons.items() if self._refused.get(name) != reason]
         _log_some([f"serf: {quote(name)} is refused: {reason}" for name, reason in new])
-        for each in news:
+        for each in reports:
             self._refused.pop(each.name, None)
         self._refused |= reasons
         return [each for each, _ in refused if each.name in reasons]
@@ -140,12 +149,12 @@ class SerfMonitor:
                 runtime_values.put(session, runtime_values.SERF, {"nodes": sorted(nodes)})
             self._known = nodes
 
-    async def _insist(self, work: Callable[[], T]) -> T:
-        """Do work with the store in a thread, again and again until it succeeds."""
+    async def _retry_until_stored(self, work: Callable[[], T]) -> T:
+        """Do work with the store in a thread, and repeat it until it succeeds."""
         while True:
             try:
                 return await asyncio.to_thread(work)
-            except SQLAlchemyError as error:
+            except StoreError as error:
                 log.error("cannot take in what Serf says, trying again: %s", error)  # noqa: TRY400
                 await asyncio.sleep(_FIRST_RETRY_DELAY_S)
 
@@ -156,20 +165,21 @@ class SerfMonitor:
             return os.strerror(error.errno)  # asyncio's own text repeats the address
         return str(error)
 
-    def _say_problem(self, problem: str) -> None:
+    def _set_problem(self, problem: str) -> None:
         if problem != self.problem:
             log.error("%s; trying again until it can", problem)
         self.problem = problem
 
-    def _say_well(self) -> None:
+    def _clear_problem(self) -> None:
         if self.problem is not None or not self._reached:
             log.info("following the Serf agent at %s", self._serf.addr)
         self.problem, self._reached = None, True
+        self._backoff.reset()
 
 
 def _log_some(lines: Sequence[str]) -> None:
-    """Log what is wrong with members; of very many the first ones must do."""
-    for line in lines[:_LOGGED]:
+    """Log complaints about members; if there are very many, only the first ones."""
+    for line in lines[:_MAX_LOGGED]:
         log.warning("%s", line)
-    if len(lines) > _LOGGED:
-        log.warning("and so on: %d more of that kind", len(lines) - _LOGGED)
+    if len(lines) > _MAX_LOGGED:
+        log.warning("and so on: %d more of that kind", len(lines) - _MAX_LOGGED)

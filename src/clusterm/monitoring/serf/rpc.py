@@ -1,9 +1,9 @@
-"""A client of the RPC protocol that a Serf agent speaks: msgpack objects over TCP.
+"""A client for the RPC protocol of Serf agents: msgpack objects over TCP.
 
-It follows HashiCorp's page "Serf RPC protocol" (version 1). A request is a header {Command, Seq} and a body; an answer
-is a header {Seq, Error} and, for some commands, a body. Nothing in a header says whether a body follows: that depends
-on the command, and on whether there was an error. `stream` is answered without a body, and then, under the same Seq,
-once more with a body for each event.
+It follows HashiCorp's page "Serf RPC protocol" (version 1). A request is a header {Command, Seq} and a body; a response
+is a header {Seq, Error} and, for some commands, a body. Whether a body follows depends on the command and on whether
+there was an error, and is not in the header. The response to `stream` has no body; each event is then a further
+response with the same Seq and a body.
 """
 
 import asyncio
@@ -17,7 +17,7 @@ import msgpack
 VERSION: Final = 1
 
 _COMMANDS: Final = ("handshake", "auth", "stream", "members")
-"""By Seq: none is asked twice at a time."""
+"""Commands by their Seq. No command is sent again before its response."""
 
 _EVENTS: Final = "member-join,member-leave,member-failed,member-update,member-reap"
 _LARGEST: Final = 64 * 1024 * 1024  # bytes of one answer
@@ -25,7 +25,7 @@ _CHUNK: Final = 256 * 1024
 
 
 class SerfFailure(Exception):
-    """The agent cannot be used; the text says why."""
+    """The agent cannot be used; the text gives the reason."""
 
 
 @dataclass(frozen=True)
@@ -39,7 +39,7 @@ class SerfMember:
 
 @dataclass(frozen=True)
 class Message:
-    """What happened to some members, or with no `event` all members as they are now."""
+    """An event of some members, or, without `event`, the list of all members."""
 
     event: str | None
     members: list[SerfMember]
@@ -47,18 +47,18 @@ class Message:
 
 @asynccontextmanager
 async def connect(host: str, port: int, auth_key: str, timeout: float) -> AsyncIterator["SerfClient"]:  # noqa: ASYNC109
-    """Connect to an agent and introduce ourselves.
+    """Connect to an agent, authenticate and subscribe.
 
     Args:
-        host: where it listens.
-        port: of RPC.
-        auth_key: what it has as `rpc_auth`; empty for nothing.
-        timeout: seconds that it may take.
+        host: address of the agent.
+        port: its RPC port.
+        auth_key: its `rpc_auth`; empty for none.
+        timeout: seconds for the connection, and again for the handshake.
 
     Raises:
-        SerfFailure: it does not let us in, or is no Serf agent.
-        OSError: it cannot be reached.
-        TimeoutError: it did not answer in time.
+        SerfFailure: the agent rejects the handshake, or the server is not a Serf agent.
+        OSError: the agent cannot be reached.
+        TimeoutError: the agent did not respond in time.
     """
     async with asyncio.timeout(timeout):
         reader, writer = await asyncio.open_connection(host, port, limit=_CHUNK)
@@ -79,10 +79,10 @@ class SerfClient:
         self._writer = writer
         self._unpacker = msgpack.Unpacker(raw=True, max_buffer_size=_LARGEST)  # tags are any bytes
         self._streaming = False
-        self._body_of: str | None = None  # command whose answer's body comes next
+        self._body_of: str | None = None  # command whose response body comes next
 
     async def handshake(self, auth_key: str) -> None:
-        """Agree on the version, show the key where there is one, and subscribe to the events of members."""
+        """Negotiate the version, authenticate if there is a key, and subscribe to the events of members."""
         self._send("handshake", {"Version": VERSION})
         if auth_key:
             self._send("auth", {"AuthKey": auth_key})
@@ -91,14 +91,14 @@ class SerfClient:
             self._take(await self._next())
 
     def ask_for_members(self) -> None:
-        """Ask for all members: they come as a message."""
+        """Request the list of all members, which arrives as a message."""
         self._send("members", None)
 
     async def receive(self) -> Message:
-        """Return the next message. May be cancelled: nothing is lost by it.
+        """Return the next message. Cancellation loses no data.
 
         Raises:
-            SerfFailure: the agent has gone, or made no sense.
+            SerfFailure: the agent closed the connection, or violated the protocol.
         """
         while True:
             if (message := self._take(await self._next())) is not None:
@@ -125,7 +125,7 @@ class SerfClient:
                 raise SerfFailure(f"the agent sent an answer of more than {_LARGEST} bytes") from error
 
     def _take(self, received: Any) -> Message | None:
-        """Take in one object: a header or, where that is due, the body of a message."""
+        """Process one object: a header, or the body that the header before announced."""
         try:
             if self._body_of is None:
                 self._take_header(received[b"Seq"], _text(received[b"Error"]))

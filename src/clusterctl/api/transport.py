@@ -1,0 +1,234 @@
+"""HTTP to the service: sends requests, retries them, and turns what goes wrong into errors for the user."""
+
+import json
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from typing import Any, Final
+from uuid import uuid4
+
+import httpx
+
+from clusterctl.api.connection import Certificates, connect, fault_of_tls
+from clusterctl.api.models import Json, read
+from clusterctl.api.retry import PrintNote, Retry
+from clusterctl.credentials import Token
+from clusterctl.errors import (
+    ConnectionLost,
+    NoAnswer,
+    NotClusterm,
+    NotTrusted,
+    Refused,
+    Unauthorized,
+    Unavailable,
+    Unreachable,
+)
+from clusterm.schemas import Problem
+
+DEFAULT_CERTIFICATES: Final = Certificates()
+DEFAULT_TIMEOUT: Final = httpx.Timeout(30, connect=10)
+
+_RETRY_TIMEOUT_S: Final = 10.0
+"""Seconds for which a request is retried after its connection broke, or after a rate limit rejected it."""
+
+_JSON: Final = "application/json"
+_JSON_LINES: Final = "application/x-ndjson"
+
+_LOGIN_HINT: Final = "give one with --token-file or CLUSTERM_TOKEN, or store one with: clusterctl login"
+_NEW_TOKEN_HINT: Final = "; on the service's host one is created with: clusterm token create"  # noqa: S105
+_POSSIBLY_STARTED: Final = "; the request may have been executed, see: clusterctl job list"
+_POSSIBLY_CHANGED: Final = "; the request may have been executed, see: clusterctl nodes get"
+
+
+class HttpTransport:
+    """Requests to one service, and JSON objects in response.
+
+    Every method raises `Unreachable` if no response arrives, and `Refused` or `Unauthorized` if the response is an
+    error. `hint` is appended to the error if the response is 404 Not Found.
+
+    Args:
+        url: base URL of the service, as `parsing.parse_url` returns it.
+        note: prints why a request takes long.
+        certificates: for a URL that begins with https.
+        timeout: how long the service may take to respond.
+        token: sent to this service only, because redirects are not followed.
+    """
+
+    def __init__(
+        self,
+        url: str,
+        note: PrintNote,
+        certificates: Certificates,
+        timeout: httpx.Timeout | float,
+        token: Token | None,
+    ) -> None:
+        self._url = url
+        self._token = token
+        self._note = note
+        self._certificates = certificates
+        self._http = connect(url, certificates, timeout)
+        if token:
+            self._http.headers["Authorization"] = f"Bearer {token.text}"
+
+    def close(self) -> None:
+        """Close the connections."""
+        self._http.close()
+
+    def get(self, path: str, *, hint: str = "", **params: str | int | Sequence[str] | None) -> Json:
+        """Send a GET request; wait and repeat it if a rate limit rejects it.
+
+        Args:
+            path: of the route.
+            hint: as in the class.
+            params: query parameters; parameters that are None are omitted.
+        """
+        deadline = time.monotonic() + _RETRY_TIMEOUT_S
+        while True:
+            with self._faults():
+                response = self._http.get(path, params=without_none(params))
+            pause = _retry_after_s(response)
+            if not pause or time.monotonic() + pause > deadline:
+                break
+            time.sleep(pause)
+        self._check(response, _JSON, hint=hint)
+        return self._parse(response.content)
+
+    def stream(self, path: str, *, hint: str = "", **params: str | int | bool | None) -> Iterator[Json]:
+        """Send a GET request for JSON Lines, and yield the objects as they arrive."""
+        headers = {"accept": _JSON_LINES}
+        with self._faults(), self._http.stream("GET", path, params=without_none(params), headers=headers) as response:
+            if not response.is_success:
+                response.read()
+            self._check(response, _JSON_LINES, hint=hint)
+            rest = b""
+            for data in response.iter_bytes():  # httpx's iter_lines also splits at other characters than newlines
+                *records, rest = (rest + data).split(b"\n")
+                yield from map(self._parse, records)
+
+    def post_with_key(self, path: str, body: Json, *, hint: str = "") -> Json:
+        """Send a POST request with an idempotency key, so that a retry is not executed again."""
+        return self.post(path, body, hint=hint, headers={"Idempotency-Key": str(uuid4())})
+
+    def post(
+        self,
+        path: str,
+        body: Json,
+        *,
+        hint: str = "",
+        headers: dict[str, str] | None = None,
+        repeatable: bool = True,
+    ) -> Json:
+        """Send a POST request.
+
+        Args:
+            path: of the route.
+            body: of the request.
+            hint: as in the class.
+            headers: further headers.
+            repeatable: whether executing the request twice has the same effect and response as executing it once.
+                Repeatable requests are sent again if the connection breaks.
+        """
+        retry = Retry(self._note, _RETRY_TIMEOUT_S)
+        broken: ConnectionLost | None = None
+        while True:
+            try:
+                with self._faults(_POSSIBLY_STARTED if repeatable else _POSSIBLY_CHANGED):
+                    response = self._http.post(path, json=body, headers=headers)
+                break
+            except ConnectionLost as error:
+                if not repeatable:
+                    raise
+                broken = error
+            except Unreachable:
+                if broken is None:
+                    raise
+            retry.wait(broken)
+        self._check(response, _JSON, hint=hint)
+        return self._parse(response.content)
+
+    @contextmanager
+    def _faults(self, consequence: str = "") -> Iterator[None]:
+        """Turn exceptions of httpx into `Unreachable`.
+
+        Args:
+            consequence: appended to the error if the service may have executed the request.
+        """
+        try:
+            yield
+        except (httpx.ConnectError, httpx.ConnectTimeout) as error:
+            reason = "no answer" if isinstance(error, httpx.ConnectTimeout) else str(error)
+            self._check_tls(error)
+            raise Unreachable(
+                f"cannot reach clusterm at {self._url} ({reason}); "
+                "start it with `clusterm serve`, or give its URL with --url or CLUSTERM_URL"
+            ) from None
+        except httpx.TimeoutException:
+            raise NoAnswer(f"clusterm at {self._url} does not answer; try again{consequence}") from None
+        except (httpx.NetworkError, httpx.ProtocolError) as error:
+            reason = str(error).rstrip(".") or "the connection broke"
+            self._check_tls(error)
+            raise ConnectionLost(
+                f"{self._url} closed the connection, or is not clusterm ({reason}); "
+                f"try again, or check --url and CLUSTERM_URL{consequence}"
+            ) from None
+        except httpx.DecodingError as error:
+            raise self._not_clusterm(str(error)) from None
+
+    def _check_tls(self, error: httpx.TransportError) -> None:
+        if fault := fault_of_tls(error, self._url, self._certificates):
+            raise NotTrusted(fault) from None
+
+    def _check(self, response: httpx.Response, content_type: str, *, hint: str) -> None:
+        """Raise the error that a response stands for, also if it does not come from clusterm.
+
+        Args:
+            response: the response.
+            content_type: of a successful response.
+            hint: appended to the error of a 404.
+        """
+        given = response.headers.get("content-type", "").partition(";")[0]
+        if response.is_success and given == content_type:
+            return
+        if not response.is_error or given != "application/problem+json":
+            raise self._not_clusterm(f"it answered {response.status_code} with {given or 'no content'}")
+        detail = read(Problem, self._parse(response.content)).detail
+        match response.status_code:
+            case httpx.codes.UNAUTHORIZED:
+                raise Unauthorized(self._unauthorized(detail))
+            case httpx.codes.FORBIDDEN:
+                raise Refused(detail + _NEW_TOKEN_HINT)
+            case httpx.codes.SERVICE_UNAVAILABLE:
+                raise Unavailable(detail)
+            case httpx.codes.NOT_FOUND:
+                raise Refused(detail + hint)
+            case _:
+                raise Refused(detail)
+
+    def _unauthorized(self, detail: str) -> str:
+        if self._token is None:
+            return f"{self._url} requires a token: {_LOGIN_HINT}{_NEW_TOKEN_HINT}"
+        return f"{detail} (it is from {self._token.origin}); {_LOGIN_HINT}{_NEW_TOKEN_HINT}"
+
+    def _parse(self, text: str | bytes) -> Json:
+        try:
+            answer = json.loads(text)
+        except (ValueError, RecursionError):
+            raise self._not_clusterm("it answered with broken JSON") from None
+        if not isinstance(answer, dict):
+            raise self._not_clusterm("it answered with JSON that is not an object")
+        return answer
+
+    def _not_clusterm(self, reason: str) -> NotClusterm:
+        return NotClusterm(f"{self._url} does not look like clusterm ({reason}); check --url and CLUSTERM_URL")
+
+
+def without_none(members: dict[str, Any]) -> dict[str, Any]:
+    """Return the members that are not None."""
+    return {name: value for name, value in members.items() if value is not None}
+
+
+def _retry_after_s(response: httpx.Response) -> int:
+    """Return the seconds after which to repeat a request that a rate limit rejected; 0 for any other response."""
+    given = response.headers.get("retry-after", "")
+    rejected = response.status_code == httpx.codes.TOO_MANY_REQUESTS
+    return int(given) if rejected and given.isascii() and given.isdigit() else 0

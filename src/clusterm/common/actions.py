@@ -1,0 +1,165 @@
+"""The actions: what each does to the status of nodes, which steps it runs, and which events it records.
+
+An action is a value. Rules, routes, commands, plans and explanations are derived from its specification, so that a new
+action is one entry of `ACTIONS`.
+"""
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, replace
+from enum import Enum
+from typing import Final
+
+from clusterm.enums import Action, EventName, Status, StepName
+
+
+class HostGroupUse(Enum):
+    """How an action uses the host group of a request."""
+
+    REQUIRED = "required"  # nodes join this group
+    OPTIONAL = "optional"  # nodes move to this group; without one they stay in theirs
+    IGNORED = "ignored"  # nodes stay in their group
+
+
+@dataclass(frozen=True)
+class Transition:
+    """How an action moves a node from one status to another."""
+
+    sources: frozenset[Status]
+    """Statuses from which a node may start."""
+    running: Status
+    success: Status
+    failure: Status
+
+
+@dataclass(frozen=True)
+class StepSpec:
+    """One playbook run of an action."""
+
+    name: StepName
+    playbook_setting: str
+    """Field of the section `ansible` that names the playbook."""
+    rollback: "StepSpec | None" = None
+    """Runs on the nodes that failed this step."""
+
+
+@dataclass(frozen=True)
+class ActionSpec:
+    """An action."""
+
+    name: Action
+    summary: str
+    """Title in the API documentation."""
+    description: str
+    """Text in the API documentation."""
+    steps: tuple[StepSpec, ...]
+    """Steps that must pass, in order, for a job to be complete."""
+    ended_event: EventName
+    """Recorded for each node when the job ends."""
+    begun_event: EventName | None = None
+    """Recorded for each node when the job starts; None for no event."""
+    transition: Transition | None = None
+    """None for an action on addresses that are not nodes yet."""
+    host_group: HostGroupUse = HostGroupUse.IGNORED
+    suggestion: str = ""
+    """What the action does to a node, for `explain`; `{group}` stands for the host group."""
+
+    @property
+    def on_nodes(self) -> bool:
+        """Whether the action runs on nodes, not on addresses."""
+        return self.transition is not None
+
+    @property
+    def enters_cluster(self) -> bool:
+        """Whether the action makes nodes part of the cluster."""
+        return self.transition is not None and not self.stays_in_cluster and not self.leaves_cluster
+
+    @property
+    def stays_in_cluster(self) -> bool:
+        """Whether the action runs on nodes of the cluster and keeps them in it."""
+        transition = self.transition
+        return transition is not None and transition.sources == {Status.ALLOCATED} and not self.leaves_cluster
+
+    @property
+    def leaves_cluster(self) -> bool:
+        """Whether the action takes nodes out of the cluster."""
+        return self.transition is not None and self.transition.success is not Status.ALLOCATED
+
+    def all_steps(self) -> Iterator[StepSpec]:
+        """Yield every step that a job with this action may run, rollbacks included."""
+        for step in self.steps:
+            yield step
+            if step.rollback:
+                yield step.rollback
+
+
+_CONFIGURE: Final = StepSpec(StepName.CONFIGURE, "configure_playbook")
+_CLEANUP: Final = StepSpec(StepName.CLEANUP, "cleanup_playbook")
+_CONFIGURE_OR_CLEAN_UP: Final = replace(_CONFIGURE, rollback=_CLEANUP)
+
+ACTIONS: Final[Mapping[Action, ActionSpec]] = {
+    spec.name: spec
+    for spec in (
+        ActionSpec(
+            Action.COMMISSION,
+            summary="Commission nodes",
+            description="Bring nodes into the cluster: run the configure playbook; if it fails, the cleanup playbook.",
+            steps=(_CONFIGURE_OR_CLEAN_UP,),
+            begun_event=EventName.COMMISSIONING,
+            ended_event=EventName.COMMISSIONED,
+            transition=Transition(
+                frozenset({Status.UNALLOCATED, Status.DECOMMISSIONED}),
+                running=Status.PROVISIONING,
+                success=Status.ALLOCATED,
+                failure=Status.UNALLOCATED,
+            ),
+            host_group=HostGroupUse.REQUIRED,
+            suggestion="make it part of the cluster as {group}",
+        ),
+        ActionSpec(
+            Action.UPDATE,
+            summary="Update nodes",
+            description="Run the cleanup and the configure playbook on nodes of the cluster; if the configure playbook "
+            "fails, the cleanup playbook again.",
+            steps=(_CLEANUP, _CONFIGURE_OR_CLEAN_UP),
+            begun_event=EventName.UPDATING,
+            ended_event=EventName.UPDATED,
+            transition=Transition(
+                frozenset({Status.ALLOCATED}),
+                running=Status.MAINTENANCE,
+                success=Status.ALLOCATED,
+                failure=Status.UNALLOCATED,
+            ),
+            host_group=HostGroupUse.OPTIONAL,
+            suggestion="configure it again",
+        ),
+        ActionSpec(
+            Action.DECOMMISSION,
+            summary="Decommission nodes",
+            description="Take nodes out of the cluster: run the cleanup playbook.",
+            steps=(_CLEANUP,),
+            begun_event=EventName.DECOMMISSIONING,
+            ended_event=EventName.DECOMMISSIONED,
+            # An unallocated node may be decommissioned to clean up after a failed commission.
+            transition=Transition(
+                frozenset({Status.ALLOCATED, Status.UNALLOCATED}),
+                running=Status.CANCELLED,
+                success=Status.DECOMMISSIONED,
+                failure=Status.DECOMMISSIONED,
+            ),
+            suggestion="take it out of the cluster",
+        ),
+        ActionSpec(
+            Action.DISCOVER,
+            summary="Discover nodes",
+            description="Run the configure playbook on addresses that are not nodes yet, in the inventory group "
+            "`cluster-node`.\n\nAddresses that pass become nodes, named by their host name and serial, unless "
+            "`ansible.register_discovered` is off.",
+            steps=(_CONFIGURE,),
+            ended_event=EventName.DISCOVERED,
+        ),
+    )
+}
+"""Every action. The order is that in which `explain` suggests them."""
+
+NODE_ACTIONS: Final = tuple(spec for spec in ACTIONS.values() if spec.on_nodes)
+"""Actions that run on nodes."""

@@ -1,0 +1,39 @@
+"""Errors of the database, in place of the exceptions of SQLAlchemy and of the driver."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from sqlalchemy.exc import DBAPIError
+from sqlalchemy.exc import TimeoutError as PoolTimeout
+
+from clusterm.errors import ClustermError
+from clusterm.store import sqlite
+
+
+class StoreError(ClustermError):
+    """The database did not do its work. The text is the driver's message, which contains no values of statements."""
+
+
+class StoreUnavailable(StoreError):
+    """The database cannot be used at the moment: it is locked or full, or its disk fails. A retry may succeed."""
+
+
+@contextmanager
+def translate_errors() -> Iterator[None]:
+    """Raise errors of the database that occur in the block as store errors.
+
+    Raises:
+        StoreError: the database did not do its work.
+    """
+    try:
+        yield
+    except DBAPIError as error:
+        raise _store_error(error.orig or error) from error
+    except sqlite.DriverError as error:
+        raise _store_error(error) from error
+    except PoolTimeout as error:
+        raise StoreUnavailable(str(error)) from error
+
+
+def _store_error(error: BaseException) -> StoreError:
+    return StoreUnavailable(str(error)) if sqlite.is_transient(error) else StoreError(str(error))
