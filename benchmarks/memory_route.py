@@ -30,5 +30,5 @@ def create_app_with_memory(store: Store, configuration: LiveSettings, **options:
 
 
 if __name__ == "__main__":
-    with patch("clusterm.serve.create_app", create_app_with_memory):
+    with patch("clusterm.server.serve.create_app", create_app_with_memory):
         main()

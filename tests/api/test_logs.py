@@ -368,7 +368,7 @@ def test_a_log_that_was_too_large_is_verified_as_it_was_kept(service: Clusterm) 
     assert job["log_incomplete"] is True
     run = ctl(service, "verify", job["id"])
     assert run.returncode == 0, run.stderr
-    assert "some lines were left out" in run.stdout
+    assert "some lines were dropped while the job ran" in run.stdout
     assert len(get(service, job["id"], tail=10_000).text.splitlines()) == len(job["logs"])
     rest = len(job["logs"]) - 4  # over the gap
     assert get(service, job["id"], tail=rest).text.splitlines() == job["logs"][-rest:]
@@ -398,7 +398,7 @@ def test_a_job_that_was_cut_off_knows_its_log(new_clusterm: Clusterm) -> None:
 
 @pytest.mark.parametrize(
     ("incomplete", "reason"),
-    [(True, "its log is being deleted"), (False, "it ended under a clusterm that did not record")],
+    [(True, "its log is being deleted"), (False, "it ended under a version of clusterm that recorded no size")],
 )
 def test_where_nothing_was_recorded_it_is_said_why(
     service: Clusterm, served: Store, incomplete: bool, reason: str

@@ -3,18 +3,12 @@
 import json
 from pathlib import Path
 
-import pytest
 from prometheus_client.parser import text_string_to_metric_families
 from support.programs import SCRIPTED
 from support.service import Clusterm, wait_for
 
-from clusterm.background.pruner import Pruner
-from clusterm.enums import Action
 from clusterm.executor.files import LOG
 from clusterm.schemas import BackgroundTaskStatus, ServiceStatus
-from clusterm.settings import RetentionSettings
-from clusterm.store import retention
-from clusterm.store.engine import Store
 
 NAMES = ["notification_sender", "supervisor", "pruner", "monitors", "usage_recorder"]
 
@@ -87,25 +81,3 @@ def test_a_job_that_cannot_be_supervised_does_not_affect_others(new_clusterm: Cl
     assert "Failing tasks" not in clusterm.clusterctl("status").stdout
     status = json.loads(clusterm.clusterctl("status", "--json").stdout)
     assert [task["name"] for task in status["tasks"]] == NAMES
-
-
-def test_a_job_that_cannot_be_deleted_does_not_affect_others(
-    store: Store, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
-) -> None:
-    deleted: list[int] = []
-
-    def delete(_: Store, job_id: int) -> bool:
-        if job_id == 1:
-            raise OSError("unreadable")
-        deleted.append(job_id)
-        return True
-
-    jobs = [retention.Surplus(number, Action.UPDATE, ["a-1"], 0, "old") for number in (1, 2)]
-    monkeypatch.setattr(retention, "surplus", lambda *_: jobs)
-    monkeypatch.setattr(retention, "delete_job", delete)
-    pruner = Pruner(store, RetentionSettings)
-    with pruner.recorded():
-        pruner.run()
-    assert deleted == [2]
-    assert pruner.status.last_error == "job 1: unreadable"
-    assert "background task pruner failed for job 1, retrying: unreadable" in caplog.text

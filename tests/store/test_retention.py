@@ -9,9 +9,10 @@ from support.service import wait_for
 
 from clusterm.background import pruner
 from clusterm.background.pruner import Pruner
-from clusterm.enums import JobStatus
+from clusterm.enums import Action, JobStatus
 from clusterm.settings import MIB, RetentionSettings
 from clusterm.store import jobs as job_queries
+from clusterm.store import retention
 from clusterm.store.engine import Store
 from clusterm.store.retention import prune
 
@@ -92,3 +93,25 @@ def test_two_may_prune_at_once(store: Store) -> None:
     assert pruned(store, jobs=1) == [(2, "more than 1 jobs"), (3, "more than 1 jobs")]
     assert list(one) == []
     assert left(store) == [4]
+
+
+def test_a_job_that_cannot_be_deleted_does_not_affect_others(
+    store: Store, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    deleted: list[int] = []
+
+    def delete(_: Store, job_id: int) -> bool:
+        if job_id == 1:
+            raise OSError("unreadable")
+        deleted.append(job_id)
+        return True
+
+    jobs = [retention.Surplus(number, Action.UPDATE, ["a-1"], 0, "old") for number in (1, 2)]
+    monkeypatch.setattr(retention, "surplus", lambda *_: jobs)
+    monkeypatch.setattr(retention, "delete_job", delete)
+    pruner = Pruner(store, RetentionSettings)
+    with pruner.recorded():
+        pruner.run()
+    assert deleted == [2]
+    assert pruner.status.last_error == "job 1: unreadable"
+    assert "background task pruner failed for job 1, retrying: unreadable" in caplog.text

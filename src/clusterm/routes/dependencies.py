@@ -67,14 +67,14 @@ JobLabel = Annotated[
     str, Path(description="`active` (running now), `last` (the one that ended last) or an id.", examples=["last"])
 ]
 NodeName = Annotated[str, Path(description="Name or management address.", examples=["node1-4c4c4544"])]
-Limit = Annotated[int, Query(ge=1, le=1000, description="The most to return.")]
-Cursor = Annotated[str | None, Query(description="`next` of the page before.")]
-Since = Annotated[Moment | None, Query(description="Only what is as new as this (RFC 3339).")]
+Limit = Annotated[int, Query(ge=1, le=1000, description="Maximum number of items.")]
+Cursor = Annotated[str | None, Query(description="`next` of the previous page.")]
+Since = Annotated[Moment | None, Query(description="Only items at or after this time (RFC 3339).")]
 AfterEvent = Annotated[
     int | None,
-    Query(ge=0, le=2**62, description="The first ones after the event with this id, in place of the latest ones."),
+    Query(ge=0, le=2**62, description="The first events after that with this id, instead of the latest events."),
 ]
-Until = Annotated[Moment | None, Query(description="Only what is older than this (RFC 3339).")]
+Until = Annotated[Moment | None, Query(description="Only items before this time (RFC 3339).")]
 
 
 async def _by(request: Request) -> str:
@@ -95,8 +95,8 @@ async def _requester(
             alias="Idempotency-Key",
             min_length=1,
             max_length=255,
-            description="Any text of your own. For a day the same request with the same key begins nothing new, but "
-            "answers with the first job; another request with that key is refused (422).",
+            description="Any text that the client chooses. For a day, a repetition of the request with the same key starts no "
+            "job: the response is the first job. Another request with the same key is rejected (422).",
         ),
     ] = None,
 ) -> Requester:

@@ -1,13 +1,16 @@
-"""Help texts, aliases and the --json option of every command."""
+"""Help texts of both programs; aliases and the --json option of the commands of clusterctl."""
 
+import re
 from collections.abc import Iterator
 from typing import Any
 
 import pytest
 import typer.main
+from typer.testing import CliRunner
 
+import clusterctl.app
+import clusterm.cli.main
 from clusterctl.aliases import Nouns, Verbs
-from clusterctl.app import app
 
 
 def commands(command: Any, path: str = "clusterctl") -> Iterator[tuple[str, Any]]:
@@ -16,7 +19,7 @@ def commands(command: Any, path: str = "clusterctl") -> Iterator[tuple[str, Any]
         yield from commands(below, f"{path} {name}")
 
 
-COMMANDS = dict(commands(typer.main.get_command(app)))
+COMMANDS = dict(commands(typer.main.get_command(clusterctl.app.app)))
 
 
 @pytest.mark.parametrize("path", COMMANDS)
@@ -51,3 +54,27 @@ def test_short_names_stand_for_commands_that_exist() -> None:
         for noun in ("node", "nodes", "global", "config"):
             group = COMMANDS[f"clusterctl {noun}"]
             assert group.get_command(None, short) is group.commands.get(name)
+
+
+APPS = {"clusterctl": clusterctl.app.app, "clusterm": clusterm.cli.main.cli}
+
+
+def groups(command: Any, path: str) -> Iterator[str]:
+    if hasattr(command, "commands"):
+        yield path
+        for name, below in command.commands.items():
+            yield from groups(below, f"{path} {name}")
+
+
+GROUPS = [path for name, app in APPS.items() for path in groups(typer.main.get_command(app), name)]
+
+
+@pytest.mark.parametrize("path", GROUPS)
+def test_every_summary_fits_into_its_column(path: str) -> None:
+    program, *arguments = path.split()
+    shown = CliRunner().invoke(APPS[program], [*arguments, "--help"], env={"COLUMNS": "80"}).stdout
+    listed = shown.partition("\nCommands:\n")[2].partition("\n\n")[0]
+
+    rows = re.findall(r"^  (\S+)  +(.+)$", listed, re.MULTILINE)
+    assert len(rows) == len(listed.splitlines()) > 1
+    assert [name for name, summary in rows if not summary.endswith(".") or summary.endswith("...")] == []
