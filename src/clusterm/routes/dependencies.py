@@ -95,8 +95,8 @@ async def _requester(
             alias="Idempotency-Key",
             min_length=1,
             max_length=255,
-            description="Any text that the client chooses. For a day, a repetition of the request with the same key starts "
-            "no job: the response is the first job. Another request with the same key is rejected (422).",
+            description="Any text that the client chooses. For a day, a repetition of the request with the same key "
+            "starts no job: the response is the first job. Another request with the same key is rejected (422).",
         ),
     ] = None,
 ) -> Requester:
