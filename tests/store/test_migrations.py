@@ -88,6 +88,35 @@ def test_a_database_of_any_revision_gets_there_and_keeps_its_rows(store: Store, 
         assert connection.exec_driver_sql("SELECT value FROM settings").scalar() == '{"a": 1}'
 
 
+RENAMED = (
+    ("events", "news", "is_reachability", 1),
+    ("job_steps", "unclaimed", "first_unattributed_line", 41),
+    ("jobs", "head_end", "truncated_at", 7),
+    ("jobs", "sealed", "encrypted", "secret of a job"),
+    ("nodes", "sealed", "encrypted", "secret of a node"),
+    ("settings", "sealed", "encrypted", "secret of the globals"),
+)
+FILLER = {"INTEGER": 1, "BOOLEAN": 1, "FLOAT": 1.0, "DATETIME": "2026-11-22 07:31:02.000000", "JSON": "{}"}
+
+
+def test_renamed_columns_keep_their_values(store: Store) -> None:
+    config = alembic_config()
+    with store.connect() as connection, connection.begin():
+        config.attributes["connection"] = connection
+        command.upgrade(config, "0009")
+        connection.exec_driver_sql("PRAGMA defer_foreign_keys = ON")
+        for table in dict.fromkeys(name for name, *_ in RENAMED):
+            kept = {old: value for name, old, _, value in RENAMED if name == table}
+            columns = [(row[1], row[2]) for row in connection.exec_driver_sql(f"PRAGMA table_info({table})")]
+            values = [kept.get(column, FILLER.get(kind, "text")) for column, kind in columns]
+            places = ", ".join("?" * len(values))
+            connection.exec_driver_sql(f"INSERT INTO {table} VALUES ({places})", tuple(values))
+    migrate(store)
+    with store.connect() as connection:
+        for table, _, column, value in RENAMED:
+            assert connection.exec_driver_sql(f"SELECT {column} FROM {table}").scalar() == value
+
+
 def test_migrating_twice_changes_nothing(store: Store) -> None:
     migrate(store)
     before = dump(store.path)
