@@ -11,9 +11,8 @@ import time
 from collections.abc import Callable, Iterator
 from typing import Any
 
-import psutil
 import pytest
-from support.service import Clusterm, wait_for
+from support.service import Clusterm, is_alive, kill_all, wait_for
 
 from clusterm.ansible.job_spec import prepare
 from clusterm.enums import Action, JobStatus
@@ -82,26 +81,10 @@ def counted(job: dict[str, Any], step: str) -> int:
     return len(numbers)
 
 
-def kill(processes: list[psutil.Process]) -> None:
-    """Kill processes, and wait until they are gone."""
-    for process in processes:
-        with contextlib.suppress(psutil.NoSuchProcess):
-            process.kill()
-    wait_for(lambda: not any(map(lives, processes)), "the end of what was killed")
-
-
-def lives(process: psutil.Process) -> bool:
-    """Tell whether a process is there; an orphan may stay a zombie, where nobody takes care of those."""
-    try:
-        return process.is_running() and process.status() != psutil.STATUS_ZOMBIE
-    except psutil.NoSuchProcess:
-        return False
-
-
-def kill_all(clusterm: Clusterm) -> None:
+def power_cut(clusterm: Clusterm) -> None:
     """Kill the service and all of its jobs' processes, as a power cut does; parents first, or they would notice."""
     clusterm.kill()
-    kill(sorted(clusterm.processes(), key=lambda process: process.create_time()))
+    kill_all(sorted(clusterm.processes(), key=lambda process: process.create_time()))
 
 
 def more_lines(clusterm: Clusterm, job: dict[str, Any]) -> None:
@@ -141,8 +124,8 @@ def test_processes_may_die_in_any_order_and_any_number_of_times(counting: Cluste
     (program,) = clusterm.programs()
     deaths: dict[str, Callable[[], None]] = {
         "service": clusterm.kill,
-        "executor": lambda: kill(clusterm.executors()),
-        "wrapper": lambda: kill(clusterm.wrappers()),
+        "executor": lambda: kill_all(clusterm.executors()),
+        "wrapper": lambda: kill_all(clusterm.wrappers()),
     }
     for request in ("service executor wrapper", "executor wrapper service", "wrapper service executor"):
         wait_for(clusterm.executors, "an executor")
@@ -164,13 +147,13 @@ def test_executor_that_dies_often_is_followed_by_another_each_time(counting: Clu
     clusterm = counting.start()
     job = begin(clusterm)
     for _ in range(6):
-        kill(wait_for(clusterm.executors, "an executor"))
+        kill_all(wait_for(clusterm.executors, "an executor"))
         more_lines(clusterm, job)
     for executor in clusterm.executors():
         executor.suspend()
     enough(clusterm)
     wait_for(lambda: not clusterm.wrappers(), "the end of the playbook")
-    kill(clusterm.executors())
+    kill_all(clusterm.executors())
     job = clusterm.ended(job)
     assert (job["status"], job["error"]) == ("Complete", "")
     assert counted(job, "site") == job["lines"]
@@ -182,7 +165,7 @@ def test_exit_status_is_the_true_one_though_nobody_was_there_to_see_it(counting:
     (clusterm.playbooks / "fail-cleanup").touch()
     job = begin(clusterm, "decommission")
     clusterm.kill()
-    kill(clusterm.executors())
+    kill_all(clusterm.executors())
     enough(clusterm)
     wait_for(lambda: not clusterm.processes(), "the end of the playbook")
     clusterm.start()
@@ -201,7 +184,7 @@ def test_executor_killed_between_steps_is_followed_by_one_that_cleans_up(countin
     (clusterm.playbooks / "fail-site").touch()
     enough(clusterm)
     wait_for(lambda: not clusterm.wrappers(), "the end of the first step")
-    kill([executor])
+    kill_all([executor])
     job = clusterm.ended(job)
     assert [(step["name"], step["exit_status"]) for step in job["steps"]] == [("configure", 2), ("cleanup", 0)]
     assert job["status"] == "Errored"
@@ -214,10 +197,10 @@ def test_executor_killed_before_it_comes_to_ansible(counting: Clusterm) -> None:
     clusterm.add_nodes("a-1")
     job = clusterm.begin("commission", ["a-1"])
     for _ in range(2):
-        kill(wait_for(clusterm.executors, "an executor"))
+        kill_all(wait_for(clusterm.executors, "an executor"))
         assert runs(clusterm) == []
     wait_for(clusterm.wrappers, "a wrapper")
-    kill(clusterm.executors())  # its wrapper may or may not have come to ansible
+    kill_all(clusterm.executors())  # its wrapper may or may not have come to ansible
     enough(clusterm)
     assert clusterm.ended(job)["status"] == "Complete"
     assert runs(clusterm) == ["site"]
@@ -245,7 +228,7 @@ def test_job_whose_service_died_before_it_did_anything_for_it(counting: Clusterm
 def test_what_a_job_leaves_whose_executor_died_after_its_end_goes_with_the_next_service(counting: Clusterm) -> None:
     clusterm = counting.start()
     begin(clusterm)
-    kill_all(clusterm)
+    power_cut(clusterm)
     with offline(clusterm) as store:
         completion.finish(store, load(str(clusterm.root / "clusterm.json")).retention, 1, None)
     assert list((clusterm.state_dir / "jobs").iterdir()) != []
@@ -263,7 +246,7 @@ def test_another_wrapper_takes_over_from_one_that_was_killed(counting: Clusterm)
     job = begin(clusterm)
     (program,) = clusterm.programs()
     for _ in range(3):
-        kill(clusterm.wrappers())
+        kill_all(clusterm.wrappers())
         wait_for(clusterm.wrappers, "another wrapper")
         more_lines(clusterm, job)
     assert clusterm.programs() == [program]
@@ -296,7 +279,7 @@ def test_killed_wrapper_loses_nothing_that_is_written_at_full_speed(new_clusterm
     wait_for(output.exists, "the output")
     for number in range(1, 7):
         wait_for(lambda: output.stat().st_size > number * 1_000_000 and clusterm.wrappers(), "a wrapper at work")  # noqa: B023
-        kill(clusterm.wrappers())
+        kill_all(clusterm.wrappers())
     wait_for(lambda: clusterm.job(job["id"], logs=False)["lines"] == 100_000, "all lines")
     (clusterm.playbooks / "enough").touch()
     job = clusterm.ended(job)
@@ -308,8 +291,8 @@ def test_wrapper_and_ansible_gone_without_a_word(counting: Clusterm) -> None:
     job = begin(clusterm)
     (executor,) = clusterm.executors()
     executor.suspend()
-    kill(clusterm.wrappers())
-    kill(clusterm.programs())
+    kill_all(clusterm.wrappers())
+    kill_all(clusterm.programs())
     executor.resume()
     job = clusterm.ended(job)
     assert job["status"] == "Errored"
@@ -378,7 +361,7 @@ def interrupted(clusterm: Clusterm, job: dict[str, Any]) -> dict[str, Any]:
 def test_reboot_in_mid_job(counting: Clusterm) -> None:
     clusterm = counting.start()
     job = begin(clusterm)
-    kill_all(clusterm)
+    power_cut(clusterm)
     pretend_reboot(clusterm)
     clusterm.start()
     job = interrupted(clusterm, job)
@@ -392,21 +375,21 @@ def test_process_of_another_boot_is_a_stranger_even_with_the_same_pid_and_start_
     job = begin(clusterm)
     (program,) = clusterm.programs()
     clusterm.kill()
-    kill(clusterm.executors())
-    kill(clusterm.wrappers())
+    kill_all(clusterm.executors())
+    kill_all(clusterm.wrappers())
     pretend_reboot(clusterm)
     with offline(clusterm) as store:
         stop.request_stop(store, "1", JobStatus.CANCELLED, "cancelled", requester=Requester("somebody"), cleanup=True)
     clusterm.start()
     assert clusterm.ended(job)["status"] == "Cancelled"
-    assert lives(program)
+    assert is_alive(program)
 
 
 @pytest.mark.parametrize("lost", ["*/1-configure", "*"])
 def test_reboot_that_takes_with_it_what_was_not_on_the_disk_yet(counting: Clusterm, lost: str) -> None:
     clusterm = counting.start()
     job = begin(clusterm)
-    kill_all(clusterm)
+    power_cut(clusterm)
     pretend_reboot(clusterm)
     for directory in (clusterm.state_dir / "jobs").glob(lost):
         shutil.rmtree(directory)
@@ -420,7 +403,7 @@ def test_stranger_with_the_pid_of_ansible_is_not_signalled(
 ) -> None:
     clusterm = counting.start()
     job = begin(clusterm)
-    kill_all(clusterm)
+    power_cut(clusterm)
     record(clusterm, process=wrapper.identify(stranger.pid) | {"started": 1})
     with offline(clusterm) as store:
         stop.request_stop(store, "1", JobStatus.CANCELLED, "cancelled", requester=Requester("somebody"), cleanup=True)
@@ -436,8 +419,8 @@ def test_stranger_with_the_pid_of_a_wrapper_that_was_killed_is_not_signalled(
     clusterm = counting.start()
     job = begin(clusterm)
     clusterm.kill()
-    kill(clusterm.executors())
-    kill(clusterm.wrappers())
+    kill_all(clusterm.executors())
+    kill_all(clusterm.wrappers())
     record(clusterm, wrapper={**wrapper.identify(stranger.pid), "started": 1})
     with offline(clusterm) as store:
         stop.request_stop(store, "1", JobStatus.CANCELLED, "cancelled", requester=Requester("somebody"), cleanup=False)

@@ -47,7 +47,8 @@ def small(new_clusterm: Clusterm) -> Iterator[Clusterm]:
     assert mounted.returncode == 0, mounted.stderr
     yield new_clusterm
     new_clusterm.destroy()
-    subprocess.run(["umount", new_clusterm.state_dir], check=True)
+    umount = ["umount", str(new_clusterm.state_dir)]
+    wait_for(lambda: subprocess.run(umount, check=False).returncode == 0, "the last open file to be closed")
 
 
 @contextlib.contextmanager

@@ -9,7 +9,7 @@ import subprocess
 import sys
 import textwrap
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -41,6 +41,23 @@ def wait_for(look: Callable[[], T | None], what: str) -> T:
         assert time.monotonic() < deadline, f"waited too long for {what}"
         time.sleep(0.02)
     return found
+
+
+def is_alive(process: psutil.Process) -> bool:
+    """Return whether a process runs; one that is dead may stay a zombie until its parent or init reaps it."""
+    try:
+        return process.is_running() and process.status() != psutil.STATUS_ZOMBIE
+    except psutil.NoSuchProcess:
+        return False
+
+
+def kill_all(processes: Iterable[psutil.Process]) -> None:
+    """Kill processes, and wait until they are dead."""
+    killed = list(processes)
+    for process in killed:
+        with contextlib.suppress(psutil.NoSuchProcess):
+            process.kill()
+    wait_for(lambda: not any(map(is_alive, killed)), "the end of the killed processes")
 
 
 class Clusterm:
@@ -171,9 +188,7 @@ class Clusterm:
             self.kill()
         while living := self._commands():
             living.sort(key=lambda each: "clusterm.executor" not in each[1])  # first those that start others
-            for process, _ in living:
-                with contextlib.suppress(psutil.NoSuchProcess):
-                    process.kill()
+            kill_all(process for process, _ in living)
         self._close_reader()
         self.http.close()
 
