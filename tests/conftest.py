@@ -2,6 +2,7 @@
 
 import os
 import shutil
+import signal
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Final
@@ -40,6 +41,8 @@ def _keep_files_in_memory() -> None:
 
 
 _keep_files_in_memory()
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:  # as in a background job of a shell; processes would inherit it
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
