@@ -394,6 +394,7 @@ def test_following_a_job_gives_every_line_from_the_first_and_ends_with_it(
         active = pool.submit(follow_to_end, "active")
         resumed = pool.submit(follow, service, job["id"], follow="true", **{"from": 200})
         beyond = pool.submit(follow, service, job["id"], follow="true", **{"from": 302})
+        wait_for(lambda: "clusterm_followers 4.0" in service.http.get("/metrics").text, "the followers to connect")
         so_far = follow(service, job["id"])
         assert service.job("active", logs=False)["id"] == job["id"], "an id is not followed unless asked for"
         assert not any(follower.done() for follower in (early, active, resumed, beyond))

@@ -260,7 +260,7 @@ class Clusterm:
         The last dump is returned again unless another connection has committed a change since.
         """
         if self._reader is None:
-            self._reader = sqlite3.connect(self.database, check_same_thread=False)  # a thread may restart the service
+            self._reader = sqlite3.connect(self.database, check_same_thread=False)
         version = self._reader.execute("PRAGMA data_version").fetchone()
         if version != self._dumped_version:
             lines = self._reader.iterdump()
