@@ -171,9 +171,13 @@ def test_job_that_completes_in_spite_of_a_cancel_is_complete(impatient: Clusterm
     ("settings", "members", "reason"),
     [
         ({"job_timeout": 1}, {}, "timed out: it ran longer than 1 s (job_timeout)"),
-        ({"idle_timeout": 1}, {}, "timed out: ansible wrote nothing for 1 s (idle_timeout)"),
+        (
+            {"idle_timeout": 3},
+            {},
+            "timed out: ansible wrote nothing for 3 s (idle_timeout)",
+        ),  # cleanup has to start in it
         ({"job_timeout": 4444}, {"job_timeout": 1}, "timed out: it ran longer than 1 s (job_timeout)"),
-        ({"job_timeout": 1}, {"job_timeout": 0, "idle_timeout": 2}, "timed out: ansible wrote nothing for 2 s"),
+        ({"job_timeout": 1}, {"job_timeout": 0, "idle_timeout": 3}, "timed out: ansible wrote nothing for 3 s"),
     ],
 )
 def test_timeouts_end_a_job(
