@@ -1,9 +1,9 @@
 """The rules of the lifecycle, applied to a request as admission applies them."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping, Sequence
 
 from clusterm.common.actions import ACTIONS
-from clusterm.enums import DEFAULT_HOST_GROUPS, Action, HostGroups, State, Status
+from clusterm.enums import DEFAULT_HOST_GROUPS, Action, HostGroups, State, Status, StepName
 from clusterm.nodes import lifecycle
 from clusterm.nodes.selection import select
 from clusterm.schemas import NodeSelection
@@ -32,3 +32,11 @@ def check(
     nodes = [cluster[name] for name in selected.names]
     for violation in lifecycle.violations(spec, nodes, host_group, cluster, groups):
         raise violation.refusal
+
+
+def next_step(
+    action: Action, nodes: Sequence[str], done: Sequence[tuple[StepName, Collection[str]]]
+) -> tuple[StepName, Sequence[str]] | None:
+    """Return the step to run next, and its nodes."""
+    upcoming = lifecycle.next_step(ACTIONS[action], nodes, done)
+    return upcoming and upcoming[:2]

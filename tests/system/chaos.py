@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any, Final
 
 import psutil
+from support import rules
 from support.service import Clusterm, wait_for
 
 from clusterm.common.actions import ACTIONS, NODE_ACTIONS
@@ -159,15 +160,11 @@ class Round:
         nodes = job["nodes"]
         done = [(StepName(step["name"]), nodes if step["exit_status"] == 0 else []) for step in steps]
         for position, (name, _) in enumerate(done):
-            assert lifecycle.next_step(ACTIONS[action], nodes, done[:position]) == (name, nodes)
+            assert rules.next_step(action, nodes, done[:position]) == (name, nodes)
         if as_planned:
-            assert lifecycle.next_step(ACTIONS[action], nodes, done) is None
+            assert rules.next_step(action, nodes, done) is None
             assert [step["exit_status"] for step in steps] == [2 if step["name"] in fail else 0 for step in steps]
-        passed = (
-            bool(done)
-            and all(passed for _, passed in done)
-            and lifecycle.next_step(ACTIONS[action], nodes, done) is None
-        )
+        passed = bool(done) and all(passed for _, passed in done) and rules.next_step(action, nodes, done) is None
         assert (job["status"] == "Complete") == passed == (job["error"] == "")
         assert job["status"] in ({"Complete", "Cancelled"} if cancelled else {"Complete", "Errored"})
 

@@ -35,7 +35,7 @@ def sign(lock: int) -> None:
 
 
 def end_outdated_holder(directory: Path) -> bool:
-    """Kill the executor that holds a job's lock if its version differs; return whether it differs.
+    """Kill the executor that holds a job's lock if its version differs; return whether one was killed.
 
     That executor was started before an upgrade that may have changed the database's columns. The next executor resumes
     the job.
@@ -43,11 +43,13 @@ def end_outdated_holder(directory: Path) -> bool:
     if (directory / "lock").read_text(errors="replace") == _VERSION:
         return False
     command = ["-m", "clusterm.executor", str(directory)]
+    killed = False
     for process in psutil.process_iter():
         with contextlib.suppress(psutil.Error):  # the process has just ended
             if process.cmdline()[-3:] == command:
                 process.kill()
-    return True
+                killed = True
+    return killed
 
 
 def playbook_runs(directory: Path) -> bool:

@@ -55,13 +55,11 @@ def preview(session: Session, settings: Settings, request: JobRequest, *, queue:
 
 
 def _steps(request: JobRequest, spec: JobSpec) -> Iterator[schemas.PlannedStep]:
-    """Yield the steps of a job that passes, and the step that rolls the last one back if it fails."""
-    action = ACTIONS[request.action]
-    for step in action.steps:
+    """Yield the steps of a job, each followed by the rollback that runs if it fails."""
+    for step in ACTIONS[request.action].steps:
         yield _step(spec, step.name, None)
-    last = action.steps[-1]
-    if last.rollback and not request.terms.check:
-        yield _step(spec, last.rollback.name, f"if {last.name} fails")
+        if step.rollback and not request.terms.check:
+            yield _step(spec, step.rollback.name, f"if {step.name} fails")
 
 
 def _step(spec: JobSpec, name: StepName, condition: str | None) -> schemas.PlannedStep:

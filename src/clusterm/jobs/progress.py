@@ -71,8 +71,8 @@ def next_step(record: JobRecord) -> NextStep | None:
         if not job.partial_success:
             done = [(step, passed if len(passed) == len(batch.names) else []) for step, passed in done]
         if upcoming := lifecycle.next_step(spec, batch.names, done, check=job.check):
-            name, nodes = upcoming
-            return NextStep(name, nodes, batch.number, rolls_back=len(done) >= len(spec.steps))
+            name, nodes, rolls_back = upcoming
+            return NextStep(name, nodes, batch.number, rolls_back)
         if any(step.error for step in batch.steps):
             return None
     return None

@@ -117,8 +117,8 @@ def next_step(
     done: Sequence[tuple[StepName, Collection[str]]],
     *,
     check: bool = False,
-) -> tuple[StepName, Sequence[str]] | None:
-    """Return the step to run next, and its nodes; None when the job is at its end.
+) -> tuple[StepName, Sequence[str], bool] | None:
+    """Return the step to run next, its nodes, and whether it is a rollback; None when the job is at its end.
 
     Args:
         spec: the job's action.
@@ -132,10 +132,10 @@ def next_step(
         left = [node for node in left if node in passed]
         rollback = spec.steps[position].rollback if position < len(spec.steps) else None
         if failed and rollback and not check:
-            return (rollback.name, failed) if position + 1 == len(done) else None
+            return (rollback.name, failed, True) if position + 1 == len(done) else None
         if not left:
             return None
-    return (spec.steps[len(done)].name, left) if len(done) < len(spec.steps) else None
+    return (spec.steps[len(done)].name, left, False) if len(done) < len(spec.steps) else None
 
 
 def passed(spec: ActionSpec, nodes: Iterable[str], done: Sequence[tuple[StepName, Collection[str]]]) -> set[str]:

@@ -82,7 +82,10 @@ def _upgrade(config: Config, connection: Connection) -> None:
 
 def _explain(path: Path, error: StoreError) -> str:
     if isinstance(error, StoreUnavailable):
-        return f"cannot open the database {path}: {error}; check its directory's permissions and free space"
+        return (
+            f"cannot open the database {path}: {error}; try again if another process holds it, else check its "
+            "directory's permissions and free space"
+        )
     return (
         f"the database {path} is damaged: {error}; restore a backup, or move the file away to start with an empty one"
     )

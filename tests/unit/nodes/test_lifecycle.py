@@ -103,6 +103,24 @@ def test_a_node_passes_through_the_statuses_in_the_table(action: Action) -> None
 
 
 @pytest.mark.parametrize(
+    ("action", "done", "rolls_back"),
+    [
+        (Action.COMMISSION, [], False),
+        (Action.COMMISSION, [(CONFIGURE, "A")], True),
+        (Action.UPDATE, [], False),
+        (Action.UPDATE, [(CLEANUP, "A")], False),
+        (Action.UPDATE, [(CLEANUP, "ABC"), (CONFIGURE, "A")], True),
+    ],
+)
+def test_only_what_follows_a_failed_configure_is_a_rollback(
+    action: Action, done: list[tuple[StepName, str]], rolls_back: bool
+) -> None:
+    upcoming = lifecycle.next_step(ACTIONS[action], list("ABC"), done)
+    assert upcoming is not None
+    assert upcoming[2] is rolls_back
+
+
+@pytest.mark.parametrize(
     ("action", "done", "following"),
     [
         (Action.COMMISSION, [], (CONFIGURE, "ABC")),
@@ -135,7 +153,7 @@ def test_each_outcome_leads_to_one_step(
     action: Action, done: list[tuple[StepName, str]], following: tuple[StepName, str] | None
 ) -> None:
     expected = following and (following[0], list(following[1]))
-    assert lifecycle.next_step(ACTIONS[action], list("ABC"), done) == expected
+    assert rules.next_step(action, list("ABC"), done) == expected
 
 
 @pytest.mark.parametrize(
