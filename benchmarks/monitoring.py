@@ -30,7 +30,7 @@ from clusterm.store.migrations import migrate
 _NODES: Final = 10_000
 _DEAD: Final = 100
 _BATCH: Final = 1000
-_PATIENCE: Final = 60.0  # seconds
+_WAIT_TIMEOUT_S: Final = 60.0  # seconds
 
 
 def measure_storm() -> Findings:
@@ -46,7 +46,7 @@ def measure_storm() -> Findings:
                 began = time.perf_counter()
                 begin()
                 while (count := _events(service, "count(*)")[0]) < _NODES:
-                    if time.perf_counter() - began > _PATIENCE:
+                    if time.perf_counter() - began > _WAIT_TIMEOUT_S:
                         raise Broken(f"of {_NODES:,} nodes only {count:,} are in the store")
                     time.sleep(0.05)
                 seconds = time.perf_counter() - began

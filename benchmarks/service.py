@@ -23,8 +23,8 @@ LONGEST_HISTORY: Final = 1000
 
 _PRINTER: Final = Path(__file__).with_name("printer.py")
 _LISTENS: Final = "clusterm listens on "
-_PATIENCE: Final = 60.0  # seconds
-_LOOK: Final = 0.05  # seconds between polls of a running job
+_WAIT_TIMEOUT_S: Final = 60.0  # seconds
+_POLL_INTERVAL_S: Final = 0.05  # seconds between polls of a running job
 
 
 class Broken(Exception):
@@ -49,7 +49,7 @@ class Clusterm:
         self.sections: dict[str, Any] = {"monitor": {"probe": False}}
         self._program = program
         self._process: subprocess.Popen[bytes] | None = None
-        self._http = httpx.Client(timeout=_PATIENCE)
+        self._http = httpx.Client(timeout=_WAIT_TIMEOUT_S)
         self._actions = cycle(("commission", "decommission"))
 
     def use_printer(self, **playbook: int | str) -> list[str]:
@@ -82,11 +82,11 @@ class Clusterm:
                 env=clean_environment(),
                 start_new_session=True,  # Ctrl-C must reach only the benchmark, which stops the service itself
             )
-        deadline = time.monotonic() + _PATIENCE
+        deadline = time.monotonic() + _WAIT_TIMEOUT_S
         while _LISTENS not in (output := log.read_text()):
             if self._process.poll() is not None or time.monotonic() > deadline:
                 raise Broken(f"the service did not start: {output}")
-            time.sleep(_LOOK)
+            time.sleep(_POLL_INTERVAL_S)
         self._http.base_url = output.partition(_LISTENS)[2].split()[0]
         self._http.headers["Authorization"] = self.authorization
         announced = [
@@ -142,7 +142,7 @@ class Clusterm:
         """Wait until a job has ended, and yield at each poll before that."""
         while (now := self.get(f"/info/job/{job['id']}?logs=false"))["status"] not in ENDED:
             yield
-            time.sleep(_LOOK)
+            time.sleep(_POLL_INTERVAL_S)
         if now["status"] != JobStatus.COMPLETE:
             raise Broken(f"{now['desc']}: {now['error']}")
 
@@ -171,7 +171,7 @@ class Clusterm:
             for process in living:
                 try:
                     process.kill()
-                    process.wait(_PATIENCE)
+                    process.wait(_WAIT_TIMEOUT_S)
                 except psutil.NoSuchProcess:
                     continue
 

@@ -77,7 +77,7 @@ class Probe:
         self._monitor = settings().monitor
         self._free = asyncio.Semaphore(self._monitor.concurrency)
         self._misses: dict[Target, int] = {}
-        self._looks: dict[Target, ProbeResult] = {}  # to be reported
+        self._results: dict[Target, ProbeResult] = {}  # to be reported
         self._trouble: str | None = None
         self._warned = False
 
@@ -107,7 +107,7 @@ class Probe:
         self._trouble = None
         answered = 0
 
-        async def look(target: Target, state: State) -> None:
+        async def examine(target: Target, state: State) -> None:
             nonlocal answered
             try:
                 answered += await self._look(target, state)
@@ -122,7 +122,7 @@ class Probe:
                 for number, (target, state) in enumerate(targets):
                     await asyncio.sleep(max(0.0, began + spread * number / len(targets) - loop.time()))
                     await self._free.acquire()
-                    tasks.create_task(look(target, state))
+                    tasks.create_task(examine(target, state))
         finally:
             reporting.cancel()
         await self._report()
@@ -146,14 +146,14 @@ class Probe:
         if missed is None:
             self._misses.pop(target, None)
             if state is not State.DISCOVERED:
-                self._looks[target] = ProbeResult(target.name, target.address, None)
+                self._results[target] = ProbeResult(target.name, target.address, None)
             return True
         if state is State.DISCOVERED:
             count = self._misses[target] = self._misses.get(target, 0) + 1
             if count >= self._monitor.misses:
                 times = f", {count} times in a row" if count > 1 else ""
                 why = f"no answer at {target.host} port {target.port}: {missed}{times}"
-                self._looks[target] = ProbeResult(target.name, target.address, why)
+                self._results[target] = ProbeResult(target.name, target.address, why)
         return False
 
     async def _keep_reporting(self) -> None:
@@ -163,18 +163,18 @@ class Probe:
 
     async def _report(self) -> None:
         """Report changes to the store. After a failure the next round finds the same changes again."""
-        looks, self._looks = self._looks, {}
-        if not looks:
+        results, self._results = self._results, {}
+        if not results:
             return
         try:
-            await asyncio.to_thread(report_probe_results, self._store, self._settings(), list(looks.values()))
+            await asyncio.to_thread(report_probe_results, self._store, self._settings(), list(results.values()))
         except StoreError as error:
             self._trouble = f"what was found cannot be stored: {error}"
             return
-        for target in looks:
+        for target in results:
             self._misses.pop(target, None)
-        lost = sum(look.missed is not None for look in looks.values())
-        log.info("the probe has found %d nodes back and %d gone", len(looks) - lost, lost)
+        lost = sum(result.missed is not None for result in results.values())
+        log.info("the probe has found %d nodes back and %d gone", len(results) - lost, lost)
 
     def _targets(self) -> list[tuple[Target, State]]:
         """Return the ssh ports of the nodes and the nodes' states, in random order.

@@ -168,7 +168,7 @@ class NotificationSender(AsyncPeriodicTask):
         url = self._settings().manager.public_url
         self._client = self._client or _new_client()
         problem = await _post(self._client, webhook, *payloads.request(webhook, message, url, int(time.time())))
-        self._note(receiver, message, problem)
+        self._record_delivery(receiver, message, problem)
         return problem is None
 
     def _webhook(self, name: str) -> Webhook | None:
@@ -186,7 +186,9 @@ class NotificationSender(AsyncPeriodicTask):
         with self._store.write() as session:
             outbox.mark_sent(session, number)
 
-    def _note(self, receiver: _Receiver, message: tables.Notification, problem: DeliveryFailure | None) -> None:
+    def _record_delivery(
+        self, receiver: _Receiver, message: tables.Notification, problem: DeliveryFailure | None
+    ) -> None:
         about = f"the webhook {message.webhook}"
         if problem is None:
             if receiver.problem is not None:

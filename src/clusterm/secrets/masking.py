@@ -19,7 +19,7 @@ MIN_SECRET_LENGTH: Final = 4
 MAX_SECRET_LENGTH: Final = 64 * 1024
 """Characters of a secret. The rest of a longer one is not masked."""
 
-_SHORTEST_BASE64: Final = 8
+_MIN_BASE64_LENGTH: Final = 8
 _PIECE: Final = 4096
 """Characters of a search pattern. Longer secrets are split; of a longer one in base64, only the beginning is found."""
 
@@ -45,7 +45,7 @@ class Masker:
         forms: set[str] = set()
         for secret in {secret.strip()[:MAX_SECRET_LENGTH] for secret in secrets} - {MASK}:
             lines |= {line for line in map(str.strip, secret.splitlines()) if len(line) >= MIN_SECRET_LENGTH}
-            forms |= {form for form in _in_base64(secret[:_PIECE]) if len(form) >= _SHORTEST_BASE64}
+            forms |= {form for form in _in_base64(secret[:_PIECE]) if len(form) >= _MIN_BASE64_LENGTH}
         for line in lines:
             for start in range(0, len(line), _PIECE):  # pieces that touch are masked as one
                 forms |= set(_written(line[min(start, max(0, len(line) - MIN_SECRET_LENGTH)) : start + _PIECE]))
