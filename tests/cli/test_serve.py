@@ -298,3 +298,26 @@ def test_healthcheck_takes_the_service_s_own_configuration(clusterm: Clusterm) -
     file.write_text(json.dumps(config))
     done = run("healthcheck", "--config", file, env=dict(os.environ))
     assert (done.returncode, done.stdout) == (0, "ok\n"), done.stderr
+
+
+def test_hangups_while_it_starts_are_served_later(tmp_path: Path) -> None:
+    """systemd and logrotate send SIGHUP whenever they want to."""
+    log = tmp_path / "log"
+    with (
+        log.open("wb") as output,
+        subprocess.Popen([BIN / "clusterm", "serve"], env=environment(tmp_path / "state"), stderr=output) as service,
+    ):
+        status = Path(f"/proc/{service.pid}/status")
+        wait_for(lambda: _blocked(status.read_text()) & 1 << (signal.SIGHUP - 1), "the service to begin")
+        while "listens on" not in log.read_text():
+            service.send_signal(signal.SIGHUP)
+            assert service.poll() is None, log.read_text()
+        wait_for(lambda: "the configuration was read again" in log.read_text(), "the reload")
+        service.terminate()
+        assert service.wait(WAIT_TIMEOUT_S) == 0
+
+
+def _blocked(status: str) -> int:
+    """Return the mask of blocked signals in /proc/PID/status, proc(5)."""
+    (mask,) = [line.split()[1] for line in status.splitlines() if line.startswith("SigBlk:")]
+    return int(mask, 16)

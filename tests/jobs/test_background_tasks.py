@@ -10,7 +10,7 @@ from support.service import Clusterm, wait_for
 from clusterm.executor.files import LOG
 from clusterm.schemas import BackgroundTaskStatus, ServiceStatus
 
-NAMES = ["notification_sender", "supervisor", "pruner", "monitors", "usage_recorder"]
+NAMES = ["notification_sender", "supervisor", "pruner", "monitors", "usage_recorder", "reloader"]
 
 
 def tasks(clusterm: Clusterm) -> dict[str, BackgroundTaskStatus]:
@@ -65,14 +65,16 @@ def test_a_job_that_cannot_be_supervised_does_not_affect_others(new_clusterm: Cl
     failing = tasks(clusterm)["supervisor"]
     assert failing.failures > 1
     assert failing.last_error is not None
-    assert failing.last_error.startswith(f"job {first['id']}: [Errno 21] Is a directory")
+    assert failing.last_error.startswith(f"log of job {first['id']}: [Errno 21] Is a directory")
     failures = metric(clusterm, "clusterm_background_task_failures_total", "supervisor")
     assert failures is not None
     assert failures >= failing.failures
     shown = " ".join(clusterm.clusterctl("status").stdout.split())
     assert "Failing tasks supervisor since 2" in shown
-    assert f": job {first['id']}: [Errno 21] Is a directory" in shown
-    assert clusterm.log.read_text().count(f"background task supervisor failed for job {first['id']}, retrying") == 1
+    assert f": log of job {first['id']}: [Errno 21] Is a directory" in shown
+    assert (
+        clusterm.log.read_text().count(f"background task supervisor failed for log of job {first['id']}, retrying") == 1
+    )
     log.rmdir()
     log.with_name("moved").rename(log)
     gate.touch()

@@ -297,6 +297,7 @@ def test_wrapper_and_ansible_gone_without_a_word(counting: Clusterm) -> None:
     job = clusterm.ended(job)
     assert job["status"] == "Errored"
     assert job["error"].startswith("interrupted in its configure step after its log line ")
+    assert job["log_incomplete"] is True, "what was in the pipe is lost"
     assert counted(job, "site") >= 20
     assert clusterm.status_of("a-1") == "Unallocated"
     nothing_left(clusterm)

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from support.service import Clusterm, wait_for
+from support.service import Clusterm, kill_all, wait_for
 
 IN_PHASES = """
 import pathlib, sys, time
@@ -160,6 +160,22 @@ def test_executor_may_die_while_the_disk_is_full(small: Clusterm) -> None:
     assert (job["status"], job["steps"][0]["exit_status"]) == ("Complete", 0)
     check_log(job)
     all_is_well(clusterm)
+
+
+def test_a_wrapper_that_is_killed_while_it_loses_output_leaves_a_mark(small: Clusterm) -> None:
+    small.use_program(IN_PHASES)
+    clusterm = small.start()
+    job = begin(clusterm)
+    with full(clusterm):
+        fill_while_it_writes(clusterm)
+        kill_all(clusterm.wrappers())
+        wait_for(clusterm.wrappers, "another wrapper")
+    (clusterm.playbooks / "room").touch()
+    job = clusterm.ended(job)
+    assert job["log_incomplete"] is True
+    marks = [line for line in job["logs"] if "are missing here: the disk was full" in line]
+    assert marks == ["[clusterm: lines of output are missing here: the disk was full]"]
+    assert said(job, "after") == list(range(1, 1001))
 
 
 def test_service_starts_on_a_full_disk(small: Clusterm) -> None:

@@ -1,6 +1,8 @@
 """A database that another process holds locked for longer than anybody waits for it, and defects in its way."""
 
 import contextlib
+import json
+import signal
 import socket
 import sqlite3
 import time
@@ -85,3 +87,22 @@ def test_service_stops_in_time_while_a_request_waits_for_the_store(counting: Clu
         assert clusterm.process is not None
         clusterm.process.terminate()
         assert clusterm.process.wait(WAIT_TIMEOUT_S) == 0  # while the store is still locked
+
+
+def test_a_reload_waits_for_a_locked_store_and_stops_nothing(new_clusterm: Clusterm) -> None:
+    clusterm = new_clusterm.start()
+    assert clusterm.process is not None
+    clusterm.config["ansible"]["secret_vars"] = ["word"]  # which the database has to be searched for
+    (clusterm.root / "clusterm.json").write_text(json.dumps(clusterm.config))
+    mark = "the configuration was read again"
+    with locked(clusterm):
+        clusterm.process.send_signal(signal.SIGHUP)
+        deadline = time.monotonic() + BUSY_TIMEOUT_S + 1
+        while time.monotonic() < deadline:
+            asked = time.monotonic()
+            assert clusterm.get("/healthz")
+            assert time.monotonic() - asked < BUSY_TIMEOUT_S / 2, "requests wait for the reload"
+        assert "background task reloader failed, retrying: database is locked" in clusterm.log.read_text()
+        assert mark not in clusterm.log.read_text()
+    wait_for(lambda: mark in clusterm.log.read_text(), "the reload")
+    assert clusterm.stop() == 0

@@ -66,6 +66,7 @@ def test_an_empty_database_gets_the_tables_of_the_code(store: Store) -> None:
 def test_a_migrated_database_is_what_the_code_would_create(store: Store, tmp_path: Path) -> None:
     migrate(store)
     fresh = Store(f"sqlite:///{tmp_path / 'fresh.db'}")
+    fresh.create()
     with fresh.connect() as connection, connection.begin():
         SQLModel.metadata.create_all(connection)
     fresh.close()
@@ -75,6 +76,7 @@ def test_a_migrated_database_is_what_the_code_would_create(store: Store, tmp_pat
 @pytest.mark.parametrize("revision", REVISIONS)
 def test_a_database_of_any_revision_gets_there_and_keeps_its_rows(store: Store, revision: str, tmp_path: Path) -> None:
     config = alembic_config()
+    store.create()
     with store.connect() as connection, connection.begin():
         config.attributes["connection"] = connection
         command.upgrade(config, revision)
@@ -101,6 +103,7 @@ FILLER = {"INTEGER": 1, "BOOLEAN": 1, "FLOAT": 1.0, "DATETIME": "2026-11-22 07:3
 
 def test_renamed_columns_keep_their_values(store: Store) -> None:
     config = alembic_config()
+    store.create()
     with store.connect() as connection, connection.begin():
         config.attributes["connection"] = connection
         command.upgrade(config, "0009")

@@ -55,7 +55,7 @@ def job_heading(data: Json) -> View:
             "Requested by": job.requested_by,
             "Retry of": job.retry_of or "",
             "Cancel requested": _cancel(job),
-            "Log": "incomplete: some of its lines are missing" if job.log_incomplete else "",
+            "Log": "incomplete: lines are missing, or may be missing" if job.log_incomplete else "",
             "Error": job.error,
         }
     )

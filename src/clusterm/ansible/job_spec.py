@@ -6,6 +6,7 @@ import os
 import secrets
 import shutil
 from collections.abc import Mapping, Sequence
+from datetime import datetime
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any, Final
@@ -23,6 +24,7 @@ from clusterm.ansible.command import (
 )
 from clusterm.ansible.inventory import inventory, merge_vars
 from clusterm.ansible.variables import dump, mark_unsafe
+from clusterm.common import umask
 from clusterm.common.actions import ACTIONS
 from clusterm.common.redaction import secrets_in
 from clusterm.enums import DEFAULT_HOST_GROUPS, Action, Role, StepName
@@ -40,6 +42,8 @@ class JobSpec(BaseModel):
     """The specification of one job."""
 
     job_id: int
+    accepted_at: datetime | None = None
+    """When the job was accepted: after a restore, another job may have its id. None for a draft."""
     action: Action
     check: bool = False
     store_url: str
@@ -59,6 +63,8 @@ class JobSpec(BaseModel):
     job_timeout: float
     idle_timeout: float
     stop_grace: float
+    umask: int = 0o022
+    """File mode creation mask of ansible."""
     registers: bool = False
     """Whether the job registers the machines that it discovers."""
     host_groups: dict[str, Role] = dict(DEFAULT_HOST_GROUPS)
@@ -130,6 +136,7 @@ def prepare(
     ansible = settings.ansible
     directory = settings.jobs_dir / str(job.id)
     spec = draft(settings, job.id, job.action, directory, check=job.check)
+    spec.accepted_at = job.created_at
     spec.secrets = sorted(_secrets(settings, nodes, global_vars, own))
     extra_vars = merge_vars(ansible, _from_users(global_vars, ansible), _from_users(own, ansible))
     made = inventory(job.action, job.nodes, nodes, ansible, host_group=job.host_group)
@@ -185,6 +192,7 @@ def draft(settings: Settings, job_id: int, action: Action, directory: Path, *, c
         job_timeout=ansible.job_timeout,
         idle_timeout=ansible.idle_timeout,
         stop_grace=ansible.stop_grace,
+        umask=umask.inherited(),
         registers=registers,
         host_groups=ansible.host_groups,
     )

@@ -80,7 +80,7 @@ class LogForwarder:
             with (self._directory / LOG).open("rb") as file:
                 file.seek(self._offset)
                 whole = file.read(_BYTES).rpartition(b"\n")[0]
-        except FileNotFoundError:
+        except (FileNotFoundError, NotADirectoryError):
             return
         if whole:
             self._offset += len(whole) + 1

@@ -6,6 +6,7 @@ import re
 import shutil
 import subprocess
 import sys
+import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -17,9 +18,10 @@ from clusterm.background.log_forwarder import LogForwarder
 from clusterm.common.actions import ACTIONS
 from clusterm.common.background_task import PeriodicTask
 from clusterm.common.backoff import Backoff
+from clusterm.common.transient import is_transient
 from clusterm.errors import SecretsUnavailable
 from clusterm.executor.files import LOG
-from clusterm.executor.locks import end_outdated_holder, hold, playbook_runs
+from clusterm.executor.locks import end_outdated_holder, end_processes, hold, is_active, playbook_runs
 from clusterm.jobs import completion, queue
 from clusterm.nodes import host_keys
 from clusterm.settings import Settings
@@ -33,6 +35,9 @@ log = logging.getLogger(__name__)
 _POLL_INTERVAL_S: Final = 0.5
 _MAX_EXECUTOR_FAILURES: Final = 5
 """Executors of one job that may fail without being killed."""
+
+_STEADY_S: Final = 60.0
+"""Seconds after which an executor is not counted among the failures in a row."""
 
 _FIRST_RESTART_DELAY_S: Final = 1.0
 _MAX_RESTART_DELAY_S: Final = 30.0
@@ -48,12 +53,25 @@ class _Executor:
 
     forwarder: LogForwarder
     process: subprocess.Popen[bytes] | None = None
+    deaths: int = 0
+    """Executors in a row that failed by themselves soon after their start."""
     backoff: Backoff = field(default_factory=_restart_backoff)
+    is_ending: bool = False
+    """Whether the job's processes are being ended, because its files are gone."""
+    _started: float = 0.0  # monotonic time
+
+    def begin(self, process: subprocess.Popen[bytes]) -> None:
+        """Record that an executor has started."""
+        self.process, self._started = process, time.monotonic()
 
     def record_death(self, *, killed: bool) -> None:
         """Delay the next executor after a failure. A killed one is replaced at once, since the next may succeed."""
         self.process = None
+        if time.monotonic() - self._started > _STEADY_S:
+            self.deaths = 0
+            self.backoff.reset()
         if not killed:
+            self.deaths += 1
             self.backoff.fail()
 
 
@@ -110,15 +128,18 @@ class Supervisor(PeriodicTask):
                 self._leftovers.remove(directory)
 
     def _adopt(self, directory: Path) -> None:
-        if re.fullmatch(r"[0-9]{1,18}", directory.name):
-            self._executor_of(int(directory.name))
-        else:
+        if not directory.is_dir() or not (name := re.fullmatch(r"([0-9]{1,18})(\.new)?", directory.name)):
+            log.warning("%s is not a job's directory and is ignored", directory)
+        elif name[2]:
             shutil.rmtree(directory, ignore_errors=True)  # its job was never started
+        else:
+            self._executor_of(int(name[1]))
 
     def _supervise(self, job_id: int) -> None:
         """Forward the log of a running job's executor, and start an executor if none runs."""
         executor = self._executor_of(job_id)
-        executor.forwarder.forward()
+        with self.isolated(f"log of job {job_id}"):
+            executor.forwarder.forward()
         if executor.process is not None and executor.process.poll() is not None:
             executor.record_death(killed=executor.process.returncode <= 0)
         if executor.process is None and executor.backoff.is_over():
@@ -132,54 +153,92 @@ class Supervisor(PeriodicTask):
 
     def _forget(self, job_id: int) -> None:
         """Release the executor of a job that has ended, once it has exited and its whole log is forwarded."""
-        executor = self._executors[job_id]
-        gone = not _is_held(self._directory(job_id)) and (
-            executor.process is None or executor.process.poll() is not None
-        )
-        if executor.forwarder.forward():
+        executor, directory = self._executors[job_id], self._directory(job_id)
+        try:
+            more = executor.forwarder.forward()
+        except OSError as error:
+            if is_transient(error):
+                raise
+            executor.forwarder.log(log).error("the log of its executor cannot be read: %s", error)
+            more = False
+        if more:
             self.wake()  # there may be more
-        elif gone:
+        elif executor.process is not None and executor.process.poll() is None:
+            pass
+        elif not is_active(directory):
             del self._executors[job_id]
-            shutil.rmtree(self._directory(job_id), ignore_errors=True)
+            shutil.rmtree(directory, ignore_errors=True)
 
     def _start_executor(self, job_id: int, executor: _Executor) -> None:
         directory = self._directory(job_id)
         try:
-            if not directory.exists() and not self._prepare(job_id):
-                self._fail(job_id, "interrupted: its files are gone, as after the restore of a backup")
-                return
-            lock = hold(directory)
-            if lock is None:  # an executor of an earlier service holds it
-                if end_outdated_holder(directory):
-                    executor.forwarder.log(log).warning(
-                        "its executor is of another version; the next one resumes the job"
-                    )
-                return
-            os.close(lock)
-            JobSpec.load(directory)
-            failures = executor.backoff.failures
-            if failures >= _MAX_EXECUTOR_FAILURES and not playbook_runs(directory):
-                self._fail(job_id, f"its executor died {failures} times: {_last_words(directory)}")
-                return
-            with (directory / LOG).open("ab") as log_file:
-                executor.process = subprocess.Popen(
-                    [sys.executable, "-m", "clusterm.executor", str(directory)],
-                    stdin=subprocess.DEVNULL,
-                    stdout=log_file,
-                    stderr=log_file,
-                    env=clean_environment(),
-                    start_new_session=True,
-                )
+            self._launch(job_id, executor, directory)
         except SecretsUnavailable as lost:
             self._fail(job_id, str(lost))
         except (OSError, ValueError) as error:
-            executor.record_death(killed=False)
-            if playbook_runs(directory):
-                executor.forwarder.log(log).error("its executor cannot be started, trying again: %s", error)
-            else:
-                self._fail(job_id, f"its executor cannot be started: {error}")
-        else:
-            executor.forwarder.log(log).info("executor %d started", executor.process.pid)
+            executor.backoff.fail()
+            if self._may_start_later(job_id, directory, error):
+                raise
+            self._fail(job_id, f"its executor cannot be started: {error}")
+
+    def _may_start_later(self, job_id: int, directory: Path, error: OSError | ValueError) -> bool:
+        """Return whether to keep a job whose executor cannot be started, rather than to end it.
+
+        A job that has begun is kept unless its files are damaged, since its playbook may run, or may have passed.
+        """
+        with self._store.read() as session:
+            stopped = job_queries.get(session, job_id).stop_reason is not None
+            has_begun = bool(job_queries.steps(session, job_id))
+        if playbook_runs(directory):
+            return True
+        return not stopped and (is_transient(error) or (has_begun and isinstance(error, OSError)))
+
+    def _launch(self, job_id: int, executor: _Executor, directory: Path) -> None:
+        """Start an executor, unless one runs or the job cannot continue.
+
+        Raises:
+            SecretsUnavailable: secrets of the job cannot be decrypted.
+            OSError: the executor cannot be started.
+            ValueError: the job's files are damaged.
+        """
+        if not directory.exists() and not self._prepare(job_id):
+            if end_processes(directory):
+                if not executor.is_ending:
+                    executor.forwarder.log(log).warning("its files are gone: its processes are being ended")
+                executor.is_ending = True
+                return
+            self._fail(job_id, "interrupted: its files are gone, as after the restore of a backup")
+            return
+        lock = hold(directory)
+        if lock is None:  # an executor of an earlier service holds it
+            if end_outdated_holder(directory):
+                executor.forwarder.log(log).warning("its executor is of another version; the next one resumes the job")
+            return
+        os.close(lock)
+        if not self._is_of(job_id, JobSpec.load(directory)):
+            if not end_processes(directory):
+                shutil.rmtree(directory)
+            return
+        if executor.deaths >= _MAX_EXECUTOR_FAILURES and not playbook_runs(directory):
+            self._fail(job_id, f"its executor died {executor.deaths} times: {_last_words(directory)}")
+            return
+        with (directory / LOG).open("ab") as log_file:
+            process = subprocess.Popen(
+                [sys.executable, "-m", "clusterm.executor", str(directory)],
+                stdin=subprocess.DEVNULL,
+                stdout=log_file,
+                stderr=log_file,
+                env=clean_environment(),
+                start_new_session=True,
+            )
+        executor.begin(process)
+        executor.forwarder.log(log).info("executor %d started", process.pid)
+
+    def _is_of(self, job_id: int, spec: JobSpec) -> bool:
+        """Return whether a specification is of a job. After a restore of the database, another job may have its id."""
+        with self._store.read() as session:
+            accepted_at = job_queries.get(session, job_id).created_at
+        return spec.accepted_at in {accepted_at, None}
 
     def _prepare(self, job_id: int) -> bool:
         """Write the directory of a job; return False if its first step has begun, since a step must not run twice."""
@@ -202,17 +261,6 @@ class Supervisor(PeriodicTask):
 
     def _directory(self, job_id: int) -> Path:
         return self._settings().jobs_dir / str(job_id)
-
-
-def _is_held(directory: Path) -> bool:
-    """Return whether an executor of the job in a directory runs, also if an earlier service started it."""
-    try:
-        lock = hold(directory)
-    except FileNotFoundError:
-        return False
-    if lock is not None:
-        os.close(lock)
-    return lock is None
 
 
 def _last_words(directory: Path) -> str:

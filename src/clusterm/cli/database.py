@@ -1,5 +1,6 @@
-"""`clusterm migrate` and `clusterm prune`."""
+"""`clusterm migrate`, `prune`, `check` and `restore`."""
 
+from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -35,3 +36,37 @@ def prune_command(
             jobs = prune(store, settings.retention)
         for job in jobs:
             typer.echo(f"job {job.job_id}  {job.bytes} bytes of log  {job.reason}")
+
+
+def check_command(config: Config = None) -> None:
+    """Check the database, logs, nodes, secrets and files; exit with 1 if there are problems.
+
+    Reads the whole database and changes nothing. The service may run meanwhile.
+    """
+    from clusterm.server.check import problems  # noqa: PLC0415
+
+    with open_store(config) as (store, settings):
+        found = 0
+        for problem in problems(store, settings):
+            typer.echo(problem)
+            found += 1
+        if found:
+            raise typer.Exit(1)
+        typer.echo(f"{store.path}: nothing is wrong")
+
+
+def restore_command(
+    file: Annotated[Path, typer.Argument(metavar="FILE", help="Backup of the database.", show_default=False)],
+    config: Config = None,
+    *,
+    wait: Annotated[bool, typer.Option("--wait", help="Wait until running jobs have ended.")] = False,
+    end_jobs: Annotated[bool, typer.Option("--end-jobs", help="End running jobs, with their playbooks.")] = False,
+) -> None:
+    """Replace the database by a backup, while the service is stopped.
+
+    The backup is checked first. The former database is kept beside the new one, under another name.
+    """
+    from clusterm.server.restore import restore  # noqa: PLC0415
+
+    kept = restore(load(config), file, wait=wait, end_jobs=end_jobs, report=lambda line: typer.echo(line, err=True))
+    typer.echo("restored" + (f"; the former database is {kept}" if kept else ""))

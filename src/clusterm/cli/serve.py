@@ -1,5 +1,6 @@
 """`clusterm serve`."""
 
+import signal
 from typing import Annotated
 
 import typer
@@ -29,6 +30,10 @@ def serve_command(
         bool,
         typer.Option("--insecure", help='Allow manager.auth = "none" on an address that other machines can reach.'),
     ] = False,
+    new_database: Annotated[
+        bool,
+        typer.Option("--new-database", help="Create an empty database in place of one that is missing."),
+    ] = False,
 ) -> None:
     """Run the service.
 
@@ -36,6 +41,8 @@ def serve_command(
     service listens on 127.0.0.1:9007, and keeps its state in /var/lib/clusterm if it runs as root, else below the home
     directory.
     """
+    signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGHUP})  # until the service can reload
+
     from clusterm.server.serve import serve  # noqa: PLC0415 -- the other commands do not need the whole service
 
     serve(
@@ -45,4 +52,5 @@ def serve_command(
         log_level=log_level,
         echo_job_logs=echo_job_logs,
         insecure=insecure,
+        new_database=new_database,
     )

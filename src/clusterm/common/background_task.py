@@ -34,6 +34,8 @@ class TaskStatus:
         last_success: end of the last run without a failure.
         last_error: error of the last run that failed.
         last_error_at: end of that run.
+        failing_since: monotonic time at the end of the first of the failed runs since the last success, in seconds;
+            None if the last run succeeded.
     """
 
     name: str
@@ -44,6 +46,7 @@ class TaskStatus:
     last_success: datetime | None = None
     last_error: str | None = None
     last_error_at: datetime | None = None
+    failing_since: float | None = None
 
 
 class RunRecorder:
@@ -86,9 +89,12 @@ class RunRecorder:
         status = replace(before, runs=before.runs + 1, last_run=started_at, last_duration=duration)
         if self._errors:
             error = _summary(self._errors)
-            self.status = replace(status, failures=before.failures + 1, last_error=error, last_error_at=now)
+            since = time.monotonic() if before.failing_since is None else before.failing_since
+            self.status = replace(
+                status, failures=before.failures + 1, last_error=error, last_error_at=now, failing_since=since
+            )
         else:
-            self.status = replace(status, last_success=now)
+            self.status = replace(status, last_success=now, failing_since=None)
 
     def _log(self) -> None:
         name = self.status.name
@@ -110,8 +116,8 @@ class BackgroundTask(ABC):
 
     Args:
         name: name of the task and of its thread.
-        interval: seconds between the end of a run and the start of the next one.
-        initial_delay: seconds before the first run.
+        interval: seconds between the end of a run and the start of the next one; None to run only when woken.
+        initial_delay: seconds before the first run; None to wait until woken.
         stop_timeout: seconds that `stop` waits for the present run; None waits until it has ended.
         expected: errors that are conditions of the environment, logged without a traceback.
     """
@@ -119,9 +125,9 @@ class BackgroundTask(ABC):
     def __init__(
         self,
         name: str,
-        interval: float,
+        interval: float | None,
         *,
-        initial_delay: float = 0.0,
+        initial_delay: float | None = 0.0,
         stop_timeout: float | None = None,
         expected: tuple[type[Exception], ...] = (OSError,),
     ) -> None:
@@ -192,7 +198,7 @@ class PeriodicTask(BackgroundTask):
             self._pause(self._interval)
         self.close()
 
-    def _pause(self, seconds: float) -> None:
+    def _pause(self, seconds: float | None) -> None:
         self._woken.wait(seconds)
         self._woken.clear()
 
@@ -236,7 +242,7 @@ class AsyncPeriodicTask(BackgroundTask):
             await self._pause(self._interval)
         await self.close()
 
-    async def _pause(self, seconds: float) -> None:
+    async def _pause(self, seconds: float | None) -> None:
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(seconds):
                 await self._woken_in_loop.wait()

@@ -1,15 +1,19 @@
-"""Detect by file locks which processes of a job are alive."""
+"""Detect which processes of a job are alive: by file locks, and where the files are gone by their command lines."""
 
 import contextlib
 import fcntl
 import os
+import signal
 from importlib.metadata import version
 from pathlib import Path
 from typing import Final
 
 import psutil
 
+from clusterm.executor import wrapper
+
 _VERSION: Final = version("clusterm")
+_EXECUTOR_MODULE: Final = "clusterm.executor"
 
 
 def hold(directory: Path) -> int | None:
@@ -42,19 +46,62 @@ def end_outdated_holder(directory: Path) -> bool:
     """
     if (directory / "lock").read_text(errors="replace") == _VERSION:
         return False
-    command = ["-m", "clusterm.executor", str(directory)]
-    killed = False
+    command = ["-m", _EXECUTOR_MODULE, str(directory)]
+    outdated = [process for process, arguments in _processes(directory) if arguments[-3:] == command]
+    for process in outdated:
+        with contextlib.suppress(psutil.NoSuchProcess):
+            process.kill()
+    return bool(outdated)
+
+
+def end_processes(directory: Path) -> bool:
+    """End the processes of a job without its executor, which is killed; return whether there were any.
+
+    A living wrapper stops ansible as for a cancel, which takes a while: call this until no process is left. Processes
+    without a wrapper are killed.
+    """
+    found = _processes(directory)
+    executors = [process for process, arguments in found if _EXECUTOR_MODULE in arguments]
+    wrappers = [process for process, arguments in found if wrapper.__file__ in arguments]
+    for process in executors:
+        with contextlib.suppress(psutil.NoSuchProcess):
+            process.kill()
+    for process in wrappers:
+        with contextlib.suppress(psutil.NoSuchProcess):
+            process.send_signal(signal.SIGUSR1)
+    for process, _ in found if not wrappers else ():
+        with contextlib.suppress(psutil.NoSuchProcess):
+            for each in (*process.children(recursive=True), process):
+                each.kill()
+    return bool(found)
+
+
+def _processes(directory: Path) -> list[tuple[psutil.Process, list[str]]]:
+    """Return the processes whose command lines name a job's directory or a file in it, with their command lines."""
+    found = []
     for process in psutil.process_iter():
         with contextlib.suppress(psutil.Error):  # the process has just ended
-            if process.cmdline()[-3:] == command:
-                process.kill()
-                killed = True
-    return killed
+            arguments = process.cmdline()
+            if any(f"{directory}/" in f"{argument}/" for argument in arguments):
+                found.append((process, arguments))
+    return found
 
 
 def playbook_runs(directory: Path) -> bool:
     """Return whether a playbook of the job in a directory is running, independent of its executor."""
     return any(is_watched(started) for started in directory.glob("*/started"))
+
+
+def is_active(directory: Path) -> bool:
+    """Return whether an executor or a playbook of the job in a directory runs, whichever service started it."""
+    try:
+        lock = hold(directory)
+    except (FileNotFoundError, NotADirectoryError):
+        return False
+    if lock is None:
+        return True
+    os.close(lock)
+    return playbook_runs(directory)
 
 
 def is_watched(started: Path) -> bool:

@@ -1,6 +1,7 @@
 """Runs one step of a job: one playbook run."""
 
 import contextlib
+import errno
 import json
 import logging
 import os
@@ -35,6 +36,8 @@ _OUTPUT_POLL_INTERVAL_S: Final = 0.05  # seconds between reads of the output
 _STOP_POLL_INTERVAL_S: Final = 0.5  # seconds between checks whether the step has to stop
 
 
+_MAX_OBSERVED_S: Final = 2.0  # seconds between two reads of the output that count as observed
+_FILES_POLL_INTERVAL_S: Final = 0.005  # seconds between checks whether the wrapper has created its files
 _WRAPPER_START_TIMEOUT_S: Final = 5.0  # seconds for a wrapper to create its files
 
 LOST: Final[dict[str, Any]] = {}
@@ -56,7 +59,8 @@ class StepRun:
         self._batch, self._rolls_back = upcoming.batch, upcoming.rolls_back
         self._directory = directory / f"{number}-{self._name}"
         self._process: subprocess.Popen[bytes] | None = None
-        self._began = self._last_output = time.monotonic()
+        self._began = self._observed = time.monotonic()
+        self._silence = 0.0
         self._next_look = 0.0
         self._stopping = False
         self._boot: str | None = None
@@ -70,7 +74,7 @@ class StepRun:
         """
         row = retry_until_available(self._begin)
         try:
-            self._start()
+            retry_until_available(self._start)
         except CannotRun as reason:
             unfit = str(reason)
             retry_until_available(lambda: self._end(None, unfit, lost=0))
@@ -125,8 +129,9 @@ class StepRun:
             # Without localhost, ansible would skip plays on the machine that it runs on.
             limit.write_text("".join(f"{host}\n" for host in (*self._nodes, "localhost")))
         playbook = self._spec.playbooks[self._name]
-        self._log.info("step %s started: %s", self._name, playbook, extra={"step": self._name, "playbook": playbook})
         self._start_wrapper(command)
+        self._await_files()
+        self._log.info("step %s started: %s", self._name, playbook, extra={"step": self._name, "playbook": playbook})
 
     def _start_wrapper(self, command: Sequence[str]) -> None:
         self._process = subprocess.Popen(
@@ -136,7 +141,20 @@ class StepRun:
             cwd=self._spec.location,
             env=run_environment(self._spec.environment),
             start_new_session=True,
+            umask=self._spec.umask,
         )
+
+    def _await_files(self) -> None:
+        """Wait until the wrapper that was started has created its files.
+
+        Raises:
+            OSError: it has ended instead, and has started nothing.
+        """
+        assert self._process is not None  # noqa: S101 -- for the type checker
+        while not (self._directory / "times").exists():
+            if self._process.poll() is not None and not (self._directory / "started").exists():
+                raise OSError(errno.EAGAIN, f"the wrapper of step {self._name} cannot be started, see the lines above")
+            time.sleep(_FILES_POLL_INTERVAL_S)
 
     def _follow(self, row: tables.JobStep) -> dict[str, Any]:
         """Read the output into the store until the step has ended, and return its outcome."""
@@ -147,6 +165,7 @@ class StepRun:
             ingest = Ingest(session, row, self._directory, self._spec.nonce, limit, masker)
         try:
             while True:
+                self._count_silence()
                 outcome = self._outcome()  # before the output is read, so that all of it is read after the end
                 more = ingest.read()
                 if not more and outcome is not None:
@@ -155,7 +174,7 @@ class StepRun:
                     retry_until_available(lambda: self._write(ingest))
                     ingest.written()
                 if more:
-                    self._last_output = time.monotonic()
+                    self._silence = 0.0
                 elif outcome is not None:
                     return outcome
                 else:
@@ -166,15 +185,24 @@ class StepRun:
         finally:
             ingest.close()
 
+    def _count_silence(self) -> None:
+        """Count the time since the last look at the output as silent, unless this executor itself stood still.
+
+        While it did, as in a suspended virtual machine, ansible may have stood still, too.
+        """
+        now = time.monotonic()
+        self._silence += min(now - self._observed, _MAX_OBSERVED_S)
+        self._observed = now
+
     def _await_output(self) -> None:
-        """Wait until the wrapper has created its files."""
+        """Wait until the wrapper that an earlier executor started has created its files."""
         deadline = time.monotonic() + _WRAPPER_START_TIMEOUT_S
         while not (self._directory / "times").exists():
             if self._wrapper_lives():
                 deadline = time.monotonic() + _WRAPPER_START_TIMEOUT_S
             elif time.monotonic() > deadline:
                 raise Interrupted(self._interruption())
-            time.sleep(0.005)
+            time.sleep(_FILES_POLL_INTERVAL_S)
 
     def _stop_if_due(self, row: tables.JobStep) -> None:
         """Stop ansible if that was requested or a timeout has expired."""
@@ -204,7 +232,7 @@ class StepRun:
         if timeout and time.monotonic() - began > timeout:
             return f"timed out: it ran longer than {timeout:g} s (job_timeout)"
         timeout = self._spec.idle_timeout if job.idle_timeout is None else job.idle_timeout
-        if timeout and time.monotonic() - self._last_output > timeout:
+        if timeout and self._silence > timeout:
             return f"timed out: ansible wrote nothing for {timeout:g} s (idle_timeout)"
         return None
 

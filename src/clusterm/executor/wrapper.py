@@ -4,7 +4,8 @@ The wrapper has the role of conmon and containerd-shim for containers. It is run
 `python wrapper.py DIRECTORY GRACE PROGRAM ARGUMENT...`, or without a program to take over from a killed wrapper. It
 uses only the standard library, so that it starts fast and stays small. The directory belongs to one step of one job:
 
-    started   created exclusively, so that a step never starts twice; locked while a wrapper lives; names the processes
+    started   created exclusively, so that a step never starts twice; locked while a wrapper lives; names the processes,
+              and says whether output is being lost. Absent: nothing was started
     terminal  the pipe that ansible writes to; both ends stay open, so that ansible never gets SIGPIPE
     output    ansible's output, stdout and stderr merged
     times     arrival times of parts of the output: pairs of (offset of the part's end, nanoseconds since the epoch)
@@ -16,6 +17,7 @@ SIGINT, after a grace period SIGTERM, after another one SIGKILL to all of its de
 
 import contextlib
 import ctypes
+import errno
 import fcntl
 import json
 import os
@@ -34,6 +36,9 @@ TIME: Final = struct.Struct("<QQ")
 _RECORD_SIZE: Final = 1024  # bytes of `started` and of `ended`
 _CHUNK: Final = 1 << 20
 _POLL_INTERVAL_S: Final = 0.5  # seconds between polls of a process that is not a child of this one
+_NO_RESOURCES: Final = frozenset({errno.EAGAIN, errno.ENOMEM, errno.EMFILE, errno.ENFILE})
+"""Errors for which no process can be started now, while it may be possible later."""
+
 _STATE, _PARENT, _START_TIME = 0, 1, 19  # indexes in the result of `_stat`
 _PR_SET_CHILD_SUBREAPER: Final = 36  # prctl(2)
 
@@ -47,7 +52,12 @@ def main(directory: Path, grace: float, command: list[str]) -> None:
         return  # another wrapper runs the step
     for name in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         signal.signal(name, signal.SIG_IGN)  # only SIGUSR1 stops ansible, by signals of its own
-    monitor = ProcessMonitor(directory, started, grace)
+    try:
+        monitor = ProcessMonitor(directory, started, grace)
+    except OSError:
+        if command:
+            (directory / "started").unlink()
+        raise
     if command:
         monitor.run(command)
     else:
@@ -78,7 +88,7 @@ class ProcessMonitor:
         with contextlib.suppress(FileExistsError):
             os.mkfifo(directory / "terminal", 0o600)
         self._terminal = os.open(directory / "terminal", os.O_RDWR | os.O_NONBLOCK)
-        self._output = _Output(directory)
+        self._output = _Output(directory, self._name)
         self._wakeup, wake = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)
         signal.set_wakeup_fd(wake, warn_on_full_buffer=False)
         signal.signal(signal.SIGCHLD, lambda *_: None)
@@ -88,40 +98,50 @@ class ProcessMonitor:
         """Start the command, and record its output until it has ended."""
         ctypes.CDLL(None).prctl(_PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
         terminal = os.open(f"/proc/self/fd/{self._terminal}", os.O_RDWR)  # blocking, unlike `self._terminal`
-        try:
-            child = subprocess.Popen(
-                command,
-                stdin=subprocess.DEVNULL,
-                stdout=terminal,
-                stderr=terminal,
-                start_new_session=True,
-                preexec_fn=self._become_command,  # noqa: PLW1509 -- this process has one thread
-            )
-        except OSError as error:
-            self._end({"error": f"cannot run {command[0]}: {error.strerror}"})
-            return
+        while True:
+            try:
+                child = subprocess.Popen(
+                    command,
+                    stdin=subprocess.DEVNULL,
+                    stdout=terminal,
+                    stderr=terminal,
+                    start_new_session=True,
+                    preexec_fn=self._become_command,  # noqa: PLW1509 -- this process has one thread
+                )
+                break
+            except OSError as error:
+                if error.errno not in _NO_RESOURCES or self._signals:
+                    self._end({"error": f"cannot run {command[0]}: {error.strerror}"})
+                    return
+                time.sleep(_POLL_INTERVAL_S)
         os.close(terminal)
         child.returncode = 0  # `_reap` waits for all children of this process
-        self._watch(identify(child.pid), self._reap)
+        self._process = identify(child.pid)
+        self._watch(self._reap)
 
     def take_over(self) -> None:
         """Monitor a command that another wrapper started. Its exit status is lost, because only a parent gets it."""
-        process = json.loads(os.pread(self._started, _RECORD_SIZE, 0))["process"]
-        self._name(process)
-        self._watch(process, self._check_alive)
+        found = json.loads(os.pread(self._started, _RECORD_SIZE, 0))
+        self._process = found["process"]
+        losing = found.get("losing", False)  # clusterm 0.1 does not record it
+        if losing:
+            self._output.continue_loss()
+        self._name(losing=losing)
+        self._watch(self._check_alive)
 
     def _become_command(self) -> None:
         """Prepare the child. The child itself records its identity, so that the command never runs unrecorded."""
         for name in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
             signal.signal(name, signal.SIG_DFL)
-        self._name(identify(os.getpid()))
+        self._process = identify(os.getpid())
+        self._name(losing=False)
 
-    def _name(self, process: dict[str, Any]) -> None:
-        self._record(self._started, {"process": process, "wrapper": self._own})
+    def _name(self, *, losing: bool) -> None:
+        """Record the processes, and whether output is being lost, which the next wrapper could not know otherwise."""
+        self._record(self._started, {"process": self._process, "wrapper": self._own, "losing": losing})
 
-    def _watch(self, process: dict[str, Any], check: Callable[[], None]) -> None:
+    def _watch(self, check: Callable[[], None]) -> None:
         """Record the command's output until it has ended."""
-        self._process = process
         while self._result is None:
             timeout = max(0.0, self._next_signal - time.monotonic()) if self._signals else _POLL_INTERVAL_S
             ready, _, _ = select.select([self._terminal, self._wakeup], [], [], min(timeout, _POLL_INTERVAL_S))
@@ -175,6 +195,7 @@ class ProcessMonitor:
                 os.kill(pid, signal.SIGKILL)
 
     def _end(self, result: dict[str, Any]) -> None:
+        self._output.sync()  # before the end, so that no power cut leaves an end without its output
         self._record(self._ended, result | {"lost": self._output.lost})
         os.fsync(self._ended)
 
@@ -183,18 +204,26 @@ class ProcessMonitor:
 
 
 class _Output:
-    """The files of the output. Bytes that do not fit on the disk are counted, and a mark takes their place."""
+    """The files of the output. Bytes that do not fit on the disk are counted, and a mark takes their place.
 
-    def __init__(self, directory: Path) -> None:
+    Args:
+        directory: the step's directory.
+        record_loss: called with `losing` when a loss begins, and when its mark is written.
+    """
+
+    def __init__(self, directory: Path, record_loss: Callable[..., None]) -> None:
         self._output = os.open(directory / "output", os.O_RDWR | os.O_CREAT, 0o600)
         self._times = os.open(directory / "times", os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
         self._offset = os.lseek(self._output, 0, os.SEEK_END)
-        self._missing = 0
+        self._record_loss = record_loss
+        self._losing = False
+        self._missing: int | None = 0
+        """Bytes that the mark will name; None if another wrapper, which was killed, has lost some of them."""
         self.lost = 0
 
     def take(self, pipe: int) -> int:
         """Move data from a pipe to the output, and return the number of bytes read."""
-        if not self._missing:
+        if not self._losing:
             with contextlib.suppress(OSError):  # the disk is full
                 # A single call, because data that is read but not yet written is lost if this process is killed.
                 moved = os.splice(pipe, self._output, _CHUNK)
@@ -207,15 +236,32 @@ class _Output:
         self._write(data)
         return len(data)
 
+    def continue_loss(self) -> None:
+        """Record that the wrapper before this one was losing output."""
+        self._losing, self._missing, self.lost = True, None, 1
+
+    def sync(self) -> None:
+        """Write the output to the disk, with the mark of a loss that has not ended."""
+        if self._losing:
+            self._write(b"")
+        try:
+            os.fsync(self._output)
+            os.fsync(self._times)
+        except OSError:  # the disk is broken: some of the output may be missing after a power cut
+            self.lost += 1
+
     def _write(self, data: bytes) -> None:
-        if self._missing:
+        if self._losing:
             newline = b"" if self._is_at_line_start() else b"\n"
-            mark = b"%s[clusterm: %d bytes of output are missing here: the disk was full]\n" % (newline, self._missing)
+            count = b"lines" if self._missing is None else b"%d bytes" % self._missing
+            mark = b"%s[clusterm: %s of output are missing here: the disk was full]\n" % (newline, count)
             if self._append(mark) < len(mark):
                 self._lose(len(data))
                 return
-            self._missing = 0
-        self._lose(len(data) - self._append(data))
+            self._losing, self._missing = False, 0
+            self._record_loss(losing=False)
+        if (missing := len(data) - self._append(data)) > 0:
+            self._lose(missing)
 
     def _is_at_line_start(self) -> bool:
         return self._offset == 0 or os.pread(self._output, 1, self._offset - 1) == b"\n"
@@ -237,7 +283,12 @@ class _Output:
             os.write(self._times, TIME.pack(self._offset, time.time_ns()))
 
     def _lose(self, count: int) -> None:
-        self._missing += count
+        if not self._losing:
+            self._losing = True
+            with contextlib.suppress(OSError):  # not every file system overwrites reserved space when it is full
+                self._record_loss(losing=True)
+        if self._missing is not None:
+            self._missing += count
         self.lost += count
 
 

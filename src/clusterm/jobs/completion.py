@@ -114,8 +114,8 @@ def close(session: Session, record: JobRecord, status: JobStatus, error: str | N
     job.end_order = job_queries.next_end_order(session)
     job.sha256 = job.sha256 or log_reader.NOTHING.sha256  # a job that never ran has no log
     for step in record.steps:
-        if step.finished_at is None:  # it was interrupted
-            step.finished_at, step.error = job.finished_at, error
+        if step.finished_at is None:  # it was interrupted before the end of its output was read
+            step.finished_at, step.error, job.incomplete = job.finished_at, error, True
     for node in record.nodes:
         node.held = False
     counters.count(session, job)

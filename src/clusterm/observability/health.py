@@ -2,13 +2,19 @@
 
 import os
 import shutil
-from collections.abc import Mapping, Sequence
+import time
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
+from typing import Final
 
+from clusterm.common.background_task import TaskStatus
 from clusterm.schemas import HealthCheck
 from clusterm.settings import MIB, Settings
 from clusterm.store.engine import Store
-from clusterm.store.errors import StoreError
+from clusterm.store.errors import StoreDamaged, StoreError
+
+_MAX_FAILING_S: Final = 120.0
+"""Seconds that a background task may fail, such as while the store is locked, before readiness reports it."""
 
 
 def check(
@@ -18,6 +24,7 @@ def check(
     ansible: str | None,
     monitors: Mapping[str, str | None],
     notifications: Sequence[str],
+    tasks: Iterable[TaskStatus] = (),
 ) -> dict[str, HealthCheck]:
     """Run all checks, and return their results by name. If a needed check fails, no job can run or be stored.
 
@@ -27,6 +34,7 @@ def check(
         ansible: the problem of ansible; None if it works.
         monitors: the problem of each monitor, by name; None if it works.
         notifications: the problems of webhooks.
+        tasks: the background tasks.
     """
     state_dir, floor = settings.manager.state_dir, settings.manager.min_free_bytes
     needed = {
@@ -34,7 +42,7 @@ def check(
         "disk": _of_disk(state_dir, floor) or _of_disk(store.path.parent, floor),
         "ansible": ansible,
     }
-    warnings = dict(monitors)
+    warnings = {**monitors, "tasks": "; ".join(_failing(tasks)) or None}
     if settings.notifications.webhooks:
         warnings["notifications"] = "; ".join(notifications) or None
     return {
@@ -56,9 +64,19 @@ def reasons(checks: dict[str, HealthCheck], *, needed: bool) -> list[str]:
 def _of_store(store: Store) -> str | None:
     try:
         store.check_writable()
+    except StoreDamaged as error:
+        return f"the database is damaged: {error}; run clusterm check"
     except StoreError as error:
         return f"the store cannot be written: {error}"
     return None
+
+
+def _failing(tasks: Iterable[TaskStatus]) -> Iterator[str]:
+    """Yield the tasks that have failed for long."""
+    for task in tasks:
+        failing_for = 0.0 if task.failing_since is None else time.monotonic() - task.failing_since
+        if failing_for > _MAX_FAILING_S:
+            yield f"the background task {task.name} has failed for {failing_for / 60:.0f} min: {task.last_error}"
 
 
 def _of_disk(directory: Path, floor: int) -> str | None:

@@ -2,7 +2,6 @@
 
 import shutil
 from contextlib import suppress
-from dataclasses import asdict
 from http import HTTPStatus
 from importlib.metadata import version
 from typing import Any
@@ -85,7 +84,7 @@ def get_status(request: Request, services: ServicesDep) -> Response:
         store_bytes=services.store.size(),
         free_bytes=shutil.disk_usage(manager.state_dir).free,
         notifications={},
-        tasks=[BackgroundTaskStatus(**asdict(task.status)) for task in services.tasks],
+        tasks=[BackgroundTaskStatus.model_validate(task.status, from_attributes=True) for task in services.tasks],
     )
     with suppress(StoreError), services.store.read() as session:
         status = status.model_copy(update=_of_store(session))
@@ -106,6 +105,7 @@ def _check(services: Services) -> dict[str, HealthCheck]:
         ansible=services.ansible_check.problem(settings.ansible.executable),
         monitors=services.monitors.problems(),
         notifications=services.notification_sender.problems(),
+        tasks=[task.status for task in services.tasks],
     )
 
 

@@ -260,7 +260,8 @@ class Job(JobTerms, _JobHead):
     lines: int = Field(description="Number of lines of its log, omitted lines included.")
     log_incomplete: bool = Field(
         default=False,
-        description="Lines are missing: the log was too large, the disk was full, or retention has deleted them.",
+        description="Lines are missing or may be missing: the log was too large, the disk was full, retention has "
+        "deleted them, or the job was interrupted before the end of its output was read.",
     )
     log_bytes: int | None = Field(
         default=None, description="Size of the log as `text/plain`; null until the job has ended."

@@ -42,7 +42,8 @@ class Readiness(Health):
 
     checks: dict[str, HealthCheck] = Field(
         description="`store`: it can be written. `disk`: it has free space (`manager.min_free_bytes`). `ansible`: it "
-        "is installed and runs. `serf`, `probe`: nodes can be monitored. `notifications`: webhooks accept messages.",
+        "is installed and runs. `tasks`: background tasks succeed. "
+        "`serf`, `probe`: nodes can be monitored. `notifications`: webhooks accept messages.",
         examples=[{"store": {"ok": True, "needed": True, "why": None}}],
     )
 

@@ -31,25 +31,41 @@ from clusterm.server.exception_handlers import (
 )
 from clusterm.server.middleware import CountRequests, SecurityHeaders, SizeLimits
 from clusterm.server.openapi import DESCRIPTION, TAGS, openapi_document
+from clusterm.server.reload import Reloader
+from clusterm.server.tls import Tls
 from clusterm.store.engine import Store
 from clusterm.store.errors import StoreError
 
 
-def create_app(store: Store, live_settings: LiveSettings, *, echo_job_logs: bool = False) -> FastAPI:
+def create_app(
+    store: Store, live_settings: LiveSettings, *, tls: Tls | None = None, echo_job_logs: bool = False
+) -> FastAPI:
     """Assemble the service.
 
     Args:
         store: a migrated store.
         live_settings: the settings.
+        tls: the certificate, to be read again with the settings.
         echo_job_logs: whether ansible's output is written to the service's log, too.
+
+    Returns:
+        The application. Its state has `services`, and the `reloader` of settings and certificate.
     """
     supervisor = Supervisor(store, lambda: live_settings.current, echo_job_logs=echo_job_logs)
     pruner = Pruner(store, lambda: live_settings.current.retention)
     monitors = Monitors(store, lambda: live_settings.current)
     notification_sender = NotificationSender(store, lambda: live_settings.current)
     follower = LogFollower(store)
+    reloader = Reloader(live_settings, tls)
     authenticator = Authenticator(store, lambda: live_settings.current.manager)
-    tasks: tuple[BackgroundTask, ...] = (notification_sender, supervisor, pruner, monitors, authenticator.usage)
+    tasks: tuple[BackgroundTask, ...] = (
+        notification_sender,
+        supervisor,
+        pruner,
+        monitors,
+        authenticator.usage,
+        reloader,
+    )
     metrics = Metrics(store, live_settings.current.manager.state_dir, lambda: [task.status for task in tasks])
 
     @asynccontextmanager
@@ -72,6 +88,7 @@ def create_app(store: Store, live_settings: LiveSettings, *, echo_job_logs: bool
     app.state.services = Services(
         store, live_settings, supervisor, monitors, notification_sender, follower, metrics, authenticator, tasks
     )
+    app.state.reloader = reloader
     for part in (nodes, node_changes, host_keys, jobs, job_tasks, logs, monitoring, config, health, prometheus, docs):
         app.include_router(part.routes)
     app.add_exception_handler(RequestRefused, handle_rejection)

@@ -13,7 +13,7 @@ from clusterm.access.authenticator import Authenticator
 from clusterm.errors import AccessDenied, Drained, RequestRefused
 from clusterm.routes import auth
 from clusterm.server.problems import SECURITY_HEADERS, problem_response, reject
-from clusterm.store.errors import StoreError
+from clusterm.store.errors import StoreDamaged, StoreError, StoreReplaced
 
 log = logging.getLogger(__name__)
 
@@ -61,6 +61,12 @@ def handle_store_error(_: Request, error: Exception) -> Response:
     """Respond to a request that failed because the store was not available."""
     assert isinstance(error, StoreError)  # noqa: S101
     log.error("the store cannot be used: %s", error)
+    if isinstance(error, StoreDamaged):
+        detail = f"the database is damaged ({error}): run clusterm check, and restore a backup with clusterm restore"
+        return problem_response(HTTPStatus.SERVICE_UNAVAILABLE, detail)
+    if isinstance(error, StoreReplaced):
+        detail = f"the store cannot be used ({error}): put the file back, or restart clusterm"
+        return problem_response(HTTPStatus.SERVICE_UNAVAILABLE, detail)
     detail = f"the store cannot be used now ({error}): try again"
     return problem_response(HTTPStatus.SERVICE_UNAVAILABLE, detail, {"Retry-After": "5"})
 

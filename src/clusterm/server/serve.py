@@ -1,11 +1,9 @@
 """Runs the service: state directory, database, socket and signals."""
 
-import fcntl
 import logging
-import os
 import signal
-from collections.abc import Iterator
-from contextlib import closing, contextmanager
+import socket
+from contextlib import closing
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -13,7 +11,8 @@ from typing import Any
 import uvicorn
 
 from clusterm.access.token_management import ensure_local_token
-from clusterm.common import service_log
+from clusterm.common import service_log, umask
+from clusterm.common.paths import TOKEN_FILE
 from clusterm.enums import Auth, LogFormat, LogLevel
 from clusterm.errors import StartupError
 from clusterm.live_settings import LiveSettings
@@ -21,9 +20,10 @@ from clusterm.secrets.encryption import make_key
 from clusterm.server.app import create_app
 from clusterm.server.http_protocol import HttpProtocol
 from clusterm.server.sockets import is_private, listen, url
+from clusterm.server.state_files import check_private, locked
 from clusterm.server.tls import Tls
 from clusterm.server.tuning import tune_interpreter
-from clusterm.settings import Settings
+from clusterm.settings import ManagerSettings, Settings
 from clusterm.store.engine import Store
 from clusterm.store.migrations import migrate
 
@@ -38,6 +38,7 @@ def serve(
     log_level: LogLevel | None = None,
     echo_job_logs: bool = False,
     insecure: bool = False,
+    new_database: bool = False,
 ) -> None:
     """Run the service until it is stopped by a signal.
 
@@ -48,23 +49,28 @@ def serve(
         log_level: lowest level that is logged, in place of the configured one.
         echo_job_logs: whether ansible's output is written to the log, too.
         insecure: whether to start without authentication on an address that other machines can reach.
+        new_database: whether to create a database in place of one that is missing.
 
     Raises:
         StartupError: the service cannot start; the text gives the reason.
     """
+    umask.restrict()
     service_log.configure(log_format or settings.manager.log_format, log_level or settings.manager.log_level)
     state_dir = settings.manager.state_dir
     tls = Tls(settings.manager) if settings.manager.tls_cert else None
     with (
-        _locked_state_dir(state_dir),
-        listen(settings.manager) as listening,
         closing(Store(settings.store_url)) as store,
+        locked(settings, store.path),
+        listen(settings.manager) as listening,
     ):
         if settings.manager.auth is Auth.NONE and not (insecure or is_private(listening)):
             raise StartupError(
                 f'with manager.auth = "none" any client that reaches {settings.manager.addr} could run your playbooks: '
                 'set manager.auth = "token", listen on 127.0.0.1, or start with --insecure'
             )
+        check_private(settings, store.path)
+        if not new_database:
+            _check_not_lost(settings, store.path)
         if came_from := migrate(store):
             log.info("the database was migrated from %s", came_from)
         if settings.manager.auth is Auth.TOKEN:
@@ -72,19 +78,33 @@ def serve(
         if make_key(settings.key_file):
             log.info("the key of the secrets in the database is %s: back it up, but not beside them", settings.key_file)
         live_settings = LiveSettings(store, source, settings)
-        app = create_app(store, live_settings, echo_job_logs=echo_job_logs)
-        server = _Server(app, live_settings, tls)
+        app = create_app(store, live_settings, tls=tls, echo_job_logs=echo_job_logs)
+        server = _Server(app, live_settings.current.manager, tls)
         tune_interpreter()
-        address = url(listening, tls=tls is not None)
-        log.info("clusterm listens on %s and keeps its state in %s", address, state_dir)
         server.run([listening])
+
+
+def _check_not_lost(settings: Settings, database: Path) -> None:
+    """Refuse to start with an empty database where an earlier one was.
+
+    Raises:
+        StartupError: the database is missing, but files exist that were created together with it.
+    """
+    if database.exists():
+        return
+    if left := next(
+        (file for file in (settings.key_file, settings.manager.state_dir / TOKEN_FILE) if file.exists()), None
+    ):
+        raise StartupError(
+            f"the database {database} is missing, but {left} shows that there was one: restore a backup with "
+            "clusterm restore FILE, or start with --new-database to begin with an empty one"
+        )
 
 
 class _Server(uvicorn.Server):
     """uvicorn that reads settings and certificate again on SIGHUP, and disconnects followers at the end."""
 
-    def __init__(self, app: Any, live_settings: LiveSettings, tls: Tls | None) -> None:
-        manager = live_settings.current.manager
+    def __init__(self, app: Any, manager: ManagerSettings, tls: Tls | None) -> None:
         super().__init__(
             uvicorn.Config(
                 app,
@@ -98,46 +118,22 @@ class _Server(uvicorn.Server):
             )
         )
         self._app = app
-        self._live_settings = live_settings
-        self._tls = tls
-        signal.signal(signal.SIGHUP, self._reload)
+        self._state_dir = manager.state_dir
+        self._has_tls = tls is not None
+        signal.signal(signal.SIGHUP, lambda *_: app.state.reloader.wake())
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGHUP})  # which the command has blocked
         for number in (signal.SIGINT, signal.SIGTERM):  # uvicorn does so as well, but only when it runs
             signal.signal(number, self.handle_exit)
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        """Start, and log the address once requests are answered."""
+        await super().startup(sockets)
+        for listening in sockets or ():
+            address = url(listening, tls=self._has_tls)
+            log.info("clusterm listens on %s and keeps its state in %s", address, self._state_dir)
 
     def handle_exit(self, sig: int, frame: Any) -> None:  # noqa: ARG002 -- uvicorn calls it
         """Stop gracefully; on the second signal at once. uvicorn's own handler would end the process by the signal."""
         self._app.state.services.follower.stop()
         self.force_exit = self.should_exit
         self.should_exit = True
-
-    def _reload(self, *_: object) -> None:
-        try:
-            self._live_settings.reload()
-        except StartupError as error:
-            log.error("the configuration is unchanged: %s", error)  # noqa: TRY400
-        try:
-            if self._tls:
-                self._tls.reload()
-                log.info("the certificate was read again")
-        except StartupError as error:
-            log.error("the certificate is unchanged: %s", error)  # noqa: TRY400
-
-
-@contextmanager
-def _locked_state_dir(state_dir: Path) -> Iterator[None]:
-    """Lock the state directory against a second service until the block ends."""
-    try:
-        state_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
-        lock = os.open(state_dir / "lock", os.O_RDWR | os.O_CREAT, 0o600)
-    except OSError as error:
-        raise StartupError(
-            f"cannot use the state directory {state_dir}: {error.strerror}; set manager.state_dir to a writable one"
-        ) from None
-    try:
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            raise StartupError(f"another clusterm is running on the state directory {state_dir}") from None
-        yield
-    finally:
-        os.close(lock)

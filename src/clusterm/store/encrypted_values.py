@@ -1,7 +1,7 @@
 """Secrets in the database: encrypts those in plain text, and checks that the secrets for a job can be decrypted."""
 
 import logging
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 
 from sqlmodel import Session, select
 
@@ -51,6 +51,32 @@ def encrypt_all(session: Session, cipher: VariableCipher) -> bool:
         more = f" and {len(lost) - 5} more" if len(lost) > 5 else ""
         log.warning("the key is not the one that the secrets of %s%s were encrypted with", ", ".join(lost[:5]), more)
     return changed
+
+
+def undecipherable(session: Session, cipher: VariableCipher) -> Iterator[str]:
+    """Yield each reason why secrets cannot be decrypted.
+
+    Args:
+        session: any transaction.
+        cipher: the cipher.
+    """
+    settings = session.exec(select(tables.Setting)).all()
+    stored = [
+        *((EncryptedVars(each.value, each.encrypted), f"setting {each.name}") for each in settings),
+        *(
+            (EncryptedVars(node.inventory_vars, node.encrypted), f"node {node.name}")
+            for node in nodes.list_all(session)
+        ),
+        *((EncryptedVars(job.extra_vars, job.encrypted), f"job {job.id}") for job in session.exec(select(tables.Job))),
+    ]
+    said = set()
+    for values, whose in stored:
+        try:
+            cipher.decrypt(values, whose)
+        except SecretsUnavailable as error:
+            if str(error) not in said:  # without a key, it is the same for all
+                yield str(error)
+            said.add(str(error))
 
 
 def check_readable(session: Session, cipher: VariableCipher, names: Iterable[str]) -> None:

@@ -1,5 +1,6 @@
 """The database: one engine, and transactions that declare whether they write."""
 
+import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -10,7 +11,7 @@ from sqlalchemy.engine import make_url
 from sqlmodel import Session
 
 from clusterm.store import sqlite
-from clusterm.store.errors import translate_errors
+from clusterm.store.errors import StoreDamaged, StoreReplaced, translate_errors
 
 BUSY_TIMEOUT_S: Final = 4.0
 """Seconds that a transaction waits for the write lock of another one; shorter than the time the service has to stop."""
@@ -18,6 +19,10 @@ BUSY_TIMEOUT_S: Final = 4.0
 
 class Store:
     """An open database. Several threads and processes may use it at the same time.
+
+    Opening a store never creates its database; `create` does. All transactions of a store are in the same file: if the
+    file is moved, removed or replaced meanwhile, they are refused, because a connection that is open would still
+    write to the old file.
 
     Args:
         url: the database's URL.
@@ -29,8 +34,12 @@ class Store:
     def __init__(self, url: str) -> None:
         self.path = Path(make_url(url).database or "")
         """The database file."""
-        arguments = sqlite.connect_arguments(BUSY_TIMEOUT_S)
-        self._engine = create_engine(url, connect_args=arguments, hide_parameters=True)
+        self._file: sqlite.FileIdentity | None = None
+        self._identifying = threading.Lock()
+        self._damage: str | None = None
+        self._engine = create_engine(
+            url, creator=lambda: sqlite.connect(self.path, BUSY_TIMEOUT_S), hide_parameters=True
+        )
         event.listen(self._engine, "connect", lambda connection, _: sqlite.configure_connection(connection))
         event.listen(self._engine, "begin", _begin)
         self._writing = self._engine.execution_options(writes=True)
@@ -41,9 +50,11 @@ class Store:
 
         Raises:
             StoreUnavailable: the database cannot be used at the moment.
+            StoreReplaced: the database is not the file any more that this store has opened.
             StoreError: the database failed otherwise.
         """
-        with translate_errors(), Session(self._engine, autoflush=False) as session:
+        self.check_file()
+        with self._noting_damage(), translate_errors(), Session(self._engine, autoflush=False) as session:
             yield session
 
     @contextmanager
@@ -60,9 +71,11 @@ class Store:
 
         Raises:
             StoreUnavailable: the lock was not free in time, or the disk is full or fails. Nothing has changed.
+            StoreReplaced: the database is not the file any more that this store has opened. Nothing has changed.
             StoreError: the database failed otherwise, or a constraint forbids the change. Nothing has changed.
         """
-        with translate_errors(), Session(self._writing) as session, session.begin():
+        self.check_file()
+        with self._noting_damage(), translate_errors(), Session(self._writing) as session, session.begin():
             yield session
 
     def connect(self) -> Connection:
@@ -70,20 +83,39 @@ class Store:
         return self._writing.connect()
 
     def check_writable(self) -> None:
-        """Check that a transaction can take the write lock and read.
+        """Check that a transaction can take the write lock and read, and that no damage was found so far.
 
         Raises:
             StoreError: it cannot.
         """
+        if self._damage is not None:
+            raise StoreDamaged(self._damage)
         with self.write() as session:
             session.execute(text("SELECT 1 FROM settings"))
 
-    def set_up(self) -> None:
-        """Set the properties that a new database keeps from then on.
+    def check_file(self) -> None:
+        """Check that the database is still the file that this store has opened first.
 
         Raises:
+            StoreReplaced: it is missing, or it is another file.
+        """
+        found = sqlite.identify(self.path)
+        with self._identifying:
+            if self._file is None:
+                self._file = found
+        if found is None:
+            raise StoreReplaced(f"the database {self.path} is missing")
+        if found != self._file:
+            raise StoreReplaced(f"the database {self.path} was replaced by another file")
+
+    def create(self) -> None:
+        """Create an empty database that only its owner can read, unless it exists.
+
+        Raises:
+            OSError: the file cannot be created.
             StoreError: the database cannot be opened or written.
         """
+        sqlite.create(self.path)
         self._maintain(sqlite.set_up)
 
     def reclaim_space(self) -> None:
@@ -110,8 +142,18 @@ class Store:
         """Close all connections."""
         self._engine.dispose()
 
+    @contextmanager
+    def _noting_damage(self) -> Iterator[None]:
+        """Remember damage, since only the statements that read the damaged pages fail."""
+        try:
+            yield
+        except StoreDamaged as error:
+            self._damage = str(error)
+            raise
+
     def _maintain(self, work: Callable[[Any], None]) -> None:
         """Do work on a connection of the driver, outside of transactions."""
+        self.check_file()
         with translate_errors():
             connection = self._engine.raw_connection()
             try:

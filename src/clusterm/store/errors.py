@@ -18,6 +18,14 @@ class StoreUnavailable(StoreError):
     """The database cannot be used at the moment: it is locked or full, or its disk fails. A retry may succeed."""
 
 
+class StoreReplaced(StoreError):
+    """The database's file was moved, removed or replaced while it was in use. A retry does not help."""
+
+
+class StoreDamaged(StoreError):
+    """The database is damaged. A retry does not help."""
+
+
 @contextmanager
 def translate_errors() -> Iterator[None]:
     """Raise errors of the database that occur in the block as store errors.
@@ -36,4 +44,6 @@ def translate_errors() -> Iterator[None]:
 
 
 def _store_error(error: BaseException) -> StoreError:
+    if sqlite.is_damage(error):
+        return StoreDamaged(str(error))
     return StoreUnavailable(str(error)) if sqlite.is_transient(error) else StoreError(str(error))

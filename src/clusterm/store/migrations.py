@@ -28,7 +28,7 @@ def migrate(store: Store) -> str | None:
     newest = scripts.get_current_head()
     try:
         store.path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-        store.set_up()
+        store.create()
         with translate_errors(), store.connect() as connection, connection.begin():
             current = MigrationContext.configure(connection).get_current_revision()
             if current == newest:
@@ -43,7 +43,7 @@ def migrate(store: Store) -> str | None:
     except StoreError as error:
         raise StoreUnusable(_explain(store.path, error)) from error
     except OSError as error:
-        raise StoreUnusable(f"cannot make the directory {store.path.parent}: {error.strerror}") from error
+        raise StoreUnusable(f"cannot open the database {store.path}: {error.strerror}") from error
 
 
 def check_current(store: Store) -> None:
@@ -56,12 +56,21 @@ def check_current(store: Store) -> None:
         raise StoreUnusable(f"there is no database {store.path}: check store.url and manager.state_dir")
     newest = ScriptDirectory.from_config(alembic_config()).get_current_head()
     try:
-        with translate_errors(), store.connect() as connection, connection.begin():
-            current = MigrationContext.configure(connection).get_current_revision()
+        current = revision(store)
     except StoreError as error:
         raise StoreUnusable(_explain(store.path, error)) from error
     if current != newest:
         raise StoreUnusable(f"the database {store.path} is of another version: run clusterm migrate")
+
+
+def revision(store: Store) -> str | None:
+    """Return the revision of a database's schema; None if it has none of clusterm.
+
+    Raises:
+        StoreError: the database cannot be read.
+    """
+    with translate_errors(), store.connect() as connection, connection.begin():
+        return MigrationContext.configure(connection).get_current_revision()
 
 
 def alembic_config() -> Config:

@@ -1,8 +1,11 @@
 """SQLite: everything that another database would do in another way, apart from the options of tables."""
 
+import os
 import sqlite3
+from contextlib import closing
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
+from urllib.parse import quote
 
 from sqlalchemy import ColumnElement, LargeBinary, SQLColumnExpression, cast, func
 
@@ -21,6 +24,25 @@ A transaction that takes the lock only at its first change fails at once if anot
 DriverError = sqlite3.Error
 """Base class of the driver's exceptions."""
 
+_PRIMARY_CODE: Final = 0xFF
+"""Mask of the primary result code in an extended one (https://www.sqlite.org/rescode.html)."""
+
+_TRANSIENT_CODES: Final = frozenset(
+    {
+        sqlite3.SQLITE_BUSY,
+        sqlite3.SQLITE_LOCKED,
+        sqlite3.SQLITE_PROTOCOL,  # a race for the locks of the WAL
+        sqlite3.SQLITE_NOMEM,
+        sqlite3.SQLITE_FULL,
+        sqlite3.SQLITE_IOERR,
+        sqlite3.SQLITE_CANTOPEN,
+        sqlite3.SQLITE_READONLY,  # a file system is made read-only after an error of its disk
+        sqlite3.SQLITE_PERM,
+    }
+)
+
+_MAX_PROBLEMS: Final = 20
+
 _PAGES_PER_STEP: Final = 500
 """Pages that one transaction returns to the disk."""
 
@@ -28,15 +50,48 @@ _PAGES_PER_STEP: Final = 500
 def is_transient(error: BaseException) -> bool:
     """Return whether an operation that failed with a driver's error may succeed later.
 
-    The driver raises `OperationalError` where the cause is the environment: a lock, a full or failing disk, or
-    permissions.
+    Damage, a constraint, or a statement for another schema is not transient.
     """
-    return isinstance(error, sqlite3.OperationalError)
+    code = getattr(error, "sqlite_errorcode", None)
+    return code is not None and code & _PRIMARY_CODE in _TRANSIENT_CODES
 
 
-def connect_arguments(busy_timeout_s: float) -> dict[str, Any]:
-    """Return the driver's arguments for a connection that waits so many seconds for a lock."""
-    return {"timeout": busy_timeout_s}
+def is_damage(error: BaseException) -> bool:
+    """Return whether a driver's error says that the file is damaged, or is no database."""
+    code = getattr(error, "sqlite_errorcode", None)
+    return code is not None and code & _PRIMARY_CODE in {sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB}
+
+
+class FileIdentity(NamedTuple):
+    """What tells a file from one that has taken its name."""
+
+    device: int
+    inode: int
+
+
+def identify(path: Path) -> FileIdentity | None:
+    """Return the identity of a database's file; None if there is no such file."""
+    try:
+        found = path.stat()
+    except (FileNotFoundError, NotADirectoryError):
+        return None
+    return FileIdentity(found.st_dev, found.st_ino)
+
+
+def create(path: Path) -> None:
+    """Create an empty file that only its owner can read, unless there is one; SQLite's side files get the same mode.
+
+    Raises:
+        OSError: the file cannot be created.
+    """
+    os.close(os.open(path, os.O_RDWR | os.O_CREAT, 0o600))
+
+
+def connect(path: Path, busy_timeout_s: float) -> sqlite3.Connection:
+    """Open a database that exists; a transaction waits so many seconds for a lock."""
+    # mode=rw: without it, SQLite creates an empty database where the file is missing.
+    uri = f"file:{quote(str(path.absolute()))}?mode=rw"
+    return sqlite3.connect(uri, uri=True, timeout=busy_timeout_s, check_same_thread=False)
 
 
 def configure_connection(connection: sqlite3.Connection) -> None:
@@ -45,6 +100,33 @@ def configure_connection(connection: sqlite3.Connection) -> None:
     connection.execute("PRAGMA synchronous = FULL")  # committed data survives a power cut
     connection.execute("PRAGMA foreign_keys = ON")
     connection.execute("PRAGMA secure_delete = ON")  # no deleted or replaced data remains in the file
+
+
+def copy(source: Path, target: Path) -> None:
+    """Copy a database, with the changes that are still in its WAL, into an empty file, and write it to the disk."""
+    with (
+        closing(sqlite3.connect(f"file:{quote(str(source.absolute()))}?mode=ro", uri=True)) as reading,
+        closing(connect(target, 0)) as writing,
+    ):
+        reading.backup(writing)
+        writing.execute("PRAGMA journal_mode = DELETE")  # leaves no side files, whose names would not follow
+    with target.open("rb") as copied:
+        os.fsync(copied.fileno())
+
+
+def problems(path: Path) -> list[str]:
+    """Return the problems of the pages, indexes and references of a database; it reads the whole file."""
+    with closing(sqlite3.connect(f"file:{quote(str(path.absolute()))}?mode=ro", uri=True)) as connection:
+        try:
+            found = [text for (text,) in connection.execute(f"PRAGMA integrity_check({_MAX_PROBLEMS})") if text != "ok"]
+            if found:
+                return found
+            rows = connection.execute("PRAGMA foreign_key_check").fetchmany(_MAX_PROBLEMS)
+        except sqlite3.DatabaseError as error:
+            if is_damage(error):
+                return [str(error)]
+            raise
+    return [f"a row of {table} refers to a missing row of {parent}" for table, _, parent, _ in rows]
 
 
 def set_up(connection: sqlite3.Connection) -> None:

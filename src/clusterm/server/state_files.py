@@ -1,0 +1,105 @@
+"""The files of the service's state: their locks, and their permissions."""
+
+import contextlib
+import fcntl
+import os
+import stat
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Final
+
+from clusterm.errors import StartupError
+from clusterm.settings import Settings
+
+_WRITE_BY_OTHERS: Final = 0o022
+_ANY_BY_OTHERS: Final = 0o077
+
+
+@contextlib.contextmanager
+def locked(settings: Settings, database: Path) -> Iterator[None]:
+    """Lock the state directory and the database against a second service until the block ends.
+
+    The lock of the database is a file beside it, because a database may be outside of the state directory.
+
+    Args:
+        settings: the settings with the state directory, which is created.
+        database: the database file, which need not exist; its directory is created.
+
+    Raises:
+        StartupError: another service runs with one of them, or a directory cannot be used.
+    """
+    state_dir = settings.manager.state_dir
+    with contextlib.ExitStack() as stack:
+        try:
+            state_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
+            stack.enter_context(_lock(state_dir / "lock", f"the state directory {state_dir}"))
+        except OSError as error:
+            raise StartupError(
+                f"cannot use the state directory {state_dir}: {error.strerror}; set manager.state_dir to a writable one"
+            ) from None
+        try:
+            database.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+            stack.enter_context(_lock(database.with_name(f"{database.name}.lock"), f"the database {database}"))
+        except OSError as error:
+            raise StartupError(
+                f"cannot use the directory {database.parent} of the database: {error.strerror}; set store.url to a "
+                "database in a writable one"
+            ) from None
+        yield
+
+
+def check_private(settings: Settings, database: Path) -> None:
+    """Check that other users of the machine can neither read the secrets of the state nor replace its files.
+
+    Args:
+        settings: the settings with the state directory.
+        database: the database file, which need not exist. It gets mode 0600: earlier versions left that to the umask.
+
+    Raises:
+        StartupError: a file has another owner, or other users have access.
+    """
+    _check(settings.manager.state_dir, _WRITE_BY_OTHERS, "go-w")
+    for private in (settings.jobs_dir, settings.key_file):
+        _check(private, _ANY_BY_OTHERS, "go=")
+    for suffix in ("", "-wal", "-shm"):
+        file = database.with_name(database.name + suffix)
+        with contextlib.suppress(FileNotFoundError):
+            try:
+                if file.stat().st_mode & _ANY_BY_OTHERS:
+                    file.chmod(0o600)
+            except PermissionError as error:
+                raise StartupError(
+                    f"cannot close {file} to other users: {error.strerror}; {_owner_advice(file)}"
+                ) from None
+
+
+@contextlib.contextmanager
+def _lock(file: Path, what: str) -> Iterator[None]:
+    lock = os.open(file, os.O_RDWR | os.O_CREAT, 0o600)
+    try:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise StartupError(f"another clusterm is running on {what}") from None
+        yield
+    finally:
+        os.close(lock)
+
+
+def _check(path: Path, forbidden: int, change: str) -> None:
+    try:
+        found = path.stat()
+    except FileNotFoundError:
+        return
+    except OSError as error:
+        raise StartupError(f"cannot look at {path}: {error.strerror}") from None
+    if found.st_uid not in {os.geteuid(), 0}:
+        raise StartupError(f"{path} belongs to another user: {_owner_advice(path)}")
+    if stat.S_IMODE(found.st_mode) & forbidden:
+        raise StartupError(
+            f"other users have access to {path} (mode {stat.S_IMODE(found.st_mode):04o}): chmod {change} {path}"
+        )
+
+
+def _owner_advice(path: Path) -> str:
+    return f"start clusterm as that user, or chown {os.geteuid()} {path}"
