@@ -124,13 +124,16 @@ def parse_group_map(texts: list[str]) -> dict[str, str]:
     Raises:
         Usage: a text has another form.
     """
-    host_groups = {}
-    for text in texts:
-        group, equals, host_group = text.partition("=")
-        if not group or not equals or not host_group:
-            raise Usage(f"--map: {text!r} is not GROUP=HOST_GROUP")
-        host_groups[group] = host_group
-    return host_groups
+    return _assignments("--map", "GROUP=HOST_GROUP", texts)
+
+
+def parse_labels(texts: list[str]) -> dict[str, str]:
+    """Return labels by host of an inventory, each given as `HOST=LABEL`.
+
+    Raises:
+        Usage: a text has another form.
+    """
+    return _assignments("--label", "HOST=LABEL", texts)
 
 
 def read_lines(source: str) -> list[str]:
@@ -170,6 +173,17 @@ def _read(source: str) -> str:
         raise Usage(f"cannot read {_name(source)}: {error.strerror}") from None
     except ValueError:
         raise Usage(f"cannot read {_name(source)}: it is not UTF-8 text") from None
+
+
+def _assignments(option: str, form: str, texts: list[str]) -> dict[str, str]:
+    """Return values by name, in order, each given as `NAME=VALUE`."""
+    values: dict[str, str] = {}
+    for text in texts:
+        name, equals, value = text.partition("=")
+        if not name or not equals or not value:
+            raise Usage(f"{option}: {text!r} is not {form}")
+        values.setdefault(name, value)
+    return values
 
 
 def _name(source: str) -> str:

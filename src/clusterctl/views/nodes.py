@@ -59,14 +59,17 @@ def imported(data: Json) -> View:
     """Return one row per host of an inventory."""
     answer = read(ImportAnswer, data)
     done = "would be imported" if answer.dry_run else "imported"
-    table = new_table("NODE", "ADDRESS", "HOST GROUP", "RESULT", "REASON")
+    table = new_table("HOST", "NODE", "ADDRESS", "HOST GROUP", "RESULT", "REASON")
     for outcome in answer.nodes:
+        result = done if outcome.imported else "exists" if outcome.exists else "skipped"
+        without = f"without {', '.join(outcome.left_out)}" if outcome.left_out else None
         table.add_row(
+            cell(outcome.host),
             cell(outcome.node),
             cell(outcome.address),
             cell(outcome.host_group),
-            cell(done if outcome.imported else "skipped"),
-            cell(outcome.reason),
+            cell(result),
+            cell(outcome.reason or without),
         )
     yield from if_rows(table)
 

@@ -200,9 +200,17 @@ def _secrets(
 ) -> set[str]:
     """Return all secrets to mask in a job's log."""
     ansible = settings.ansible
-    of_nodes = [node.configuration_state.inventory_vars for node in nodes]
-    variables = [json.loads(ansible.extra_variables), dict(global_vars), dict(own), *of_nodes]
+    of_nodes = [node.configuration_state for node in nodes]
+    variables = [
+        json.loads(ansible.extra_variables),
+        dict(global_vars),
+        dict(own),
+        *(n.inventory_vars for n in of_nodes),
+    ]
     found = set(secrets_in(variables, settings.secret_names)) | {settings.serf.auth_key.get_secret_value()}
+    for configuration in of_nodes:
+        marked = [configuration.inventory_vars.get(name) for name in configuration.secret_vars]
+        found |= set(secrets_in(marked, settings.secret_names, secret=True))
     return found | _passwords_in(ansible.vault_password_file, ansible.become_password_file)
 
 

@@ -1,6 +1,6 @@
-"""Changes of nodes that users request, in one transaction each: host group, host vars, name, import and removal."""
+"""Changes of nodes that users request, in one transaction each: host group, host vars, name and removal."""
 
-from collections.abc import Collection, Container, Iterable, Mapping
+from collections.abc import Collection, Container, Iterable
 from typing import Any, Final
 
 from pydantic import ValidationError
@@ -8,9 +8,9 @@ from pydantic import ValidationError
 from clusterm import schemas
 from clusterm.common.redaction import holds_mask
 from clusterm.enums import Cause, EventName, HostGroups, State, Status
-from clusterm.errors import BadRequest, Conflict, RequestRefused, SecretsUnavailable
+from clusterm.errors import BadRequest, Conflict, SecretsUnavailable
 from clusterm.nodes import lifecycle
-from clusterm.schemas import ImportAnswer, ImportOutcome, ImportRequest, RenameRequest, SetRequest, check_host_vars
+from clusterm.schemas import RenameRequest, SetRequest, check_host_vars
 from clusterm.secrets.encryption import EncryptedVars, VariableCipher
 from clusterm.settings import RetentionSettings
 from clusterm.store import events, nodes, tables
@@ -62,17 +62,18 @@ def change(
         present = _decrypt_vars(node, request.vars, cipher)
         wanted = {**present, **cipher.restore(request.vars, EncryptedVars(before, node.encrypted), f"node {node.name}")}
         wanted = {key: value for key, value in wanted.items() if value is not None}
+        secret_vars = [key for key in node.secret_vars if key in wanted]
         try:
-            after, encrypted = cipher.encrypt(check_host_vars(wanted))
+            after, encrypted = cipher.encrypt(check_host_vars(wanted), secret_vars)
         except ValueError as error:
             raise BadRequest(str(error)) from None
         if wanted != present:
-            node.inventory_vars, node.encrypted = after, encrypted
+            node.inventory_vars, node.encrypted, node.secret_vars = after, encrypted, secret_vars
         for key in {**present, **wanted}:
             if present.get(key) != wanted.get(key):
                 changes[f"vars.{key}"] = [before.get(key), after.get(key)]
         if changes:
-            _add_events(session, retention, [_event(node.name, EventName.CHANGED, by, changes, _in_words(changes))])
+            add_events(session, retention, [user_event(node.name, EventName.CHANGED, by, changes, _in_words(changes))])
         return node.name
 
 
@@ -101,11 +102,11 @@ def rename(
         if new == old:
             return old
         label = new.removesuffix(f"-{node.serial}") if new.endswith(f"-{node.serial}") else new.rpartition("-")[0]
-        monitored = _parse(label, new.removeprefix(f"{label}-"), node.address)
-        _check_free_name(new, {node.name for node in nodes.list_all(session)}, groups)
+        monitored = parse_monitored(label, new.removeprefix(f"{label}-"), node.address)
+        check_free_name(new, {node.name for node in nodes.list_all(session)}, groups)
         _check_idle(session, old)
         nodes.rename(session, old, new, label=monitored.label, serial=monitored.serial)
-        _add_events(session, retention, [_event(new, EventName.RENAMED, by, {"name": [old, new]}, f"was {old}")])
+        add_events(session, retention, [user_event(new, EventName.RENAMED, by, {"name": [old, new]}, f"was {old}")])
         return new
 
 
@@ -135,65 +136,11 @@ def remove(store: Store, retention: RetentionSettings, name: str, by: str, *, fo
             )
         changes: Changes = {"status": [node.status, None], "address": [node.address, None]}
         gone = nodes.to_wire(node, [])
-        _add_events(session, retention, [_event(node.name, EventName.REMOVED, by, changes, f"was at {node.address}")])
+        add_events(
+            session, retention, [user_event(node.name, EventName.REMOVED, by, changes, f"was at {node.address}")]
+        )
         session.delete(node)
         return gone
-
-
-def import_nodes(
-    store: Store,
-    retention: RetentionSettings,
-    request: ImportRequest,
-    by: str,
-    groups: HostGroups,
-    cipher: VariableCipher,
-) -> ImportAnswer:
-    """Import the nodes of an inventory. Nodes that cannot be imported are skipped.
-
-    Args:
-        store: the store.
-        retention: how many events to keep.
-        request: the nodes, and the host groups of their groups.
-        by: the requester.
-        groups: the host groups of the site.
-        cipher: encrypts the host vars.
-
-    Returns:
-        The outcome for each node, with the reason if it was skipped.
-
-    Raises:
-        BadRequest: a group is mapped to a host group that does not exist.
-    """
-    for name in request.map.values():
-        lifecycle.check_host_group(name, groups)
-    with store.read() if request.dry_run else store.write() as session:
-        every = nodes.list_all(session)
-        names, addresses = {node.name for node in every}, {node.address: node.name for node in every}
-        outcomes, happened = [], []
-        for given in request.nodes:
-            serial = given.serial or given.addr.replace(":", "-").strip("-.")
-            outcome = ImportOutcome(
-                node=f"{given.label}-{serial}", address=given.addr, host_group=None, imported=False, reason=None
-            )
-            outcomes.append(outcome)
-            try:
-                outcome.host_group = _host_group(given.groups, request.map, groups)
-                node = new_node(_parse(given.label, serial, given.addr), outcome.host_group)
-                node.inventory_vars, node.encrypted = cipher.encrypt(check_host_vars(given.vars))
-                _check_free(node, names, addresses, groups)
-            except (RequestRefused, ValueError) as reason:
-                outcome.reason = str(reason)
-                continue
-            outcome.imported = True
-            names.add(node.name)
-            addresses[node.address] = node.name
-            if not request.dry_run:
-                session.add(node)
-                changes = _first_changes(node)
-                happened.append(_event(node.name, EventName.DISCOVERED, by, changes, f"at {node.address}, imported"))
-        if happened:
-            _add_events(session, retention, happened)
-    return ImportAnswer(dry_run=request.dry_run, nodes=outcomes)
 
 
 def register(session: Session, monitored: schemas.MonitoredNode, groups: HostGroups) -> Changes:
@@ -206,14 +153,14 @@ def register(session: Session, monitored: schemas.MonitoredNode, groups: HostGro
         RequestRefused: another node has the name or the address.
     """
     others = [node for node in nodes.at_addresses(session, [monitored.addr]) if node.name != monitored.name]
-    _check_address(monitored.addr, [node.name for node in others if node.state is State.DISCOVERED])
+    check_address(monitored.addr, [node.name for node in others if node.state is State.DISCOVERED])
     node = nodes.find(session, monitored.name)
     if node is None:
-        _check_free_name(monitored.name, (), groups)
+        check_free_name(monitored.name, (), groups)
         node = new_node(monitored, lifecycle.first_group(groups))
         session.add(node)
         session.flush()
-        return _first_changes(node)
+        return first_changes(node)
     changes: Changes = {}
     if node.address != monitored.addr:
         if node.state is State.DISCOVERED:
@@ -242,6 +189,7 @@ def new_node(monitored: schemas.MonitoredNode, host_group: str) -> tables.Node:
         prev_state=State.UNKNOWN,
         host_group=host_group,
         inventory_vars={},  # given, because the default factories of SQLModel are slow
+        secret_vars=[],
         host_keys=[],
     )
 
@@ -264,14 +212,19 @@ def _decrypt_vars(node: tables.Node, replaced: Container[str], cipher: VariableC
         return dict(node.inventory_vars)
 
 
-def _parse(label: str, serial: str, addr: str) -> schemas.MonitoredNode:
+def parse_monitored(label: str, serial: str, addr: str) -> schemas.MonitoredNode:
+    """Return the identity of a node.
+
+    Raises:
+        BadRequest: a part is not valid.
+    """
     try:
         return schemas.MonitoredNode(label=label, serial=serial, addr=addr)
     except ValidationError as error:
         raise BadRequest("; ".join(f"{e['loc'][0]}: {e['msg']}" for e in error.errors())) from None
 
 
-def _first_changes(node: tables.Node) -> Changes:
+def first_changes(node: tables.Node) -> Changes:
     """Return the changes in the first event of a new node."""
     changes: Changes = {
         "state": [State.UNKNOWN, State.DISCOVERED],
@@ -279,13 +232,6 @@ def _first_changes(node: tables.Node) -> Changes:
         "host_group": [None, node.host_group],
     }
     return changes | {f"vars.{key}": [None, value] for key, value in node.inventory_vars.items()}
-
-
-def _host_group(given: Iterable[str], mapping: dict[str, str], groups: HostGroups) -> str:
-    found = {mapping.get(name, name) for name in given if mapping.get(name, name) in groups}
-    if len(found) > 1:
-        raise Conflict(f"it is in several host groups: {', '.join(sorted(found))}")
-    return found.pop() if found else lifecycle.first_group(groups)
 
 
 def _check_group(node: tables.Node, host_group: str, groups: HostGroups) -> None:
@@ -297,18 +243,31 @@ def _check_group(node: tables.Node, host_group: str, groups: HostGroups) -> None
         )
 
 
-def _check_free(node: tables.Node, names: Container[str], addresses: Mapping[str, str], groups: HostGroups) -> None:
-    """Check that no other node has the name or the address of a new one."""
-    _check_free_name(node.name, names, groups)
-    _check_address(node.address, [addresses[node.address]] if node.address in addresses else [])
+def check_address(address: str, names: Collection[str]) -> None:
+    """Check that no node has an address.
 
+    Args:
+        address: the address.
+        names: the nodes that have it.
 
-def _check_address(address: str, names: Collection[str]) -> None:
+    Raises:
+        Conflict: there is one.
+    """
     if names:
         raise address_conflict((name, address) for name in names)
 
 
-def _check_free_name(name: str, names: Container[str], groups: HostGroups) -> None:
+def check_free_name(name: str, names: Container[str], groups: HostGroups) -> None:
+    """Check that a new node can have a name.
+
+    Args:
+        name: the name.
+        names: the names of all nodes.
+        groups: the host groups of the site.
+
+    Raises:
+        RequestRefused: a node or a host group has the name.
+    """
     if name in groups:
         raise BadRequest(f'a node cannot be called "{name}": that is a host group')
     if name in names:
@@ -321,11 +280,13 @@ def _check_idle(session: Session, name: str) -> None:
         raise Conflict(f"node {name} is in job {job.id}, which is {job.status}: wait for its end, or cancel it")
 
 
-def _event(node: str, event: EventName, by: str, changes: Changes, detail: str) -> tables.Event:
+def user_event(node: str, event: EventName, by: str, changes: Changes, detail: str) -> tables.Event:
+    """Return an event about a change that a user has requested."""
     return events.new(node, event, cause=Cause.USER, by=by, changes=changes, detail=detail)
 
 
-def _add_events(session: Session, retention: RetentionSettings, happened: list[tables.Event]) -> None:
+def add_events(session: Session, retention: RetentionSettings, happened: list[tables.Event]) -> None:
+    """Add events to a writing transaction."""
     events.add(session, happened, timeline=retention.timeline, node_events=retention.node_events)
 
 

@@ -4,6 +4,7 @@ from fastapi import Response
 
 from clusterm import schemas
 from clusterm.nodes import changes as node_changes
+from clusterm.nodes import imports
 from clusterm.routes.dependencies import (
     NodeName,
     RequesterDep,
@@ -82,9 +83,7 @@ def import_nodes(services: ServicesDep, requester: RequesterDep, body: ImportReq
     """Register the nodes of an inventory. Existing and invalid nodes are skipped, with the reason in the response."""
     settings = services.live_settings.current
     groups, cipher = settings.ansible.host_groups, settings.cipher
-    return json_response(
-        node_changes.import_nodes(services.store, settings.retention, body, requester.name, groups, cipher)
-    )
+    return json_response(imports.import_nodes(services.store, settings.retention, body, requester.name, groups, cipher))
 
 
 def _show(services: Services, name: str) -> Response:

@@ -66,6 +66,7 @@ from clusterm.schemas.nodes import (
     SetRequest,
     SuggestedCommand,
     check_host_vars,
+    host_var_problems,
 )
 from clusterm.schemas.plans import Objection, Plan, PlannedStep
 from clusterm.schemas.service import (
@@ -152,4 +153,5 @@ __all__ = [
     "check_host_vars",
     "check_name",
     "format_time",
+    "host_var_problems",
 ]

@@ -1,7 +1,7 @@
 """Secrets in the database: encrypts those in plain text, and checks that the secrets for a job can be decrypted."""
 
 import logging
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 
 from sqlmodel import Session, select
 
@@ -26,13 +26,13 @@ def encrypt_all(session: Session, cipher: VariableCipher) -> bool:
     """
     changed, lost = False, []
 
-    def updated(stored: EncryptedVars, whose: str) -> EncryptedVars:
+    def updated(stored: EncryptedVars, whose: str, secret_vars: Collection[str] = ()) -> EncryptedVars:
         nonlocal changed
         try:
             values = cipher.decrypt(stored, whose)
-            if cipher.mask(values) == stored.masked:
+            if cipher.mask(values, secret_vars) == stored.masked:
                 return stored
-            encrypted = cipher.encrypt(values)
+            encrypted = cipher.encrypt(values, secret_vars)
         except SecretsUnavailable:
             lost.append(whose)
             return stored
@@ -43,7 +43,7 @@ def encrypt_all(session: Session, cipher: VariableCipher) -> bool:
         job.extra_vars, job.encrypted = updated(EncryptedVars(job.extra_vars, job.encrypted), f"job {job.id}")
     for node in nodes.list_all(session):
         node.inventory_vars, node.encrypted = updated(
-            EncryptedVars(node.inventory_vars, node.encrypted), f"node {node.name}"
+            EncryptedVars(node.inventory_vars, node.encrypted), f"node {node.name}", node.secret_vars
         )
     for setting in session.exec(select(tables.Setting).where(tables.Setting.name == runtime_values.GLOBALS)):
         setting.value, setting.encrypted = updated(EncryptedVars(setting.value, setting.encrypted), "the globals")

@@ -30,7 +30,7 @@ _MAX_PARAMETERS: Final = 1000
 
 _NODE_COLUMNS: Final = (
     "name", "label", "serial", "address", "status", "prev_status", "state", "prev_state", "host_group",
-    "inventory_vars", "host_keys",
+    "inventory_vars", "secret_vars", "host_keys",
 )  # fmt: skip
 _EVENT_COLUMNS: Final = (
     "id", "at", "event", "result", "job_id", "detail", "cause", "by", "changes", "times", "since",
@@ -199,6 +199,7 @@ def _to_json(
     prev_state: str,
     host_group: str,
     inventory_vars: dict[str, Any],
+    secret_vars: list[str],
     host_keys: list[str],
 ) -> dict[str, Any]:
     """Return a node as the members of its JSON object, without events. The arguments are `_NODE_COLUMNS`."""
@@ -216,6 +217,7 @@ def _to_json(
             "host_group": host_group,
             "ssh_address": address,
             "inventory_vars": {"node_name": name, "node_addr": address, **inventory_vars},
+            "secret_vars": secret_vars,
             "host_keys": [{"type": ssh_keys.kind(key), "fingerprint": ssh_keys.fingerprint(key)} for key in host_keys],
         },
     }

@@ -56,6 +56,8 @@ class Node(SQLModel, table=True):
     host_group: str
     inventory_vars: dict[str, Any] = Field(default_factory=dict, sa_column=Column(JSON, nullable=False))  # masked
     encrypted: str | None = None  # all of them, encrypted; null without secrets
+    # names of the variables that are secret whatever their names
+    secret_vars: list[str] = Field(default_factory=list, sa_column=Column(JSON, nullable=False, server_default="[]"))
     # trusted host keys, as ssh_keys.parse returns them
     host_keys: list[str] = Field(default_factory=list, sa_column=Column(JSON, nullable=False, server_default="[]"))
 

@@ -13,7 +13,7 @@ import os
 from pathlib import Path
 from typing import Any
 
-from ansible.plugins.callback import CallbackBase  # type: ignore[import-untyped]
+from ansible.plugins.callback import CallbackBase
 
 DOCUMENTATION = """
 name: clusterm_facts

@@ -1,0 +1,157 @@
+"""Imports the hosts of an inventory as nodes, in one transaction."""
+
+from collections.abc import Collection, Mapping
+from typing import Any, Final
+
+from clusterm import schemas
+from clusterm.common.addresses import Place, ssh_port
+from clusterm.common.node_names import fit_part, serial_from_place
+from clusterm.enums import EventName, HostGroups
+from clusterm.errors import BadRequest, Conflict, RequestRefused, quote
+from clusterm.nodes import changes, lifecycle
+from clusterm.schemas import (
+    ImportAnswer,
+    ImportedNode,
+    ImportOutcome,
+    ImportRequest,
+    check_host_vars,
+    host_var_problems,
+)
+from clusterm.secrets.encryption import VariableCipher
+from clusterm.settings import RetentionSettings
+from clusterm.store import nodes, tables
+from clusterm.store.engine import Store
+
+_TEMPLATES: Final = ("{{", "{%")
+
+
+def import_nodes(
+    store: Store,
+    retention: RetentionSettings,
+    request: ImportRequest,
+    by: str,
+    groups: HostGroups,
+    cipher: VariableCipher,
+) -> ImportAnswer:
+    """Import the nodes of an inventory. Nodes that cannot be imported are skipped.
+
+    Args:
+        store: the store.
+        retention: how many events to keep.
+        request: the nodes, and the host groups of their groups.
+        by: the requester.
+        groups: the host groups of the site.
+        cipher: encrypts the host vars.
+
+    Returns:
+        The outcome for each node, with the reason if it was skipped.
+
+    Raises:
+        BadRequest: a group is mapped to a host group that does not exist.
+    """
+    for name in request.map.values():
+        lifecycle.check_host_group(name, groups)
+    with store.read() if request.dry_run else store.write() as session:
+        every = nodes.list_all(session)
+        existing = {node.name for node in every}
+        addresses = {node.address: node.name for node in every}
+        hosts: dict[str, str] = {}  # of this import, by the name of the node
+        outcomes, happened = [], []
+        for given in request.nodes:
+            outcome = _outcome(given)
+            outcomes.append(outcome)
+            try:
+                monitored = _identify(given)
+                outcome.node, outcome.address = monitored.name, monitored.addr
+                if monitored.name in hosts:
+                    raise Conflict(
+                        f"host {quote(hosts[monitored.name])} has the same node name: give one of them a label of its "
+                        f"own, as --label {given.host or given.label}=LABEL"
+                    )
+                outcome.exists = monitored.name in existing
+                changes.check_free_name(monitored.name, existing, groups)
+                outcome.host_group = _host_group(given.groups, request.map, groups)
+                node = changes.new_node(monitored, outcome.host_group)
+                outcome.left_out = host_var_problems(given.vars)
+                _set_vars(node, given, outcome.left_out, cipher)
+                changes.check_address(node.address, [addresses[node.address]] if node.address in addresses else [])
+            except (RequestRefused, ValueError) as reason:
+                outcome.reason = str(reason)
+                continue
+            outcome.imported = True
+            hosts[node.name] = outcome.host
+            addresses[node.address] = node.name
+            if not request.dry_run:
+                session.add(node)
+                first = changes.first_changes(node)
+                happened.append(
+                    changes.user_event(node.name, EventName.DISCOVERED, by, first, f"at {node.address}, imported")
+                )
+        if happened:
+            changes.add_events(session, retention, happened)
+    return ImportAnswer(dry_run=request.dry_run, nodes=outcomes)
+
+
+def _outcome(given: ImportedNode) -> ImportOutcome:
+    """Return the outcome of a node that is not yet imported, with its name and address as they were given."""
+    serial = f"-{given.serial}" if given.serial else ""
+    return ImportOutcome(
+        host=given.host or given.label,
+        node=f"{given.label}{serial}",
+        address=given.addr,
+        host_group=None,
+        imported=False,
+        reason=None,
+    )
+
+
+def _identify(given: ImportedNode) -> schemas.MonitoredNode:
+    """Return the name and the address of a node.
+
+    Raises:
+        BadRequest: it cannot have them.
+    """
+    if any(mark in given.addr for mark in _TEMPLATES):
+        raise BadRequest(
+            f"its address {quote(given.addr)} is a template that cannot be evaluated without a playbook: give the host "
+            "an ansible_host that depends on the inventory only"
+        )
+    label = fit_part(given.label)
+    if not label:
+        host = given.host or given.label
+        raise BadRequest(f"{quote(host)} has no letter or digit that a node name can have: give --label {host}=LABEL")
+    address = schemas.check_address(given.addr)
+    serial = fit_part(given.serial) or serial_from_place(Place(address, ssh_port(given.vars)))
+    return changes.parse_monitored(label, serial, address)
+
+
+def _set_vars(node: tables.Node, given: ImportedNode, left_out: Collection[str], cipher: VariableCipher) -> None:
+    """Set the host vars of a node.
+
+    Raises:
+        ValueError: they are too large.
+    """
+    kept: dict[str, Any] = {name: value for name, value in given.vars.items() if name not in left_out}
+    node.secret_vars = [name for name in dict.fromkeys(given.secret_vars) if name in kept]
+    try:
+        node.inventory_vars, node.encrypted = cipher.encrypt(check_host_vars(kept), node.secret_vars)
+    except ValueError as reason:
+        raise BadRequest(f"{reason}: import fewer with --without-vars GLOB") from None
+
+
+def _host_group(given: Collection[str], mapping: Mapping[str, str], groups: HostGroups) -> str:
+    """Return the host group for the inventory groups of a node.
+
+    Raises:
+        Conflict: they have the names of several host groups, and no mapping decides.
+    """
+    for name, host_group in mapping.items():
+        if name in given:
+            return host_group
+    found = sorted(set(given).intersection(groups))
+    if len(found) > 1:
+        raise Conflict(
+            f"it is in several host groups: {', '.join(found)}; "
+            f"give the one that decides, as --map {found[0]}={found[0]}"
+        )
+    return found[0] if found else lifecycle.first_group(groups)
