@@ -1,16 +1,27 @@
 """Changes of nodes that users request, in one transaction each: host group, host vars, name, import and removal."""
 
-from collections.abc import Collection, Container, Iterable, Mapping
+from collections.abc import Container, Iterable
 from typing import Any, Final
 
 from pydantic import ValidationError
 
 from clusterm import schemas
+from clusterm.common.addresses import SSH_PORT, Place, parse_place
+from clusterm.common.node_names import serial_from_place
 from clusterm.common.redaction import holds_mask
 from clusterm.enums import Cause, EventName, HostGroups, State, Status
 from clusterm.errors import BadRequest, Conflict, RequestRefused, SecretsUnavailable
 from clusterm.nodes import lifecycle
-from clusterm.schemas import ImportAnswer, ImportOutcome, ImportRequest, RenameRequest, SetRequest, check_host_vars
+from clusterm.schemas import (
+    ImportAnswer,
+    ImportedNode,
+    ImportOutcome,
+    ImportRequest,
+    RenameRequest,
+    SetRequest,
+    check_host_vars,
+    check_name,
+)
 from clusterm.secrets.encryption import EncryptedVars, VariableCipher
 from clusterm.settings import RetentionSettings
 from clusterm.store import events, nodes, tables
@@ -20,6 +31,9 @@ from clusterm.store.session import Session
 
 _AT_REST: Final = frozenset({Status.UNALLOCATED, Status.DECOMMISSIONED})
 """Statuses of nodes that are not part of the cluster."""
+
+_PORT: Final = "ansible_port"
+"""The host var with the ssh port of a node."""
 
 Changes = dict[str, list[Any]]
 """The changed members of a node, each with its old and its new value."""
@@ -67,7 +81,10 @@ def change(
         except ValueError as error:
             raise BadRequest(str(error)) from None
         if wanted != present:
+            place = node.place
             node.inventory_vars, node.encrypted = after, encrypted
+            if node.place != place and node.state is State.DISCOVERED:
+                check_place(node.place, node.name, nodes.at_addresses(session, [node.address]))
         for key in {**present, **wanted}:
             if present.get(key) != wanted.get(key):
                 changes[f"vars.{key}"] = [before.get(key), after.get(key)]
@@ -101,10 +118,15 @@ def rename(
         if new == old:
             return old
         label = new.removesuffix(f"-{node.serial}") if new.endswith(f"-{node.serial}") else new.rpartition("-")[0]
-        monitored = _parse(label, new.removeprefix(f"{label}-"), node.address)
+        serial = new.removeprefix(f"{label}-")
+        try:
+            check_name(label)
+            check_name(serial)
+        except ValueError as error:
+            raise BadRequest(str(error)) from None
         _check_free_name(new, {node.name for node in nodes.list_all(session)}, groups)
         _check_idle(session, old)
-        nodes.rename(session, old, new, label=monitored.label, serial=monitored.serial)
+        nodes.rename(session, old, new, label=label, serial=serial)
         _add_events(session, retention, [_event(new, EventName.RENAMED, by, {"name": [old, new]}, f"was {old}")])
         return new
 
@@ -168,29 +190,30 @@ def import_nodes(
         lifecycle.check_host_group(name, groups)
     with store.read() if request.dry_run else store.write() as session:
         every = nodes.list_all(session)
-        names, addresses = {node.name for node in every}, {node.address: node.name for node in every}
+        names, places = {node.name for node in every}, {node.place: node.name for node in every}
         outcomes, happened = [], []
         for given in request.nodes:
-            serial = given.serial or given.addr.replace(":", "-").strip("-.")
-            outcome = ImportOutcome(
-                node=f"{given.label}-{serial}", address=given.addr, host_group=None, imported=False, reason=None
-            )
+            outcome = ImportOutcome(node=given.label, address=given.addr, host_group=None, imported=False, reason=None)
             outcomes.append(outcome)
             try:
+                monitored = _parse(given)
+                outcome.node, outcome.address = monitored.name, monitored.addr
                 outcome.host_group = _host_group(given.groups, request.map, groups)
-                node = new_node(_parse(given.label, serial, given.addr), outcome.host_group)
-                node.inventory_vars, node.encrypted = cipher.encrypt(check_host_vars(given.vars))
-                _check_free(node, names, addresses, groups)
+                node = new_node(monitored, outcome.host_group)
+                node.inventory_vars, node.encrypted = cipher.encrypt(check_host_vars(node.inventory_vars | given.vars))
+                _check_free_name(node.name, names, groups)
+                if node.place.port is not None and node.place in places:
+                    raise address_conflict([(places[node.place], node.place)])
             except (RequestRefused, ValueError) as reason:
                 outcome.reason = str(reason)
                 continue
             outcome.imported = True
             names.add(node.name)
-            addresses[node.address] = node.name
+            places[node.place] = node.name
             if not request.dry_run:
                 session.add(node)
                 changes = _first_changes(node)
-                happened.append(_event(node.name, EventName.DISCOVERED, by, changes, f"at {node.address}, imported"))
+                happened.append(_event(node.name, EventName.DISCOVERED, by, changes, f"at {node.place}, imported"))
         if happened:
             _add_events(session, retention, happened)
     return ImportAnswer(dry_run=request.dry_run, nodes=outcomes)
@@ -203,11 +226,11 @@ def register(session: Session, monitored: schemas.MonitoredNode, groups: HostGro
         The changes of the node.
 
     Raises:
-        RequestRefused: another node has the name or the address.
+        RequestRefused: another node has the name or the place.
     """
-    others = [node for node in nodes.at_addresses(session, [monitored.addr]) if node.name != monitored.name]
-    _check_address(monitored.addr, [node.name for node in others if node.state is State.DISCOVERED])
     node = nodes.find(session, monitored.name)
+    place = place_reported(node, monitored)
+    check_place(place, monitored.name, nodes.at_addresses(session, [monitored.addr]))
     if node is None:
         _check_free_name(monitored.name, (), groups)
         node = new_node(monitored, lifecycle.first_group(groups))
@@ -215,14 +238,13 @@ def register(session: Session, monitored: schemas.MonitoredNode, groups: HostGro
         session.flush()
         return _first_changes(node)
     changes: Changes = {}
-    if node.address != monitored.addr:
+    if node.place != place:
         if node.state is State.DISCOVERED:
             raise Conflict(
-                f"node {node.name} exists already, at {node.address}: two machines call themselves so. "
-                f"Add this one by another name: clusterctl node add LABEL --addr {monitored.addr}"
+                f"node {node.name} exists already, at {node.place}: two machines call themselves so. "
+                f"Add this one by another name: clusterctl node add LABEL --addr {place}"
             )
-        changes["address"] = [node.address, monitored.addr]
-        node.address = monitored.addr
+        changes |= move(node, place)
     if node.state is not State.DISCOVERED:
         changes["state"] = [node.state, State.DISCOVERED]
         node.prev_state, node.state = node.state, State.DISCOVERED
@@ -241,14 +263,66 @@ def new_node(monitored: schemas.MonitoredNode, host_group: str) -> tables.Node:
         state=State.DISCOVERED,
         prev_state=State.UNKNOWN,
         host_group=host_group,
-        inventory_vars={},  # given, because the default factories of SQLModel are slow
+        inventory_vars={} if monitored.port in {None, SSH_PORT} else {_PORT: monitored.port},
         host_keys=[],
     )
 
 
-def address_conflict(existing: Iterable[tuple[str, str]]) -> Conflict:
-    """Return the error for addresses that nodes have already, given as pairs of a node's name and address."""
-    listed = " ".join(f"{name}:{address}" for name, address in existing)
+def place_reported(node: tables.Node | None, monitored: schemas.MonitoredNode) -> Place:
+    """Return the place that a report gives a node. Without a port, a known node keeps its port."""
+    known = SSH_PORT if node is None else node.place.port
+    return Place(monitored.addr, monitored.port or known)
+
+
+def check_place(place: Place, name: str, at_address: Iterable[tables.Node]) -> None:
+    """Check that no other reachable node is where a node is to be.
+
+    Args:
+        place: address and port.
+        name: the name of the node.
+        at_address: the nodes at that address.
+
+    Raises:
+        Conflict: another node is there.
+    """
+    others = [node for node in at_address if node.name != name and node.state is State.DISCOVERED]
+    if present := [node for node in others if place.port is not None and node.place == place]:
+        raise address_conflict((node.name, node.place) for node in present)
+
+
+def move(node: tables.Node, place: Place, cipher: VariableCipher | None = None) -> Changes:
+    """Set the address and the ssh port of a node, and return the changes.
+
+    Args:
+        node: the node.
+        place: where it is; without a port to keep the port.
+        cipher: encrypts the host vars; None where secrets are not available.
+
+    Raises:
+        Conflict: the port is in the host vars, which are encrypted. Nothing has changed.
+    """
+    changes: Changes = {}
+    if place.port not in {None, node.place.port}:
+        changes[f"vars.{_PORT}"] = [node.inventory_vars.get(_PORT), place.port]
+        if node.encrypted is None:
+            node.inventory_vars = {**node.inventory_vars, _PORT: place.port}
+        elif cipher is None:
+            raise Conflict(
+                f"the host vars of {node.name} are encrypted: set its port by "
+                f"`clusterctl node set {node.name} {_PORT}={place.port}`"
+            )
+        else:
+            host_vars = {**nodes.decrypt_vars(node, cipher), _PORT: place.port}
+            node.inventory_vars, node.encrypted = cipher.encrypt(host_vars)
+    if node.address != place.address:
+        changes["address"] = [node.address, place.address]
+        node.address = place.address
+    return changes
+
+
+def address_conflict(existing: Iterable[tuple[str, Place]]) -> Conflict:
+    """Return the error for places that nodes have already, given as pairs of a node's name and its place."""
+    listed = " ".join(f"{name}:{place}" for name, place in existing)
     return Conflict(
         f"one or more nodes already exist with the specified management addresses. Existing nodes: [{listed}]"
     )
@@ -264,9 +338,11 @@ def _decrypt_vars(node: tables.Node, replaced: Container[str], cipher: VariableC
         return dict(node.inventory_vars)
 
 
-def _parse(label: str, serial: str, addr: str) -> schemas.MonitoredNode:
+def _parse(given: ImportedNode) -> schemas.MonitoredNode:
+    """Return a node of an inventory, with a serial made from its place unless it has one."""
     try:
-        return schemas.MonitoredNode(label=label, serial=serial, addr=addr)
+        serial = given.serial or serial_from_place(parse_place(given.addr))
+        return schemas.MonitoredNode(label=given.label, serial=serial, addr=given.addr)
     except ValidationError as error:
         raise BadRequest("; ".join(f"{e['loc'][0]}: {e['msg']}" for e in error.errors())) from None
 
@@ -295,17 +371,6 @@ def _check_group(node: tables.Node, host_group: str, groups: HostGroups) -> None
             f"node {node.name} is {node.status}: only an update changes the host group of a node that is part of the "
             f"cluster. Run: clusterctl node update {node.name} --host-group {host_group}"
         )
-
-
-def _check_free(node: tables.Node, names: Container[str], addresses: Mapping[str, str], groups: HostGroups) -> None:
-    """Check that no other node has the name or the address of a new one."""
-    _check_free_name(node.name, names, groups)
-    _check_address(node.address, [addresses[node.address]] if node.address in addresses else [])
-
-
-def _check_address(address: str, names: Collection[str]) -> None:
-    if names:
-        raise address_conflict((name, address) for name in names)
 
 
 def _check_free_name(name: str, names: Container[str], groups: HostGroups) -> None:
