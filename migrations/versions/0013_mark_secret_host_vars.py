@@ -1,14 +1,14 @@
 """mark secret host vars.
 
 Revision: 0013
-Follows: 0010
+Follows: 0011
 """
 
 import sqlalchemy as sa
 from alembic import op
 
 revision = "0013"
-down_revision = "0010"
+down_revision = "0011"
 branch_labels = None
 depends_on = None
 

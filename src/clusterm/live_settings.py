@@ -122,8 +122,11 @@ class LiveSettings:
         if not change:
             return settings
         present = settings.ansible.model_dump(mode="json")
+        before = dict(change["base"])
+        if before.get("playbook_location") == str(settings.ansible.playbook_dir):  # version 0.1.0 stored this form
+            before["playbook_location"] = settings.ansible.playbook_location
         # A key that only one of the two versions knows is not a change: the service was upgraded or downgraded.
-        if any(present[key] != value for key, value in change["base"].items() if key in present):
+        if any(present[key] != value for key, value in before.items() if key in present):
             log.warning("the ansible section of the configuration file is new: what was set over REST is dropped")
             with self._store.write() as session:
                 runtime_values.put(session, runtime_values.CONFIG, {})

@@ -559,8 +559,8 @@ def test_an_empty_cluster(clusterm: Clusterm) -> None:
                 "monitor_event": {
                     "name": "discovered",
                     "nodes": [
-                        {"label": "new", "serial": "n", "addr": "127.0.6.1"},
-                        {"label": "new", "serial": "m", "addr": "127.0.6.1"},
+                        {"label": "new", "serial": "n", "addr": "127.0.1.1"},
+                        {"label": "new", "serial": "m", "addr": "127.0.1.1"},
                     ],
                 }
             },
@@ -572,7 +572,7 @@ def test_an_empty_cluster(clusterm: Clusterm) -> None:
                 "monitor_event": {
                     "name": "disappeared",
                     "nodes": [
-                        {"label": "node1", "serial": "a", "addr": "127.0.1.1"},
+                        {"label": "nobody", "serial": "n", "addr": "127.0.1.1"},
                         {"label": "nobody", "serial": "m", "addr": "127.0.6.1"},
                     ],
                 }

@@ -306,3 +306,15 @@ def test_variables_can_be_left_out(service: Clusterm, tmp_path: Path) -> None:
     assert "larger than 64 KiB: import fewer with --without-vars GLOB" in import_(service, inventory).stdout
     assert outcomes(service, inventory, "--without-vars=cert_*")["large"]["imported"]
     assert host_vars(service, "large-10.22.8.1")["rack"] == "a1"
+
+
+def test_vagrant(service: Clusterm) -> None:
+    done = outcomes(service, INVENTORIES / "vagrant")
+    assert {host: (outcome["node"], outcome["address"]) for host, outcome in done.items()} == {
+        "web": ("web-127.0.0.1-2222", "127.0.0.1"),
+        "db_master_": ("db_master-127.0.0.1-2200", "127.0.0.1"),
+    }
+    assert all(outcome["imported"] for outcome in done.values())
+    assert host_vars(service, "db_master-127.0.0.1-2200")["ansible_port"] == 2200
+    twin = import_(service, INVENTORIES / "vagrant", "--label=web=other")
+    assert "Existing nodes: [web-127.0.0.1-2222:127.0.0.1:2222]" in twin.stdout

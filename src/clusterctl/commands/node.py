@@ -20,6 +20,8 @@ from clusterctl.parsing import parse_group_map, parse_host_vars, parse_keys, par
 from clusterctl.views import events as event_views
 from clusterctl.views import nodes as node_views
 from clusterctl.views.explanation import explanation
+from clusterm.common.addresses import parse_place
+from clusterm.common.node_names import serial_from_place
 from clusterm.schemas import Event, ImportAnswer, Page
 
 _LARGEST_PAGE: Final = 1000
@@ -37,7 +39,14 @@ def get(ctx: typer.Context, name: NodeName, *, as_json: AsJson = False) -> Resul
 def add(
     ctx: typer.Context,
     label: Annotated[str, typer.Argument(metavar="LABEL", help="First part of the node's name.")],
-    addr: Annotated[str, typer.Option(metavar="ADDRESS", help="Its management address: IP address or host name.")],
+    addr: Annotated[
+        str,
+        typer.Option(
+            metavar="ADDRESS[:PORT]",
+            help="Its management address: IP address or host name, and the port of its ssh server if it is not 22. "
+            "An IPv6 address with a port is in brackets.",
+        ),
+    ],
     *,
     serial: Annotated[
         str | None,
@@ -54,9 +63,15 @@ def add(
     the cluster: `clusterctl node commission`. Adding a node again marks it as reachable, at this address.
     """
     client = context_of(ctx, as_json=as_json).client
-    serial = serial or addr.replace(":", "-").strip("-.")
-    client.announce(label, serial, addr)
-    return Result([Document(client.node(f"{label}-{serial}"), node_views.node)])
+    (name,) = client.announce(label, serial or _serial_from(addr), addr)
+    return Result([Document(client.node(name), node_views.node)])
+
+
+def _serial_from(addr: str) -> str:
+    try:
+        return serial_from_place(parse_place(addr))
+    except ValueError as error:
+        raise Usage(f"--addr: {error}") from None
 
 
 @node_app.command("events")

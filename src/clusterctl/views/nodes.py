@@ -8,6 +8,7 @@ from clusterctl.output.output import View
 from clusterctl.output.rows import Rows
 from clusterctl.views.cells import STYLES, block, cell, if_rows, new_table, plain_value, time
 from clusterctl.views.events import node_event_table
+from clusterm.common.addresses import Place
 from clusterm.schemas import ImportAnswer, KnownHostKeys, Node
 
 
@@ -30,7 +31,7 @@ def node(data: Json) -> View:
     yield block(
         {
             "Node": inventory.name,
-            "Address": shown.monitoring_state.management_address,
+            "Address": str(Place(configuration.ssh_address, configuration.ssh_port)),
             "Host group": configuration.host_group,
             "Status": inventory.status,
             "State": inventory.state,
@@ -75,11 +76,11 @@ def imported(data: Json) -> View:
 
 
 def _node_row(node: Json) -> Sequence[str]:
-    inventory = node["inventory_state"]
+    inventory, configuration = node["inventory_state"], node["configuration_state"]
     return (
         inventory["name"],
-        node["monitoring_state"]["management_address"],
-        node["configuration_state"]["host_group"],
+        str(Place(configuration["ssh_address"], configuration.get("ssh_port"))),
+        configuration["host_group"],
         inventory["status"],
         inventory["state"],
         _last_event(node["events"][-1]) if node["events"] else "",

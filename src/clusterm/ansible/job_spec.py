@@ -160,7 +160,7 @@ def draft(settings: Settings, job_id: int, action: Action, directory: Path, *, c
     """Create the specification of a job without writing files."""
     ansible = settings.ansible
     nonce = secrets.token_hex(16)
-    environment = ansible_environment(ansible.playbook_location, nonce)
+    environment = ansible_environment(ansible.playbook_dir, nonce)
     registers = not ACTIONS[action].on_nodes and ansible.register_discovered and not settings.serf.addr
     if registers:
         environment["CLUSTERM_FACTS"] = str(directory / FACTS)
@@ -172,7 +172,7 @@ def draft(settings: Settings, job_id: int, action: Action, directory: Path, *, c
         check=check,
         store_url=settings.store_url,
         retention=settings.retention,
-        location=ansible.playbook_location,
+        location=ansible.playbook_dir,
         playbooks={step.name: getattr(ansible, step.playbook_setting) for step in ACTIONS[action].all_steps()},
         executable=ansible.executable,
         options=ansible_options(ansible, directory, check=check),

@@ -193,7 +193,7 @@ class Supervisor(PeriodicTask):
             of_job = nodes.by_names(session, job.nodes) if ACTIONS[row.action].on_nodes else []
             wire = [nodes.to_wire(node, [], nodes.decrypt_vars(node, cipher)) for node in of_job]
             global_vars = runtime_values.decrypt_globals(session, cipher)
-            keys = host_keys.known(session, job.nodes)
+            keys = host_keys.known(session, job.nodes, row.extra_vars)
             prepare(settings, job, wire, global_vars, job_queries.decrypt_vars(row, cipher), keys)
         return True
 

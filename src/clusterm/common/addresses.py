@@ -35,8 +35,8 @@ class Place(NamedTuple):
     """Its ssh port; None if it is not given."""
 
     def __str__(self) -> str:
-        """Return `address`, `address:port` or, for IPv6, `[address]:port`."""
-        if self.port is None:
+        """Return `address` or, with a port other than 22, `address:port` and for IPv6 `[address]:port`."""
+        if self.port in {None, SSH_PORT}:
             return self.address
         return f"[{self.address}]:{self.port}" if ":" in self.address else f"{self.address}:{self.port}"
 

@@ -7,6 +7,7 @@ from typing import Final
 
 from clusterm import schemas
 from clusterm.common.actions import ACTIONS, ActionSpec, HostGroupUse
+from clusterm.common.addresses import ssh_port
 from clusterm.enums import HostGroups, JobStatus, Result
 from clusterm.errors import ActiveJob, BadRequest, Conflict, Drained, IdempotencyKeyReused, SecretsUnavailable
 from clusterm.jobs.events import log_begun
@@ -178,7 +179,8 @@ def evaluate_queued(session: Session, job: tables.Job, names: Sequence[str], set
     groups = settings.ansible.host_groups
     spec = ACTIONS[job.action]
     candidates = nodes.candidates(session)
-    found, violations = _find_targets(session, JobRequest(job.action, names), candidates)
+    request = JobRequest(job.action, names, extra_vars=job.extra_vars)
+    found, violations = _find_targets(session, request, candidates)
     if violation := lifecycle.host_group_violation(spec, job.host_group, groups):
         violations.append(violation)
     violations += _check_secrets(session, settings, names, job)
@@ -195,10 +197,16 @@ def _find_targets(
         return selected.names, [RuleViolation(refusal) for refusal in selected.refusals]
     if not request.targets:
         return [], [RuleViolation(BadRequest("atleast one node should be specified"))]
-    if existing := nodes.at_addresses(session, request.targets):
-        refusal = address_conflict((node.name, node.address) for node in existing)
-        return list(request.targets), [RuleViolation(refusal, [node.name for node in existing])]
-    return list(request.targets), []
+    try:
+        # Those of a retried or queued job may be older than their present form.
+        addresses = list(dict.fromkeys(schemas.check_address(address) for address in request.targets))
+    except ValueError as error:
+        return list(request.targets), [RuleViolation(BadRequest(str(error)))]
+    port = ssh_port(request.extra_vars)
+    if existing := [node for node in nodes.at_addresses(session, addresses) if node.place.port == port]:
+        refusal = address_conflict((node.name, node.place) for node in existing)
+        return addresses, [RuleViolation(refusal, [node.name for node in existing])]
+    return addresses, []
 
 
 def _check_secrets(

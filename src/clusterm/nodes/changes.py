@@ -1,16 +1,15 @@
 """Changes of nodes that users request, in one transaction each: host group, host vars, name and removal."""
 
-from collections.abc import Collection, Container, Iterable
+from collections.abc import Container, Iterable
 from typing import Any, Final
 
-from pydantic import ValidationError
-
 from clusterm import schemas
+from clusterm.common.addresses import SSH_PORT, Place
 from clusterm.common.redaction import holds_mask
 from clusterm.enums import Cause, EventName, HostGroups, State, Status
 from clusterm.errors import BadRequest, Conflict, SecretsUnavailable
 from clusterm.nodes import lifecycle
-from clusterm.schemas import RenameRequest, SetRequest, check_host_vars
+from clusterm.schemas import RenameRequest, SetRequest, check_host_vars, check_name
 from clusterm.secrets.encryption import EncryptedVars, VariableCipher
 from clusterm.settings import RetentionSettings
 from clusterm.store import events, nodes, tables
@@ -20,6 +19,9 @@ from clusterm.store.session import Session
 
 _AT_REST: Final = frozenset({Status.UNALLOCATED, Status.DECOMMISSIONED})
 """Statuses of nodes that are not part of the cluster."""
+
+_PORT: Final = "ansible_port"
+"""The host var with the ssh port of a node."""
 
 Changes = dict[str, list[Any]]
 """The changed members of a node, each with its old and its new value."""
@@ -68,7 +70,10 @@ def change(
         except ValueError as error:
             raise BadRequest(str(error)) from None
         if wanted != present:
+            place = node.place
             node.inventory_vars, node.encrypted, node.secret_vars = after, encrypted, secret_vars
+            if node.place != place and node.state is State.DISCOVERED:
+                check_place(node.place, node.name, nodes.at_addresses(session, [node.address]))
         for key in {**present, **wanted}:
             if present.get(key) != wanted.get(key):
                 changes[f"vars.{key}"] = [before.get(key), after.get(key)]
@@ -102,10 +107,15 @@ def rename(
         if new == old:
             return old
         label = new.removesuffix(f"-{node.serial}") if new.endswith(f"-{node.serial}") else new.rpartition("-")[0]
-        monitored = parse_monitored(label, new.removeprefix(f"{label}-"), node.address)
+        serial = new.removeprefix(f"{label}-")
+        try:
+            check_name(label)
+            check_name(serial)
+        except ValueError as error:
+            raise BadRequest(str(error)) from None
         check_free_name(new, {node.name for node in nodes.list_all(session)}, groups)
         _check_idle(session, old)
-        nodes.rename(session, old, new, label=monitored.label, serial=monitored.serial)
+        nodes.rename(session, old, new, label=label, serial=serial)
         add_events(session, retention, [user_event(new, EventName.RENAMED, by, {"name": [old, new]}, f"was {old}")])
         return new
 
@@ -150,11 +160,11 @@ def register(session: Session, monitored: schemas.MonitoredNode, groups: HostGro
         The changes of the node.
 
     Raises:
-        RequestRefused: another node has the name or the address.
+        RequestRefused: another node has the name or the place.
     """
-    others = [node for node in nodes.at_addresses(session, [monitored.addr]) if node.name != monitored.name]
-    check_address(monitored.addr, [node.name for node in others if node.state is State.DISCOVERED])
     node = nodes.find(session, monitored.name)
+    place = place_reported(node, monitored)
+    check_place(place, monitored.name, nodes.at_addresses(session, [monitored.addr]))
     if node is None:
         check_free_name(monitored.name, (), groups)
         node = new_node(monitored, lifecycle.first_group(groups))
@@ -162,14 +172,13 @@ def register(session: Session, monitored: schemas.MonitoredNode, groups: HostGro
         session.flush()
         return first_changes(node)
     changes: Changes = {}
-    if node.address != monitored.addr:
+    if node.place != place:
         if node.state is State.DISCOVERED:
             raise Conflict(
-                f"node {node.name} exists already, at {node.address}: two machines call themselves so. "
-                f"Add this one by another name: clusterctl node add LABEL --addr {monitored.addr}"
+                f"node {node.name} exists already, at {node.place}: two machines call themselves so. "
+                f"Add this one by another name: clusterctl node add LABEL --addr {place}"
             )
-        changes["address"] = [node.address, monitored.addr]
-        node.address = monitored.addr
+        changes |= move(node, place)
     if node.state is not State.DISCOVERED:
         changes["state"] = [node.state, State.DISCOVERED]
         node.prev_state, node.state = node.state, State.DISCOVERED
@@ -188,15 +197,67 @@ def new_node(monitored: schemas.MonitoredNode, host_group: str) -> tables.Node:
         state=State.DISCOVERED,
         prev_state=State.UNKNOWN,
         host_group=host_group,
-        inventory_vars={},  # given, because the default factories of SQLModel are slow
+        inventory_vars={} if monitored.port in {None, SSH_PORT} else {_PORT: monitored.port},
         secret_vars=[],
         host_keys=[],
     )
 
 
-def address_conflict(existing: Iterable[tuple[str, str]]) -> Conflict:
-    """Return the error for addresses that nodes have already, given as pairs of a node's name and address."""
-    listed = " ".join(f"{name}:{address}" for name, address in existing)
+def place_reported(node: tables.Node | None, monitored: schemas.MonitoredNode) -> Place:
+    """Return the place that a report gives a node. Without a port, a known node keeps its port."""
+    known = SSH_PORT if node is None else node.place.port
+    return Place(monitored.addr, monitored.port or known)
+
+
+def check_place(place: Place, name: str, at_address: Iterable[tables.Node]) -> None:
+    """Check that no other reachable node is where a node is to be.
+
+    Args:
+        place: address and port.
+        name: the name of the node.
+        at_address: the nodes at that address.
+
+    Raises:
+        Conflict: another node is there.
+    """
+    others = [node for node in at_address if node.name != name and node.state is State.DISCOVERED]
+    if present := [node for node in others if place.port is not None and node.place == place]:
+        raise address_conflict((node.name, node.place) for node in present)
+
+
+def move(node: tables.Node, place: Place, cipher: VariableCipher | None = None) -> Changes:
+    """Set the address and the ssh port of a node, and return the changes.
+
+    Args:
+        node: the node.
+        place: where it is; without a port to keep the port.
+        cipher: encrypts the host vars; None where secrets are not available.
+
+    Raises:
+        Conflict: the port is in the host vars, which are encrypted. Nothing has changed.
+    """
+    changes: Changes = {}
+    if place.port not in {None, node.place.port}:
+        changes[f"vars.{_PORT}"] = [node.inventory_vars.get(_PORT), place.port]
+        if node.encrypted is None:
+            node.inventory_vars = {**node.inventory_vars, _PORT: place.port}
+        elif cipher is None:
+            raise Conflict(
+                f"the host vars of {node.name} are encrypted: set its port by "
+                f"`clusterctl node set {node.name} {_PORT}={place.port}`"
+            )
+        else:
+            host_vars = {**nodes.decrypt_vars(node, cipher), _PORT: place.port}
+            node.inventory_vars, node.encrypted = cipher.encrypt(host_vars, node.secret_vars)
+    if node.address != place.address:
+        changes["address"] = [node.address, place.address]
+        node.address = place.address
+    return changes
+
+
+def address_conflict(existing: Iterable[tuple[str, Place]]) -> Conflict:
+    """Return the error for places that nodes have already, given as pairs of a node's name and its place."""
+    listed = " ".join(f"{name}:{place}" for name, place in existing)
     return Conflict(
         f"one or more nodes already exist with the specified management addresses. Existing nodes: [{listed}]"
     )
@@ -210,18 +271,6 @@ def _decrypt_vars(node: tables.Node, replaced: Container[str], cipher: VariableC
         if holds_mask([value for name, value in node.inventory_vars.items() if name not in replaced]):
             raise
         return dict(node.inventory_vars)
-
-
-def parse_monitored(label: str, serial: str, addr: str) -> schemas.MonitoredNode:
-    """Return the identity of a node.
-
-    Raises:
-        BadRequest: a part is not valid.
-    """
-    try:
-        return schemas.MonitoredNode(label=label, serial=serial, addr=addr)
-    except ValidationError as error:
-        raise BadRequest("; ".join(f"{e['loc'][0]}: {e['msg']}" for e in error.errors())) from None
 
 
 def first_changes(node: tables.Node) -> Changes:
@@ -241,20 +290,6 @@ def _check_group(node: tables.Node, host_group: str, groups: HostGroups) -> None
             f"node {node.name} is {node.status}: only an update changes the host group of a node that is part of the "
             f"cluster. Run: clusterctl node update {node.name} --host-group {host_group}"
         )
-
-
-def check_address(address: str, names: Collection[str]) -> None:
-    """Check that no node has an address.
-
-    Args:
-        address: the address.
-        names: the nodes that have it.
-
-    Raises:
-        Conflict: there is one.
-    """
-    if names:
-        raise address_conflict((name, address) for name in names)
 
 
 def check_free_name(name: str, names: Container[str], groups: HostGroups) -> None:

@@ -1,19 +1,29 @@
 """Imports the hosts of an inventory as nodes, in one transaction."""
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from typing import Any, Final
 
-from clusterm import schemas
-from clusterm.common.addresses import Place, ssh_port
+from pydantic import ValidationError
+
+from clusterm.common.addresses import Place, parse_place, ssh_port
 from clusterm.common.node_names import fit_part, serial_from_place
 from clusterm.enums import EventName, HostGroups
 from clusterm.errors import BadRequest, Conflict, RequestRefused, quote
-from clusterm.nodes import changes, lifecycle
+from clusterm.nodes import lifecycle
+from clusterm.nodes.changes import (
+    add_events,
+    address_conflict,
+    check_free_name,
+    first_changes,
+    new_node,
+    user_event,
+)
 from clusterm.schemas import (
     ImportAnswer,
     ImportedNode,
     ImportOutcome,
     ImportRequest,
+    MonitoredNode,
     check_host_vars,
     host_var_problems,
 )
@@ -21,6 +31,9 @@ from clusterm.secrets.encryption import VariableCipher
 from clusterm.settings import RetentionSettings
 from clusterm.store import nodes, tables
 from clusterm.store.engine import Store
+
+_PORT: Final = "ansible_port"
+"""The host var that is part of a node's place, and therefore not secret."""
 
 _TEMPLATES: Final = ("{{", "{%")
 
@@ -54,59 +67,58 @@ def import_nodes(
     with store.read() if request.dry_run else store.write() as session:
         every = nodes.list_all(session)
         existing = {node.name for node in every}
-        addresses = {node.address: node.name for node in every}
+        places = {node.place: node.name for node in every}
         hosts: dict[str, str] = {}  # of this import, by the name of the node
         outcomes, happened = [], []
         for given in request.nodes:
             outcome = _outcome(given)
             outcomes.append(outcome)
             try:
-                monitored = _identify(given)
+                kept = {name: value for name, value in given.vars.items() if name not in outcome.left_out}
+                monitored = _identify(given, kept)
                 outcome.node, outcome.address = monitored.name, monitored.addr
                 if monitored.name in hosts:
                     raise Conflict(
                         f"host {quote(hosts[monitored.name])} has the same node name: give one of them a label of its "
-                        f"own, as --label {given.host or given.label}=LABEL"
+                        f"own, as --label {outcome.host}=LABEL"
                     )
                 outcome.exists = monitored.name in existing
-                changes.check_free_name(monitored.name, existing, groups)
+                check_free_name(monitored.name, existing, groups)
                 outcome.host_group = _host_group(given.groups, request.map, groups)
-                node = changes.new_node(monitored, outcome.host_group)
-                outcome.left_out = host_var_problems(given.vars)
-                _set_vars(node, given, outcome.left_out, cipher)
-                changes.check_address(node.address, [addresses[node.address]] if node.address in addresses else [])
+                node = new_node(monitored, outcome.host_group)
+                _set_vars(node, node.inventory_vars | kept, given.secret_vars, cipher)
+                if node.place.port is not None and node.place in places:
+                    raise address_conflict([(places[node.place], node.place)])
             except (RequestRefused, ValueError) as reason:
                 outcome.reason = str(reason)
                 continue
             outcome.imported = True
             hosts[node.name] = outcome.host
-            addresses[node.address] = node.name
+            places[node.place] = node.name
             if not request.dry_run:
                 session.add(node)
-                first = changes.first_changes(node)
-                happened.append(
-                    changes.user_event(node.name, EventName.DISCOVERED, by, first, f"at {node.address}, imported")
-                )
+                detail = f"at {node.place}, imported"
+                happened.append(user_event(node.name, EventName.DISCOVERED, by, first_changes(node), detail))
         if happened:
-            changes.add_events(session, retention, happened)
+            add_events(session, retention, happened)
     return ImportAnswer(dry_run=request.dry_run, nodes=outcomes)
 
 
 def _outcome(given: ImportedNode) -> ImportOutcome:
     """Return the outcome of a node that is not yet imported, with its name and address as they were given."""
-    serial = f"-{given.serial}" if given.serial else ""
     return ImportOutcome(
         host=given.host or given.label,
-        node=f"{given.label}{serial}",
+        node=f"{given.label}-{given.serial}" if given.serial else given.label,
         address=given.addr,
         host_group=None,
         imported=False,
         reason=None,
+        left_out=host_var_problems(given.vars),
     )
 
 
-def _identify(given: ImportedNode) -> schemas.MonitoredNode:
-    """Return the name and the address of a node.
+def _identify(given: ImportedNode, host_vars: Mapping[str, Any]) -> MonitoredNode:
+    """Return the name and the place of a node.
 
     Raises:
         BadRequest: it cannot have them.
@@ -116,25 +128,30 @@ def _identify(given: ImportedNode) -> schemas.MonitoredNode:
             f"its address {quote(given.addr)} is a template that cannot be evaluated without a playbook: give the host "
             "an ansible_host that depends on the inventory only"
         )
-    label = fit_part(given.label)
-    if not label:
+    if not fit_part(given.label):
         host = given.host or given.label
         raise BadRequest(f"{quote(host)} has no letter or digit that a node name can have: give --label {host}=LABEL")
-    address = schemas.check_address(given.addr)
-    serial = fit_part(given.serial) or serial_from_place(Place(address, ssh_port(given.vars)))
-    return changes.parse_monitored(label, serial, address)
+    try:
+        place = parse_place(given.addr)
+        if _PORT in host_vars:
+            place = Place(place.address, ssh_port(host_vars))
+        serial = given.serial or serial_from_place(place)
+        return MonitoredNode(label=given.label, serial=serial, addr=place.address, port=place.port)
+    except ValidationError as error:
+        raise BadRequest("; ".join(f"{e['loc'][0]}: {e['msg']}" for e in error.errors())) from None
+    except ValueError as reason:
+        raise BadRequest(f"addr: {reason}") from None
 
 
-def _set_vars(node: tables.Node, given: ImportedNode, left_out: Collection[str], cipher: VariableCipher) -> None:
+def _set_vars(node: tables.Node, host_vars: dict[str, Any], secret_vars: Iterable[str], cipher: VariableCipher) -> None:
     """Set the host vars of a node.
 
     Raises:
-        ValueError: they are too large.
+        BadRequest: they are too large.
     """
-    kept: dict[str, Any] = {name: value for name, value in given.vars.items() if name not in left_out}
-    node.secret_vars = [name for name in dict.fromkeys(given.secret_vars) if name in kept]
+    node.secret_vars = [name for name in dict.fromkeys(secret_vars) if name in host_vars and name != _PORT]
     try:
-        node.inventory_vars, node.encrypted = cipher.encrypt(check_host_vars(kept), node.secret_vars)
+        node.inventory_vars, node.encrypted = cipher.encrypt(check_host_vars(host_vars), node.secret_vars)
     except ValueError as reason:
         raise BadRequest(f"{reason}: import fewer with --without-vars GLOB") from None
 

@@ -71,7 +71,7 @@ def list_jobs(
             before=before,
             status=status,
             action=action,
-            node=node,
+            nodes=None if node is None else nodes.spellings(session, node),
             since=since,
             until=until,
         )

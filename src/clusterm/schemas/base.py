@@ -20,7 +20,7 @@ from pydantic_core import PydanticCustomError
 
 from clusterm.common.addresses import canonical_address
 from clusterm.common.ip_ranges import expand
-from clusterm.common.node_names import MAX_PART_LENGTH, PART_PATTERN
+from clusterm.common.node_names import MAX_PART_LENGTH, PART_PATTERN, fit_part
 
 T = TypeVar("T")
 
@@ -60,6 +60,15 @@ def check_name(value: str) -> str:
         )
         raise PydanticCustomError("name", "{message}", {"message": message})
     return value
+
+
+def fit_name(value: str) -> str:
+    """Return a label or serial, as machines have it, as a valid one.
+
+    Raises:
+        ValueError: the value has no valid character.
+    """
+    return fit_part(value) or check_name(value)
 
 
 def _parse_extra_vars(value: Any) -> Any:
@@ -129,7 +138,7 @@ Timestamp = Annotated[
     WithJsonSchema({"type": "string", "format": "date-time"}, mode="serialization"),
 ]
 Address = Annotated[str, AfterValidator(check_address)]
-Name = Annotated[str, AfterValidator(check_name)]
+FittedName = Annotated[str, AfterValidator(fit_name)]
 ExtraVars = Annotated[dict[str, Any], BeforeValidator(_parse_extra_vars)]
 Seconds = Annotated[float, Field(ge=0, le=10**9, allow_inf_nan=False)]
 HostGroup = Annotated[str, BeforeValidator(none_to_empty_string)]

@@ -12,6 +12,7 @@ from pydantic import (
 from pydantic_core import PydanticCustomError
 
 from clusterm.common import ssh_keys
+from clusterm.common.addresses import SSH_PORT
 from clusterm.enums import State, Status
 from clusterm.schemas.base import MAX_NESTING, HostGroup, Request, ResponseModel, Timestamp
 from clusterm.schemas.events import Event
@@ -61,6 +62,9 @@ class ConfigurationState(ResponseModel):
     inventory_name: str
     host_group: str
     ssh_address: str
+    ssh_port: int | None = Field(
+        default=SSH_PORT, description="Port of its ssh server. Null: `ansible_port` is a template.", examples=[22]
+    )
     inventory_vars: dict[str, Any]
     secret_vars: list[str] = Field(
         default_factory=list,

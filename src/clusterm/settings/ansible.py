@@ -15,7 +15,7 @@ from pydantic import (
 from clusterm.common.redaction import SECRET_PATTERN, SecretNames
 from clusterm.enums import DEFAULT_HOST_GROUPS, DISCOVER_GROUP, HostKeyChecking, Role
 from clusterm.schemas import ExtraVars
-from clusterm.settings.base import AbsolutePath, Section
+from clusterm.settings.base import Section, absolute
 
 
 def _from_switch(value: Any) -> Any:
@@ -31,9 +31,10 @@ _TAKEN_GROUPS: Final = frozenset({"all", "ungrouped", DISCOVER_GROUP})
 class AnsibleSettings(Section):
     """How ansible is run. Can be changed while the service runs; a job keeps the settings it started with."""
 
-    playbook_location: AbsolutePath = Field(
-        default=Path("/etc/clusterm/playbooks"),
-        description="Directory of the playbooks. ansible runs in it and reads its `ansible.cfg`.",
+    playbook_location: str = Field(
+        default="/etc/clusterm/playbooks",
+        description="Directory of the playbooks. ansible runs in it and reads its `ansible.cfg`. A relative path is "
+        "relative to the service's working directory; `~` is the home directory of the service's user.",
     )
     configure_playbook: str = Field(default="site.yml", description="Playbook of commission, update and discover.")
     cleanup_playbook: str = Field(
@@ -116,6 +117,17 @@ class AnsibleSettings(Section):
         gt=0,
         description="Seconds between SIGINT and SIGTERM, and between SIGTERM and SIGKILL, when a job is stopped.",
     )
+
+    @property
+    def playbook_dir(self) -> Path:
+        """The absolute path of `playbook_location`."""
+        return absolute(Path(self.playbook_location))
+
+    @field_validator("playbook_location")
+    @classmethod
+    def _check_playbook_location(cls, value: str) -> str:
+        absolute(Path(value))
+        return value
 
     @field_validator("extra_variables", mode="before")
     @classmethod

@@ -70,7 +70,7 @@ def test_no_host_name_is_an_ipv4_address_to_the_resolver(text: str) -> None:
 )
 def test_a_place_is_an_address_with_or_without_a_port(text: str, place: Place) -> None:
     assert parse_place(text) == place
-    assert parse_place(str(place)) == place
+    assert parse_place(str(place)) == place._replace(port=None if place.port == 22 else place.port)
 
 
 @pytest.mark.parametrize("port", ["", "0", "65536", "-1", "ssh", "٢٢", "2 2", "1" * 5000, "022222"])

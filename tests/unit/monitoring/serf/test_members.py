@@ -91,12 +91,11 @@ def test_what_was_refused_is_told_again_when_all_members_come() -> None:
     [
         ({}, "NodeLabel, NodeSerial, NodeAddr"),
         ({"NodeLabel": ""}, "NodeLabel"),
-        ({"NodeLabel": "n\n1"}, "NodeLabel: "),
+        ({"NodeLabel": "\n"}, "NodeLabel: "),
         ({"NodeSerial": "\ufffd"}, "NodeSerial: "),
         ({"NodeAddr": "10.0.0.256"}, "NodeAddr: "),
-        ({"NodeLabel": "n" * 100_000}, "NodeLabel: "),
+        ({"NodeAddr": "n" * 100_000}, "NodeAddr: "),
     ],
-    ids=str,
 )
 def test_a_member_that_is_no_node_is_named_once_and_harms_nobody(tags: dict[str, str], reason: str) -> None:
     membership = Membership()
