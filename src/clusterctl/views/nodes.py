@@ -8,7 +8,7 @@ from clusterctl.output.output import View
 from clusterctl.output.rows import Rows
 from clusterctl.views.cells import STYLES, block, cell, if_rows, new_table, plain_value, time
 from clusterctl.views.events import node_event_table
-from clusterm.schemas import ImportAnswer, KnownHostKeys, Node
+from clusterm.schemas import ImportAnswer, ImportOutcome, KnownHostKeys, Node
 
 
 def nodes(data: Json) -> View:
@@ -66,9 +66,13 @@ def imported(data: Json) -> View:
             cell(outcome.address),
             cell(outcome.host_group),
             cell(done if outcome.imported else "skipped"),
-            cell(outcome.reason),
+            cell(outcome.reason or _left_out(outcome)),
         )
     yield from if_rows(table)
+
+
+def _left_out(outcome: ImportOutcome) -> str | None:
+    return f"without {', '.join(outcome.left_out)}: not accepted from clients" if outcome.left_out else None
 
 
 def _node_row(node: Json) -> Sequence[str]:

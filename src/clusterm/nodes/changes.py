@@ -11,6 +11,7 @@ from clusterm.enums import Cause, EventName, HostGroups, State, Status
 from clusterm.errors import BadRequest, Conflict, RequestRefused, SecretsUnavailable
 from clusterm.nodes import lifecycle
 from clusterm.schemas import ImportAnswer, ImportOutcome, ImportRequest, RenameRequest, SetRequest, check_host_vars
+from clusterm.schemas.request_vars import check_request_vars, refusals
 from clusterm.secrets.encryption import EncryptedVars, VariableCipher
 from clusterm.settings import RetentionSettings
 from clusterm.store import events, nodes, tables
@@ -33,6 +34,7 @@ def change(
     by: str,
     groups: HostGroups,
     cipher: VariableCipher,
+    allowed: Collection[str],
 ) -> str:
     """Set the host group and host vars of a node. A request that changes nothing creates no event.
 
@@ -44,6 +46,7 @@ def change(
         by: the requester.
         groups: the host groups of the site.
         cipher: encrypts the host vars.
+        allowed: the variables that clients may set, `ansible.request_vars_allowed`.
 
     Returns:
         The name of the node.
@@ -60,7 +63,10 @@ def change(
             node.host_group = request.host_group
         before = node.inventory_vars
         present = _decrypt_vars(node, request.vars, cipher)
-        wanted = {**present, **cipher.restore(request.vars, EncryptedVars(before, node.encrypted), f"node {node.name}")}
+        given = cipher.restore(request.vars, EncryptedVars(before, node.encrypted), f"node {node.name}")
+        new = {key: value for key, value in given.items() if value is not None and present.get(key) != value}
+        check_request_vars(new, allowed, f"node {node.name}")
+        wanted = {**present, **given}
         wanted = {key: value for key, value in wanted.items() if value is not None}
         try:
             after, encrypted = cipher.encrypt(check_host_vars(wanted))
@@ -147,8 +153,11 @@ def import_nodes(
     by: str,
     groups: HostGroups,
     cipher: VariableCipher,
+    allowed: Collection[str],
 ) -> ImportAnswer:
-    """Import the nodes of an inventory. Nodes that cannot be imported are skipped.
+    """Import the nodes of an inventory.
+
+    Nodes that cannot be imported are skipped, and variables that clients may not set are left out.
 
     Args:
         store: the store.
@@ -157,9 +166,10 @@ def import_nodes(
         by: the requester.
         groups: the host groups of the site.
         cipher: encrypts the host vars.
+        allowed: the variables that clients may set, `ansible.request_vars_allowed`.
 
     Returns:
-        The outcome for each node, with the reason if it was skipped.
+        The outcome for each node, with the reason if it was skipped, and its variables that were left out.
 
     Raises:
         BadRequest: a group is mapped to a host group that does not exist.
@@ -179,7 +189,9 @@ def import_nodes(
             try:
                 outcome.host_group = _host_group(given.groups, request.map, groups)
                 node = new_node(_parse(given.label, serial, given.addr), outcome.host_group)
-                node.inventory_vars, node.encrypted = cipher.encrypt(check_host_vars(given.vars))
+                outcome.left_out = refusals(given.vars, allowed)
+                kept = {key: value for key, value in given.vars.items() if key not in outcome.left_out}
+                node.inventory_vars, node.encrypted = cipher.encrypt(check_host_vars(kept))
                 _check_free(node, names, addresses, groups)
             except (RequestRefused, ValueError) as reason:
                 outcome.reason = str(reason)
