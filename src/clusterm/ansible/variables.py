@@ -5,7 +5,8 @@ where a playbook says `when: "{{ variable }}"`, and likewise in `failed_when`, `
 2.18 also the keys of an object. A text that is marked unsafe is never evaluated, in no version.
 
 JSON can mark values, as `{"__ansible_unsafe": "text"}`; only YAML can also mark keys, as `!unsafe`. ansible reads JSON
-much faster, so YAML is written only if a key needs a mark.
+much faster, so YAML is written only if a key needs a mark. In YAML, a text such as "yes" or "12" is not marked, because
+ansible-core 2.19 would read it as another type; such a text can do nothing when it is evaluated.
 """
 
 import json
@@ -17,6 +18,7 @@ import yaml
 _PLAIN_KEY: Final = re.compile(r"(?!__ansible_)[\w.-]*", re.ASCII)
 """Keys that contain neither a call nor a template, and that ansible does not interpret in JSON."""
 
+_TEXT: Final = "tag:yaml.org,2002:str"
 _ENDLESS: Final = 2**31 - 1  # characters per line, so that YAML never wraps
 
 
@@ -63,5 +65,11 @@ class _Dumper(yaml.CSafeDumper):
     def ignore_aliases(self, data: Any) -> bool:  # noqa: ARG002 -- PyYAML calls it
         return True
 
+    def represent_unsafe(self, text: _UnsafeText) -> yaml.Node:
+        """Return the node of a text: marked, unless it would be of another type without quotes."""
+        plain = self.resolve(yaml.ScalarNode, str(text), (True, False))  # type: ignore[no-untyped-call]
+        tag = "!unsafe" if plain == _TEXT else _TEXT
+        return self.represent_scalar(tag, str(text), style='"')
 
-_Dumper.add_representer(_UnsafeText, lambda dumper, text: dumper.represent_scalar("!unsafe", str(text), style='"'))
+
+_Dumper.add_representer(_UnsafeText, _Dumper.represent_unsafe)

@@ -7,7 +7,7 @@ from typing import Any
 import ansible
 import pytest
 import yaml
-from ansible.constants import INTERNAL_STATIC_VARS
+from ansible import constants  # type: ignore[attr-defined]
 
 from clusterm.errors import VariablesRefused
 from clusterm.schemas.request_vars import DEFAULT_ALLOWED, RESERVED, check_request_vars, refusals
@@ -100,7 +100,7 @@ def test_the_error_names_the_variables_and_the_setting() -> None:
 
 def test_every_variable_that_ansible_reads_is_refused_or_has_a_checked_value() -> None:
     """The options of ansible's own plugins, its settings and its special variables, as this version declares them."""
-    read = set(INTERNAL_STATIC_VARS)
+    read = set(constants.INTERNAL_STATIC_VARS)
     root = Path(ansible.__file__).parent
     for definition in yaml.safe_load((root / "config" / "base.yml").read_text()).values():
         read |= {variable["name"] for variable in definition.get("vars") or []}
@@ -110,4 +110,4 @@ def test_every_variable_that_ansible_reads_is_refused_or_has_a_checked_value() -
     assert len(read) > 150
     accepted = read - set(refusals(dict.fromkeys(read, "-o x\n"), DEFAULT_ALLOWED))
     assert accepted <= {"_z_test_entry", "delegated_vars"}, "an example in ansible's settings, an expression"
-    assert {name for name in INTERNAL_STATIC_VARS if not name.startswith("ansible_")} <= RESERVED
+    assert {name for name in constants.INTERNAL_STATIC_VARS if not name.startswith("ansible_")} <= RESERVED
