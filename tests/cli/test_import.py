@@ -288,6 +288,23 @@ def test_old_names_of_variables_become_the_new_ones(service: Clusterm, tmp_path:
     assert values["ansible_password"] == "********"
 
 
+def test_variables_that_clients_may_not_set_are_told(service: Clusterm, tmp_path: Path) -> None:
+    inventory = write(
+        tmp_path / "hosts.ini",
+        "[all]\nlocal1 ansible_host=10.22.9.1 rack=a1\nlocal2 ansible_host=10.22.9.2\n"
+        "[all:vars]\nansible_connection=local\nansible_ssh_common_args='-o ProxyCommand=x'\n",
+    )
+    run = import_(service, inventory)
+    assert run.returncode == 0
+    assert [line.partition(": ")[0] for line in run.stderr.splitlines()] == [
+        "ansible_connection of local1, local2 not imported",
+        "ansible_ssh_common_args of local1, local2 not imported",
+        "2 of 2 hosts imported",
+    ]
+    assert "without ansible_connection, ansible_ssh_common_args" in run.stdout
+    assert set(host_vars(service, "local1-10.22.9.1")) == {"node_name", "node_addr", "rack"}
+
+
 def test_exit_status_is_1_if_nothing_was_imported(service: Clusterm, tmp_path: Path) -> None:
     bad = write(tmp_path / "bad.ini", "no_address ansible_host=10.22.7\n")
     run = import_(service, bad)
@@ -315,6 +332,8 @@ def test_vagrant(service: Clusterm) -> None:
         "db_master_": ("db_master-127.0.0.1-2200", "127.0.0.1"),
     }
     assert all(outcome["imported"] for outcome in done.values())
-    assert host_vars(service, "db_master-127.0.0.1-2200")["ansible_port"] == 2200
+    assert all("ansible_private_key_file" in outcome["left_out"] for outcome in done.values())
+    values = host_vars(service, "db_master-127.0.0.1-2200")
+    assert (values["ansible_port"], values["ansible_user"]) == (2200, "vagrant")
     twin = import_(service, INVENTORIES / "vagrant", "--label=web=other")
     assert "Existing nodes: [web-127.0.0.1-2222:127.0.0.1:2222]" in twin.stdout

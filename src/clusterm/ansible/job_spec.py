@@ -27,6 +27,7 @@ from clusterm.common.actions import ACTIONS
 from clusterm.common.redaction import secrets_in
 from clusterm.enums import DEFAULT_HOST_GROUPS, Action, Role, StepName
 from clusterm.schemas import Job, Node
+from clusterm.schemas.request_vars import check_request_vars
 from clusterm.settings import AnsibleSettings, RetentionSettings, Settings
 
 FACTS: Final = "facts"
@@ -126,8 +127,15 @@ def prepare(
 
     Raises:
         OSError: the directory cannot be written.
+        VariablesRefused: the settings do not allow some of the variables any more.
     """
     ansible = settings.ansible
+    for whose, variables in [
+        ("the globals", global_vars),
+        (f"job {job.id}", own),
+        *((f"node {node.inventory_state.name}", node.configuration_state.inventory_vars) for node in nodes),
+    ]:
+        check_request_vars(variables, ansible.request_vars_allowed, whose)
     directory = settings.jobs_dir / str(job.id)
     spec = draft(settings, job.id, job.action, directory, check=job.check)
     spec.secrets = sorted(_secrets(settings, nodes, global_vars, own))
@@ -192,7 +200,7 @@ def draft(settings: Settings, job_id: int, action: Action, directory: Path, *, c
 
 def _from_users(variables: Mapping[str, Any], ansible: AnsibleSettings) -> dict[str, Any]:
     """Return variables of users, marked unsafe unless the configuration allows templates in them."""
-    return dict(variables) if ansible.allow_templates_in_vars else mark_unsafe(variables)
+    return dict(variables) if ansible.allow_templates_in_vars else dict(mark_unsafe(variables))
 
 
 def _secrets(

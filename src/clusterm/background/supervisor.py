@@ -17,7 +17,7 @@ from clusterm.background.log_forwarder import LogForwarder
 from clusterm.common.actions import ACTIONS
 from clusterm.common.background_task import PeriodicTask
 from clusterm.common.backoff import Backoff
-from clusterm.errors import SecretsUnavailable
+from clusterm.errors import SecretsUnavailable, VariablesRefused
 from clusterm.executor.files import LOG
 from clusterm.executor.locks import end_outdated_holder, hold, playbook_runs
 from clusterm.jobs import completion, queue
@@ -170,8 +170,8 @@ class Supervisor(PeriodicTask):
                     env=clean_environment(),
                     start_new_session=True,
                 )
-        except SecretsUnavailable as lost:
-            self._fail(job_id, str(lost))
+        except (SecretsUnavailable, VariablesRefused) as refused:
+            self._fail(job_id, str(refused))
         except (OSError, ValueError) as error:
             executor.record_death(killed=False)
             if playbook_runs(directory):

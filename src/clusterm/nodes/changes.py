@@ -1,6 +1,6 @@
 """Changes of nodes that users request, in one transaction each: host group, host vars, name and removal."""
 
-from collections.abc import Container, Iterable
+from collections.abc import Collection, Container, Iterable
 from typing import Any, Final
 
 from clusterm import schemas
@@ -10,6 +10,7 @@ from clusterm.enums import Cause, EventName, HostGroups, State, Status
 from clusterm.errors import BadRequest, Conflict, SecretsUnavailable
 from clusterm.nodes import lifecycle
 from clusterm.schemas import RenameRequest, SetRequest, check_host_vars, check_name
+from clusterm.schemas.request_vars import check_request_vars
 from clusterm.secrets.encryption import EncryptedVars, VariableCipher
 from clusterm.settings import RetentionSettings
 from clusterm.store import events, nodes, tables
@@ -35,6 +36,7 @@ def change(
     by: str,
     groups: HostGroups,
     cipher: VariableCipher,
+    allowed: Collection[str],
 ) -> str:
     """Set the host group and host vars of a node. A request that changes nothing creates no event.
 
@@ -46,6 +48,7 @@ def change(
         by: the requester.
         groups: the host groups of the site.
         cipher: encrypts the host vars.
+        allowed: the variables that clients may set, `ansible.request_vars_allowed`.
 
     Returns:
         The name of the node.
@@ -62,7 +65,10 @@ def change(
             node.host_group = request.host_group
         before = node.inventory_vars
         present = _decrypt_vars(node, request.vars, cipher)
-        wanted = {**present, **cipher.restore(request.vars, EncryptedVars(before, node.encrypted), f"node {node.name}")}
+        given = cipher.restore(request.vars, EncryptedVars(before, node.encrypted), f"node {node.name}")
+        new = {key: value for key, value in given.items() if value is not None and present.get(key) != value}
+        check_request_vars(new, allowed, f"node {node.name}")
+        wanted = {**present, **given}
         wanted = {key: value for key, value in wanted.items() if value is not None}
         secret_vars = [key for key in node.secret_vars if key in wanted]
         try:

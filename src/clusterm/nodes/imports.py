@@ -27,6 +27,7 @@ from clusterm.schemas import (
     check_host_vars,
     host_var_problems,
 )
+from clusterm.schemas.request_vars import refusals
 from clusterm.secrets.encryption import VariableCipher
 from clusterm.settings import RetentionSettings
 from clusterm.store import nodes, tables
@@ -45,8 +46,11 @@ def import_nodes(
     by: str,
     groups: HostGroups,
     cipher: VariableCipher,
+    allowed: Collection[str],
 ) -> ImportAnswer:
-    """Import the nodes of an inventory. Nodes that cannot be imported are skipped.
+    """Import the nodes of an inventory.
+
+    Nodes that cannot be imported are skipped, and variables that nodes cannot have are left out.
 
     Args:
         store: the store.
@@ -55,9 +59,10 @@ def import_nodes(
         by: the requester.
         groups: the host groups of the site.
         cipher: encrypts the host vars.
+        allowed: the variables that clients may set, `ansible.request_vars_allowed`.
 
     Returns:
-        The outcome for each node, with the reason if it was skipped.
+        The outcome for each node, with the reason if it was skipped, and its variables that were left out.
 
     Raises:
         BadRequest: a group is mapped to a host group that does not exist.
@@ -71,7 +76,7 @@ def import_nodes(
         hosts: dict[str, str] = {}  # of this import, by the name of the node
         outcomes, happened = [], []
         for given in request.nodes:
-            outcome = _outcome(given)
+            outcome = _outcome(given, allowed)
             outcomes.append(outcome)
             try:
                 kept = {name: value for name, value in given.vars.items() if name not in outcome.left_out}
@@ -104,7 +109,7 @@ def import_nodes(
     return ImportAnswer(dry_run=request.dry_run, nodes=outcomes)
 
 
-def _outcome(given: ImportedNode) -> ImportOutcome:
+def _outcome(given: ImportedNode, allowed: Collection[str]) -> ImportOutcome:
     """Return the outcome of a node that is not yet imported, with its name and address as they were given."""
     return ImportOutcome(
         host=given.host or given.label,
@@ -113,7 +118,7 @@ def _outcome(given: ImportedNode) -> ImportOutcome:
         host_group=None,
         imported=False,
         reason=None,
-        left_out=host_var_problems(given.vars),
+        left_out=host_var_problems(given.vars) | refusals(given.vars, allowed),
     )
 
 

@@ -27,6 +27,7 @@ from clusterm.routes.dependencies import (
     Services,
     ServicesDep,
     Since,
+    encode_json,
     json_response,
     parse_cursor,
     problem_responses,
@@ -76,7 +77,7 @@ def list_nodes(
     with services.store.read() as session:
         names = _names(session, name or [], selection) if paged or name or selection.narrows else None
         if names is None or not paged:
-            every = {name: orjson.Fragment(orjson.dumps(node)) for name, node in nodes.listed(session, names)}
+            every = {name: orjson.Fragment(encode_json(node)) for name, node in nodes.listed(session, names)}
             return value_response(every)
         rest = sorted(name for name in names if cursor is None or name > cursor)
         page = rest[: limit or _PAGE]

@@ -17,6 +17,7 @@ from clusterm.enums import State, Status
 from clusterm.schemas.base import MAX_NESTING, HostGroup, Request, ResponseModel, Timestamp
 from clusterm.schemas.events import Event
 from clusterm.schemas.jobs import Failure, Job
+from clusterm.schemas.request_vars import RESERVED
 
 
 class MonitoringState(ResponseModel):
@@ -130,12 +131,8 @@ MAX_HOST_VARS: Final = 64 * 1024
 
 _NAME: Final = r"[A-Za-z_][A-Za-z0-9_]{0,127}"
 
-_TAKEN: Final = frozenset({
-    "node_name", "node_addr", "ansible_host", "inventory_hostname", "inventory_hostname_short", "inventory_file",
-    "inventory_dir", "groups", "group_names", "hostvars", "vars", "environment", "omit", "playbook_dir", "play_hosts",
-    "role_name", "role_path",
-})  # fmt: skip
-"""Variables set by clusterm or reserved by ansible."""
+_TAKEN: Final = RESERVED | {"node_name", "node_addr", "ansible_host"}
+"""Variables set by ansible or clusterm."""
 
 
 def check_host_vars(values: dict[str, Any]) -> dict[str, Any]:

@@ -15,6 +15,7 @@ from pydantic import (
 from clusterm.common.redaction import SECRET_PATTERN, SecretNames
 from clusterm.enums import DEFAULT_HOST_GROUPS, DISCOVER_GROUP, HostKeyChecking, Role
 from clusterm.schemas import ExtraVars
+from clusterm.schemas.request_vars import DEFAULT_ALLOWED
 from clusterm.settings.base import Section, absolute
 
 
@@ -26,6 +27,10 @@ def _from_switch(value: Any) -> Any:
 
 _TAKEN_GROUPS: Final = frozenset({"all", "ungrouped", DISCOVER_GROUP})
 """Inventory groups reserved by ansible or clusterm."""
+
+
+FIXED_OVER_REST: Final = "fixed_over_rest"
+"""Mark of a setting that only the configuration file and the environment can change."""
 
 
 class AnsibleSettings(Section):
@@ -97,6 +102,15 @@ class AnsibleSettings(Section):
         description="Whether ansible evaluates templates in globals, host vars and a request's extra vars. "
         "If false, templates stay text. Templates in `extra_variables` are always evaluated.",
     )
+    request_vars_allowed: list[str] = Field(
+        default=list(DEFAULT_ALLOWED),
+        description="Names, or globs of names, of the variables named `ansible_*` that requests, globals, host vars "
+        "and imports may set. Such variables choose how ansible connects and what it executes: a client that may set "
+        "`ansible_connection` or `ansible_ssh_common_args`, for example, can run commands as clusterm's user. The "
+        "values of the default ones are checked. Cannot be changed over REST.",
+        examples=[["ansible_port", "ansible_user", "ansible_winrm_*"]],
+        json_schema_extra={FIXED_OVER_REST: True},
+    )
     secret_pattern: str = Field(
         default=SECRET_PATTERN,
         description="Regular expression for the names of secrets, case-insensitive, matched anywhere in a name. "
@@ -143,6 +157,20 @@ class AnsibleSettings(Section):
         except (re.error, RecursionError, OverflowError) as error:
             raise ValueError(f"{value[:80]!r} is not a regular expression: {error}") from None
         return value
+
+    @field_validator("request_vars_allowed")
+    @classmethod
+    def _check_request_vars_allowed(cls, value: list[str]) -> list[str]:
+        for pattern in value:
+            if not re.fullmatch(r"[\w*?\[\]!-]{1,128}", pattern):
+                raise ValueError(f"{pattern[:80]!r} is not the name of a variable, or a glob such as ansible_winrm_*")
+        return value
+
+    @classmethod
+    def fixed_over_rest(cls) -> list[str]:
+        """Return the names of the settings that a request cannot change."""
+        declared = {name: field.json_schema_extra for name, field in cls.model_fields.items()}
+        return [name for name, extra in declared.items() if isinstance(extra, dict) and extra.get(FIXED_OVER_REST)]
 
     @field_validator("host_groups")
     @classmethod

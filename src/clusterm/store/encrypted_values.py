@@ -1,7 +1,8 @@
-"""Secrets in the database: encrypts those in plain text, and checks that the secrets for a job can be decrypted."""
+"""Secrets in the database: encrypts those in plain text, and decrypts the variables for a job."""
 
 import logging
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Iterator
+from typing import Any
 
 from sqlmodel import Session, select
 
@@ -53,17 +54,19 @@ def encrypt_all(session: Session, cipher: VariableCipher) -> bool:
     return changed
 
 
-def check_readable(session: Session, cipher: VariableCipher, names: Iterable[str]) -> None:
-    """Check that the globals and the host vars of nodes can be decrypted.
+def decrypt_all(
+    session: Session, cipher: VariableCipher, names: Iterable[str] | None = None
+) -> Iterator[tuple[str, dict[str, Any]]]:
+    """Yield the globals and the host vars of nodes with their secrets, each after the name of their owner.
 
     Args:
         session: any transaction.
         cipher: the cipher.
-        names: the names of the nodes.
+        names: the names of the nodes; None for all nodes.
 
     Raises:
         SecretsUnavailable: some of them cannot be decrypted.
     """
-    runtime_values.decrypt_globals(session, cipher)
-    for node in nodes.by_names(session, names):
-        nodes.decrypt_vars(node, cipher)
+    yield "the globals", runtime_values.decrypt_globals(session, cipher)
+    for node in nodes.list_all(session) if names is None else nodes.by_names(session, names):
+        yield f"node {node.name}", nodes.decrypt_vars(node, cipher)
