@@ -28,17 +28,15 @@ from collections.abc import Set as AbstractSet
 from pathlib import Path
 from typing import Any, Final
 
-from ansible.cli.inventory import InventoryCLI  # first: it prepares the process
+from ansible.cli import inventory as ansible_inventory  # type: ignore[import-untyped]  # first: it prepares the process
 
 # isort: split
-from ansible import constants as C  # noqa: N812 -- ansible's own name for them
-from ansible import context
-from ansible.errors import AnsibleError
-from ansible.parsing.dataloader import DataLoader
-from ansible.plugins.loader import lookup_loader
-from ansible.template import Templar
-from ansible.utils.display import Display
-from ansible.vars.hostvars import HostVars
+from ansible.errors import AnsibleError  # type: ignore[import-untyped]
+from ansible.parsing.dataloader import DataLoader  # type: ignore[import-untyped]
+from ansible.plugins.loader import lookup_loader  # type: ignore[import-untyped]
+from ansible.template import Templar  # type: ignore[import-untyped]
+from ansible.utils.display import Display  # type: ignore[import-untyped]
+from ansible.vars.hostvars import HostVars  # type: ignore[import-untyped]
 from jinja2 import Environment, TemplateSyntaxError
 from jinja2.meta import find_undeclared_variables
 
@@ -52,7 +50,7 @@ _LOOKUPS: Final = frozenset({
 _RUNTIME_PREFIX: Final = "ansible_"
 """Beginning of the names of facts and of what else ansible defines only in a play."""
 
-_CONNECTION: Final = frozenset(name for names in C.MAGIC_VARIABLE_MAPPING.values() for name in names)
+_CONNECTION: Final = frozenset(name for names in ansible_inventory.C.MAGIC_VARIABLE_MAPPING.values() for name in names)
 """Variables with that prefix that are defined only by an inventory."""
 
 _JINJA: Final = Environment()  # noqa: S701 -- it only parses
@@ -73,20 +71,20 @@ class _NotJson(ValueError):
     """A value cannot be written as JSON; the text has the reason."""
 
 
-class InventoryReader(InventoryCLI):  # type: ignore[misc]
+class InventoryReader(ansible_inventory.InventoryCLI):  # type: ignore[misc]
     """The program `ansible-inventory` with another output."""
 
     def run(self) -> None:
         """Print the hosts."""
         Display().columns = _ENDLESS
-        super(InventoryCLI, self).run()
+        super(ansible_inventory.InventoryCLI, self).run()
         names_in_encrypted_files = _note_names_in_encrypted_files()
         _guard_lookups()
         self.loader, self.inventory, self.vm = self._play_prereqs()
         HostVars(inventory=self.inventory, variable_manager=self.vm, loader=self.loader)  # defines `hostvars`
         hosts = list(self.inventory.hosts.values())
         variables = [self.vm.get_vars(host=host, stage="all") for host in hosts]  # reads every file
-        is_encrypted = any(map(_is_encrypted, _files(context.CLIARGS["inventory"])))
+        is_encrypted = any(map(_is_encrypted, _files(ansible_inventory.context.CLIARGS["inventory"])))
         document = {
             "groups": sorted(self.inventory.groups),
             "hosts": [
