@@ -117,7 +117,8 @@ def test_encrypted_values_are_kept_encrypted(service: Clusterm, tmp_path: Path) 
     inline = vault(tmp_path, "encrypt_string", "inline-canary").partition("\n")[2]
     hosts = "all:\n  hosts:\n    vaulted:\n      ansible_host: 10.22.0.1\n      motd: !vault |\n"
     inventory = tmp_path / "site"
-    write(inventory / "hosts.yml", hosts + inline)
+    nested = "      accounts:\n        admin: !vault |\n"
+    write(inventory / "hosts.yml", hosts + inline.rstrip("\n") + "\n" + nested + inline)
     write(inventory / "group_vars/all/vars.yml", 'dsn: "postgres://app:{{ vault_db }}@db"\nmanaged_by: file-canary')
     secrets = write(inventory / "group_vars/all/vault.yml", "vault_db: file-canary-2\nother: file-canary-3\n")
     vault(tmp_path, "encrypt", str(secrets))
@@ -135,7 +136,7 @@ def test_encrypted_values_are_kept_encrypted(service: Clusterm, tmp_path: Path) 
     assert run.returncode == 0, run.stderr
     assert run.stderr == "1 of 1 hosts imported\n"
     shown = service.get("/info/node/vaulted-10.22.0.1")["configuration_state"]
-    masked = dict.fromkeys(["dsn", "motd", "other", "vault_db"], "********")
+    masked = dict.fromkeys(["accounts", "dsn", "motd", "other", "vault_db"], "********")
     assert shown["inventory_vars"] == masked | {
         "node_name": "vaulted-10.22.0.1",
         "node_addr": "10.22.0.1",
@@ -149,6 +150,7 @@ def test_encrypted_values_are_kept_encrypted(service: Clusterm, tmp_path: Path) 
     job = service.run("commission", ["vaulted-10.22.0.1"])
     given = service.program_input(job)["inventory"]["all"]["children"]["service-master"]["hosts"]["vaulted-10.22.0.1"]
     assert (given["motd"], given["dsn"]) == ("inline-canary", "postgres://app:file-canary-2@db")
+    assert given["accounts"] == {"admin": "inline-canary"}
     log = "".join(service.job(job["id"])["logs"])
     assert "file-canary" in log
     assert "inline-canary" not in log
@@ -189,13 +191,13 @@ effect={{ lookup('pipe', 'touch FILE') }}
 def test_yaml_values_are_those_of_ansible(service: Clusterm, tmp_path: Path) -> None:
     inventory = write(
         tmp_path / "hosts.yml",
-        "all: {hosts: {typed: {ansible_host: 10.22.1.1, released: 2024-01-31, big: 20261126000000000001, limit: .inf,"
+        "all: {hosts: {typed: {ansible_host: 10.22.1.1, released: 2024-01-31, at: 2024-01-31 10:00:00, big: 20261126000000000001, limit: .inf,"
         ' raw: !unsafe "{{ text }}", ports: {80: http}}}}',
     )
     run = import_(service, inventory)
     assert "warning: limit of typed is not imported: inf cannot be written as JSON" in run.stderr
     values = host_vars(service, "typed-10.22.1.1")
-    assert values["released"] == "2024-01-31"
+    assert (values["released"], values["at"]) == ("2024-01-31", "2024-01-31 10:00:00")
     assert values["raw"] == "{{ text }}"
     assert values["ports"] == {"80": "http"}
     assert "limit" not in values

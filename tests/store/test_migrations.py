@@ -117,6 +117,19 @@ def test_renamed_columns_keep_their_values(store: Store) -> None:
             assert connection.exec_driver_sql(f"SELECT {column} FROM {table}").scalar() == value
 
 
+def test_host_vars_of_existing_nodes_are_secret_by_name_only(store: Store) -> None:
+    config = alembic_config()
+    with store.connect() as connection, connection.begin():
+        config.attributes["connection"] = connection
+        command.upgrade(config, "0010")
+        columns = list(connection.exec_driver_sql("PRAGMA table_info(nodes)"))
+        values = tuple(FILLER.get(kind, "text") for _, _, kind, *_ in columns)
+        connection.exec_driver_sql(f"INSERT INTO nodes VALUES ({', '.join('?' * len(values))})", values)
+    migrate(store)
+    with store.connect() as connection:
+        assert connection.exec_driver_sql("SELECT secret_vars FROM nodes").scalar() == "[]"
+
+
 def test_migrating_twice_changes_nothing(store: Store) -> None:
     migrate(store)
     before = dump(store.path)

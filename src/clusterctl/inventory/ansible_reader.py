@@ -25,6 +25,7 @@ import re
 import sys
 from collections.abc import Callable, Container, Iterable, Iterator, Mapping
 from collections.abc import Set as AbstractSet
+from functools import cache
 from pathlib import Path
 from typing import Any, Final
 
@@ -152,12 +153,15 @@ def _words(value: Any) -> Iterator[str]:
 
 def _names_in_templates(value: Any) -> set[str]:
     """Return the names of all variables that the templates in a value use."""
-    names: set[str] = set()
-    for text in _texts(value):
-        if _TEMPLATE.search(text):
-            with contextlib.suppress(TemplateSyntaxError):  # it is reported when the template is evaluated
-                names |= find_undeclared_variables(_JINJA.parse(text))
-    return names
+    return {name for text in _texts(value) if _TEMPLATE.search(text) for name in _names_in_template(text)}
+
+
+@cache  # most hosts have the templates of their groups
+def _names_in_template(text: str) -> AbstractSet[str]:
+    try:
+        return find_undeclared_variables(_JINJA.parse(text))
+    except TemplateSyntaxError:  # it is reported when the template is evaluated
+        return frozenset()
 
 
 def _texts(value: Any) -> Iterator[str]:
@@ -190,7 +194,9 @@ def _to_json(value: Any) -> Any:
     """
     if isinstance(value, Mapping):
         return {str(key): _to_json(item) for key, item in value.items()}
-    if isinstance(value, (list, tuple, set, frozenset)) and not _is_vault(value):
+    if isinstance(value, AbstractSet):
+        return [_to_json(item) for item in sorted(value, key=str)]
+    if isinstance(value, (list, tuple)):
         return [_to_json(item) for item in value]
     if value is None or isinstance(value, (bool, int)) or (isinstance(value, float) and math.isfinite(value)):
         return value
@@ -201,7 +207,7 @@ def _to_text(value: Any) -> str:
     if isinstance(value, str) or _is_vault(value):
         return str(value)
     if isinstance(value, dt.date):
-        return value.isoformat()
+        return str(value)
     if isinstance(value, bytes):
         with contextlib.suppress(UnicodeDecodeError):
             return value.decode()

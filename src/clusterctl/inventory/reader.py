@@ -111,9 +111,12 @@ def _run_ansible(path: str, vault_options: Sequence[str]) -> tuple[dict[str, Any
         "ANSIBLE_FORCE_COLOR": "false",
         "ANSIBLE_INVENTORY_UNPARSED_FAILED": "true",
         "ANSIBLE_TRANSFORM_INVALID_GROUP_CHARS": "ignore",
+        "LC_ALL": "C.UTF-8",  # ansible refuses to run in any other encoding, and in a locale that is not installed
     }
     command = [sys.executable, "-P", str(_READER), "--list", f"--inventory={path}", *vault_options]
-    done = subprocess.run(command, capture_output=True, text=True, errors="replace", env=environment, check=False)
+    done = subprocess.run(
+        command, capture_output=True, encoding="utf-8", errors="replace", env=environment, check=False
+    )
     messages = list(_messages(done.stderr))
     warnings = [message.text for message in messages if message.level == "WARNING"]
     if done.returncode == 0:
@@ -159,7 +162,7 @@ def _to_node(host: Json) -> Json:
         "host": name,
         "label": label,
         "serial": serial,
-        "addr": str(variables.get("ansible_host", name)),
+        "addr": str(variables.get("ansible_host") or name),
         "groups": host["groups"],
         "vars": kept,
         "secret_vars": [key for key in host["secrets"] if key in kept],
