@@ -62,7 +62,7 @@ def _tell_of_shared_places(connection: sa.Connection, nodes: Sequence[sa.Row[Any
             continue
         names = ", ".join(node.name for node in sharing)
         log.warning(
-            "%s have the same address, %s: keep one of them, and remove the others with clusterctl node remove",
+            "%s have the same address, %s. Keep one of them: clusterctl node remove",
             names,
             address,
         )
