@@ -120,7 +120,7 @@ class MonitorRequest(Request):
 
 
 class MonitorAnswer(ResponseModel):
-    """The reported nodes, by name. Absent from it: those that were rejected."""
+    """The reported nodes, by name, without the rejected nodes."""
 
     model_config = ConfigDict(extra="allow")
     __pydantic_extra__: dict[str, Node]
