@@ -193,7 +193,8 @@ def import_nodes(
         names, places = {node.name for node in every}, {node.place: node.name for node in every}
         outcomes, happened = [], []
         for given in request.nodes:
-            outcome = ImportOutcome(node=given.label, address=given.addr, host_group=None, imported=False, reason=None)
+            name = f"{given.label}-{given.serial or given.addr}"  # if it is not valid
+            outcome = ImportOutcome(node=name, address=given.addr, host_group=None, imported=False, reason=None)
             outcomes.append(outcome)
             try:
                 monitored = _parse(given)
