@@ -61,7 +61,11 @@ def _tell_of_shared_places(connection: sa.Connection, nodes: Sequence[sa.Row[Any
         if len({node.address for node in sharing}) == 1:
             continue
         names = ", ".join(node.name for node in sharing)
-        log.warning("the nodes %s have the same address, %s: remove all except one", names, address)
+        log.warning(
+            "%s have the same address, %s. Keep one of them: clusterctl node remove",
+            names,
+            address,
+        )
         for node in sharing:
             others = ", ".join(other.name for other in sharing if other is not node)
             connection.execute(
@@ -69,7 +73,7 @@ def _tell_of_shared_places(connection: sa.Connection, nodes: Sequence[sa.Row[Any
                     at=datetime.now(UTC).replace(tzinfo=None),
                     node=node.name,
                     event="changed",
-                    detail=f"{others} has the same address, {address}. Remove one of them: clusterctl node remove",
+                    detail=f"{address} is also the address of {others}. Keep one of them: clusterctl node remove",
                     changes={"address": [node.address, address]},
                 )
             )

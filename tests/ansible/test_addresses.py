@@ -75,7 +75,7 @@ def test_machines_behind_one_address_are_nodes_with_keys_of_their_own(
     machines.kill("web-a")
     wait_for(lambda: (state("Web-a"), state("web-a")) == ("Discovered", "Disappeared"), "one of them to be missed")
     said = machines.log("Web-a").read_text()
-    assert re.search(r"Received disconnect from \S+ port \d+:11: clusterm only looks whether", said)
+    assert re.search(r"Received disconnect from \S+ port \d+:11: reachability check by clusterm", said)
     assert not re.search(r"(?i)kex_exchange|banner|bad protocol|did not receive|invalid|error|connection reset", said)
 
 

@@ -134,6 +134,9 @@ def test_nodes_share_an_address_at_different_ports(service: Clusterm) -> None:
 
 
 def test_a_port_without_a_node_can_be_discovered_at_the_address_of_one(service: Clusterm) -> None:
+    with_port = service.post("/discover/nodes", {"addrs": ["127.0.7.1:2203"]})
+    assert with_port.status_code == 422
+    assert "give the port as the extra var ansible_port" in with_port.json()["detail"]
     assert (
         service.post("/discover/nodes", {"addrs": ["127.0.7.1"], "extra_vars": {"ansible_port": 2202}}).status_code
         == 409

@@ -32,7 +32,7 @@ async def identify(connected: socket.socket) -> str | None:
         connected: a non-blocking socket.
 
     Returns:
-        Why it is no ssh server; None if it is one.
+        The reason if it is not an ssh server; None if it is one.
 
     Raises:
         OSError: the connection failed.
@@ -57,7 +57,7 @@ async def identify(connected: socket.socket) -> str | None:
 
 def _disconnect_message() -> bytes:
     """Return an unencrypted packet (section 6) with SSH_MSG_DISCONNECT (section 11.1)."""
-    description = b"clusterm only looks whether an ssh server answers"
+    description = b"reachability check by clusterm"
     by_application = 11
     payload = struct.pack(">BII", 1, by_application, len(description)) + description + struct.pack(">I", 0)
     padding = 4 + -(len(payload) + 9) % 8  # at least 4 bytes; length, padding length, payload and padding fill blocks

@@ -113,7 +113,7 @@ def _outcome(given: ImportedNode, allowed: Collection[str]) -> ImportOutcome:
     """Return the outcome of a node that is not yet imported, with its name and address as they were given."""
     return ImportOutcome(
         host=given.host or given.label,
-        node=f"{given.label}-{given.serial}" if given.serial else given.label,
+        node=f"{given.label}-{given.serial or given.addr}",
         address=given.addr,
         host_group=None,
         imported=False,

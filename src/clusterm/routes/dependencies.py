@@ -69,7 +69,7 @@ ServicesDep = Annotated[Services, Depends(_service)]
 JobLabel = Annotated[
     str, Path(description="`active` (running now), `last` (the one that ended last) or an id.", examples=["last"])
 ]
-NodeName = Annotated[str, Path(description="Name or management address.", examples=["node1-4c4c4544"])]
+NodeName = Annotated[str, Path(description="Name, or address with or without a port.", examples=["node1-4c4c4544"])]
 Limit = Annotated[int, Query(ge=1, le=1000, description="Maximum number of items.")]
 Cursor = Annotated[str | None, Query(description="`next` of the previous page.")]
 Since = Annotated[Moment | None, Query(description="Only items at or after this time (RFC 3339).")]

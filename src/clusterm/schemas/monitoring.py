@@ -43,7 +43,7 @@ class MonitoredNode(Request):
     port: int | None = Field(
         default=None,
         ge=1,
-        lt=2**16,
+        le=65_535,
         description="Port of its ssh server; becomes its host var `ansible_port`. Null: unchanged, or 22 if it is new.",
         examples=[22],
     )
@@ -120,7 +120,7 @@ class MonitorRequest(Request):
 
 
 class MonitorAnswer(ResponseModel):
-    """The reported nodes, by name. Absent from it: those that were rejected."""
+    """The stored nodes of a report, each a `Node` in a member called by its name, and the rejected nodes."""
 
     model_config = ConfigDict(extra="allow")
     __pydantic_extra__: dict[str, Node]
