@@ -1,12 +1,16 @@
 """Variables of clients with the real ansible: texts are data in every place that evaluates, and nothing is executed."""
 
 import json
+import subprocess
 import sys
 from pathlib import Path
 from typing import Any
 
 import pytest
 from support.service import Clusterm
+
+from clusterctl.parsing import read_mapping
+from clusterm.ansible.command import find_executable
 
 PLAY = """
 - hosts: all
@@ -137,6 +141,63 @@ def test_values_arrive_as_they_were_sent(service: Clusterm) -> None:
     assert service.get("/info/globals")["extra_vars"] == {"of_globals": values}
     assert service.get("/info/nodes")["b-2"]["configuration_state"]["inventory_vars"]["of_host"] == host_values
     service.post("/globals", {"extra_vars": {}})
+
+
+FILE = """
+released: 2024-01-31
+built: 2024-01-31 10:20:30
+signed: 2024-01-31T10:20:30.5+02:00
+zoned: 2024-01-31T10:20:30Z
+mode: 0644
+text_mode: "0644"
+hex: 0x1f
+minutes: 1:30
+serial_no: 20261126000000000001
+below: -20261126000000000001
+digits: 0.1000000000000000055511151231257827
+tiny: 1e-400
+minus: -0
+minus_float: -0.0
+large: 1.0e+22
+no_float: 1e5
+switch: yes
+other: Off
+nothing: ~
+empty: ""
+unsafe: !unsafe "{{ x }}"
+merged: {<<: &base {a: 1}, b: 2}
+again: *base
+folded: >
+  a
+  b
+"""
+
+
+def test_a_file_has_the_values_for_clusterctl_that_it_has_for_ansible(tmp_path: Path) -> None:
+    file = tmp_path / "vars.yml"
+    file.write_text(FILE)
+    sent = read_mapping(str(file))
+    (tmp_path / "got.j2").write_text(
+        f"{{% for name in {json.dumps(list(sent))} %}}\n"
+        "{{ [name, '' ~ vars[name], vars[name] | type_debug] | to_json }}\n"
+        "{% endfor %}\n"
+    )
+    playbook = tmp_path / "site.yml"
+    playbook.write_text(f"""
+- hosts: localhost
+  gather_facts: false
+  tasks:
+    - template: {{src: got.j2, dest: "{tmp_path}/got"}}
+""")
+    program = find_executable("ansible-playbook")
+    assert program is not None
+    subprocess.run([program, "-e", f"@{file}", str(playbook)], check=True, capture_output=True)
+    for line in (tmp_path / "got").read_text().splitlines():
+        name, text, kind = json.loads(line)
+        value = sent[name]
+        assert str("" if value is None and text == "" else value) == text, name
+        if kind not in {"date", "datetime"}:
+            assert type(value).__name__ == kind.removeprefix("_AnsibleTagged").lower() or kind == "NoneType", name
 
 
 def test_harmless_variables_work_though_they_are_marked(service: Clusterm) -> None:

@@ -191,8 +191,19 @@ effect={{ lookup('pipe', 'touch FILE') }}
 def test_yaml_values_are_those_of_ansible(service: Clusterm, tmp_path: Path) -> None:
     inventory = write(
         tmp_path / "hosts.yml",
-        "all: {hosts: {typed: {ansible_host: 10.22.1.1, released: 2024-01-31, at: 2024-01-31 10:00:00, big: 20261126000000000001, limit: .inf,"
-        ' raw: !unsafe "{{ text }}", ports: {80: http}}}}',
+        """
+all:
+  hosts:
+    typed:
+      ansible_host: 10.22.1.1
+      released: 2024-01-31
+      at: 2024-01-31 10:00:00
+      big: 20261126000000000001
+      limit: .inf
+      raw: !unsafe "{{ text }}"
+      ports: {80: http}
+    named.example.org: {ansible_host: }
+""",
     )
     run = import_(service, inventory)
     assert "warning: limit of typed is not imported: inf cannot be written as JSON" in run.stderr
@@ -201,6 +212,8 @@ def test_yaml_values_are_those_of_ansible(service: Clusterm, tmp_path: Path) -> 
     assert values["raw"] == "{{ text }}"
     assert values["ports"] == {"80": "http"}
     assert "limit" not in values
+    assert values["big"] == 20261126000000000001
+    assert host_vars(service, "named.example.org-named.example.org")["node_addr"] == "named.example.org"
 
 
 def test_one_bad_source_does_not_hide_the_others(service: Clusterm, tmp_path: Path) -> None:

@@ -1,5 +1,7 @@
-"""Settings changed over REST, after an upgrade."""
+"""Settings changed over REST: kept across an upgrade, and in effect as a whole or not at all."""
 
+import json
+from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
 
@@ -8,9 +10,10 @@ import pytest
 from clusterm.errors import BadRequest
 from clusterm.live_settings import LiveSettings
 from clusterm.secrets.encryption import make_key
-from clusterm.settings import Settings
+from clusterm.settings import Settings, load
 from clusterm.store import runtime_values
 from clusterm.store.engine import Store
+from clusterm.store.errors import StoreUnavailable
 from clusterm.store.migrations import migrate
 
 
@@ -63,3 +66,50 @@ def test_an_upgrade_from_absolute_paths_is_no_change_of_the_file(
         with store.write() as session:
             runtime_values.put(session, runtime_values.CONFIG, {"base": base, "ansible": base | {"user": "ann"}})
         assert LiveSettings(store, None, settings).current.ansible.user == "ann"
+
+
+@pytest.fixture
+def full(tmp_path: Path) -> Iterator[tuple[Store, LiveSettings]]:
+    """A store on a disk that has room for a change of the settings, but not for the secrets that it encrypts."""
+    file = tmp_path / "clusterm.json"
+    file.write_text(json.dumps({"manager": {"state_dir": str(tmp_path)}}))
+    settings = load(str(file))
+    make_key(settings.key_file)
+    with closing(Store(settings.store_url)) as store:
+        migrate(store)
+        with store.write() as session:
+            runtime_values.put(session, runtime_values.GLOBALS, {"licence": "x" * 100_000})
+        live_settings = LiveSettings(store, str(file), settings)
+        with store.read() as session:
+            raw = session.connection().connection.driver_connection
+            assert raw is not None
+            raw.execute(f"PRAGMA max_page_count = {raw.execute('PRAGMA page_count').fetchone()[0] + 5}")
+        yield store, live_settings
+
+
+def test_a_change_whose_secrets_cannot_be_encrypted_has_no_effect(full: tuple[Store, LiveSettings]) -> None:
+    store, live_settings = full
+    before = live_settings.current
+    live_settings.change({"ansible": {"user": "ann"}}, "test")
+    changed = live_settings.current
+    assert changed.ansible.user == "ann"
+    with pytest.raises(StoreUnavailable, match="full"):
+        live_settings.change({"ansible": {"user": "bob", "secret_vars": ["licence"]}}, "test")
+    assert live_settings.current == changed
+    assert LiveSettings(store, None, before).current == changed, "also after a restart"
+
+
+def test_a_file_whose_secrets_cannot_be_encrypted_has_no_effect(
+    full: tuple[Store, LiveSettings], tmp_path: Path
+) -> None:
+    _, live_settings = full
+    before = live_settings.current
+    file = tmp_path / "clusterm.json"
+    secret = {"secret_vars": ["licence"]}
+    file.write_text(json.dumps({**json.loads(file.read_text()), "ansible": secret, "retention": {"jobs": 7}}))
+    with pytest.raises(StoreUnavailable, match="full"):
+        live_settings.reload()
+    assert live_settings.current == before
+    file.write_text(json.dumps({"manager": {"state_dir": str(tmp_path)}, "retention": {"jobs": 7}}))
+    live_settings.reload()
+    assert live_settings.current.retention.jobs == 7
