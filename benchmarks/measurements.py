@@ -284,7 +284,7 @@ def _ansible_alone(service: Clusterm, job: Any) -> list[str]:
     hosts = inventory(begun.action, begun.nodes, nodes, ansible, host_group=begun.host_group)
     inventory_file.write_text(json.dumps(hosts))
     extra_vars_file.write_text(ansible.extra_variables)
-    playbook = str(ansible.playbook_location / ansible.configure_playbook)
+    playbook = str(ansible.playbook_dir / ansible.configure_playbook)
     return [_ansible(), "--inventory", str(inventory_file), "--extra-vars", f"@{extra_vars_file}", playbook]
 
 

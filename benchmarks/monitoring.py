@@ -10,7 +10,7 @@ import tempfile
 import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import ExitStack, closing, contextmanager
+from contextlib import ExitStack, closing, contextmanager, suppress
 from pathlib import Path
 from typing import Any, Final
 
@@ -123,7 +123,9 @@ def _listeners() -> Iterator[tuple[list[str], int]]:
 def _accept(listening: socket.socket) -> None:
     try:
         while True:
-            listening.accept()[0].close()
+            connected, _ = listening.accept()
+            with connected, suppress(ConnectionError):
+                connected.sendall(b"SSH-2.0-benchmark\r\n")
     except OSError:
         return  # the socket is closed
 

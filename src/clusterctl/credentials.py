@@ -57,7 +57,7 @@ def read(file: str) -> Token:
     """
     try:
         with Path(file).open("rb") as opened:
-            text = opened.read(MAX_TOKEN_LENGTH).decode(errors="replace").strip()
+            text = opened.read(MAX_TOKEN_LENGTH).decode("utf-8-sig", errors="replace").strip()
     except OSError as error:
         raise Usage(f"cannot read the token in {file}: {error.strerror}") from None
     return Token(_checked(text, file), file)

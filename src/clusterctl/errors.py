@@ -6,6 +6,7 @@ ClusterctlError             1
 ├── Unauthorized            1   the service requires a token, or rejected the token
 ├── NotReady                1   the service is not ready
 ├── NotComplete             1   the job did not end Complete
+├── NothingImported         1   hosts of an inventory were rejected, and none was imported
 ├── CannotWrite             1   a file cannot be written
 ├── UnexpectedResponse      1   the service is newer than this clusterctl
 ├── LogMismatch             1   a log differs from its recorded digest
@@ -42,6 +43,10 @@ class NotReady(ClusterctlError):
 
 class NotComplete(ClusterctlError):
     """The job did not end Complete, or did not end in time."""
+
+
+class NothingImported(ClusterctlError):
+    """Hosts of an inventory were rejected, and none was imported."""
 
 
 class CannotWrite(ClusterctlError):

@@ -4,7 +4,7 @@ import json
 import re
 import shlex
 import sys
-from datetime import UTC, datetime
+from datetime import UTC, date, datetime, time
 from pathlib import Path
 from typing import Any, Final
 from urllib.parse import urlsplit
@@ -14,6 +14,9 @@ from clusterctl.errors import Usage
 from clusterm.common import durations
 
 DEFAULT_PORT: Final = 9007
+
+_VAULT: Final = "$ANSIBLE_VAULT;"
+"""Beginning of a file that is encrypted with ansible vault."""
 
 
 def parse_url(text: str) -> str:
@@ -124,13 +127,16 @@ def parse_group_map(texts: list[str]) -> dict[str, str]:
     Raises:
         Usage: a text has another form.
     """
-    host_groups = {}
-    for text in texts:
-        group, equals, host_group = text.partition("=")
-        if not group or not equals or not host_group:
-            raise Usage(f"--map: {text!r} is not GROUP=HOST_GROUP")
-        host_groups[group] = host_group
-    return host_groups
+    return _assignments("--map", "GROUP=HOST_GROUP", texts)
+
+
+def parse_labels(texts: list[str]) -> dict[str, str]:
+    """Return labels by host of an inventory, each given as `HOST=LABEL`.
+
+    Raises:
+        Usage: a text has another form.
+    """
+    return _assignments("--label", "HOST=LABEL", texts)
 
 
 def read_lines(source: str) -> list[str]:
@@ -155,21 +161,38 @@ def read_mapping(source: str) -> dict[str, Any]:
     """Return the object in a file or, for `-`, from standard input: JSON, YAML, or TOML if the name ends in .toml.
 
     Raises:
-        Usage: the file cannot be read, or has no object.
+        Usage: the file cannot be read, is encrypted, or has no object.
     """
+    text = _read(source)
+    if text.startswith(_VAULT):
+        raise Usage(
+            f"{_name(source)} is encrypted with ansible vault: give its content with "
+            f"`ansible-vault view {'FILE' if source == '-' else source} | clusterctl ... -`"
+        )
     try:
-        return _mapping(_read(source), toml=source.endswith(".toml"))
+        return _mapping(text, toml=source.endswith(".toml"))
     except (ValueError, TypeError, RecursionError) as error:
         raise Usage(f"{_name(source)} has no JSON or YAML object: {error}") from None
 
 
 def _read(source: str) -> str:
     try:
-        return (sys.stdin.buffer.read() if source == "-" else Path(source).read_bytes()).decode()
+        return (sys.stdin.buffer.read() if source == "-" else Path(source).read_bytes()).decode("utf-8-sig")
     except OSError as error:
         raise Usage(f"cannot read {_name(source)}: {error.strerror}") from None
     except ValueError:
         raise Usage(f"cannot read {_name(source)}: it is not UTF-8 text") from None
+
+
+def _assignments(option: str, form: str, texts: list[str]) -> dict[str, str]:
+    """Return values by name, in order, each given as `NAME=VALUE`."""
+    values: dict[str, str] = {}
+    for text in texts:
+        name, equals, value = text.partition("=")
+        if not name or not equals or not value:
+            raise Usage(f"{option}: {text!r} is not {form}")
+        values.setdefault(name, value)
+    return values
 
 
 def _name(source: str) -> str:
@@ -210,16 +233,12 @@ def _mapping(text: str, *, toml: bool) -> dict[str, Any]:
     if toml:
         import tomllib  # noqa: PLC0415 -- rarely needed
 
-        return _object(tomllib.loads(text))
+        return _object(_dates_as_text(tomllib.loads(text)))
     try:
         return _object(json.loads(text, parse_constant=_refuse_constant))
     except json.JSONDecodeError:
-        import yaml  # noqa: PLC0415 -- slow to load
-
-    try:
-        return _object(yaml.safe_load(text))
-    except yaml.YAMLError as error:
-        raise ValueError(str(error)) from None
+        from clusterctl import yaml_values  # noqa: PLC0415 -- slow to load
+    return _object(yaml_values.parse(text))
 
 
 def _object(value: Any) -> dict[str, Any]:
@@ -227,6 +246,15 @@ def _object(value: Any) -> dict[str, Any]:
         raise TypeError("the text is valid, but no object (names with values)")
     json.dumps(value, allow_nan=False)
     return value
+
+
+def _dates_as_text(value: Any) -> Any:
+    """Return a TOML value with its dates and times as text."""
+    if isinstance(value, dict):
+        return {key: _dates_as_text(item) for key, item in value.items()}
+    if isinstance(value, list):
+        return [_dates_as_text(item) for item in value]
+    return str(value) if isinstance(value, (date, time)) else value
 
 
 def _refuse_constant(name: str) -> None:

@@ -8,6 +8,7 @@ ClustermError
 │   │   ├── ActiveJob
 │   │   └── SecretsUnavailable
 │   ├── IdempotencyKeyReused 422
+│   ├── VariablesRefused    422
 │   ├── AccessDenied        sent before the request's body is read
 │   │   ├── Unauthorized    401
 │   │   ├── Forbidden       403
@@ -65,6 +66,12 @@ class SecretsUnavailable(Conflict):
 
 class IdempotencyKeyReused(RequestRefused):
     """An idempotency key was used with a different request before."""
+
+    status = HTTPStatus.UNPROCESSABLE_ENTITY
+
+
+class VariablesRefused(RequestRefused):
+    """Variables would choose how ansible connects or what it executes, and are not allowed to clients."""
 
     status = HTTPStatus.UNPROCESSABLE_ENTITY
 

@@ -4,7 +4,8 @@ import logging
 from typing import Any
 
 from clusterm.errors import NotReady, SecretsUnavailable
-from clusterm.secrets.encryption import VariableCipher
+from clusterm.schemas.request_vars import check_request_vars
+from clusterm.settings import Settings
 from clusterm.store import runtime_values
 from clusterm.store.engine import Store
 
@@ -17,22 +18,26 @@ def get(store: Store) -> dict[str, Any]:
         return dict(runtime_values.get(session, runtime_values.GLOBALS))
 
 
-def replace(store: Store, cipher: VariableCipher, extra_vars: dict[str, Any], requester: str) -> dict[str, Any]:
+def replace(store: Store, settings: Settings, extra_vars: dict[str, Any], requester: str) -> dict[str, Any]:
     """Replace all globals, in one transaction, and return them with secrets masked.
 
     Args:
         store: the store.
-        cipher: encrypts secrets.
+        settings: the current configuration.
         extra_vars: the new globals. A masked value keeps the present secret.
         requester: name of the requester, for the log.
 
     Raises:
+        VariablesRefused: requests may not set some of the variables.
         NotReady: secrets cannot be encrypted, or the present ones not be decrypted.
     """
+    cipher = settings.cipher
     with store.write() as session:
         stored = runtime_values.get_encrypted(session, runtime_values.GLOBALS)
         try:
-            masked, encrypted = cipher.encrypt(cipher.restore(extra_vars, stored, "the globals"))
+            restored = cipher.restore(extra_vars, stored, "the globals")
+            check_request_vars(restored, settings.ansible.request_vars_allowed, "the globals")
+            masked, encrypted = cipher.encrypt(restored)
         except SecretsUnavailable as lost:
             raise NotReady(str(lost)) from None
         runtime_values.put(session, runtime_values.GLOBALS, masked, encrypted)

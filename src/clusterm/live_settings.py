@@ -4,6 +4,7 @@ A change over REST is kept across restarts. It is dropped when the file or the e
 because the latest edit takes precedence.
 """
 
+import contextlib
 import json
 import logging
 import threading
@@ -14,10 +15,12 @@ from pydantic import ValidationError
 
 from clusterm.common.redaction import MASK, redact, restore
 from clusterm.errors import BadRequest, NotReady, SecretsUnavailable
+from clusterm.schemas.request_vars import SETTING, refusals
 from clusterm.settings import AnsibleSettings, Reload, Settings, load
 from clusterm.store import encrypted_values, runtime_values
 from clusterm.store.engine import Store
 from clusterm.store.errors import StoreError
+from clusterm.store.session import Session
 
 log = logging.getLogger(__name__)
 
@@ -26,6 +29,9 @@ log = logging.getLogger(__name__)
 
 _FIXED: Final = Settings.sections(Reload.RESTART)
 """The sections that do not change while the service runs."""
+
+_MOST_NAMED: Final = 5
+"""Owners of variables in one line of the log."""
 
 _RELOADED: Final = Settings.sections(Reload.RUNTIME, Reload.SIGHUP)
 
@@ -48,8 +54,11 @@ class LiveSettings:
         self._base = settings
         self._changing = threading.Lock()
         self.current = self._with_change(settings)
-        if self._encrypt_all():
+        with store.write() as session:
+            encrypted = encrypted_values.encrypt_all(session, self.current.cipher)
+        if encrypted:
             self._scrub()
+        self._warn_about_refused_vars()
 
     def shown(self) -> dict[str, Any]:
         """Return the settings as they go over the wire, secrets redacted."""
@@ -61,14 +70,16 @@ class LiveSettings:
         return shown
 
     def change(self, config: dict[str, Any] | None, by: str) -> None:
-        """Change the ansible section.
+        """Change the ansible section: in effect, in the database and for stored secrets, or not at all.
 
         Args:
             config: sections by name. Absent sections, and absent keys of a section, are not changed.
             by: name of the requester, for the log.
 
         Raises:
-            BadRequest: another section would change, or a value is not valid.
+            BadRequest: another section or a fixed setting would change, or a value is not valid.
+            NotReady: the change cannot be encrypted.
+            StoreError: the change cannot be stored.
         """
         if config is None:
             raise BadRequest("nil value specified for clusterm configuration")
@@ -89,9 +100,11 @@ class LiveSettings:
                 encrypted_change = self.current.cipher.encrypt_json(change)
             except SecretsUnavailable as lost:
                 raise NotReady(str(lost)) from None
+            changed = self.current.model_copy(update={_SECTION: ansible})
             with self._store.write() as session:
                 runtime_values.put(session, runtime_values.CONFIG, {}, encrypted_change)
-            self._use(self.current.model_copy(update={_SECTION: ansible}))
+                self._encrypt_for(session, changed)
+            self.current = changed
         log.info("the configuration was changed over REST by %s: %s", by, ", ".join(sorted(changes)) or "nothing")
 
     def reload(self) -> None:
@@ -99,6 +112,7 @@ class LiveSettings:
 
         Raises:
             StartupError: the file is not valid; nothing has changed.
+            StoreError: the database cannot be read or written; nothing has changed.
         """
         if self._source == "-":
             log.warning("the configuration came from standard input and cannot be read again")
@@ -106,8 +120,13 @@ class LiveSettings:
         settings = load(self._source)
         if any(getattr(settings, section) != getattr(self._base, section) for section in _FIXED):
             log.warning("changes of the sections %s need a restart", ", ".join(_FIXED))
-        self._base = self._base.model_copy(update={section: getattr(settings, section) for section in _RELOADED})
-        self._use(self._with_change(self._base))
+        with self._changing:
+            base = self._base.model_copy(update={section: getattr(settings, section) for section in _RELOADED})
+            changed = self._with_change(base)
+            with self._store.write() as session:
+                self._encrypt_for(session, changed)
+            self._base, self.current = base, changed
+        self._warn_about_refused_vars()
         log.info("the configuration was read again")
 
     def _with_change(self, settings: Settings) -> Settings:
@@ -122,8 +141,11 @@ class LiveSettings:
         if not change:
             return settings
         present = settings.ansible.model_dump(mode="json")
+        before = dict(change["base"])
+        if before.get("playbook_location") == str(settings.ansible.playbook_dir):  # version 0.1.0 stored this form
+            before["playbook_location"] = settings.ansible.playbook_location
         # A key that only one of the two versions knows is not a change: the service was upgraded or downgraded.
-        if any(present[key] != value for key, value in change["base"].items() if key in present):
+        if any(present[key] != value for key, value in before.items() if key in present):
             log.warning("the ansible section of the configuration file is new: what was set over REST is dropped")
             with self._store.write() as session:
                 runtime_values.put(session, runtime_values.CONFIG, {})
@@ -131,20 +153,33 @@ class LiveSettings:
         if stored.masked:  # an older version stored it in the clear
             with self._store.write() as session:
                 runtime_values.put(session, runtime_values.CONFIG, {}, settings.cipher.encrypt_json(change))
-        known = {key: value for key, value in change["ansible"].items() if key in present}
+        fixed = AnsibleSettings.fixed_over_rest()
+        known = {key: value for key, value in change["ansible"].items() if key in present and key not in fixed}
         return settings.model_copy(update={_SECTION: AnsibleSettings.model_validate(present | known)})
 
-    def _use(self, settings: Settings) -> None:
-        """Replace the present settings."""
-        before, self.current = self.current.ansible, settings
-        after = settings.ansible
+    def _encrypt_for(self, session: Session, settings: Settings) -> None:
+        """Encrypt the variables that are secret by new settings, and were not by the present ones."""
+        before, after = self.current.ansible, settings.ansible
         if (before.secret_pattern, before.secret_vars) != (after.secret_pattern, after.secret_vars):
-            self._encrypt_all()
+            encrypted_values.encrypt_all(session, settings.cipher)
 
-    def _encrypt_all(self) -> bool:
-        """Encrypt secrets that the database holds in the clear, and return whether there were any."""
-        with self._store.write() as session:
-            return encrypted_values.encrypt_all(session, self.current.cipher)
+    def _warn_about_refused_vars(self) -> None:
+        """Log which stored variables jobs will be rejected for: an earlier version has accepted them."""
+        allowed = self.current.ansible.request_vars_allowed
+        refused = []
+        with self._store.read() as session, contextlib.suppress(SecretsUnavailable):  # logged by encrypt_all
+            for whose, variables in encrypted_values.decrypt_all(session, self.current.cipher):
+                if found := refusals(variables, allowed):
+                    refused.append(f"{whose} ({', '.join(found)})")
+        if refused:
+            more = f" and {len(refused) - _MOST_NAMED} more" if len(refused) > _MOST_NAMED else ""
+            log.warning(
+                "jobs are refused because of variables that %s does not allow: %s%s. Remove these variables, or allow "
+                "them in the configuration file",
+                SETTING,
+                ", ".join(refused[:_MOST_NAMED]),
+                more,
+            )
 
     def _scrub(self) -> None:
         """Remove the old copies of encrypted secrets from the database's file."""
@@ -175,10 +210,14 @@ def _change_ansible(ansible: AnsibleSettings, changes: dict[str, Any]) -> Ansibl
         else:
             changes["extra_variables"] = json.dumps(restore(given, json.loads(ansible.extra_variables)))
     try:
-        return AnsibleSettings.model_validate(ansible.model_dump() | changes)
+        changed = AnsibleSettings.model_validate(ansible.model_dump() | changes)
     except ValidationError as error:
         reasons = "; ".join(f"{'.'.join(map(str, e['loc']))}: {e['msg']}" for e in error.errors())
         raise BadRequest(f'"ansible" configuration is not valid: {reasons}') from None
+    for name in AnsibleSettings.fixed_over_rest():
+        if getattr(changed, name) != getattr(ansible, name):
+            raise BadRequest(f"ansible.{name} can only be changed in the configuration file or the environment")
+    return changed
 
 
 def _is_unchanged(values: Any, present: dict[str, Any]) -> bool:

@@ -186,7 +186,7 @@ def test_each_host_has_options_of_its_own_in_front_of_all_others(tmp_path: Path)
     directory = tmp_path / "a b%h"
     ssh.connect(inventory, AnsibleSettings(), {"Web-1": [KEY]}, directory, "-C", None)
     first, second = hosts["Web-1"]["ansible_ssh_args"], hosts["web-2"]["ansible_ssh_args"]
-    assert first.startswith("-o HostKeyAlias=Web-1 -o StrictHostKeyChecking=yes ")
+    assert first.startswith("-o HostKeyAlias=+web-1 -o StrictHostKeyChecking=yes ")
     assert first.endswith(" -C")
     assert second.startswith("-o HostKeyAlias=web-2 -o StrictHostKeyChecking=accept-new ")
     assert second.endswith(" -o StrictHostKeyChecking=no")
@@ -197,5 +197,5 @@ def test_each_host_has_options_of_its_own_in_front_of_all_others(tmp_path: Path)
     assert f"userknownhostsfile {directory}/learned_hosts {directory}/known_hosts" in shown
     assert len({host["ansible_control_path"] for host in hosts.values()}) == len(hosts)
     assert ssh.learned(directory, ["Web-1"]) == {}
-    (directory / "learned_hosts").write_text(f"web-1 {OTHER}\nelsewhere {KEY}\nweb-1 ssh-ed25519 AAAA")
+    (directory / "learned_hosts").write_text(f"+web-1 {OTHER}\nweb-1 {KEY}\n+web-1 ssh-ed25519 AAAA")
     assert ssh.learned(directory, ["Web-1"]) == {"Web-1": [OTHER]}

@@ -301,8 +301,19 @@ def test_host_groups_that_are_none(untouched: Clusterm, path: str, group: object
 
 
 ADDRESSES = [
-    *("", " ", "no such host", "1.2.3", "256.1.1.1", "1.2.3.4.5", "127.0.0.1:22", "[::1]", "-oProxy=x"),
-    *("../x", "/etc/passwd", "a\0b", "\x1b[2J", "127.0.0.1\n", "{{ 7 }}", "fe80::1%{{ 7 }}", "fe80::1%eth0\nx", "ü.de"),
+    *("", " ", "no such host", "1.2.3", "256.1.1.1", "1.2.3.4.5", "010.0.0.1", "0x7f.1", "[127.0.0.1]", "-oProxy=x"),
+    *(
+        "../x",
+        "/etc/passwd",
+        "a\0b",
+        "\x1b[2J",
+        "127.0.0.1\n",
+        "{{ 7 }}",
+        "fe80::1%{{ 7 }}",
+        "fe80::1%eth0\nx",
+        "::1%lo",
+        "ß.de",
+    ),
     *("user@host", "a b=c", "x" * 100_000, "a" * 26 + "!"),
 ]
 
@@ -325,17 +336,19 @@ def test_addresses_that_are_no_list(untouched: Clusterm, addrs: object) -> None:
 @pytest.mark.parametrize(
     "name",
     [
-        *("", " ", "-a", "a-", ".a", "..", "../a", "a/b", "/", "a b", "a\0b", "a\n", "\x1b[31ma", "a:b", "a,b", "a=b"),
-        *("{{ a }}", "a[0:9]", "é", "😀", "\u202ea", "a" * 129, "x" * 100_000, 1, None, [], {}, True),
+        *("", " ", "..", "/", "\0", "\n", "\x1b[", "{{ }}", "é", "😀", "-" * 100_000, 1, None, [], {}, True),
     ],
     ids=lambda name: repr(name)[:24],
 )
 def test_names_that_a_node_cannot_have(untouched: Clusterm, member: str, name: object) -> None:
     node = {"label": "new", "serial": "n", "addr": "127.0.6.1", member: name}
-    other = {"label": "other", "serial": "o", "addr": "127.0.6.2"}
-    for nodes in ([node], [other, node]):
+    for nodes in ([node], [node, node]):
         event = {"name": "discovered", "nodes": nodes}
         assert member in refused(untouched.post("/monitor/event", {"monitor_event": event}), 422)
+
+
+NEW = {"label": "new", "serial": "n", "addr": "127.0.6.1"}
+PORTS: list[Any] = [0, -1, 65536, 2**70, "ssh", 1.5, []]
 
 
 @pytest.mark.parametrize(
@@ -344,7 +357,6 @@ def test_names_that_a_node_cannot_have(untouched: Clusterm, member: str, name: o
         *((None, 422), ([], 422), ("discovered", 422), (1, 422)),
         *(({}, 400), ({"name": "discovered"}, 400), ({"name": "discovered", "nodes": []}, 400)),
         ({"name": "", "nodes": [{"label": "new", "serial": "n", "addr": "127.0.6.1"}]}, 400),
-        ({"name": "Discovered", "nodes": [{"label": "new", "serial": "n", "addr": "127.0.6.1"}]}, 400),
         ({"name": "commissioned", "nodes": [{"label": "spare", "serial": "s", "addr": "127.0.1.3"}]}, 400),
         ({"name": "x" * 100_000, "nodes": []}, 400),
         ({"name": ["discovered"], "nodes": []}, 422),
@@ -352,6 +364,8 @@ def test_names_that_a_node_cannot_have(untouched: Clusterm, member: str, name: o
         ({"name": "discovered", "nodes": ["spare-s"]}, 422),
         ({"name": "discovered", "nodes": [{}]}, 422),
         ({"name": "discovered", "nodes": [{"label": "new", "serial": "n"}]}, 422),
+        *(({"name": "discovered", "nodes": [NEW | {"port": port}]}, 422) for port in PORTS),
+        ({"name": "discovered", "nodes": [{"label": "new", "serial": "n", "addr": "127.0.6.1:0"}]}, 422),
         ({"name": "discovered", "nodes": [{"label": "new", "serial": "n", "addr": "127.0.6.1", "status": 1}]}, 422),
         ({"name": "discovered", "nodes": [{"label": "service", "serial": "master", "addr": "127.0.6.1"}]}, 400),
         ({"name": "discovered", "nodes": [{"label": "new", "serial": "n", "addr": "127.0.1.3"}]}, 409),

@@ -110,6 +110,7 @@ def test_nodes_by_name_and_address(service: Clusterm, history: list[dict[str, An
             "inventory_name": "node3-c",
             "host_group": "service-worker",
             "ssh_address": "127.0.1.3",
+            "ssh_port": 22,
             "inventory_vars": {"node_name": "node3-c", "node_addr": "127.0.1.3"},
             "host_keys": [],
         },
@@ -559,8 +560,8 @@ def test_an_empty_cluster(clusterm: Clusterm) -> None:
                 "monitor_event": {
                     "name": "discovered",
                     "nodes": [
-                        {"label": "new", "serial": "n", "addr": "127.0.6.1"},
-                        {"label": "new", "serial": "m", "addr": "127.0.6.1"},
+                        {"label": "new", "serial": "n", "addr": "127.0.1.1"},
+                        {"label": "new", "serial": "m", "addr": "127.0.1.1"},
                     ],
                 }
             },
@@ -572,7 +573,7 @@ def test_an_empty_cluster(clusterm: Clusterm) -> None:
                 "monitor_event": {
                     "name": "disappeared",
                     "nodes": [
-                        {"label": "node1", "serial": "a", "addr": "127.0.1.1"},
+                        {"label": "nobody", "serial": "n", "addr": "127.0.1.1"},
                         {"label": "nobody", "serial": "m", "addr": "127.0.6.1"},
                     ],
                 }
@@ -782,13 +783,19 @@ OTHERWISE: dict[str, dict[str, Any]] = {
 """Well-formed bodies of the requests that contiv's members are not enough for."""
 
 
+TWINS = "127.0.5.88"
+"""The address of two nodes, so that it names neither."""
+
+
 def provoke(service: Clusterm, method: str, path: str, status: int) -> httpx.Response:
     """Send what should be answered with an error."""
     job = {400: "x", 404: "999999", 409: "1"}.get(status, "last")
-    names = {"name": "nobody-x" if status == 404 else "node1-a", "job": job, "later": job, "action": "update"}
+    name = {404: "nobody-x", 409: TWINS}.get(status, "node1-a")
+    names = {"name": name, "job": job, "later": job, "action": "update"}
     queries: dict[int, dict[str, Any]] = {
         400: {"cursor": "x"},
         404: {"name": "nobody-x"},
+        409: {"name": TWINS},
         422: {"limit": 0, "logs": "maybe", "from": 0},
     }
     options: dict[str, Any] = {"params": queries.get(status)}
@@ -804,6 +811,7 @@ def provoke(service: Clusterm, method: str, path: str, status: int) -> httpx.Res
 
 
 def test_every_error_that_is_described_is_answered_so(service: Clusterm, history: list[dict[str, Any]]) -> None:
+    announce(service, "discovered", ("twin", "1", f"{TWINS}:2201"), ("twin", "2", f"{TWINS}:2202"))
     before = service.dump()
     wrong = []
     for method, path, about in operations(service.get("/openapi.json")):

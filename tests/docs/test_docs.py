@@ -163,7 +163,8 @@ def test_every_clusterctl_command_is_understood(
 ) -> None:
     monkeypatch.chdir(tmp_path)
     (tmp_path / "site-b.yml").write_text("rack: 7\n")
-    (tmp_path / "inventory.ini").write_text("web1 ansible_host=192.168.1.11\n")
+    (tmp_path / "inventory.ini").write_text("[web]\nweb1 ansible_host=192.168.1.11\n[head]\n")
+    (tmp_path / "vault-password").write_text("open sesame")
     for line in _typed(document, "clusterctl"):
         monkeypatch.setattr(sys, "argv", shlex.split(line))
         monkeypatch.setenv("CLUSTERM_URL", "http://127.0.0.1:1")

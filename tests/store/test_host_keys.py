@@ -14,14 +14,14 @@ from clusterm.store.engine import Store
 
 
 def learned_by_a_job(store: Store, keys: dict[str, list[str]], targets: dict[str, str | None]) -> None:
-    about: dict[str, Any] = {"id": 7, "requested_by": "ann"}
+    about: dict[str, Any] = {"id": 7, "requested_by": "ann", "extra_vars": {}}
     with store.write() as session:
         learn(session, tables.Job(**about), keys, targets)
 
 
 def keys_of(store: Store, target: str) -> list[str]:
     with store.read() as session:
-        return known(session, [target]).get(target, [])
+        return known(session, [target], {}).get(target, [])
 
 
 def test_keys_go_from_an_address_to_its_node_and_with_that(store: Store) -> None:

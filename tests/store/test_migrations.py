@@ -1,5 +1,6 @@
 """Every database gets to the tables that the code has, and what cannot be used is refused in one line."""
 
+import json
 import shutil
 import sqlite3
 from collections.abc import Iterator
@@ -12,6 +13,13 @@ from alembic.migration import MigrationContext
 from alembic.script import ScriptDirectory
 from support.databases import dump
 
+from clusterm.errors import Conflict
+from clusterm.monitoring.reports import report
+from clusterm.nodes import changes as node_changes
+from clusterm.nodes.selection import select
+from clusterm.schemas import MonitoredNode, MonitorEvent, NodeSelection
+from clusterm.settings import RetentionSettings, Settings
+from clusterm.store import events, nodes, runtime_values
 from clusterm.store.engine import Store
 from clusterm.store.migrations import alembic_config, migrate
 from clusterm.store.tables import SQLModel
@@ -120,6 +128,19 @@ def test_renamed_columns_keep_their_values(store: Store) -> None:
             assert connection.exec_driver_sql(f"SELECT {column} FROM {table}").scalar() == value
 
 
+def test_host_vars_of_existing_nodes_are_secret_by_name_only(store: Store) -> None:
+    config = alembic_config()
+    with store.connect() as connection, connection.begin():
+        config.attributes["connection"] = connection
+        command.upgrade(config, "0010")
+        columns = list(connection.exec_driver_sql("PRAGMA table_info(nodes)"))
+        values = tuple(FILLER.get(kind, "text") for _, _, kind, *_ in columns)
+        connection.exec_driver_sql(f"INSERT INTO nodes VALUES ({', '.join('?' * len(values))})", values)
+    migrate(store)
+    with store.connect() as connection:
+        assert connection.exec_driver_sql("SELECT secret_vars FROM nodes").scalar() == "[]"
+
+
 def test_migrating_twice_changes_nothing(store: Store) -> None:
     migrate(store)
     before = dump(store.path)
@@ -153,3 +174,99 @@ def test_a_migration_that_stops_half_way_leaves_nothing(store: Store, tmp_path: 
         config.attributes["connection"] = connection
         command.upgrade(config, "head")
     assert dump(store.path) == before
+
+
+# Addresses in several spellings
+
+NODES = {
+    "upper-a": ("2001:DB8::77", "Discovered", "Allocated", {}),
+    "zeros-a": ("2001:db8:0::77", "Discovered", "Unallocated", {}),
+    "other-port-a": ("2001:db8::77", "Discovered", "Allocated", {"ansible_port": 2222}),
+    "gone-a": ("2001:db8::0077", "Disappeared", "Allocated", {}),
+    "mapped-a": ("::ffff:10.7.7.7", "Discovered", "Allocated", {}),
+    "name-a": ("H1.example.org.", "Discovered", "Allocated", {}),
+    "same-a": ("10.0.0.1", "Discovered", "Allocated", {"ansible_port": "{{ port }}"}),
+    "odd-a": ("0x7f.1", "Discovered", "Allocated", {}),
+}
+"""By name: address as version 0.1.0 has accepted it, state, status and host vars."""
+
+KEYS = {"2001:DB8::99": ["key 1", "key 2"], "2001:db8:0::99": ["key 2", "key 3"], "10.0.0.9": ["key 4"]}
+
+
+@pytest.fixture
+def spelled(store: Store) -> Store:
+    """Return a database of revision 0010 with addresses in many spellings."""
+    config = alembic_config()
+    with store.connect() as connection, connection.begin():
+        config.attributes["connection"] = connection
+        command.upgrade(config, "0010")
+        for name, (address, state, status, host_vars) in NODES.items():
+            label, _, serial = name.rpartition("-")
+            values = (name, label, serial, address, status, status, state, state, "any", json.dumps(host_vars), '["k"]')
+            connection.exec_driver_sql(
+                "INSERT INTO nodes (name, label, serial, address, status, prev_status, state, prev_state, host_group, "
+                f"inventory_vars, host_keys) VALUES ({', '.join('?' * len(values))})",
+                values,
+            )
+        connection.exec_driver_sql("INSERT INTO settings (name, value) VALUES ('host_keys', ?)", (json.dumps(KEYS),))
+        connection.exec_driver_sql(
+            "INSERT INTO events (at, node, event, detail) "
+            "VALUES ('2026-11-22 07:31:02.000000', 'name-a', 'discovered', 'at H1.example.org.')"
+        )
+    return store
+
+
+def test_addresses_get_their_canonical_form_and_nothing_else_changes(spelled: Store) -> None:
+    before = dump(spelled.path)
+    assert migrate(spelled) == "0010"
+    with spelled.read() as session:
+        found = {node.name: node for node in nodes.list_all(session)}
+        assert {name: node.address for name, node in found.items()} == {
+            **dict.fromkeys(("upper-a", "zeros-a", "other-port-a", "gone-a"), "2001:db8::77"),
+            "mapped-a": "10.7.7.7",
+            "name-a": "h1.example.org",
+            "same-a": "10.0.0.1",
+            "odd-a": "0x7f.1",
+        }
+        for name, (_, state, status, host_vars) in NODES.items():
+            assert (found[name].state, found[name].status, found[name].inventory_vars) == (state, status, host_vars)
+        for text in ("::FFFF:10.7.7.7", "h1.Example.org", "0x7f.1", "[2001:db8::77]:2222"):
+            assert nodes.get(session, text).state == "Discovered"
+    assert [line for line in before if 'INTO "events"' in line] == [
+        line for line in dump(spelled.path) if 'INTO "events"' in line and "changed" not in line
+    ]
+
+
+def test_nodes_that_have_the_same_address_by_now_are_kept_and_told_of(spelled: Store) -> None:
+    migrate(spelled)
+    with spelled.read() as session:
+        shown = events.timeline(session, 99, limit=99)
+        told = [(event.node, event.event, event.detail, event.changes) for event in shown]
+        with pytest.raises(Conflict, match=r"several nodes have the address .*: upper-a .*, zeros-a"):
+            nodes.get(session, "[2001:db8::77]:22")
+    assert told[1:] == [
+        (
+            name,
+            "changed",
+            f"2001:db8::77 is also the address of {other}. Keep one of them: clusterctl node remove",
+            {"address": [NODES[name][0], "2001:db8::77"]},
+        )
+        for name, other in (("upper-a", "zeros-a"), ("zeros-a", "upper-a"))
+    ]
+    # Both work on: a report about one of them is not a conflict with the other, and both can be removed.
+    again = [MonitoredNode(label=label, serial="a", addr="2001:DB8::77") for label in ("upper", "zeros")]
+    assert report(spelled, Settings(), MonitorEvent(name="discovered", nodes=again)) == (["upper-a", "zeros-a"], [])
+    with spelled.read() as session:
+        assert not select(["upper-a", "zeros-a"], NodeSelection(), nodes.candidates(session)).refusals
+    node_changes.remove(spelled, RetentionSettings(), "zeros-a", "ann", force=False)
+    with spelled.read() as session:
+        assert nodes.get(session, "[2001:DB8::77]:22").name == "upper-a"
+
+
+def test_host_keys_of_several_spellings_are_all_trusted(spelled: Store) -> None:
+    migrate(spelled)
+    with spelled.read() as session:
+        assert runtime_values.get(session, runtime_values.HOST_KEYS) == {
+            "2001:db8::99": ["key 1", "key 2", "key 3"],
+            "10.0.0.9": ["key 4"],
+        }

@@ -26,7 +26,8 @@ def timeline(store: Store) -> list[str]:
 def test_many_nodes_are_taken_in_at_once_and_in_their_order(store: Store) -> None:
     """As many as a query cannot name."""
     many = [node(number) for number in range(2500, 0, -1)]
-    assert report(store, KEEP, MonitorEvent(name="discovered", nodes=many)) == [each.name for each in many]
+    names = [each.name for each in many]
+    assert report(store, KEEP, MonitorEvent(name="discovered", nodes=many)) == (names, [])
     assert timeline(store) == [f"{each.name} discovered at {each.addr}" for each in many]
     report(store, KEEP, MonitorEvent(name="disappeared", nodes=many))
     assert timeline(store)[2500:] == [f"{each.name} disappeared was at {each.addr}" for each in many]

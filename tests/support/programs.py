@@ -16,8 +16,11 @@ import json, pathlib, sys, time
 def argument(option):
     return sys.argv[sys.argv.index(option) + 1]
 
-extra_vars = json.loads(pathlib.Path(argument("--extra-vars")[1:]).read_text())
-inventory = json.loads(pathlib.Path(argument("--inventory")).read_text())
+def unmarked(values):
+    return values.get("__ansible_unsafe", values)
+
+extra_vars = json.loads(pathlib.Path(argument("--extra-vars")[1:]).read_text(), object_hook=unmarked)
+inventory = json.loads(pathlib.Path(argument("--inventory")).read_text(), object_hook=unmarked)
 given = json.dumps({"arguments": sys.argv[1:], "extra_vars": extra_vars, "inventory": inventory})
 job = pathlib.Path(argument("--extra-vars")[1:]).parent.name
 pathlib.Path(f"given-{job}.json").write_text(given)

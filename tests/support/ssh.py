@@ -49,15 +49,21 @@ class SshNodes:
         directory: where their files are kept.
         addresses: the address of each.
         inside: for each, what to put before a command to run it there, as in a network namespace.
+        ports: the ports of those that do not listen at `PORT`.
     """
 
     def __init__(
-        self, directory: Path, addresses: Mapping[str, str], inside: Mapping[str, Sequence[str]] | None = None
+        self,
+        directory: Path,
+        addresses: Mapping[str, str],
+        inside: Mapping[str, Sequence[str]] | None = None,
+        ports: Mapping[str, int] | None = None,
     ) -> None:
         self.addresses = dict(addresses)
         self.homes = {name: directory / name for name in addresses}
         self._directory = directory
         self._inside = inside or {}
+        self.ports = dict.fromkeys(addresses, PORT) | dict(ports or {})
         self._host_keys = dict.fromkeys(addresses, "host")
         self._running: dict[str, psutil.Popen] = {}
         self._sockets = Path(tempfile.mkdtemp(prefix="ssh-"))  # their paths must be short
@@ -79,9 +85,9 @@ class SshNodes:
         """Switch a machine on."""
         home, address = self.homes[name], self.addresses[name]
         environment = {"HOME": home, "CLUSTERM_NODE": name}
-        lines = (f"ListenAddress {address}:{PORT}", "PrintMotd no")
+        lines = (f"ListenAddress {address}:{self.ports[name]}", "PrintMotd no")
         config = write_sshd_config(self._directory, name, environment, *lines, host_key=self._host_keys[name])
-        log = self._directory / f"{name}.log"
+        log = self.log(name)
         log.write_bytes(b"")
         self._running[name] = psutil.Popen(
             [*self._inside.get(name, ()), path_of("sshd"), "-D", "-f", str(config), "-E", str(log)]
@@ -106,6 +112,10 @@ class SshNodes:
     def host_key(self, name: str) -> str:
         """Return the public host key of a machine."""
         return (self._directory / f"{self._host_keys[name]}.pub").read_text()
+
+    def log(self, name: str) -> Path:
+        """Return the log of a machine's sshd."""
+        return self._directory / f"{name}.log"
 
     @property
     def user_key(self) -> Path:

@@ -109,7 +109,7 @@ class Client:
         return self._http.post_with_key(f"/job/{job}/cancel", {"cleanup": cleanup}, hint=_JOBS_HINT)
 
     def announce(self, label: str, serial: str, addr: str) -> Json:
-        """Report a node as discovered, as monitoring does."""
+        """Report a node as discovered, as monitoring does, and return the node by its name."""
         node = {"label": label, "serial": serial, "addr": addr}
         return self._http.post("/monitor/event", {"monitor_event": {"name": "discovered", "nodes": [node]}})
 

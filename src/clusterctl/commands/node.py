@@ -12,14 +12,16 @@ from clusterctl.api.models import Json, read
 from clusterctl.commands.actions import add_action_commands
 from clusterctl.commands.timeline import COLUMNS
 from clusterctl.context import context_of
-from clusterctl.errors import Usage
-from clusterctl.inventory import read_inventory
+from clusterctl.errors import NothingImported, Usage
+from clusterctl.inventory.reader import Finding, by_variable, check_names, read_inventory
 from clusterctl.options import AsJson, Cursor, FollowEvents, HostGroup, NodeName, Output, Since
-from clusterctl.output.output import Document, Note, Result, Stream, note, page_items
-from clusterctl.parsing import parse_group_map, parse_host_vars, parse_keys, parse_since
+from clusterctl.output.output import Document, Note, Part, Result, Stream, note, page_items
+from clusterctl.parsing import parse_group_map, parse_host_vars, parse_keys, parse_labels, parse_since
 from clusterctl.views import events as event_views
 from clusterctl.views import nodes as node_views
 from clusterctl.views.explanation import explanation
+from clusterm.common.addresses import parse_place
+from clusterm.common.node_names import serial_from_place
 from clusterm.schemas import Event, ImportAnswer, Page
 
 _LARGEST_PAGE: Final = 1000
@@ -37,7 +39,14 @@ def get(ctx: typer.Context, name: NodeName, *, as_json: AsJson = False) -> Resul
 def add(
     ctx: typer.Context,
     label: Annotated[str, typer.Argument(metavar="LABEL", help="First part of the node's name.")],
-    addr: Annotated[str, typer.Option(metavar="ADDRESS", help="Its management address: IP address or host name.")],
+    addr: Annotated[
+        str,
+        typer.Option(
+            metavar="ADDRESS[:PORT]",
+            help="Its management address: IP address or host name, and the port of its ssh server if it is not 22. "
+            "An IPv6 address with a port is in brackets.",
+        ),
+    ],
     *,
     serial: Annotated[
         str | None,
@@ -54,9 +63,15 @@ def add(
     the cluster: `clusterctl node commission`. Adding a node again marks it as reachable, at this address.
     """
     client = context_of(ctx, as_json=as_json).client
-    serial = serial or addr.replace(":", "-").strip("-.")
-    client.announce(label, serial, addr)
-    return Result([Document(client.node(f"{label}-{serial}"), node_views.node)])
+    (name,) = client.announce(label, serial or _serial_from(addr), addr)
+    return Result([Document(client.node(name), node_views.node)])
+
+
+def _serial_from(addr: str) -> str:
+    try:
+        return serial_from_place(parse_place(addr))
+    except ValueError as error:
+        raise Usage(f"--addr: {error}") from None
 
 
 @node_app.command("events")
@@ -224,7 +239,41 @@ def import_nodes(
         typer.Option(
             "--map",
             metavar="GROUP=HOST_GROUP",
-            help="The host group for a group of the inventory. A group with the name of a host group needs no mapping. "
+            help="The host group for a group of the inventory. Can be repeated: of several that apply to a host, the "
+            "first one decides; `all` is every host's. A group with the name of a host group needs no mapping.",
+        ),
+    ] = None,
+    labels: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--label",
+            metavar="HOST=LABEL",
+            help="The label of a host's node. Default: the host's name. Can be repeated.",
+        ),
+    ] = None,
+    without_vars: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--without-vars",
+            metavar="GLOB",
+            help="Variables not to import, such as variables that playbooks find in their group_vars. Can be repeated.",
+        ),
+    ] = None,
+    vault_password_files: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--vault-password-file",
+            metavar="FILE",
+            help="Password of values encrypted with ansible-vault, as for ansible-inventory. Default: what ansible.cfg "
+            "says. Can be repeated.",
+        ),
+    ] = None,
+    vault_ids: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--vault-id",
+            metavar="ID",
+            help="Vault identity, as for ansible-inventory: `label@file`, or `@prompt` to enter the password. "
             "Can be repeated.",
         ),
     ] = None,
@@ -234,17 +283,45 @@ def import_nodes(
     """Add the hosts of an ansible inventory as nodes.
 
     A node's name is the host's name and a serial made from its address; its address is ansible_host, or the host's
-    name. Host vars and the vars of the host's groups become host vars of the node. Existing nodes are not changed, so
-    the same inventory can be imported again when it has grown. No playbook is run.
+    name. Host vars and the vars of the host's groups become host vars of the node, with their templates evaluated.
+    Existing nodes are not changed, so the same inventory can be imported again when it has grown. No playbook is run.
+    Exits with 1 if hosts were rejected and none was imported.
     """
     client = context_of(ctx, as_json=as_json).client
-    group_map = parse_group_map(groups or [])
-    answer = client.import_nodes(read_inventory(inventory), group_map, dry_run=dry_run)
+    group_map, label_map = parse_group_map(groups or []), parse_labels(labels or [])
+    vault_options = [f"--vault-password-file={file}" for file in vault_password_files or []]
+    vault_options += [f"--vault-id={identity}" for identity in vault_ids or []]
+    content = read_inventory(inventory, vault_options, without_vars or [])
+    check_names(group_map, "--map", content.groups, "group")
+    check_names(label_map, "--label", (node["host"] for node in content.nodes), "host")
+    for node in content.nodes:
+        if node["host"] in label_map:
+            node["label"] = label_map[node["host"]]
+    answer = client.import_nodes(content.nodes, group_map, dry_run=dry_run)
+    parts: list[Part] = [Note(f"warning: {text}") for text in content.warnings]
+    parts.append(Document(answer, node_views.imported, items=lambda data: data["nodes"]))
+    return Result(parts, then=partial(_import_notes, answer, inventory))
 
-    def count() -> Result:
-        outcomes = read(ImportAnswer, answer).nodes
-        done = sum(outcome.imported for outcome in outcomes)
-        what = "would be imported" if dry_run else "imported"
-        return Result([Note(f"{done} of {len(outcomes)} hosts {what}" if outcomes else f"{inventory} has no hosts")])
 
-    return Result([Document(answer, node_views.imported, items=lambda data: data["nodes"])], then=count)
+def _import_notes(response: Json, inventory: str) -> Result:
+    """Return what the table of an import does not say.
+
+    Raises:
+        NothingImported: no host was imported, and some were rejected.
+    """
+    answer = read(ImportAnswer, response)
+    outcomes = answer.nodes
+    if not outcomes:
+        return Result([Note(f"{inventory} has no hosts")])
+    left_out = (Finding(o.host, name, reason) for o in outcomes for name, reason in o.left_out.items())
+    notes = [Note(f"{variables} not imported: {reason}") for variables, reason in by_variable(left_out)]
+    done, existing = sum(o.imported for o in outcomes), sum(o.exists for o in outcomes)
+    what = "would be imported" if answer.dry_run else "imported"
+    count = f"{done} of {len(outcomes)} hosts {what}{f', {existing} exist already' if existing else ''}"
+    if not done and existing < len(outcomes):
+        return Result(notes, then=partial(_fail, count))
+    return Result([*notes, Note(count)])
+
+
+def _fail(count: str) -> Result:
+    raise NothingImported(count)

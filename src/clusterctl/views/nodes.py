@@ -8,6 +8,7 @@ from clusterctl.output.output import View
 from clusterctl.output.rows import Rows
 from clusterctl.views.cells import STYLES, block, cell, if_rows, new_table, plain_value, time
 from clusterctl.views.events import node_event_table
+from clusterm.common.addresses import Place
 from clusterm.schemas import ImportAnswer, KnownHostKeys, Node
 
 
@@ -30,7 +31,7 @@ def node(data: Json) -> View:
     yield block(
         {
             "Node": inventory.name,
-            "Address": shown.monitoring_state.management_address,
+            "Address": str(Place(configuration.ssh_address, configuration.ssh_port)),
             "Host group": configuration.host_group,
             "Status": inventory.status,
             "State": inventory.state,
@@ -59,24 +60,27 @@ def imported(data: Json) -> View:
     """Return one row per host of an inventory."""
     answer = read(ImportAnswer, data)
     done = "would be imported" if answer.dry_run else "imported"
-    table = new_table("NODE", "ADDRESS", "HOST GROUP", "RESULT", "REASON")
+    table = new_table("HOST", "NODE", "ADDRESS", "HOST GROUP", "RESULT", "REASON")
     for outcome in answer.nodes:
+        result = done if outcome.imported else "exists" if outcome.exists else "skipped"
+        without = f"without {', '.join(outcome.left_out)}" if outcome.left_out else None
         table.add_row(
+            cell(outcome.host),
             cell(outcome.node),
             cell(outcome.address),
             cell(outcome.host_group),
-            cell(done if outcome.imported else "skipped"),
-            cell(outcome.reason),
+            cell(result),
+            cell(outcome.reason or without),
         )
     yield from if_rows(table)
 
 
 def _node_row(node: Json) -> Sequence[str]:
-    inventory = node["inventory_state"]
+    inventory, configuration = node["inventory_state"], node["configuration_state"]
     return (
         inventory["name"],
-        node["monitoring_state"]["management_address"],
-        node["configuration_state"]["host_group"],
+        str(Place(configuration["ssh_address"], configuration.get("ssh_port"))),
+        configuration["host_group"],
         inventory["status"],
         inventory["state"],
         _last_event(node["events"][-1]) if node["events"] else "",

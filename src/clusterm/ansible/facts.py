@@ -4,6 +4,7 @@
 output, and an executor that resumes the job finds them there.
 """
 
+import hashlib
 import json
 import os
 import re
@@ -16,6 +17,8 @@ from typing import Any, Final
 
 from clusterm.ansible.command import find_executable, run_environment
 from clusterm.ansible.job_spec import FACTS, JobSpec
+from clusterm.common.addresses import Place
+from clusterm.common.node_names import fit_part, serial_from_place
 from clusterm.schemas import MonitoredNode
 
 _PLAYBOOK: Final = Path(__file__).parent / "playbooks" / "facts.yml"
@@ -51,14 +54,19 @@ def identify(
     local = [address for address in addresses if connections.get(address) == "local"]
     if len(local) > 1:  # a single local address may be this machine
         return dict.fromkeys(local, _LOCAL) | identify(spec, directory, _without(addresses, local), is_stopped)
-    missing = [address for address in addresses if _read(facts_dir / f"{address}.json") is None]
+    missing = [address for address in addresses if _read(facts_dir / f"{file_stem(address)}.json") is None]
     reason = _gather(spec, directory, missing, is_stopped, is_local=missing == local) if missing else ""
     result: dict[str, MonitoredNode | str] = {}
     for address in addresses:
-        facts = _read(facts_dir / f"{address}.json")
-        unreachable = _read(facts_dir / f"{address}.unreachable.json") or {"message": reason}
+        facts = _read(facts_dir / f"{file_stem(address)}.json")
+        unreachable = _read(facts_dir / f"{file_stem(address)}.unreachable.json") or {"message": reason}
         result[address] = str(unreachable["message"]) if facts is None else _node(address, facts)
     return result
+
+
+def file_stem(host: str) -> str:
+    """Return the first part of the names of a host's files. A host name may be longer than the name of a file."""
+    return hashlib.sha256(host.encode()).hexdigest()  # as in clusterm_facts
 
 
 def _gather(
@@ -98,16 +106,12 @@ def _node(address: str, facts: Mapping[str, Any]) -> MonitoredNode | str:
     serial = str(facts.get("product_serial", "")).strip(" \t\n\0")
     if _NO_SERIALS.fullmatch(serial):
         serial = str(facts.get("machine_id", ""))
-    label = _clean(str(facts.get("hostname", ""))) or _clean(address)
+    default = serial_from_place(Place(address))
+    label = fit_part(str(facts.get("hostname", ""))) or default
     try:
-        return MonitoredNode(label=label, serial=_clean(serial) or _clean(address), addr=address)
-    except ValueError:
-        return f"the machine's host name {label[:80]!r} and serial {serial[:80]!r} do not make a valid node name"
-
-
-def _clean(text: str) -> str:
-    """Replace characters that a node's name cannot contain."""
-    return re.sub(r"[^A-Za-z0-9._-]+", "-", text).strip("._-")[:128].rstrip("._-")
+        return MonitoredNode(label=label, serial=fit_part(serial) or default, addr=address)
+    except ValueError as error:
+        return f"the machine's host name {label[:80]!r} and serial {serial[:80]!r} do not make a node: {error}"
 
 
 def _without(addresses: Sequence[str], others: Sequence[str]) -> list[str]:

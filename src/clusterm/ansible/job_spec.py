@@ -29,6 +29,7 @@ from clusterm.common.actions import ACTIONS
 from clusterm.common.redaction import secrets_in
 from clusterm.enums import DEFAULT_HOST_GROUPS, Action, Role, StepName
 from clusterm.schemas import Job, Node
+from clusterm.schemas.request_vars import check_request_vars
 from clusterm.settings import AnsibleSettings, RetentionSettings, Settings
 
 FACTS: Final = "facts"
@@ -132,8 +133,15 @@ def prepare(
 
     Raises:
         OSError: the directory cannot be written.
+        VariablesRefused: the settings do not allow some of the variables any more.
     """
     ansible = settings.ansible
+    for whose, variables in [
+        ("the globals", global_vars),
+        (f"job {job.id}", own),
+        *((f"node {node.inventory_state.name}", node.configuration_state.inventory_vars) for node in nodes),
+    ]:
+        check_request_vars(variables, ansible.request_vars_allowed, whose)
     directory = settings.jobs_dir / str(job.id)
     spec = draft(settings, job.id, job.action, directory, check=job.check)
     spec.accepted_at = job.created_at
@@ -167,7 +175,7 @@ def draft(settings: Settings, job_id: int, action: Action, directory: Path, *, c
     """Create the specification of a job without writing files."""
     ansible = settings.ansible
     nonce = secrets.token_hex(16)
-    environment = ansible_environment(ansible.playbook_location, nonce)
+    environment = ansible_environment(ansible.playbook_dir, nonce)
     registers = not ACTIONS[action].on_nodes and ansible.register_discovered and not settings.serf.addr
     if registers:
         environment["CLUSTERM_FACTS"] = str(directory / FACTS)
@@ -179,7 +187,7 @@ def draft(settings: Settings, job_id: int, action: Action, directory: Path, *, c
         check=check,
         store_url=settings.store_url,
         retention=settings.retention,
-        location=ansible.playbook_location,
+        location=ansible.playbook_dir,
         playbooks={step.name: getattr(ansible, step.playbook_setting) for step in ACTIONS[action].all_steps()},
         executable=ansible.executable,
         options=ansible_options(ansible, directory, check=check),
@@ -200,7 +208,7 @@ def draft(settings: Settings, job_id: int, action: Action, directory: Path, *, c
 
 def _from_users(variables: Mapping[str, Any], ansible: AnsibleSettings) -> dict[str, Any]:
     """Return variables of users, marked unsafe unless the configuration allows templates in them."""
-    return dict(variables) if ansible.allow_templates_in_vars else mark_unsafe(variables)
+    return dict(variables) if ansible.allow_templates_in_vars else dict(mark_unsafe(variables))
 
 
 def _secrets(
@@ -208,9 +216,17 @@ def _secrets(
 ) -> set[str]:
     """Return all secrets to mask in a job's log."""
     ansible = settings.ansible
-    of_nodes = [node.configuration_state.inventory_vars for node in nodes]
-    variables = [json.loads(ansible.extra_variables), dict(global_vars), dict(own), *of_nodes]
+    of_nodes = [node.configuration_state for node in nodes]
+    variables = [
+        json.loads(ansible.extra_variables),
+        dict(global_vars),
+        dict(own),
+        *(n.inventory_vars for n in of_nodes),
+    ]
     found = set(secrets_in(variables, settings.secret_names)) | {settings.serf.auth_key.get_secret_value()}
+    for configuration in of_nodes:
+        marked = [configuration.inventory_vars.get(name) for name in configuration.secret_vars]
+        found |= set(secrets_in(marked, settings.secret_names, secret=True))
     return found | _passwords_in(ansible.vault_password_file, ansible.become_password_file)
 
 

@@ -62,7 +62,7 @@ def connect(
     strict = ansible_options(HostKeyChecking.STRICT, directory)
     for group in everywhere["children"].values():
         for name, host_vars in group["hosts"].items():
-            own = f"-o HostKeyAlias={name} {strict if is_on and name in known else common}"
+            own = f"-o HostKeyAlias={_alias(name)} {strict if is_on and name in known else common}"
             host_vars["ansible_ssh_args"] = f"{own} {host_vars.get('ansible_ssh_args', ssh_args)}".strip()
             if control_path is None:
                 accepted = (known.get(name) or str(directory)) if is_on else None
@@ -73,7 +73,7 @@ def connect(
 
 def known_hosts(known: Mapping[str, Iterable[str]]) -> str:
     """Return the text of a known-hosts file."""
-    return "".join(f"{name.lower()} {key}\n" for name, keys in known.items() for key in keys)
+    return "".join(f"{_alias(name)} {key}\n" for name, keys in known.items() for key in keys)
 
 
 def learned(directory: Path, targets: Iterable[str]) -> dict[str, list[str]]:
@@ -86,19 +86,17 @@ def learned(directory: Path, targets: Iterable[str]) -> dict[str, list[str]]:
     return _read(directory / _LEARNED, targets)
 
 
-def explain(message: str, node: str, directory: Path) -> str:
+def explain(message: str, directory: Path) -> str:
     """Return an explanation of a rejected host key, or the message unchanged if that is not the cause.
 
     Args:
         message: ansible's message about an unreachable node.
-        node: the node's name, or an address.
         directory: the job's directory.
     """
     refused = _REFUSED.search(message)
     if refused is None:
         return message
-    alias = refused["known_as"] or refused["unknown"]
-    name = node if alias == node.lower() else alias  # a delegated task connects to another host
+    name = _name(refused["known_as"] or refused["unknown"])  # a delegated task connects to another host
     if not refused["changed"]:
         return (
             f"the host key of {name} is not known, and ansible.host_key_checking is strict: read it on the machine, "
@@ -132,8 +130,8 @@ def ansible_options(checking: HostKeyChecking, directory: Path) -> str:
 
 
 def _read(file: Path, targets: Iterable[str]) -> dict[str, list[str]]:
-    """Return the keys in a file by target; ssh writes the names in lower case."""
-    names = {target.lower(): target for target in targets}
+    """Return the keys in a file by target."""
+    names = {_alias(target): target for target in targets}
     found: dict[str, list[str]] = {}
     try:
         lines = file.read_text(errors="replace").splitlines()
@@ -148,3 +146,13 @@ def _read(file: Path, targets: Iterable[str]) -> dict[str, list[str]]:
         except ValueError:  # an incomplete line, written when the disk was full
             continue
     return found
+
+
+def _alias(name: str) -> str:
+    """Return the name under which ssh knows a host. ssh ignores the case of letters, so `Web1` becomes `+web1`."""
+    return re.sub(r"[A-Z]", lambda letter: f"+{letter[0].lower()}", name)
+
+
+def _name(alias: str) -> str:
+    """Return the name of the host that ssh knows under an alias."""
+    return re.sub(r"\+([a-z])", lambda letter: letter[1].upper(), alias)

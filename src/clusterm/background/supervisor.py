@@ -19,7 +19,7 @@ from clusterm.common.actions import ACTIONS
 from clusterm.common.background_task import PeriodicTask
 from clusterm.common.backoff import Backoff
 from clusterm.common.transient import is_transient
-from clusterm.errors import SecretsUnavailable
+from clusterm.errors import SecretsUnavailable, VariablesRefused
 from clusterm.executor.files import LOG
 from clusterm.executor.locks import end_outdated_holder, end_processes, hold, is_active, playbook_runs
 from clusterm.jobs import completion, queue
@@ -173,8 +173,8 @@ class Supervisor(PeriodicTask):
         directory = self._directory(job_id)
         try:
             self._launch(job_id, executor, directory)
-        except SecretsUnavailable as lost:
-            self._fail(job_id, str(lost))
+        except (SecretsUnavailable, VariablesRefused) as refused:
+            self._fail(job_id, str(refused))
         except (OSError, ValueError) as error:
             executor.backoff.fail()
             if self._may_start_later(job_id, directory, error):
@@ -198,6 +198,7 @@ class Supervisor(PeriodicTask):
 
         Raises:
             SecretsUnavailable: secrets of the job cannot be decrypted.
+            VariablesRefused: variables of the job may not be set any more.
             OSError: the executor cannot be started.
             ValueError: the job's files are damaged.
         """
@@ -252,7 +253,7 @@ class Supervisor(PeriodicTask):
             of_job = nodes.by_names(session, job.nodes) if ACTIONS[row.action].on_nodes else []
             wire = [nodes.to_wire(node, [], nodes.decrypt_vars(node, cipher)) for node in of_job]
             global_vars = runtime_values.decrypt_globals(session, cipher)
-            keys = host_keys.known(session, job.nodes)
+            keys = host_keys.known(session, job.nodes, row.extra_vars)
             prepare(settings, job, wire, global_vars, job_queries.decrypt_vars(row, cipher), keys)
         return True
 

@@ -20,6 +20,11 @@ _IN_TEXT: Final = re.compile(
 _IN_URL: Final = re.compile(r"(://[^/\s:@]{1,100}:)[^/\s@]{1,200}@")
 
 
+def has_content(value: Any) -> bool:
+    """Return whether a JSON value has anything to mask."""
+    return value not in (None, "", [], {})
+
+
 class SecretNames:
     """Decide by its name whether a value is secret.
 
@@ -37,16 +42,25 @@ class SecretNames:
 
     def hide(self, key: str, item: Any) -> bool:
         """Return whether the item must be masked."""
-        return item not in (None, "", [], {}) and (key in self._names or bool(self._pattern.search(key)))
+        return has_content(item) and (key in self._names or bool(self._pattern.search(key)))
 
 
 _USUAL: Final = SecretNames()
 
 
-def redact(value: Any, names: SecretNames = _USUAL) -> Any:
-    """Return a copy of a JSON value in which values with secret names are masked."""
+def redact(value: Any, names: SecretNames = _USUAL, secret_vars: Collection[str] = ()) -> Any:
+    """Return a copy of a JSON value in which values with secret names are masked.
+
+    Args:
+        value: the value.
+        names: the names of secrets, at every level.
+        secret_vars: further names of secrets, at the first level.
+    """
     if isinstance(value, dict):
-        return {key: MASK if names.hide(key, item) else redact(item, names) for key, item in value.items()}
+        return {
+            key: MASK if names.hide(key, item) or (key in secret_vars and has_content(item)) else redact(item, names)
+            for key, item in value.items()
+        }
     if isinstance(value, list):
         return [redact(item, names) for item in value]
     return value

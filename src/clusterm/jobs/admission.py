@@ -7,8 +7,17 @@ from typing import Final
 
 from clusterm import schemas
 from clusterm.common.actions import ACTIONS, ActionSpec, HostGroupUse
+from clusterm.common.addresses import ssh_port
 from clusterm.enums import HostGroups, JobStatus, Result
-from clusterm.errors import ActiveJob, BadRequest, Conflict, Drained, IdempotencyKeyReused, SecretsUnavailable
+from clusterm.errors import (
+    ActiveJob,
+    BadRequest,
+    Conflict,
+    Drained,
+    IdempotencyKeyReused,
+    SecretsUnavailable,
+    VariablesRefused,
+)
 from clusterm.jobs.events import log_begun
 from clusterm.jobs.requests import JobRequest, Requester
 from clusterm.jobs.start import start_job
@@ -16,6 +25,7 @@ from clusterm.nodes import lifecycle
 from clusterm.nodes.changes import address_conflict
 from clusterm.nodes.lifecycle import RuleViolation
 from clusterm.nodes.selection import select
+from clusterm.schemas.request_vars import check_request_vars
 from clusterm.settings import Settings
 from clusterm.store import encrypted_values, idempotency_keys, job_records, job_views, nodes, runtime_values, tables
 from clusterm.store import jobs as job_queries
@@ -105,7 +115,11 @@ def evaluate(session: Session, settings: Settings, request: JobRequest, *, queue
     """Select the nodes of a request, and find every rule that it violates. Nothing changes.
 
     The rules of the lifecycle are not checked for a job that has to wait: they are checked when its turn comes.
+
+    Raises:
+        VariablesRefused: the request has extra vars that requests may not set.
     """
+    check_request_vars(request.extra_vars, settings.ansible.request_vars_allowed, "the request")
     groups = settings.ansible.host_groups
     candidates = nodes.candidates(session)
     names, found = _find_targets(session, request, candidates)
@@ -116,7 +130,7 @@ def evaluate(session: Session, settings: Settings, request: JobRequest, *, queue
     violations += found
     if violation := lifecycle.host_group_violation(spec, host_group, groups):
         violations.append(violation)
-    violations += _check_secrets(session, settings, names)
+    violations += _check_stored_vars(session, settings, names)
     if blocking and not queue:
         shared = sorted(set(names).intersection(blocking.names))
         violations.append(RuleViolation(ActiveJob(job_views.refer(blocking)), shared))
@@ -178,10 +192,11 @@ def evaluate_queued(session: Session, job: tables.Job, names: Sequence[str], set
     groups = settings.ansible.host_groups
     spec = ACTIONS[job.action]
     candidates = nodes.candidates(session)
-    found, violations = _find_targets(session, JobRequest(job.action, names), candidates)
+    request = JobRequest(job.action, names, extra_vars=job.extra_vars)
+    found, violations = _find_targets(session, request, candidates)
     if violation := lifecycle.host_group_violation(spec, job.host_group, groups):
         violations.append(violation)
-    violations += _check_secrets(session, settings, names, job)
+    violations += _check_stored_vars(session, settings, names, job)
     violations += _apply_rules(spec, found, job.host_group, candidates, groups)
     return violations
 
@@ -195,22 +210,36 @@ def _find_targets(
         return selected.names, [RuleViolation(refusal) for refusal in selected.refusals]
     if not request.targets:
         return [], [RuleViolation(BadRequest("atleast one node should be specified"))]
-    if existing := nodes.at_addresses(session, request.targets):
-        refusal = address_conflict((node.name, node.address) for node in existing)
-        return list(request.targets), [RuleViolation(refusal, [node.name for node in existing])]
-    return list(request.targets), []
+    try:
+        # Those of a retried or queued job may be older than their present form.
+        addresses = list(dict.fromkeys(schemas.check_address(address) for address in request.targets))
+    except ValueError as error:
+        return list(request.targets), [RuleViolation(BadRequest(str(error)))]
+    port = ssh_port(request.extra_vars)
+    if existing := [node for node in nodes.at_addresses(session, addresses) if node.place.port == port]:
+        refusal = address_conflict((node.name, node.place) for node in existing)
+        return addresses, [RuleViolation(refusal, [node.name for node in existing])]
+    return addresses, []
 
 
-def _check_secrets(
+def _check_stored_vars(
     session: Session, settings: Settings, names: Sequence[str], job: tables.Job | None = None
 ) -> Iterator[RuleViolation]:
-    """Check that the variables of a job can be decrypted: globals, host vars and, for a queued job, its extra vars."""
+    """Check the stored variables of a job: globals, host vars and, for a queued job, its extra vars.
+
+    They must be readable, and they must be allowed: an earlier version, or other settings, may have accepted them.
+    """
     try:
-        if job:
-            job_queries.decrypt_vars(job, settings.cipher)
-        encrypted_values.check_readable(session, settings.cipher, names)
+        stored = [(f"job {job.id}", job_queries.decrypt_vars(job, settings.cipher))] if job else []
+        stored += encrypted_values.decrypt_all(session, settings.cipher, names)
     except SecretsUnavailable as lost:
         yield RuleViolation(lost)
+        return
+    for whose, variables in stored:
+        try:
+            check_request_vars(variables, settings.ansible.request_vars_allowed, whose)
+        except VariablesRefused as refused:
+            yield RuleViolation(Conflict(str(refused)))
 
 
 def _apply_rules(

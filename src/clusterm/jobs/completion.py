@@ -3,10 +3,11 @@
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from typing import Final
+from typing import Any, Final
 
 from clusterm import schemas
 from clusterm.common.actions import ACTIONS
+from clusterm.common.addresses import ssh_port
 from clusterm.enums import DEFAULT_HOST_GROUPS, EventName, HostGroups, JobStatus, Result
 from clusterm.errors import RequestRefused
 from clusterm.jobs.events import job_event, log_end, set_status
@@ -60,7 +61,7 @@ def finish(
         if error is not None:
             status, error = job.stop_status or JobStatus.ERRORED, job.stop_reason or error
         found = outcomes(record, failed=error is not None)
-        refused = _register(session, found, findings)
+        refused = _register(session, found, findings, job.extra_vars)
         if refused and error is None:
             more = f" (and {len(refused) - 1} more)" if len(refused) > 1 else ""
             status, error = JobStatus.ERRORED, f"{refused[0]}{more}"
@@ -122,8 +123,14 @@ def close(session: Session, record: JobRecord, status: JobStatus, error: str | N
     record_job_end(session, job)
 
 
-def _register(session: Session, found: Iterable[NodeOutcome], findings: Findings) -> list[str]:
-    """Register discovered machines as nodes, and return why the others were refused, address first."""
+def _register(
+    session: Session, found: Iterable[NodeOutcome], findings: Findings, extra_vars: Mapping[str, Any]
+) -> list[str]:
+    """Register discovered machines as nodes, and return why the others were refused, address first.
+
+    A port in the extra vars of the job becomes that of the nodes, because it was needed to reach them.
+    """
+    port = ssh_port(extra_vars) if "ansible_port" in extra_vars else None
     refused = []
     for outcome in found:
         machine = findings.discovered.get(outcome.target)
@@ -133,7 +140,7 @@ def _register(session: Session, found: Iterable[NodeOutcome], findings: Findings
             outcome.registration = Registration(accepted=True, detail=f"not registered: {machine}")
             continue
         try:
-            outcome.changes = node_changes.register(session, machine, findings.groups)
+            outcome.changes = node_changes.register(session, machine.model_copy(update={"port": port}), findings.groups)
         except RequestRefused as refusal:
             detail = f"not registered as {machine.name}: {refusal}"
             outcome.registration = Registration(accepted=False, detail=detail)

@@ -1,4 +1,4 @@
-"""The probe: connects to the ssh port of every node that ansible would connect to, periodically."""
+"""The probe: looks periodically whether an ssh server answers where ansible would connect to each node."""
 
 import asyncio
 import contextlib
@@ -13,8 +13,10 @@ import threading
 from collections.abc import Callable, Mapping
 from typing import Any, Final, NamedTuple
 
+from clusterm.common.addresses import Place, ssh_port
 from clusterm.enums import State
 from clusterm.monitoring.reports import ProbeResult, report_probe_results
+from clusterm.monitoring.ssh_server import identify
 from clusterm.settings import Settings
 from clusterm.store import nodes, runtime_values
 from clusterm.store.engine import Store
@@ -36,7 +38,9 @@ _UNREACHABLE: Final = frozenset(
         errno.ECONNRESET,
         errno.EHOSTDOWN,
         errno.EHOSTUNREACH,
+        errno.EINVAL,  # a link-local address without a zone
         errno.ENETUNREACH,
+        errno.EPIPE,
         errno.ETIMEDOUT,
     }
 )
@@ -50,8 +54,10 @@ class Target(NamedTuple):
     """The ssh port of a node."""
 
     name: str
-    address: str
+    place: Place
+    """Where the node is, as the store has it."""
     host: str
+    """Where ansible connects to: extra vars may change host and port."""
     port: int
 
 
@@ -146,14 +152,14 @@ class Probe:
         if missed is None:
             self._misses.pop(target, None)
             if state is not State.DISCOVERED:
-                self._results[target] = ProbeResult(target.name, target.address, None)
+                self._results[target] = ProbeResult(target.name, target.place, None)
             return True
         if state is State.DISCOVERED:
             count = self._misses[target] = self._misses.get(target, 0) + 1
             if count >= self._monitor.misses:
                 times = f", {count} times in a row" if count > 1 else ""
                 why = f"no answer at {target.host} port {target.port}: {missed}{times}"
-                self._results[target] = ProbeResult(target.name, target.address, why)
+                self._results[target] = ProbeResult(target.name, target.place, why)
         return False
 
     async def _keep_reporting(self) -> None:
@@ -179,18 +185,18 @@ class Probe:
     def _targets(self) -> list[tuple[Target, State]]:
         """Return the ssh ports of the nodes and the nodes' states, in random order.
 
-        Nodes that ansible does not reach over ssh are left out, and nodes whose address belongs to another node now.
+        Nodes that ansible does not reach over ssh are left out, and nodes whose place belongs to another node now.
         """
         with self._store.read() as session:
             overriding = runtime_values.get(session, runtime_values.GLOBALS)
             rows = nodes.whereabouts(session)
         overriding = json.loads(self._settings().ansible.extra_variables) | overriding
-        taken = {row.address: row.name for row in rows if row.state is State.DISCOVERED}
+        taken = {row.place for row in rows if row.state is State.DISCOVERED}
         found = [
             (target, row.state)
             for row in rows
-            if taken.get(row.address, row.name) == row.name
-            and (target := _target(row.name, row.address, row.inventory_vars | overriding)) is not None
+            if (row.state is State.DISCOVERED or row.place not in taken)
+            and (target := _target(row.name, row.place, row.inventory_vars | overriding)) is not None
         ]
         random.shuffle(found)
         return found
@@ -213,12 +219,12 @@ class Probe:
             )
 
 
-def _target(name: str, address: str, variables: Mapping[str, Any]) -> Target | None:
+def _target(name: str, place: Place, variables: Mapping[str, Any]) -> Target | None:
     """Return the port that ansible would connect to; None without ssh, or if the port depends on a template."""
-    host, port = variables.get("ansible_host", address), str(variables.get("ansible_port", 22))
+    host, port = variables.get("ansible_host", place.address), ssh_port(variables)
     if variables.get("ansible_connection", "ssh") not in _SSH or not isinstance(host, str) or "{{" in host:
         return None
-    return Target(name, address, host, int(port)) if port.isdecimal() and 0 < int(port) < 65536 else None
+    return None if port is None else Target(name, place, host, port)
 
 
 async def _connect(host: str, port: int, timeout: float) -> str | None:  # noqa: ASYNC109
@@ -227,7 +233,8 @@ async def _connect(host: str, port: int, timeout: float) -> str | None:  # noqa:
     Raises:
         OSError: this machine cannot connect.
     """
-    missed = "the name has no address"
+    missed: str | None = "the name has no address"
+    is_open = False
     try:
         async with asyncio.timeout(timeout):
             for family, address in await _resolve(host, port):
@@ -235,14 +242,16 @@ async def _connect(host: str, port: int, timeout: float) -> str | None:  # noqa:
                     connecting.settimeout(0)
                     try:
                         await asyncio.get_running_loop().sock_connect(connecting, address)
+                        is_open = True
+                        missed = await identify(connecting)
                     except OSError as error:
                         if error.errno not in _UNREACHABLE:
                             raise
                         missed = os.strerror(error.errno)
-                    else:
+                    if missed is None:
                         return None
     except TimeoutError:
-        return f"nothing within {timeout:g} seconds"
+        return f"{'the port is open, but no ssh server answered' if is_open else 'nothing'} within {timeout:g} seconds"
     except UnicodeError:
         return "the name is no host name"
     except socket.gaierror as error:
@@ -257,12 +266,10 @@ async def _resolve(host: str, port: int) -> list[tuple[int, Any]]:
 
     A name is resolved in a daemon thread, because a resolver may take half a minute and must not delay a stop.
     """
-    try:
-        literal = ipaddress.ip_address(host)
-    except ValueError:
-        pass
-    else:
-        return [(socket.AF_INET6 if literal.version == 6 else socket.AF_INET, (host, port))]
+    with contextlib.suppress(ValueError):
+        ipaddress.ip_address(host)
+        found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_NUMERICHOST)
+        return [(family, address) for family, *_, address in found]
     if not _lookups.acquire(blocking=False):
         raise OSError(errno.EAGAIN, "the name service does not answer")
     loop = asyncio.get_running_loop()

@@ -8,12 +8,13 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from clusterm.common import service_log
+from clusterm.common.addresses import Place
 from clusterm.enums import Cause, EventName, State
-from clusterm.errors import BadRequest, NotFound, RequestRefused, quote
+from clusterm.errors import BadRequest, Conflict, NotFound, RequestRefused, quote
 from clusterm.nodes import changes as node_changes
 from clusterm.nodes import lifecycle
 from clusterm.notifications.events import record_node_events
-from clusterm.schemas import MonitoredNode, MonitorEvent
+from clusterm.schemas import MonitoredNode, MonitorEvent, RejectedNode
 from clusterm.settings import Settings
 from clusterm.store import events, nodes, tables
 from clusterm.store.engine import Store
@@ -34,15 +35,15 @@ class NodeReport:
 
 @dataclass(frozen=True)
 class ProbeResult:
-    """The result of probing a node at its address: the reason in `missed`, or None if the node was reached."""
+    """The result of probing a node at its place: the reason in `missed`, or None if the node was reached."""
 
     name: str
-    address: str
+    place: Place
     missed: str | None
 
 
-def report(store: Store, settings: Settings, monitor_event: MonitorEvent) -> list[str]:
-    """Apply a report about nodes, to all of them or to none. Reports that change nothing create no event.
+def report(store: Store, settings: Settings, monitor_event: MonitorEvent) -> tuple[list[str], list[RejectedNode]]:
+    """Apply a report about nodes. A rejected node does not affect the other ones. What changes nothing is no event.
 
     Args:
         store: the store.
@@ -50,12 +51,12 @@ def report(store: Store, settings: Settings, monitor_event: MonitorEvent) -> lis
         monitor_event: the report.
 
     Returns:
-        The names of the nodes.
+        The names of the nodes, and the rejected nodes.
 
     Raises:
         BadRequest: the report contains no nodes, or an unknown event.
-        NotFound: an unknown node has disappeared.
-        Conflict: another reachable node has an address.
+        NotFound: all nodes were rejected, the first one because it is unknown and has disappeared.
+        Conflict: all nodes were rejected, the first one because another reachable node has its address.
     """
     if monitor_event.name not in _EVENTS:
         raise BadRequest(
@@ -65,10 +66,18 @@ def report(store: Store, settings: Settings, monitor_event: MonitorEvent) -> lis
         raise BadRequest("atleast one node should be specified")
     discovered = monitor_event.name == EventName.DISCOVERED
     reports = [NodeReport(node.name, node if discovered else None) for node in monitor_event.nodes]
-    with _report_batch(store, settings, reports) as batch:
-        for each in reports:
-            batch.apply(each)
-    return list(dict.fromkeys(each.name for each in reports))
+    rejected = report_each(store, settings, reports)
+    if len(rejected) == len(reports):
+        _, reason = rejected[0]
+        others = len(rejected) - 1 + len(monitor_event.invalid)
+        raise type(reason)(f"{reason} (and {others} more nodes were rejected)") if others else reason
+    not_stored = [RejectedNode(node=each.name, reason=str(reason)) for each, reason in rejected]
+    not_stored += monitor_event.invalid
+    if not_stored:
+        first = not_stored[0]
+        log.warning("%d reported nodes were rejected, first %s: %s", len(not_stored), quote(first.node), first.reason)
+    skipped = {id(each) for each, _ in rejected}
+    return list(dict.fromkeys(each.name for each in reports if id(each) not in skipped)), not_stored
 
 
 def report_each(
@@ -92,8 +101,8 @@ def report_each(
 def report_probe_results(store: Store, settings: Settings, results: Sequence[ProbeResult]) -> None:
     """Update the states of nodes from the results of probing them.
 
-    A result does not count if the node was removed or has another address by now. A node is not discovered at the
-    address of another reachable node, and a node in state `Unknown` does not disappear.
+    A result does not count if the node was removed or is elsewhere by now. A node is not discovered at the place of
+    another reachable node, and a node in state `Unknown` does not disappear.
     """
     with _report_batch(store, settings, results) as batch:
         for each in results:
@@ -143,39 +152,44 @@ class _ReportBatch:
         elif node is None:
             raise NotFound(f"node with name or address {quote(report.name)} doesn't exists")
         elif node.state is not State.DISAPPEARED:
-            self._set_state(node, State.DISAPPEARED, f"was at {node.address}")
+            self._set_state(node, State.DISAPPEARED, f"was at {node.place}")
 
     def apply_probe_result(self, result: ProbeResult) -> None:
         """Change the state of a node, if the result differs from it."""
         node = self._nodes.get(result.name)
-        if node is None or node.address != result.address:
+        if node is None or node.place != result.place:
             return
         if result.missed is None:
-            if node.state is not State.DISCOVERED and not self._others_at(result.address, node.name):
-                self._set_state(node, State.DISCOVERED, f"at {node.address}")
+            if node.state is not State.DISCOVERED and self._is_free(result.place, node.name):
+                self._set_state(node, State.DISCOVERED, f"at {node.place}")
         elif node.state is State.DISCOVERED:
             self._set_state(node, State.DISAPPEARED, result.missed)
 
     def _discover(self, node: tables.Node | None, monitored: MonitoredNode) -> None:
         if monitored.name in self._settings.ansible.host_groups:
             raise BadRequest(f'a node cannot be called "{monitored.name}": that is a host group')
-        if present := self._others_at(monitored.addr, monitored.name):
-            raise node_changes.address_conflict((other.name, other.address) for other in present)
+        place = node_changes.place_reported(node, monitored)
+        if node is not None and node.place == place and node.state is State.DISCOVERED:
+            return
+        node_changes.check_place(place, monitored.name, self._at[place.address])
         if node is None:
             self._add(monitored)
-        elif node.address != monitored.addr:
-            detail = f"at {monitored.addr}, was at {node.address}"
-            moved = {"address": [node.address, monitored.addr]}
-            self._at[node.address].remove(node)
-            self._at[monitored.addr].append(node)
-            node.address = monitored.addr
-            self._set_state(node, State.DISCOVERED, detail, moved)
-        elif node.state is not State.DISCOVERED:
-            self._set_state(node, State.DISCOVERED, f"at {monitored.addr}")
+        elif node.place == place:
+            self._set_state(node, State.DISCOVERED, f"at {place}")
+        else:
+            before = node.place
+            moved = node_changes.move(node, place, self._settings.cipher)
+            self._at[before.address].remove(node)
+            self._at[place.address].append(node)
+            self._set_state(node, State.DISCOVERED, f"at {place}, was at {before}", moved)
 
-    def _others_at(self, address: str, name: str) -> list[tables.Node]:
-        """Return the other reachable nodes with an address."""
-        return [node for node in self._at[address] if node.state is State.DISCOVERED and node.name != name]
+    def _is_free(self, place: Place, name: str) -> bool:
+        """Return whether no other reachable node is at a place."""
+        try:
+            node_changes.check_place(place, name, self._at[place.address])
+        except Conflict:
+            return False
+        return True
 
     def _add(self, monitored: MonitoredNode) -> None:
         node = node_changes.new_node(monitored, lifecycle.first_group(self._settings.ansible.host_groups))
@@ -183,7 +197,7 @@ class _ReportBatch:
         self._nodes[node.name] = node
         self._at[node.address].append(node)
         self._add_event(
-            node, f"at {node.address}", {"state": [node.prev_state, node.state], "address": [None, node.address]}
+            node, f"at {node.place}", {"state": [node.prev_state, node.state], "address": [None, node.address]}
         )
 
     def _set_state(

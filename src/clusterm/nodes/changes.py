@@ -1,16 +1,16 @@
-"""Changes of nodes that users request, in one transaction each: host group, host vars, name, import and removal."""
+"""Changes of nodes that users request, in one transaction each: host group, host vars, name and removal."""
 
-from collections.abc import Collection, Container, Iterable, Mapping
+from collections.abc import Collection, Container, Iterable
 from typing import Any, Final
 
-from pydantic import ValidationError
-
 from clusterm import schemas
+from clusterm.common.addresses import SSH_PORT, Place
 from clusterm.common.redaction import holds_mask
 from clusterm.enums import Cause, EventName, HostGroups, State, Status
-from clusterm.errors import BadRequest, Conflict, RequestRefused, SecretsUnavailable
+from clusterm.errors import BadRequest, Conflict, SecretsUnavailable
 from clusterm.nodes import lifecycle
-from clusterm.schemas import ImportAnswer, ImportOutcome, ImportRequest, RenameRequest, SetRequest, check_host_vars
+from clusterm.schemas import RenameRequest, SetRequest, check_host_vars, check_name
+from clusterm.schemas.request_vars import check_request_vars
 from clusterm.secrets.encryption import EncryptedVars, VariableCipher
 from clusterm.settings import RetentionSettings
 from clusterm.store import events, nodes, tables
@@ -20,6 +20,9 @@ from clusterm.store.session import Session
 
 _AT_REST: Final = frozenset({Status.UNALLOCATED, Status.DECOMMISSIONED})
 """Statuses of nodes that are not part of the cluster."""
+
+_PORT: Final = "ansible_port"
+"""The host var with the ssh port of a node."""
 
 Changes = dict[str, list[Any]]
 """The changed members of a node, each with its old and its new value."""
@@ -33,6 +36,7 @@ def change(
     by: str,
     groups: HostGroups,
     cipher: VariableCipher,
+    allowed: Collection[str],
 ) -> str:
     """Set the host group and host vars of a node. A request that changes nothing creates no event.
 
@@ -44,6 +48,7 @@ def change(
         by: the requester.
         groups: the host groups of the site.
         cipher: encrypts the host vars.
+        allowed: the variables that clients may set, `ansible.request_vars_allowed`.
 
     Returns:
         The name of the node.
@@ -60,19 +65,26 @@ def change(
             node.host_group = request.host_group
         before = node.inventory_vars
         present = _decrypt_vars(node, request.vars, cipher)
-        wanted = {**present, **cipher.restore(request.vars, EncryptedVars(before, node.encrypted), f"node {node.name}")}
+        given = cipher.restore(request.vars, EncryptedVars(before, node.encrypted), f"node {node.name}")
+        new = {key: value for key, value in given.items() if value is not None and present.get(key) != value}
+        check_request_vars(new, allowed, f"node {node.name}")
+        wanted = {**present, **given}
         wanted = {key: value for key, value in wanted.items() if value is not None}
+        secret_vars = [key for key in node.secret_vars if key in wanted]
         try:
-            after, encrypted = cipher.encrypt(check_host_vars(wanted))
+            after, encrypted = cipher.encrypt(check_host_vars(wanted), secret_vars)
         except ValueError as error:
             raise BadRequest(str(error)) from None
         if wanted != present:
-            node.inventory_vars, node.encrypted = after, encrypted
+            place = node.place
+            node.inventory_vars, node.encrypted, node.secret_vars = after, encrypted, secret_vars
+            if node.place != place and node.state is State.DISCOVERED:
+                check_place(node.place, node.name, nodes.at_addresses(session, [node.address]))
         for key in {**present, **wanted}:
             if present.get(key) != wanted.get(key):
                 changes[f"vars.{key}"] = [before.get(key), after.get(key)]
         if changes:
-            _add_events(session, retention, [_event(node.name, EventName.CHANGED, by, changes, _in_words(changes))])
+            add_events(session, retention, [user_event(node.name, EventName.CHANGED, by, changes, _in_words(changes))])
         return node.name
 
 
@@ -101,11 +113,16 @@ def rename(
         if new == old:
             return old
         label = new.removesuffix(f"-{node.serial}") if new.endswith(f"-{node.serial}") else new.rpartition("-")[0]
-        monitored = _parse(label, new.removeprefix(f"{label}-"), node.address)
-        _check_free_name(new, {node.name for node in nodes.list_all(session)}, groups)
+        serial = new.removeprefix(f"{label}-")
+        try:
+            check_name(label)
+            check_name(serial)
+        except ValueError as error:
+            raise BadRequest(str(error)) from None
+        check_free_name(new, {node.name for node in nodes.list_all(session)}, groups)
         _check_idle(session, old)
-        nodes.rename(session, old, new, label=monitored.label, serial=monitored.serial)
-        _add_events(session, retention, [_event(new, EventName.RENAMED, by, {"name": [old, new]}, f"was {old}")])
+        nodes.rename(session, old, new, label=label, serial=serial)
+        add_events(session, retention, [user_event(new, EventName.RENAMED, by, {"name": [old, new]}, f"was {old}")])
         return new
 
 
@@ -135,65 +152,11 @@ def remove(store: Store, retention: RetentionSettings, name: str, by: str, *, fo
             )
         changes: Changes = {"status": [node.status, None], "address": [node.address, None]}
         gone = nodes.to_wire(node, [])
-        _add_events(session, retention, [_event(node.name, EventName.REMOVED, by, changes, f"was at {node.address}")])
+        add_events(
+            session, retention, [user_event(node.name, EventName.REMOVED, by, changes, f"was at {node.address}")]
+        )
         session.delete(node)
         return gone
-
-
-def import_nodes(
-    store: Store,
-    retention: RetentionSettings,
-    request: ImportRequest,
-    by: str,
-    groups: HostGroups,
-    cipher: VariableCipher,
-) -> ImportAnswer:
-    """Import the nodes of an inventory. Nodes that cannot be imported are skipped.
-
-    Args:
-        store: the store.
-        retention: how many events to keep.
-        request: the nodes, and the host groups of their groups.
-        by: the requester.
-        groups: the host groups of the site.
-        cipher: encrypts the host vars.
-
-    Returns:
-        The outcome for each node, with the reason if it was skipped.
-
-    Raises:
-        BadRequest: a group is mapped to a host group that does not exist.
-    """
-    for name in request.map.values():
-        lifecycle.check_host_group(name, groups)
-    with store.read() if request.dry_run else store.write() as session:
-        every = nodes.list_all(session)
-        names, addresses = {node.name for node in every}, {node.address: node.name for node in every}
-        outcomes, happened = [], []
-        for given in request.nodes:
-            serial = given.serial or given.addr.replace(":", "-").strip("-.")
-            outcome = ImportOutcome(
-                node=f"{given.label}-{serial}", address=given.addr, host_group=None, imported=False, reason=None
-            )
-            outcomes.append(outcome)
-            try:
-                outcome.host_group = _host_group(given.groups, request.map, groups)
-                node = new_node(_parse(given.label, serial, given.addr), outcome.host_group)
-                node.inventory_vars, node.encrypted = cipher.encrypt(check_host_vars(given.vars))
-                _check_free(node, names, addresses, groups)
-            except (RequestRefused, ValueError) as reason:
-                outcome.reason = str(reason)
-                continue
-            outcome.imported = True
-            names.add(node.name)
-            addresses[node.address] = node.name
-            if not request.dry_run:
-                session.add(node)
-                changes = _first_changes(node)
-                happened.append(_event(node.name, EventName.DISCOVERED, by, changes, f"at {node.address}, imported"))
-        if happened:
-            _add_events(session, retention, happened)
-    return ImportAnswer(dry_run=request.dry_run, nodes=outcomes)
 
 
 def register(session: Session, monitored: schemas.MonitoredNode, groups: HostGroups) -> Changes:
@@ -203,26 +166,25 @@ def register(session: Session, monitored: schemas.MonitoredNode, groups: HostGro
         The changes of the node.
 
     Raises:
-        RequestRefused: another node has the name or the address.
+        RequestRefused: another node has the name or the place.
     """
-    others = [node for node in nodes.at_addresses(session, [monitored.addr]) if node.name != monitored.name]
-    _check_address(monitored.addr, [node.name for node in others if node.state is State.DISCOVERED])
     node = nodes.find(session, monitored.name)
+    place = place_reported(node, monitored)
+    check_place(place, monitored.name, nodes.at_addresses(session, [monitored.addr]))
     if node is None:
-        _check_free_name(monitored.name, (), groups)
+        check_free_name(monitored.name, (), groups)
         node = new_node(monitored, lifecycle.first_group(groups))
         session.add(node)
         session.flush()
-        return _first_changes(node)
+        return first_changes(node)
     changes: Changes = {}
-    if node.address != monitored.addr:
+    if node.place != place:
         if node.state is State.DISCOVERED:
             raise Conflict(
-                f"node {node.name} exists already, at {node.address}: two machines call themselves so. "
-                f"Add this one by another name: clusterctl node add LABEL --addr {monitored.addr}"
+                f"node {node.name} exists already, at {node.place}: two machines call themselves so. "
+                f"Add this one by another name: clusterctl node add LABEL --addr {place}"
             )
-        changes["address"] = [node.address, monitored.addr]
-        node.address = monitored.addr
+        changes |= move(node, place)
     if node.state is not State.DISCOVERED:
         changes["state"] = [node.state, State.DISCOVERED]
         node.prev_state, node.state = node.state, State.DISCOVERED
@@ -241,14 +203,67 @@ def new_node(monitored: schemas.MonitoredNode, host_group: str) -> tables.Node:
         state=State.DISCOVERED,
         prev_state=State.UNKNOWN,
         host_group=host_group,
-        inventory_vars={},  # given, because the default factories of SQLModel are slow
+        inventory_vars={} if monitored.port in {None, SSH_PORT} else {_PORT: monitored.port},
+        secret_vars=[],
         host_keys=[],
     )
 
 
-def address_conflict(existing: Iterable[tuple[str, str]]) -> Conflict:
-    """Return the error for addresses that nodes have already, given as pairs of a node's name and address."""
-    listed = " ".join(f"{name}:{address}" for name, address in existing)
+def place_reported(node: tables.Node | None, monitored: schemas.MonitoredNode) -> Place:
+    """Return the place that a report gives a node. Without a port, a known node keeps its port."""
+    known = SSH_PORT if node is None else node.place.port
+    return Place(monitored.addr, monitored.port or known)
+
+
+def check_place(place: Place, name: str, at_address: Iterable[tables.Node]) -> None:
+    """Check that no other reachable node is where a node is to be.
+
+    Args:
+        place: address and port.
+        name: the name of the node.
+        at_address: the nodes at that address.
+
+    Raises:
+        Conflict: another node is there.
+    """
+    others = [node for node in at_address if node.name != name and node.state is State.DISCOVERED]
+    if present := [node for node in others if place.port is not None and node.place == place]:
+        raise address_conflict((node.name, node.place) for node in present)
+
+
+def move(node: tables.Node, place: Place, cipher: VariableCipher | None = None) -> Changes:
+    """Set the address and the ssh port of a node, and return the changes.
+
+    Args:
+        node: the node.
+        place: where it is; without a port to keep the port.
+        cipher: encrypts the host vars; None where secrets are not available.
+
+    Raises:
+        Conflict: the port is in the host vars, which are encrypted. Nothing has changed.
+    """
+    changes: Changes = {}
+    if place.port not in {None, node.place.port}:
+        changes[f"vars.{_PORT}"] = [node.inventory_vars.get(_PORT), place.port]
+        if node.encrypted is None:
+            node.inventory_vars = {**node.inventory_vars, _PORT: place.port}
+        elif cipher is None:
+            raise Conflict(
+                f"the host vars of {node.name} are encrypted: set its port by "
+                f"`clusterctl node set {node.name} {_PORT}={place.port}`"
+            )
+        else:
+            host_vars = {**nodes.decrypt_vars(node, cipher), _PORT: place.port}
+            node.inventory_vars, node.encrypted = cipher.encrypt(host_vars, node.secret_vars)
+    if node.address != place.address:
+        changes["address"] = [node.address, place.address]
+        node.address = place.address
+    return changes
+
+
+def address_conflict(existing: Iterable[tuple[str, Place]]) -> Conflict:
+    """Return the error for places that nodes have already, given as pairs of a node's name and its place."""
+    listed = " ".join(f"{name}:{place}" for name, place in existing)
     return Conflict(
         f"one or more nodes already exist with the specified management addresses. Existing nodes: [{listed}]"
     )
@@ -264,14 +279,7 @@ def _decrypt_vars(node: tables.Node, replaced: Container[str], cipher: VariableC
         return dict(node.inventory_vars)
 
 
-def _parse(label: str, serial: str, addr: str) -> schemas.MonitoredNode:
-    try:
-        return schemas.MonitoredNode(label=label, serial=serial, addr=addr)
-    except ValidationError as error:
-        raise BadRequest("; ".join(f"{e['loc'][0]}: {e['msg']}" for e in error.errors())) from None
-
-
-def _first_changes(node: tables.Node) -> Changes:
+def first_changes(node: tables.Node) -> Changes:
     """Return the changes in the first event of a new node."""
     changes: Changes = {
         "state": [State.UNKNOWN, State.DISCOVERED],
@@ -279,13 +287,6 @@ def _first_changes(node: tables.Node) -> Changes:
         "host_group": [None, node.host_group],
     }
     return changes | {f"vars.{key}": [None, value] for key, value in node.inventory_vars.items()}
-
-
-def _host_group(given: Iterable[str], mapping: dict[str, str], groups: HostGroups) -> str:
-    found = {mapping.get(name, name) for name in given if mapping.get(name, name) in groups}
-    if len(found) > 1:
-        raise Conflict(f"it is in several host groups: {', '.join(sorted(found))}")
-    return found.pop() if found else lifecycle.first_group(groups)
 
 
 def _check_group(node: tables.Node, host_group: str, groups: HostGroups) -> None:
@@ -297,18 +298,17 @@ def _check_group(node: tables.Node, host_group: str, groups: HostGroups) -> None
         )
 
 
-def _check_free(node: tables.Node, names: Container[str], addresses: Mapping[str, str], groups: HostGroups) -> None:
-    """Check that no other node has the name or the address of a new one."""
-    _check_free_name(node.name, names, groups)
-    _check_address(node.address, [addresses[node.address]] if node.address in addresses else [])
+def check_free_name(name: str, names: Container[str], groups: HostGroups) -> None:
+    """Check that a new node can have a name.
 
+    Args:
+        name: the name.
+        names: the names of all nodes.
+        groups: the host groups of the site.
 
-def _check_address(address: str, names: Collection[str]) -> None:
-    if names:
-        raise address_conflict((name, address) for name in names)
-
-
-def _check_free_name(name: str, names: Container[str], groups: HostGroups) -> None:
+    Raises:
+        RequestRefused: a node or a host group has the name.
+    """
     if name in groups:
         raise BadRequest(f'a node cannot be called "{name}": that is a host group')
     if name in names:
@@ -321,11 +321,13 @@ def _check_idle(session: Session, name: str) -> None:
         raise Conflict(f"node {name} is in job {job.id}, which is {job.status}: wait for its end, or cancel it")
 
 
-def _event(node: str, event: EventName, by: str, changes: Changes, detail: str) -> tables.Event:
+def user_event(node: str, event: EventName, by: str, changes: Changes, detail: str) -> tables.Event:
+    """Return an event about a change that a user has requested."""
     return events.new(node, event, cause=Cause.USER, by=by, changes=changes, detail=detail)
 
 
-def _add_events(session: Session, retention: RetentionSettings, happened: list[tables.Event]) -> None:
+def add_events(session: Session, retention: RetentionSettings, happened: list[tables.Event]) -> None:
+    """Add events to a writing transaction."""
     events.add(session, happened, timeline=retention.timeline, node_events=retention.node_events)
 
 

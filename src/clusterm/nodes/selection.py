@@ -1,14 +1,14 @@
 """Selects the nodes of a request, by name, address, glob, status, state or host group, as a pure function."""
 
 import re
+from collections import defaultdict
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from fnmatch import translate
 
-from clusterm.enums import State
-from clusterm.errors import BadRequest, NotFound, RequestRefused, quote
+from clusterm.errors import BadRequest, Conflict, NotFound, RequestRefused, quote
 from clusterm.schemas import NodeSelection
-from clusterm.store.nodes import Candidate
+from clusterm.store.nodes import Candidate, at_place
 
 
 @dataclass(frozen=True)
@@ -25,8 +25,8 @@ def select(targets: Sequence[str], selection: NodeSelection, candidates: Sequenc
     """Select the nodes of a request. An empty request selects none.
 
     Args:
-        targets: names, management addresses, and globs of names. A target that is the name or address of a node is not
-            a glob.
+        targets: names, management addresses in any spelling, and globs of names. A target that is the name or address
+            of a node is not a glob.
         selection: the conditions for the nodes of the targets or, without targets, for all nodes.
         candidates: all nodes, by name.
     """
@@ -47,14 +47,15 @@ def _named(
     targets: Sequence[str], candidates: Sequence[Candidate], refusals: list[RequestRefused]
 ) -> Iterator[Candidate]:
     by_name = {node.name: node for node in candidates}
-    by_address: dict[str, Candidate] = {}
+    by_address: defaultdict[str, list[Candidate]] = defaultdict(list)
     for node in candidates:
-        known = by_address.setdefault(node.address, node)
-        # Of several nodes that have had the address, the reachable one.
-        if node.state is State.DISCOVERED and known.state is not State.DISCOVERED:
-            by_address[node.address] = node
+        by_address[node.address].append(node)
     for target in targets:
-        node_of_target = by_name.get(target) or by_address.get(target)
+        try:
+            node_of_target = by_name.get(target) or at_place(target, lambda address: by_address.get(address, []))
+        except Conflict as ambiguous:
+            refusals.append(ambiguous)
+            continue
         if node_of_target is not None:
             yield node_of_target
         elif not any(character in target for character in "*?["):

@@ -33,7 +33,7 @@ def get_globals(services: ServicesDep) -> Response:
 )
 def set_globals(services: ServicesDep, by: By, body: schemas.GlobalsRequest) -> Response:
     """Replace the extra vars that every job gets. A masked value that is sent back keeps its secret."""
-    masked = global_vars.replace(services.store, services.live_settings.current.cipher, body.extra_vars, by)
+    masked = global_vars.replace(services.store, services.live_settings.current, body.extra_vars, by)
     return json_response(schemas.Globals(extra_vars=masked))
 
 

@@ -1,6 +1,8 @@
 """Shared by the routes: the parts of the service, parameters, responses and the route class."""
 
 import hashlib
+import json
+import re
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -11,6 +13,7 @@ import orjson
 from fastapi import APIRouter, Depends, Header, Path, Query, Request, Response
 from fastapi.routing import APIRoute
 from pydantic import AfterValidator, AwareDatetime, BaseModel
+from pydantic_core import to_json
 
 from clusterm.access.authenticator import Authenticator
 from clusterm.ansible.check import AnsibleCheck
@@ -66,7 +69,7 @@ ServicesDep = Annotated[Services, Depends(_service)]
 JobLabel = Annotated[
     str, Path(description="`active` (running now), `last` (the one that ended last) or an id.", examples=["last"])
 ]
-NodeName = Annotated[str, Path(description="Name or management address.", examples=["node1-4c4c4544"])]
+NodeName = Annotated[str, Path(description="Name, or address with or without a port.", examples=["node1-4c4c4544"])]
 Limit = Annotated[int, Query(ge=1, le=1000, description="Maximum number of items.")]
 Cursor = Annotated[str | None, Query(description="`next` of the previous page.")]
 Since = Annotated[Moment | None, Query(description="Only items at or after this time (RFC 3339).")]
@@ -141,7 +144,36 @@ def json_response(model: BaseModel) -> Response:
 
 def value_response(value: Any) -> Response:
     """Return a response with plain JSON."""
-    return Response(orjson.dumps(value), media_type="application/json")
+    return Response(encode_json(value), media_type="application/json")
+
+
+def encode_json(value: Any) -> bytes:
+    """Return a JSON value as text, also with integers of more than 64 bits."""
+    try:
+        return orjson.dumps(value)
+    except TypeError:  # such an integer
+        return to_json(value)
+
+
+_LONG_INTEGER: Final = re.compile(rb"[0-9]{19}")
+"""Part of every integer of more than 63 bits, for which orjson may return a rounded float."""
+
+
+def decode_json(data: bytes) -> Any:
+    """Return a JSON value, read strictly by RFC 8259: UTF-8, no NaN, no lone surrogates, limited nesting.
+
+    Integers of any size are exact.
+
+    Raises:
+        json.JSONDecodeError: the text is not valid, or a number is larger than any float.
+    """
+    value = orjson.loads(data)
+    if not _LONG_INTEGER.search(data):
+        return value
+    try:
+        return json.loads(data)
+    except (ValueError, RecursionError) as error:
+        raise json.JSONDecodeError(str(error), "", 0) from None
 
 
 def parse_cursor(cursor: str | None) -> int | None:
@@ -158,10 +190,10 @@ def parse_cursor(cursor: str | None) -> int | None:
 
 
 class _StrictRequest(Request):
-    """Reads JSON strictly by RFC 8259: UTF-8, no NaN, no lone surrogates, limited nesting."""
+    """Reads JSON strictly, with exact integers."""
 
     async def json(self) -> Any:
-        return orjson.loads(await self.body())
+        return decode_json(await self.body())
 
 
 class AuthenticatedRoute(APIRoute):

@@ -16,7 +16,7 @@ from clusterm.routes.dependencies import (
     parse_cursor,
     problem_responses,
 )
-from clusterm.store import job_diff, task_results
+from clusterm.store import job_diff, nodes, task_results
 from clusterm.store import jobs as job_queries
 
 routes = Router("jobs")
@@ -31,7 +31,7 @@ routes = Router("jobs")
 def list_tasks(
     services: ServicesDep,
     job: JobLabel,
-    node: Annotated[str | None, Query(description="Only results of this node.")] = None,
+    node: Annotated[str | None, Query(description="Only results of this node: name or address.")] = None,
     status: Annotated[TaskStatus | None, Query(description="Only results with this status.")] = None,
     task: Annotated[str | None, Query(description="Only tasks whose name contains this text.")] = None,
     limit: Limit = 100,
@@ -41,7 +41,8 @@ def list_tasks(
     after = parse_cursor(cursor) or 0
     with services.store.read() as session:
         row = job_queries.resolve(session, job)
-        tasks = task_results.tasks(session, row.id, limit=limit + 1, after=after, node=node, status=status, task=task)
+        named = None if node is None else nodes.spellings(session, node)
+        tasks = task_results.tasks(session, row.id, limit=limit + 1, after=after, nodes=named, status=status, task=task)
     items = tasks[:limit]
     return json_response(schemas.Page(items=items, next=str(items[-1].number) if len(tasks) > limit else None))
 

@@ -1,6 +1,5 @@
 """Routes of jobs and the timeline."""
 
-from contextlib import suppress
 from datetime import UTC, datetime
 from typing import Annotated
 
@@ -8,7 +7,6 @@ from fastapi import Query, Request, Response
 
 from clusterm import schemas
 from clusterm.enums import Action, JobStatus
-from clusterm.errors import NotFound
 from clusterm.jobs import admission, stop
 from clusterm.routes import event_formats
 from clusterm.routes.dependencies import (
@@ -71,7 +69,7 @@ def list_jobs(
             before=before,
             status=status,
             action=action,
-            node=node,
+            nodes=None if node is None else nodes.spellings(session, node),
             since=since,
             until=until,
         )
@@ -101,10 +99,8 @@ def get_timeline(
     """
     bound = services.live_settings.current.retention.timeline
     with services.store.read() as session:
-        if node is not None:
-            with suppress(NotFound):  # events remain after a node was removed
-                node = nodes.get(session, node).name
-        found = events.timeline(session, bound, limit=limit, node=node, since=since, after=after)
+        named = None if node is None else nodes.spellings(session, node)
+        found = events.timeline(session, bound, limit=limit, nodes=named, since=since, after=after)
     return event_formats.events_response(request, schemas.Page(items=found, next=None), accept)
 
 

@@ -17,7 +17,6 @@ from fastapi.responses import StreamingResponse
 
 from clusterm import schemas
 from clusterm.access.principal import Principal
-from clusterm.errors import NotFound
 from clusterm.logs import formats
 from clusterm.logs.follower import Position
 from clusterm.logs.formats import LogEncoding
@@ -169,8 +168,8 @@ def _resolve(
     with services.store.read() as session:
         job = job_queries.resolve(session, label)
         job_id, lines, digest = job.id, job.lines, None if wanted.follow else job.sha256
-        with contextlib.suppress(NotFound):  # an address of a discover job, or a removed node
-            wanted = replace(wanted, nodes=tuple({*wanted.nodes, *(nodes.get(session, n).name for n in wanted.nodes)}))
+        named = {name for node in wanted.nodes for name in nodes.spellings(session, node)}
+        wanted = replace(wanted, nodes=tuple(named))
     if not wanted.follow:
         wanted = replace(wanted, last=lines if wanted.last is None else min(wanted.last, lines))
     if since is not None:

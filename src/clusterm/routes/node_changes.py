@@ -4,6 +4,7 @@ from fastapi import Response
 
 from clusterm import schemas
 from clusterm.nodes import changes as node_changes
+from clusterm.nodes import imports
 from clusterm.routes.dependencies import (
     NodeName,
     RequesterDep,
@@ -32,10 +33,18 @@ def set_node(services: ServicesDep, requester: RequesterDep, name: NodeName, bod
     received, is unchanged.
     """
     settings = services.live_settings.current
-    groups, cipher = settings.ansible.host_groups, settings.cipher
-    return _show(
-        services, node_changes.change(services.store, settings.retention, name, body, requester.name, groups, cipher)
+    ansible, cipher = settings.ansible, settings.cipher
+    changed = node_changes.change(
+        services.store,
+        settings.retention,
+        name,
+        body,
+        requester.name,
+        ansible.host_groups,
+        cipher,
+        ansible.request_vars_allowed,
     )
+    return _show(services, changed)
 
 
 @routes.post(
@@ -79,12 +88,22 @@ def remove_node(
     summary="Import nodes of an inventory",
 )
 def import_nodes(services: ServicesDep, requester: RequesterDep, body: ImportRequest) -> Response:
-    """Register the nodes of an inventory. Existing and invalid nodes are skipped, with the reason in the response."""
+    """Register the nodes of an inventory. Existing and invalid nodes are skipped, with the reason in the response.
+
+    Host vars that clients may not set (`ansible.request_vars_allowed`) are left out, and named in the response.
+    """
     settings = services.live_settings.current
-    groups, cipher = settings.ansible.host_groups, settings.cipher
-    return json_response(
-        node_changes.import_nodes(services.store, settings.retention, body, requester.name, groups, cipher)
+    ansible, cipher = settings.ansible, settings.cipher
+    answer = imports.import_nodes(
+        services.store,
+        settings.retention,
+        body,
+        requester.name,
+        ansible.host_groups,
+        cipher,
+        ansible.request_vars_allowed,
     )
+    return json_response(answer)
 
 
 def _show(services: Services, name: str) -> Response:

@@ -27,6 +27,7 @@ from clusterm.routes.dependencies import (
     Services,
     ServicesDep,
     Since,
+    encode_json,
     json_response,
     parse_cursor,
     problem_responses,
@@ -51,7 +52,7 @@ def _check_on_nodes(action: Action) -> Action:
 @routes.get(
     "/info/nodes",
     response_model=dict[str, schemas.Node] | schemas.Page[schemas.Node],
-    responses=problem_responses(404, 422),
+    responses=problem_responses(404, 409, 422),
     summary="List nodes",
 )
 def list_nodes(
@@ -76,7 +77,7 @@ def list_nodes(
     with services.store.read() as session:
         names = _names(session, name or [], selection) if paged or name or selection.narrows else None
         if names is None or not paged:
-            every = {name: orjson.Fragment(orjson.dumps(node)) for name, node in nodes.listed(session, names)}
+            every = {name: orjson.Fragment(encode_json(node)) for name, node in nodes.listed(session, names)}
             return value_response(every)
         rest = sorted(name for name in names if cursor is None or name > cursor)
         page = rest[: limit or _PAGE]
@@ -84,7 +85,9 @@ def list_nodes(
     return value_response({"items": items, "next": page[-1] if len(rest) > len(page) else None})
 
 
-@routes.get("/info/node/{name}", response_model=schemas.Node, responses=problem_responses(404), summary="Show a node")
+@routes.get(
+    "/info/node/{name}", response_model=schemas.Node, responses=problem_responses(404, 409), summary="Show a node"
+)
 def get_node(services: ServicesDep, name: NodeName) -> Response:
     """Return one node with its latest events."""
     bound = services.live_settings.current.retention.node_events
@@ -96,7 +99,7 @@ def get_node(services: ServicesDep, name: NodeName) -> Response:
 @routes.get(
     "/info/node/{name}/events",
     response_model=schemas.Page[schemas.Event],
-    responses={**event_formats.EVENTS, **problem_responses(400, 404, 422)},
+    responses={**event_formats.EVENTS, **problem_responses(400, 404, 409, 422)},
     summary="Show what happened to a node",
 )
 def list_node_events(
@@ -133,7 +136,7 @@ def list_node_events(
 @routes.get(
     "/info/node/{name}/explain",
     response_model=schemas.Explanation,
-    responses=problem_responses(404),
+    responses=problem_responses(404, 409),
     summary="Explain a node",
 )
 def explain_node(services: ServicesDep, name: NodeName) -> Response:
@@ -142,14 +145,14 @@ def explain_node(services: ServicesDep, name: NodeName) -> Response:
     with services.store.read() as session:
         node = nodes.get(session, name)
         past = events.of_node(session, node.name, settings.retention.node_events, limit=settings.retention.node_events)
-        running = job_queries.history(session, limit=1, node=node.name, status=JobStatus.RUNNING)
-        queued = job_queries.history(session, limit=100, node=node.name, status=JobStatus.QUEUED)
+        running = job_queries.history(session, limit=1, nodes=[node.name], status=JobStatus.RUNNING)
+        queued = job_queries.history(session, limit=100, nodes=[node.name], status=JobStatus.QUEUED)
         ended = last_job_event(past)
         job = next(iter(running), None)
         if job is None and ended is not None and ended.job is not None:
             job = job_queries.find(session, ended.job)
         facts = ExplanationInput(
-            address=node.address,
+            address=str(node.place),
             label=node.label,
             serial=node.serial,
             cluster={each.name: each for each in nodes.candidates(session)},

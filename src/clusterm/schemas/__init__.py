@@ -9,8 +9,8 @@ from clusterm.schemas.base import (
     Address,
     Choices,
     ExtraVars,
+    FittedName,
     HostGroup,
-    Name,
     Page,
     Problem,
     Request,
@@ -45,7 +45,7 @@ from clusterm.schemas.jobs import (
     TaskResult,
 )
 from clusterm.schemas.logs import LogEnd, LogLine
-from clusterm.schemas.monitoring import MonitoredNode, MonitorEvent, MonitorRequest
+from clusterm.schemas.monitoring import MonitorAnswer, MonitoredNode, MonitorEvent, MonitorRequest, RejectedNode
 from clusterm.schemas.nodes import (
     ConfigurationState,
     Explanation,
@@ -66,6 +66,7 @@ from clusterm.schemas.nodes import (
     SetRequest,
     SuggestedCommand,
     check_host_vars,
+    host_var_problems,
 )
 from clusterm.schemas.plans import Objection, Plan, PlannedStep
 from clusterm.schemas.service import (
@@ -94,6 +95,7 @@ __all__ = [
     "Explanation",
     "ExtraVars",
     "Failure",
+    "FittedName",
     "Globals",
     "GlobalsRequest",
     "Health",
@@ -115,11 +117,11 @@ __all__ = [
     "KnownHostKeys",
     "LogEnd",
     "LogLine",
+    "MonitorAnswer",
     "MonitorEvent",
     "MonitorRequest",
     "MonitoredNode",
     "MonitoringState",
-    "Name",
     "Node",
     "NodeCount",
     "NodeSelection",
@@ -132,6 +134,7 @@ __all__ = [
     "Problem",
     "Readiness",
     "Recap",
+    "RejectedNode",
     "RemoveRequest",
     "RenameRequest",
     "Request",
@@ -152,4 +155,5 @@ __all__ = [
     "check_host_vars",
     "check_name",
     "format_time",
+    "host_var_problems",
 ]

@@ -1,6 +1,5 @@
 """Base classes, types and checks for requests and responses."""
 
-import ipaddress
 import json
 import re
 from datetime import UTC, datetime
@@ -19,15 +18,11 @@ from pydantic import (
 )
 from pydantic_core import PydanticCustomError
 
+from clusterm.common.addresses import canonical_address
 from clusterm.common.ip_ranges import expand
+from clusterm.common.node_names import MAX_PART_LENGTH, PART_PATTERN, fit_part
 
 T = TypeVar("T")
-
-NAME_PATTERN: Final = r"[A-Za-z0-9](?:[A-Za-z0-9._-]{0,126}[A-Za-z0-9])?"
-"""A label or a serial: characters without special meaning in ansible's inventory, a path or a shell."""
-
-HOSTNAME_PATTERN: Final = r"(?:{label}\.)*{label}\.?".format(label=r"[A-Za-z0-9](?:[A-Za-z0-9-]{0,61}[A-Za-z0-9])?")
-"""A host name after RFC 1123, section 2.1; the limit of 253 characters is checked separately."""
 
 MAX_NESTING: Final = 100
 """Maximum levels of objects and arrays in extra vars and host vars."""
@@ -41,22 +36,15 @@ def format_time(at: datetime) -> str:
 
 
 def check_address(value: str) -> str:
-    """Return the address unchanged if it is an IP address or a host name.
+    """Return the canonical form of an IP address or host name.
 
     Raises:
         ValueError: the value is neither.
     """
     try:
-        address = ipaddress.ip_address(value)
-    except ValueError:
-        named = re.fullmatch(HOSTNAME_PATTERN, value) is not None and not re.fullmatch(r"[0-9.]+", value)
-        valid = named and len(value) <= 253
-    else:
-        valid = "%" not in str(address)  # a zone is local to one machine, and can be any text
-    if not valid:
-        message = f"{value[:80]!r} is neither an IP address nor a host name"
-        raise PydanticCustomError("address", "{message}", {"message": message})
-    return value
+        return canonical_address(value)
+    except ValueError as error:
+        raise PydanticCustomError("address", "{message}", {"message": str(error)}) from None
 
 
 def check_name(value: str) -> str:
@@ -65,13 +53,22 @@ def check_name(value: str) -> str:
     Raises:
         ValueError: the value is not valid.
     """
-    if not re.fullmatch(NAME_PATTERN, value):
+    if not re.fullmatch(PART_PATTERN, value):
         message = (
-            f"{value[:80]!r} is no valid name: use up to 128 letters, digits, dots, underscores and dashes, "
-            "with a letter or digit at both ends"
+            f"{value[:80]!r} is no valid name: use up to {MAX_PART_LENGTH} letters, digits, dots, underscores and "
+            "dashes, with a letter or digit at both ends"
         )
         raise PydanticCustomError("name", "{message}", {"message": message})
     return value
+
+
+def fit_name(value: str) -> str:
+    """Return a label or serial, as machines have it, as a valid one.
+
+    Raises:
+        ValueError: the value has no valid character.
+    """
+    return fit_part(value) or check_name(value)
 
 
 def _parse_extra_vars(value: Any) -> Any:
@@ -141,7 +138,7 @@ Timestamp = Annotated[
     WithJsonSchema({"type": "string", "format": "date-time"}, mode="serialization"),
 ]
 Address = Annotated[str, AfterValidator(check_address)]
-Name = Annotated[str, AfterValidator(check_name)]
+FittedName = Annotated[str, AfterValidator(fit_name)]
 ExtraVars = Annotated[dict[str, Any], BeforeValidator(_parse_extra_vars)]
 Seconds = Annotated[float, Field(ge=0, le=10**9, allow_inf_nan=False)]
 HostGroup = Annotated[str, BeforeValidator(none_to_empty_string)]

@@ -8,10 +8,11 @@ from pydantic import (
     BeforeValidator,
     Field,
 )
+from pydantic_core import PydanticCustomError
 
+from clusterm.common.addresses import parse_place
 from clusterm.enums import Action, JobStatus, Result, State, Status, StepName, TaskStatus
 from clusterm.schemas.base import (
-    Address,
     Choices,
     ExtraVars,
     HostGroup,
@@ -19,6 +20,7 @@ from clusterm.schemas.base import (
     ResponseModel,
     Seconds,
     Timestamp,
+    check_address,
     expand_addresses,
     none_to_empty_dict,
     none_to_empty_list,
@@ -117,13 +119,29 @@ class NodesRequest(JobTerms, StartRequest):
     )
 
 
+def _refuse_port(value: str) -> str:
+    """Refuse an address with a port by what to do instead. The next validator refuses other invalid values."""
+    try:
+        port = parse_place(value).port
+    except ValueError:
+        port = None
+    if port is not None:
+        message = f"{value!r} is neither an IP address nor a host name: give the port as the extra var ansible_port"
+        raise PydanticCustomError("address", "{message}", {"message": message})
+    return value
+
+
 class DiscoverRequest(Timeouts, StartRequest):
     """Run the configure playbook on addresses that are not nodes yet."""
 
-    addrs: Annotated[list[Address], BeforeValidator(expand_addresses), AfterValidator(unique)] = Field(
+    addrs: Annotated[
+        list[Annotated[str, AfterValidator(_refuse_port), AfterValidator(check_address)]],
+        BeforeValidator(expand_addresses),
+        AfterValidator(unique),
+    ] = Field(
         default_factory=list,
         description="IP addresses, host names, ranges as `10.0.0.10-20` or `10.0.0.10-10.0.0.20`, "
-        "or networks as `10.0.0.0/24`.",
+        "or networks as `10.0.0.0/24`. Another port than 22 is the extra var `ansible_port`.",
         examples=[["192.168.2.11"]],
     )
 

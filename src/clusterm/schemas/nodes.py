@@ -12,10 +12,12 @@ from pydantic import (
 from pydantic_core import PydanticCustomError
 
 from clusterm.common import ssh_keys
+from clusterm.common.addresses import SSH_PORT
 from clusterm.enums import State, Status
 from clusterm.schemas.base import MAX_NESTING, HostGroup, Request, ResponseModel, Timestamp
 from clusterm.schemas.events import Event
 from clusterm.schemas.jobs import Failure, Job
+from clusterm.schemas.request_vars import RESERVED
 
 
 class MonitoringState(ResponseModel):
@@ -61,7 +63,16 @@ class ConfigurationState(ResponseModel):
     inventory_name: str
     host_group: str
     ssh_address: str
+    ssh_port: int | None = Field(
+        default=SSH_PORT, description="Port of its ssh server. Null: `ansible_port` is a template.", examples=[22]
+    )
     inventory_vars: dict[str, Any]
+    secret_vars: list[str] = Field(
+        default_factory=list,
+        description="Names of the host vars that are secret whatever their names, because an import has read their "
+        "values from encrypted files.",
+        examples=[["db_url"]],
+    )
     host_keys: list[HostKey] = Field(default_factory=list, description="Trusted host keys. Empty: none.")
 
 
@@ -120,12 +131,8 @@ MAX_HOST_VARS: Final = 64 * 1024
 
 _NAME: Final = r"[A-Za-z_][A-Za-z0-9_]{0,127}"
 
-_TAKEN: Final = frozenset({
-    "node_name", "node_addr", "ansible_host", "inventory_hostname", "inventory_hostname_short", "inventory_file",
-    "inventory_dir", "groups", "group_names", "hostvars", "vars", "environment", "omit", "playbook_dir", "play_hosts",
-    "role_name", "role_path",
-})  # fmt: skip
-"""Variables set by clusterm or reserved by ansible."""
+_TAKEN: Final = RESERVED | {"node_name", "node_addr", "ansible_host"}
+"""Variables set by ansible or clusterm."""
 
 
 def check_host_vars(values: dict[str, Any]) -> dict[str, Any]:
@@ -134,35 +141,42 @@ def check_host_vars(values: dict[str, Any]) -> dict[str, Any]:
     Raises:
         ValueError: they are invalid, too large, or reserved.
     """
-    for name in values:
-        if not re.fullmatch(_NAME, name) or keyword.iskeyword(name):
-            raise _refusal(
-                f"{name[:80]!r} cannot be the name of a host var: use letters, digits and underscores, no digit first"
-            )
-        if name in _TAKEN:
-            raise _refusal(f"{name!r} is set by clusterm or ansible")
+    for reason in host_var_problems(values).values():
+        raise _refusal(reason)
     try:
         size = len(json.dumps(values, allow_nan=False, ensure_ascii=False).encode())
     except (ValueError, TypeError, RecursionError) as error:
         raise _refusal(f"host vars must be JSON: {error}") from None
     if size > MAX_HOST_VARS:
         raise _refusal(f"the host vars of a node are larger than {MAX_HOST_VARS // 1024} KiB")
-    _check_deeply(values)
     return values
 
 
-def _check_deeply(values: dict[str, Any]) -> None:
-    waiting: list[tuple[Any, int]] = [(values, 0)]
+def host_var_problems(values: dict[str, Any]) -> dict[str, str]:
+    """Return the variables that cannot be host vars, each with the reason."""
+    found = {name: _name_problem(name) or _nesting_problem(value) for name, value in values.items()}
+    return {name: reason for name, reason in found.items() if reason is not None}
+
+
+def _name_problem(name: str) -> str | None:
+    if not re.fullmatch(_NAME, name) or keyword.iskeyword(name):
+        return f"{name[:80]!r} cannot be the name of a host var: use letters, digits and underscores, no digit first"
+    return f"{name!r} is set by clusterm or ansible" if name in _TAKEN else None
+
+
+def _nesting_problem(value: Any) -> str | None:
+    waiting: list[tuple[Any, int]] = [(value, 1)]
     while waiting:
         item, level = waiting.pop()
         if level > MAX_NESTING:
-            raise _refusal(f"host vars are nested more than {MAX_NESTING} levels deep")
+            return f"host vars are nested more than {MAX_NESTING} levels deep"
         if isinstance(item, dict):
             if marked := next((key for key in item if key.startswith("__ansible_")), None):
-                raise _refusal(f"{marked[:80]!r} is not allowed: ansible gives it a special meaning in JSON")
-            waiting += [(value, level + 1) for value in item.values()]
+                return f"{marked[:80]!r} is not allowed: ansible gives it a special meaning in JSON"
+            waiting += [(each, level + 1) for each in item.values()]
         elif isinstance(item, list):
-            waiting += [(value, level + 1) for value in item]
+            waiting += [(each, level + 1) for each in item]
+    return None
 
 
 def _refusal(message: str) -> PydanticCustomError:
@@ -229,11 +243,28 @@ class KnownHostKeys(ResponseModel):
 class ImportedNode(Request):
     """A node of an inventory."""
 
-    label: str = Field(examples=["web1"])
+    host: str = Field(
+        default="",
+        description="The host's name in the inventory, for the result. Empty: the label.",
+        examples=["web_1_"],
+    )
+    label: str = Field(
+        description="First part of the node's name. Characters that a name cannot have are replaced by dashes.",
+        examples=["web1"],
+    )
     serial: str = Field(default="", description="Serial. Empty: derived from the address.", examples=["4c4c4544"])
     addr: str = Field(description="Management address.", examples=["192.168.2.11"])
     groups: list[str] = Field(default_factory=list, description="All inventory groups of the node.", examples=[["web"]])
-    vars: dict[str, Any] = Field(default_factory=dict, description="Host vars.", examples=[{"rack": "a1"}])
+    vars: dict[str, Any] = Field(
+        default_factory=dict,
+        description="Host vars. Variables that a node cannot have are left out, with the reason in the response.",
+        examples=[{"rack": "a1"}],
+    )
+    secret_vars: list[str] = Field(
+        default_factory=list,
+        description="Names of the host vars that are secret whatever their names.",
+        examples=[["db_url"]],
+    )
 
 
 class ImportRequest(Request):
@@ -242,7 +273,8 @@ class ImportRequest(Request):
     nodes: list[ImportedNode]
     map: dict[str, str] = Field(
         default_factory=dict,
-        description="Host groups by inventory group. A group with the name of a host group needs no entry.",
+        description="Host groups by inventory group. Of several entries that apply to a node, the first one decides. "
+        "A group with the name of a host group needs no entry.",
         examples=[{"web": "service-worker"}],
     )
     dry_run: bool = Field(default=False, description="Return the result without a change.", examples=[True])
@@ -251,11 +283,18 @@ class ImportRequest(Request):
 class ImportOutcome(ResponseModel):
     """The result of importing one node."""
 
+    host: str = Field(description="The host's name in the inventory.", examples=["web1"])
     node: str = Field(examples=["web1-4c4c4544"])
     address: str
     host_group: str | None
     imported: bool
+    exists: bool = Field(default=False, description="True if it was not imported because the node exists already.")
     reason: str | None = Field(description="Reason for which the node was not imported.")
+    left_out: dict[str, str] = Field(
+        default_factory=dict,
+        description="Host vars that were not imported, each with the reason.",
+        examples=[{"ansible_connection": '"ansible_connection" is not in ansible.request_vars_allowed'}],
+    )
 
 
 class ImportAnswer(ResponseModel):

@@ -5,6 +5,7 @@ several keys, one per line: the first one encrypts, all of them decrypt.
 """
 
 import json
+from collections.abc import Collection
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -44,17 +45,26 @@ class VariableCipher:
         self._names = names
         self._loaded: _LoadedKeys | None = None
 
-    def mask(self, values: dict[str, Any]) -> dict[str, Any]:
-        """Return variables with masked secrets."""
-        return dict(redact(values, self._names))
+    def mask(self, values: dict[str, Any], secret_vars: Collection[str] = ()) -> dict[str, Any]:
+        """Return variables with masked secrets.
 
-    def encrypt(self, values: dict[str, Any]) -> EncryptedVars:
+        Args:
+            values: the variables.
+            secret_vars: variables that are secret whatever their names.
+        """
+        return dict(redact(values, self._names, secret_vars))
+
+    def encrypt(self, values: dict[str, Any], secret_vars: Collection[str] = ()) -> EncryptedVars:
         """Return variables in the form in which they are stored.
+
+        Args:
+            values: the variables.
+            secret_vars: variables that are secret whatever their names.
 
         Raises:
             SecretsUnavailable: there is no key.
         """
-        masked = self.mask(values)
+        masked = self.mask(values, secret_vars)
         return EncryptedVars(masked, None if masked == values else self.encrypt_json(values))
 
     def decrypt(self, stored: EncryptedVars, whose: str) -> dict[str, Any]:

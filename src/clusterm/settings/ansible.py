@@ -15,7 +15,8 @@ from pydantic import (
 from clusterm.common.redaction import SECRET_PATTERN, SecretNames
 from clusterm.enums import DEFAULT_HOST_GROUPS, DISCOVER_GROUP, HostKeyChecking, Role
 from clusterm.schemas import ExtraVars
-from clusterm.settings.base import AbsolutePath, Section
+from clusterm.schemas.request_vars import DEFAULT_ALLOWED
+from clusterm.settings.base import Section, absolute
 
 
 def _from_switch(value: Any) -> Any:
@@ -28,12 +29,17 @@ _TAKEN_GROUPS: Final = frozenset({"all", "ungrouped", DISCOVER_GROUP})
 """Inventory groups reserved by ansible or clusterm."""
 
 
+FIXED_OVER_REST: Final = "fixed_over_rest"
+"""Mark of a setting that only the configuration file and the environment can change."""
+
+
 class AnsibleSettings(Section):
     """How ansible is run. Can be changed while the service runs; a job keeps the settings it started with."""
 
-    playbook_location: AbsolutePath = Field(
-        default=Path("/etc/clusterm/playbooks"),
-        description="Directory of the playbooks. ansible runs in it and reads its `ansible.cfg`.",
+    playbook_location: str = Field(
+        default="/etc/clusterm/playbooks",
+        description="Directory of the playbooks. ansible runs in it and reads its `ansible.cfg`. A relative path is "
+        "relative to the service's working directory; `~` is the home directory of the service's user.",
     )
     configure_playbook: str = Field(default="site.yml", description="Playbook of commission, update and discover.")
     cleanup_playbook: str = Field(
@@ -96,6 +102,15 @@ class AnsibleSettings(Section):
         description="Whether ansible evaluates templates in globals, host vars and a request's extra vars. "
         "If false, templates stay text. Templates in `extra_variables` are always evaluated.",
     )
+    request_vars_allowed: list[str] = Field(
+        default=list(DEFAULT_ALLOWED),
+        description="Names, or globs of names, of the variables named `ansible_*` that requests, globals, host vars "
+        "and imports may set. Such variables choose how ansible connects and what it executes: a client that may set "
+        "`ansible_connection` or `ansible_ssh_common_args`, for example, can run commands as clusterm's user. The "
+        "values of the default ones are checked. Cannot be changed over REST.",
+        examples=[["ansible_port", "ansible_user", "ansible_winrm_*"]],
+        json_schema_extra={FIXED_OVER_REST: True},
+    )
     secret_pattern: str = Field(
         default=SECRET_PATTERN,
         description="Regular expression for the names of secrets, case-insensitive, matched anywhere in a name. "
@@ -117,6 +132,17 @@ class AnsibleSettings(Section):
         description="Seconds between SIGINT and SIGTERM, and between SIGTERM and SIGKILL, when a job is stopped.",
     )
 
+    @property
+    def playbook_dir(self) -> Path:
+        """The absolute path of `playbook_location`."""
+        return absolute(Path(self.playbook_location))
+
+    @field_validator("playbook_location")
+    @classmethod
+    def _check_playbook_location(cls, value: str) -> str:
+        absolute(Path(value))
+        return value
+
     @field_validator("extra_variables", mode="before")
     @classmethod
     def _check_extra_variables(cls, value: Any) -> Any:
@@ -131,6 +157,20 @@ class AnsibleSettings(Section):
         except (re.error, RecursionError, OverflowError) as error:
             raise ValueError(f"{value[:80]!r} is not a regular expression: {error}") from None
         return value
+
+    @field_validator("request_vars_allowed")
+    @classmethod
+    def _check_request_vars_allowed(cls, value: list[str]) -> list[str]:
+        for pattern in value:
+            if not re.fullmatch(r"[\w*?\[\]!-]{1,128}", pattern):
+                raise ValueError(f"{pattern[:80]!r} is not the name of a variable, or a glob such as ansible_winrm_*")
+        return value
+
+    @classmethod
+    def fixed_over_rest(cls) -> list[str]:
+        """Return the names of the settings that a request cannot change."""
+        declared = {name: field.json_schema_extra for name, field in cls.model_fields.items()}
+        return [name for name, extra in declared.items() if isinstance(extra, dict) and extra.get(FIXED_OVER_REST)]
 
     @field_validator("host_groups")
     @classmethod

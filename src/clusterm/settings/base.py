@@ -17,14 +17,22 @@ MIB = 1024 * KIB
 GIB = 1024 * MIB
 
 
-def _absolute(path: Path) -> Path:
-    return path.expanduser().absolute()
+def absolute(path: Path) -> Path:
+    """Return the absolute path of a path of the configuration, which may begin with `~`.
+
+    Raises:
+        ValueError: there is no such user, or the user has no home directory.
+    """
+    try:
+        return path.expanduser().absolute()
+    except RuntimeError as error:
+        raise ValueError(f"{path}: {error}") from None
 
 
 UNIX_PREFIX: Final = "unix:"
 """Prefix of an address that is the path of a unix socket."""
 
-AbsolutePath = Annotated[Path, AfterValidator(_absolute)]
+AbsolutePath = Annotated[Path, AfterValidator(absolute)]
 
 
 class Section(BaseModel):

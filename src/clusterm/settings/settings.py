@@ -6,13 +6,14 @@ import tomllib
 from enum import StrEnum
 from functools import lru_cache
 from pathlib import Path
-from typing import Any
+from typing import Any, get_origin
 
 from pydantic import (
     Field,
     ValidationError,
 )
-from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
+from pydantic.fields import FieldInfo
+from pydantic_settings import BaseSettings, EnvSettingsSource, PydanticBaseSettingsSource, SettingsConfigDict
 
 from clusterm.common.redaction import SecretNames
 from clusterm.errors import StartupError
@@ -38,11 +39,38 @@ def _section(section: type[Section], reload: Reload) -> Any:
     return Field(default_factory=section, json_schema_extra={"reload": reload.value})
 
 
+class _Environment(EnvSettingsSource):
+    """The environment. A list is written with commas or as JSON, an object as JSON. An empty value is not set."""
+
+    def decode_complex_value(self, field_name: str, field: FieldInfo, value: Any) -> Any:
+        """Return the list or object that the text of a variable stands for.
+
+        Raises:
+            StartupError: the text has neither form.
+        """
+        is_list = get_origin(field.annotation) is list
+        if is_list and not value.lstrip().startswith("["):
+            return [item.strip() for item in value.split(",") if item.strip()]
+        try:
+            return json.loads(value)
+        except (ValueError, RecursionError) as error:
+            name = next(name for name, text in self.env_vars.items() if text == value and name.endswith(field_name))
+            form = 'a list as a,b or ["a", "b"]' if is_list else "JSON"
+            if field_name in Settings.model_fields:
+                form = f"JSON; its members are set by {name.upper()}__MEMBER"
+            raise StartupError(f"{name.upper()} in the environment is not {form}: {error}") from None
+
+
 class Settings(BaseSettings):
     """The configuration of one clusterm."""
 
     model_config = SettingsConfigDict(
-        env_prefix="CLUSTERM_", env_nested_delimiter="__", extra="forbid", validate_default=True, frozen=True
+        env_prefix="CLUSTERM_",
+        env_nested_delimiter="__",
+        env_ignore_empty=True,
+        extra="forbid",
+        validate_default=True,
+        frozen=True,
     )
 
     manager: ManagerSettings = _section(ManagerSettings, Reload.RESTART)
@@ -62,14 +90,14 @@ class Settings(BaseSettings):
     @classmethod
     def settings_customise_sources(
         cls,
-        settings_cls: type[BaseSettings],  # noqa: ARG003 -- pydantic-settings calls with these names
+        settings_cls: type[BaseSettings],
         init_settings: PydanticBaseSettingsSource,
-        env_settings: PydanticBaseSettingsSource,
+        env_settings: PydanticBaseSettingsSource,  # noqa: ARG003 -- pydantic-settings calls with these names
         dotenv_settings: PydanticBaseSettingsSource,  # noqa: ARG003
         file_secret_settings: PydanticBaseSettingsSource,  # noqa: ARG003
     ) -> tuple[PydanticBaseSettingsSource, ...]:
         """Give the environment precedence over the file, whose values are passed to `__init__`."""
-        return env_settings, init_settings
+        return _Environment(settings_cls), init_settings
 
     @property
     def store_url(self) -> str:
@@ -129,7 +157,7 @@ def _read(source: str | None) -> dict[str, Any]:
     name = "standard input" if source == "-" else source
     try:
         data = sys.stdin.buffer.read() if source == "-" else Path(source).read_bytes()
-        text = data.decode()
+        text = data.decode("utf-8-sig")
     except (OSError, UnicodeDecodeError) as error:
         raise StartupError(f"cannot read the configuration from {name}: {error}") from None
     try:

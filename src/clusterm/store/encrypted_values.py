@@ -1,7 +1,8 @@
-"""Secrets in the database: encrypts those in plain text, and checks that the secrets for a job can be decrypted."""
+"""Secrets in the database: encrypts those in plain text, and decrypts the variables for a job."""
 
 import logging
-from collections.abc import Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator
+from typing import Any
 
 from sqlmodel import Session, select
 
@@ -26,13 +27,13 @@ def encrypt_all(session: Session, cipher: VariableCipher) -> bool:
     """
     changed, lost = False, []
 
-    def updated(stored: EncryptedVars, whose: str) -> EncryptedVars:
+    def updated(stored: EncryptedVars, whose: str, secret_vars: Collection[str] = ()) -> EncryptedVars:
         nonlocal changed
         try:
             values = cipher.decrypt(stored, whose)
-            if cipher.mask(values) == stored.masked:
+            if cipher.mask(values, secret_vars) == stored.masked:
                 return stored
-            encrypted = cipher.encrypt(values)
+            encrypted = cipher.encrypt(values, secret_vars)
         except SecretsUnavailable:
             lost.append(whose)
             return stored
@@ -43,7 +44,7 @@ def encrypt_all(session: Session, cipher: VariableCipher) -> bool:
         job.extra_vars, job.encrypted = updated(EncryptedVars(job.extra_vars, job.encrypted), f"job {job.id}")
     for node in nodes.list_all(session):
         node.inventory_vars, node.encrypted = updated(
-            EncryptedVars(node.inventory_vars, node.encrypted), f"node {node.name}"
+            EncryptedVars(node.inventory_vars, node.encrypted), f"node {node.name}", node.secret_vars
         )
     for setting in session.exec(select(tables.Setting).where(tables.Setting.name == runtime_values.GLOBALS)):
         setting.value, setting.encrypted = updated(EncryptedVars(setting.value, setting.encrypted), "the globals")
@@ -79,17 +80,19 @@ def undecipherable(session: Session, cipher: VariableCipher) -> Iterator[str]:
             said.add(str(error))
 
 
-def check_readable(session: Session, cipher: VariableCipher, names: Iterable[str]) -> None:
-    """Check that the globals and the host vars of nodes can be decrypted.
+def decrypt_all(
+    session: Session, cipher: VariableCipher, names: Iterable[str] | None = None
+) -> Iterator[tuple[str, dict[str, Any]]]:
+    """Yield the globals and the host vars of nodes with their secrets, each after the name of their owner.
 
     Args:
         session: any transaction.
         cipher: the cipher.
-        names: the names of the nodes.
+        names: the names of the nodes; None for all nodes.
 
     Raises:
         SecretsUnavailable: some of them cannot be decrypted.
     """
-    runtime_values.decrypt_globals(session, cipher)
-    for node in nodes.by_names(session, names):
-        nodes.decrypt_vars(node, cipher)
+    yield "the globals", runtime_values.decrypt_globals(session, cipher)
+    for node in nodes.list_all(session) if names is None else nodes.by_names(session, names):
+        yield f"node {node.name}", nodes.decrypt_vars(node, cipher)

@@ -5,7 +5,7 @@ reachability events (a node was discovered or disappeared). So that they do not 
 half of each view, or the space that the other events leave, and repeated ones are merged into one event.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Any, Final, NamedTuple
 
@@ -128,7 +128,7 @@ def timeline(
     bound: int,
     *,
     limit: int,
-    node: str | None = None,
+    nodes: Collection[str] | None = None,
     since: datetime | None = None,
     after: int | None = None,
 ) -> list[schemas.Event]:
@@ -138,15 +138,15 @@ def timeline(
         session: any transaction.
         bound: how many events the timeline contains.
         limit: the maximum number of events.
-        node: only events of this node.
+        nodes: only events of these nodes.
         since: only events at or after this time.
         after: only events with a greater id.
     """
     query = select(tables.Event).where(_IN_TIMELINE).limit(limit)
-    if limit > bound // 2 or any(term is not None for term in (node, since, after)):  # otherwise all are in the view
+    if limit > bound // 2 or any(term is not None for term in (nodes, since, after)):  # otherwise all are in the view
         query = query.where(_reach(session, bound, _IN_TIMELINE).shows())
-    if node is not None:
-        query = query.where(tables.Event.node == node)
+    if nodes is not None:
+        query = query.where(col(tables.Event.node).in_(nodes))
     if since is not None:
         query = query.where(tables.Event.at >= since)
     return _in_order(session, query, after)

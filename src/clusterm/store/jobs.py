@@ -1,6 +1,6 @@
 """Jobs, their nodes and their steps."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
@@ -99,7 +99,7 @@ def history(
     before: int | None = None,
     status: JobStatus | None = None,
     action: Action | None = None,
-    node: str | None = None,
+    nodes: Collection[str] | None = None,
     since: datetime | None = None,
     until: datetime | None = None,
 ) -> Sequence[tables.Job]:
@@ -111,7 +111,7 @@ def history(
         before: only jobs with a smaller id.
         status: only jobs with this status.
         action: only jobs with this action.
-        node: only jobs on this node or address.
+        nodes: only jobs on one of these nodes or addresses.
         since: only jobs created at or after this time.
         until: only jobs created before this time.
     """
@@ -122,8 +122,9 @@ def history(
         query = query.where(tables.Job.status == status)
     if action is not None:
         query = query.where(tables.Job.action == action)
-    if node is not None:
-        query = query.where(col(tables.Job.id).in_(select(tables.JobNode.job_id).where(tables.JobNode.node == node)))
+    if nodes is not None:
+        on_nodes = select(tables.JobNode.job_id).where(col(tables.JobNode.node).in_(nodes))
+        query = query.where(col(tables.Job.id).in_(on_nodes))
     if since is not None:
         query = query.where(tables.Job.created_at >= since)
     if until is not None:

@@ -1,7 +1,8 @@
 """Nodes: queries, changes, and their two forms on the wire, as a model and as JSON."""
 
-from collections.abc import Collection, Iterable, Iterator, Sequence
-from typing import Any, Final, NamedTuple
+import contextlib
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
+from typing import Any, Final, NamedTuple, Protocol, TypeVar
 
 from sqlalchemy import Enum, String, func, outerjoin, type_coerce, update
 from sqlalchemy import select as sql_select
@@ -9,10 +10,30 @@ from sqlmodel import Session, col, select
 
 from clusterm import schemas
 from clusterm.common import ssh_keys
+from clusterm.common.addresses import SSH_PORT, Place, parse_place, ssh_port
 from clusterm.enums import State, Status
-from clusterm.errors import NotFound, quote
+from clusterm.errors import Conflict, NotFound, quote
 from clusterm.secrets.encryption import EncryptedVars, VariableCipher
 from clusterm.store import tables
+
+
+class PlacedNode(Protocol):
+    """What distinguishes the nodes of one address."""
+
+    @property
+    def name(self) -> str:
+        """Its name."""
+
+    @property
+    def state(self) -> State:
+        """Its state."""
+
+    @property
+    def place(self) -> Place:
+        """Where it is reached."""
+
+
+N = TypeVar("N", bound=PlacedNode)
 
 
 class Candidate(NamedTuple):
@@ -23,6 +44,12 @@ class Candidate(NamedTuple):
     status: Status
     state: State
     host_group: str
+    port: int | None = SSH_PORT
+
+    @property
+    def place(self) -> Place:
+        """Where it is reached; without a port if only ansible can tell the port."""
+        return Place(self.address, self.port)
 
 
 _MAX_PARAMETERS: Final = 1000
@@ -30,7 +57,7 @@ _MAX_PARAMETERS: Final = 1000
 
 _NODE_COLUMNS: Final = (
     "name", "label", "serial", "address", "status", "prev_status", "state", "prev_state", "host_group",
-    "inventory_vars", "host_keys",
+    "inventory_vars", "secret_vars", "host_keys",
 )  # fmt: skip
 _EVENT_COLUMNS: Final = (
     "id", "at", "event", "result", "job_id", "detail", "cause", "by", "changes", "times", "since",
@@ -45,6 +72,11 @@ class Whereabouts(NamedTuple):
     state: State
     inventory_vars: dict[str, Any]
 
+    @property
+    def place(self) -> Place:
+        """Where it is reached; without a port if only ansible can tell the port."""
+        return Place(self.address, ssh_port(self.inventory_vars))
+
 
 def list_all(session: Session) -> Sequence[tables.Node]:
     """Return all nodes, by name."""
@@ -55,22 +87,22 @@ def candidates(session: Session) -> list[Candidate]:
     """Return the candidates for selections: all nodes, by name."""
     node = tables.Node
     columns = (col(node.name), col(node.address), col(node.status), col(node.state), col(node.host_group))
-    rows = session.connection().execute(sql_select(*columns).order_by(col(node.name)))
-    return [Candidate(*row) for row in rows]
+    port = col(node.inventory_vars)["ansible_port"].as_string()
+    rows = session.connection().execute(sql_select(*columns, port).order_by(col(node.name)))
+    return [
+        Candidate._make((*facts, SSH_PORT if port is None else ssh_port({"ansible_port": port})))
+        for *facts, port in rows
+    ]
 
 
 def get(session: Session, name: str) -> tables.Node:
-    """Return the node with a name or, if there is none, with a management address.
+    """Return the node with a name or, if there is none, at a management address, which a port may follow.
 
     Raises:
         NotFound: no node has the name or the address.
+        Conflict: several nodes have the address.
     """
-    node = find(session, name)
-    if node is None:
-        # Of several nodes that have had the address, the reachable one.
-        reachable_first = (col(tables.Node.state) == State.DISCOVERED).desc()
-        at_address = select(tables.Node).where(tables.Node.address == name)
-        node = session.exec(at_address.order_by(reachable_first, col(tables.Node.name)).limit(1)).first()
+    node = find(session, name) or at_place(name, lambda address: at_addresses(session, [address]))
     if node is None:
         raise NotFound(f"node with name or address {quote(name)} doesn't exists")
     return node
@@ -79,6 +111,38 @@ def get(session: Session, name: str) -> tables.Node:
 def find(session: Session, name: str) -> tables.Node | None:
     """Return the node with a name, None if there is none."""
     return session.get(tables.Node, name)
+
+
+def at_place(text: str, at_address: Callable[[str], Sequence[N]]) -> N | None:
+    """Return the node at an address, which a port may follow, or None: the reachable one of all that have had it.
+
+    Args:
+        text: the address in any spelling.
+        at_address: returns the nodes at an address in its canonical form.
+
+    Raises:
+        Conflict: several nodes are there.
+    """
+    found = _at_place(text, at_address)
+    if len(found) > 1:
+        listed = ", ".join(f"{node.name} ({node.place})" for node in found)
+        raise Conflict(f"several nodes have the address {quote(text)}: {listed}. Give the name of one of them")
+    return found[0] if found else None
+
+
+def spellings(session: Session, text: str) -> set[str]:
+    """Return the names under which a node, or an address of a discover job, is in the rows of jobs.
+
+    Args:
+        session: any transaction.
+        text: the name of the node, or an address in any spelling.
+    """
+    found = {text}
+    if find(session, text) is None:
+        found |= {node.name for node in _at_place(text, lambda address: at_addresses(session, [address]))}
+        with contextlib.suppress(ValueError):
+            found.add(parse_place(text).address)
+    return found
 
 
 def by_names(session: Session, names: Iterable[str | None]) -> list[tables.Node]:
@@ -182,6 +246,16 @@ def listed(session: Session, names: Collection[str] | None = None) -> Iterator[t
             yield row[0], {**_to_json(*row[: len(_NODE_COLUMNS)]), "events": events}
 
 
+def _at_place(text: str, at_address: Callable[[str], Sequence[N]]) -> list[N]:
+    """Return the nodes at an address, only the reachable ones if there are such."""
+    try:
+        address, port = parse_place(text)
+    except ValueError:
+        address, port = text, None  # an address that an older version has accepted
+    found = [node for node in at_address(address) if port is None or node.place.port == port]
+    return [node for node in found if node.state is State.DISCOVERED] or found
+
+
 def _columns(table: type[tables.SQLModel], names: Iterable[str]) -> list[Any]:
     """Return columns of a table, enumerations as the stored text."""
     columns = [getattr(table, name) for name in names]
@@ -199,6 +273,7 @@ def _to_json(
     prev_state: str,
     host_group: str,
     inventory_vars: dict[str, Any],
+    secret_vars: list[str],
     host_keys: list[str],
 ) -> dict[str, Any]:
     """Return a node as the members of its JSON object, without events. The arguments are `_NODE_COLUMNS`."""
@@ -215,7 +290,9 @@ def _to_json(
             "inventory_name": name,
             "host_group": host_group,
             "ssh_address": address,
+            "ssh_port": ssh_port(inventory_vars),
             "inventory_vars": {"node_name": name, "node_addr": address, **inventory_vars},
+            "secret_vars": secret_vars,
             "host_keys": [{"type": ssh_keys.kind(key), "fingerprint": ssh_keys.fingerprint(key)} for key in host_keys],
         },
     }

@@ -7,6 +7,7 @@ from typing import Any, ClassVar
 from sqlalchemy import JSON, Column, Enum, ForeignKey, ForeignKeyConstraint, Index, Integer, text
 from sqlmodel import Field, SQLModel
 
+from clusterm.common.addresses import Place, ssh_port
 from clusterm.enums import (
     Action,
     Cause,
@@ -48,7 +49,7 @@ class Node(SQLModel, table=True):
     name: str = Field(primary_key=True)  # <label>-<serial>
     label: str
     serial: str
-    address: str = Field(index=True)
+    address: str = Field(index=True)  # canonical
     status: Status = Field(sa_type=_STATUS)
     prev_status: Status = Field(sa_type=_STATUS)
     state: State = Field(sa_type=_STATE)
@@ -56,8 +57,15 @@ class Node(SQLModel, table=True):
     host_group: str
     inventory_vars: dict[str, Any] = Field(default_factory=dict, sa_column=Column(JSON, nullable=False))  # masked
     encrypted: str | None = None  # all of them, encrypted; null without secrets
+    # names of the variables that are secret whatever their names
+    secret_vars: list[str] = Field(default_factory=list, sa_column=Column(JSON, nullable=False, server_default="[]"))
     # trusted host keys, as ssh_keys.parse returns them
     host_keys: list[str] = Field(default_factory=list, sa_column=Column(JSON, nullable=False, server_default="[]"))
+
+    @property
+    def place(self) -> Place:
+        """Where it is reached; without a port if only ansible can tell the port."""
+        return Place(self.address, ssh_port(self.inventory_vars))
 
 
 class Event(SQLModel, table=True):

@@ -128,7 +128,7 @@ def tasks(
     *,
     limit: int,
     after: int = 0,
-    node: str | None = None,
+    nodes: Collection[str] | None = None,
     status: TaskStatus | None = None,
     task: str | None = None,
 ) -> list[schemas.Task]:
@@ -139,7 +139,7 @@ def tasks(
         job_id: the job.
         limit: the maximum number of tasks.
         after: only tasks with a greater number.
-        node: only results of this node, and tasks with such results.
+        nodes: only results of these nodes, and tasks with such results.
         status: only results with this status, and tasks with such results.
         task: only tasks whose names contain this text, in upper or lower case.
     """
@@ -153,8 +153,8 @@ def tasks(
         .limit(limit)
     )
     wanted = [col(_result.job_id) == job_id]
-    if node is not None:
-        wanted.append(col(_result.node) == node)
+    if nodes is not None:
+        wanted.append(col(_result.node).in_(nodes))
     if status is not None:
         wanted.append(col(_result.status) == status)
     if task is not None:

@@ -1,11 +1,12 @@
 """Names of discovered machines, made from their facts."""
 
+import hashlib
 import json
 from pathlib import Path
 
 import pytest
 
-from clusterm.ansible.facts import identify
+from clusterm.ansible.facts import file_stem, identify
 from clusterm.ansible.job_spec import JobSpec, prepare
 from clusterm.enums import Action
 from clusterm.schemas import Job, MonitoredNode
@@ -32,13 +33,16 @@ from clusterm.settings import Settings
         ),
         ({"hostname": "web1"}, "web1-a.example"),
         ({"hostname": "../etc/{{x}}", "machine_id": "$(id)"}, "etc-x-id"),
-        ({"hostname": "ü", "product_serial": "y" * 500}, "a.example-" + "y" * 128),
+        (
+            {"hostname": "ü", "product_serial": "y" * 500},
+            "a.example-" + "y" * 119 + "-" + hashlib.sha256(b"y" * 500).hexdigest()[:8],
+        ),
     ],
 )
 def test_a_machine_is_called_by_its_name_and_serial(tmp_path: Path, facts: dict[str, str], name: str) -> None:
     (tmp_path / "facts").mkdir()
     (tmp_path / "facts" / "connections.json").write_text('{"a.example": "ssh"}')
-    (tmp_path / "facts" / "a.example.json").write_text(json.dumps(facts))
+    (tmp_path / "facts" / f"{file_stem('a.example')}.json").write_text(json.dumps(facts))
     found = identify(plan(tmp_path), tmp_path, ["a.example"], lambda: False)["a.example"]
     assert isinstance(found, MonitoredNode)
     assert (found.name, found.addr) == (name, "a.example")

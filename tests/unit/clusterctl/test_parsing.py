@@ -173,8 +173,19 @@ def test_extra_vars_and_configurations_can_stand_in_files(tmp_path: Path) -> Non
         (b"", "no object"),
         (b"a: [", "flow node"),
         (b"{", "flow node"),
-        (b"a: 2026-01-01", "date"),
-        (b"a: .nan", "JSON"),
+        (b"a: 2026-13-01", "no date: month must be in 1..12, line 1"),
+        (b"a: .nan", ".nan is no number that JSON can hold, line 1"),
+        (b"a:\n  - -.inf", "-.inf is no number that JSON can hold, line 2"),
+        (b'{"a": 1e400}', "not JSON compliant"),
+        (b"a: !!binary aGk=", "!!binary is no value that JSON can hold: give its text, line 1"),
+        (b"a: !foo b", "the tag !foo is not known, line 1"),
+        (b"a: {80: http}", "the key 80 is no text, which JSON has no form for: put it into quotes, line 1"),
+        (b"yes: 1", "the key True is no text"),
+        (b"a: 1\nb: !vault |\n  $ANSIBLE_VAULT;1.1;AES256\n  3132", "encrypted with ansible vault; .*, line 2"),
+        (b"$ANSIBLE_VAULT;1.1;AES256\n3132\n", "encrypted with ansible vault: .*ansible-vault view"),
+        (b"a: &a [*a]", "Circular"),
+        (b"a: 1\n---\nb: 2\n", "another document, line 2"),
+        ("a: 1".encode("utf-16"), "UTF-8"),
         (b"\xff", "UTF-8"),
     ],
 )
@@ -186,6 +197,28 @@ def test_a_file_with_something_else_is_refused(tmp_path: Path, text: bytes, reas
         read_mapping(str(file))
 
     assert str(file) in str(refusal.value)
+    assert "\n" not in str(refusal.value)
+
+
+@pytest.mark.parametrize(
+    "text", ["a: x\r\nb: [1,\r\n 2]\r\n", '\ufeff{"a": "x", "b": [1, 2]}', "\ufeffa: x\r\nb: [1, 2]"]
+)
+def test_files_of_windows_editors_are_read(tmp_path: Path, text: str) -> None:
+    file = tmp_path / "vars"
+    file.write_bytes(text.encode())
+
+    assert read_mapping(str(file)) == {"a": "x", "b": [1, 2]}
+
+
+def test_toml_dates_are_text(tmp_path: Path) -> None:
+    file = tmp_path / "vars.toml"
+    file.write_text("a = 2024-01-31\nb = [2024-01-31T10:00:00Z, {c = 10:00:00}]\nd = 20261126000000000001\n")
+
+    assert read_mapping(str(file)) == {
+        "a": "2024-01-31",
+        "b": ["2024-01-31 10:00:00+00:00", {"c": "10:00:00"}],
+        "d": 20261126000000000001,
+    }
 
 
 def test_a_file_that_cannot_be_read_is_named(tmp_path: Path) -> None:

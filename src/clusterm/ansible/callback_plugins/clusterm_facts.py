@@ -2,12 +2,14 @@
 """Write the facts that identify the machines of a discover job to files for clusterm.
 
 The environment variable CLUSTERM_FACTS names the directory; without it the plugin does nothing. For each host the
-plugin writes `<host>.json`, once a playbook has gathered its facts, or `<host>.unreachable.json` with the reason. At
-the end it writes `connections.json` with the connection plugin of each host.
+plugin writes `<digest>.json`, once a playbook has gathered its facts, or `<digest>.unreachable.json` with the reason;
+the digest is that of the host's name, which may be longer than the name of a file. At the end it writes
+`connections.json` with the connection plugin of each host.
 """
 
 import base64
 import contextlib
+import hashlib
 import json
 import os
 from pathlib import Path
@@ -52,7 +54,7 @@ class CallbackModule(CallbackBase):  # type: ignore[misc]
     def v2_runner_on_unreachable(self, result: Any) -> None:
         with contextlib.suppress(Exception):
             message = " ".join(str(result._result.get("msg", "")).split())
-            self._write(f"{result._host.get_name()}.unreachable", {"message": message})
+            self._write(f"{_digest(result._host.get_name())}.unreachable", {"message": message})
 
     def v2_playbook_on_stats(self, _stats: Any) -> None:
         with contextlib.suppress(Exception):
@@ -71,9 +73,13 @@ class CallbackModule(CallbackBase):  # type: ignore[misc]
             found = {"product_serial": base64.b64decode(result["content"]).decode()}
         if found:
             self._known[host] = self._known.get(host, {}) | found
-            self._write(host, self._known[host])
+            self._write(_digest(host), self._known[host])
 
     def _write(self, name: str, data: dict[str, str]) -> None:
         unfinished = self._directory / f".{name}.{os.getpid()}"
         unfinished.write_text(json.dumps(data))
         unfinished.rename(self._directory / f"{name}.json")
+
+
+def _digest(host: str) -> str:
+    return hashlib.sha256(host.encode()).hexdigest()  # as in clusterm.ansible.facts

@@ -143,7 +143,7 @@ class Ingest:
         if callback is None:
             return
         if callback.status is TaskStatus.UNREACHABLE and callback.message and callback.node:
-            explained = ssh.explain(callback.message, callback.node, self._directory)
+            explained = ssh.explain(callback.message, self._directory)
             callback = callback.model_copy(update={"message": explained})
         lines = None if self._first_unattributed_line is None else (self._first_unattributed_line, self._seq)
         at = self._clock.at(record.end)

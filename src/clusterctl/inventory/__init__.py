@@ -1,0 +1,1 @@
+"""Reads the hosts of ansible inventories."""
