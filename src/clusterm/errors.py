@@ -8,6 +8,8 @@ ClustermError
 │   │   ├── ActiveJob
 │   │   └── SecretsUnavailable
 │   ├── IdempotencyKeyReused 422
+│   ├── Misdirected         421
+│   ├── CrossOrigin         403
 │   ├── AccessDenied        sent before the request's body is read
 │   │   ├── Unauthorized    401
 │   │   ├── Forbidden       403
@@ -67,6 +69,18 @@ class IdempotencyKeyReused(RequestRefused):
     """An idempotency key was used with a different request before."""
 
     status = HTTPStatus.UNPROCESSABLE_ENTITY
+
+
+class Misdirected(RequestRefused):
+    """The request names a host that is not this service."""
+
+    status = HTTPStatus.MISDIRECTED_REQUEST
+
+
+class CrossOrigin(RequestRefused):
+    """A web page of another origin sent the request."""
+
+    status = HTTPStatus.FORBIDDEN
 
 
 class AccessDenied(RequestRefused):

@@ -101,7 +101,8 @@ async def _requester(
     ] = None,
 ) -> Requester:
     """Return the requester; the digest covers method, path and body."""
-    digest = hashlib.sha256(f"{request.method} {request.url.path}\n".encode() + await request.body()).hexdigest()
+    path = request.scope["path"].removeprefix(request.scope["root_path"])
+    digest = hashlib.sha256(f"{request.method} {path}\n".encode() + await request.body()).hexdigest()
     return Requester(name=by, key=key, digest=digest)
 
 

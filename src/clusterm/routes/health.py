@@ -34,8 +34,8 @@ routes = Router("health")
 
 
 @routes.get("/healthz", response_model=Health, role=None, summary="Is the service alive?")
-def get_health() -> Response:
-    """Respond with 200 while the service is alive."""
+async def get_health() -> Response:
+    """Respond with 200 while the service is alive. It needs no thread, so it responds also while all are busy."""
     return json_response(Health())
 
 

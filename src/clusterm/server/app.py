@@ -1,6 +1,6 @@
 """Assembles the application: the parts of the service, background tasks, routes, error handlers and middleware."""
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable, Collection
 from contextlib import asynccontextmanager
 from importlib.metadata import version
 
@@ -10,6 +10,7 @@ from fastapi_offline import FastAPIOffline
 from starlette.exceptions import HTTPException
 
 from clusterm.access.authenticator import Authenticator
+from clusterm.access.hosts import AllowedHosts
 from clusterm.background.pruner import Pruner
 from clusterm.background.supervisor import Supervisor
 from clusterm.common.background_task import BackgroundTask
@@ -29,20 +30,29 @@ from clusterm.server.exception_handlers import (
     handle_rejection,
     handle_store_error,
 )
-from clusterm.server.middleware import CountRequests, SecurityHeaders, SizeLimits
-from clusterm.server.openapi import DESCRIPTION, TAGS, openapi_document
+from clusterm.server.middleware import AnswerHeadAndOptions, CountRequests, ResponseHeaders, SizeLimits
+from clusterm.server.openapi import DESCRIPTION, SERVERS, TAGS, openapi_document
+from clusterm.server.origins import CheckOrigins, ReadForwarded
 from clusterm.store.engine import Store
 from clusterm.store.errors import StoreError
 
 
-def create_app(store: Store, live_settings: LiveSettings, *, echo_job_logs: bool = False) -> FastAPI:
+def create_app(
+    store: Store,
+    live_settings: LiveSettings,
+    *,
+    echo_job_logs: bool = False,
+    certificate_names: Callable[[], Collection[str]] = tuple,
+) -> FastAPI:
     """Assemble the service.
 
     Args:
         store: a migrated store.
         live_settings: the settings.
         echo_job_logs: whether ansible's output is written to the service's log, too.
+        certificate_names: returns the DNS names in the present certificate.
     """
+    manager = live_settings.current.manager  # its changes need a restart
     supervisor = Supervisor(store, lambda: live_settings.current, echo_job_logs=echo_job_logs)
     pruner = Pruner(store, lambda: live_settings.current.retention)
     monitors = Monitors(store, lambda: live_settings.current)
@@ -50,7 +60,7 @@ def create_app(store: Store, live_settings: LiveSettings, *, echo_job_logs: bool
     follower = LogFollower(store)
     authenticator = Authenticator(store, lambda: live_settings.current.manager)
     tasks: tuple[BackgroundTask, ...] = (notification_sender, supervisor, pruner, monitors, authenticator.usage)
-    metrics = Metrics(store, live_settings.current.manager.state_dir, lambda: [task.status for task in tasks])
+    metrics = Metrics(store, manager.state_dir, lambda: [task.status for task in tasks])
 
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
@@ -65,6 +75,9 @@ def create_app(store: Store, live_settings: LiveSettings, *, echo_job_logs: bool
         version=version("clusterm"),
         description=DESCRIPTION,
         openapi_tags=TAGS,
+        servers=SERVERS,
+        root_path_in_servers=False,
+        redirect_slashes=False,
         docs_url=None,
         redoc_url=None,
         lifespan=lifespan,
@@ -79,8 +92,12 @@ def create_app(store: Store, live_settings: LiveSettings, *, echo_job_logs: bool
     app.add_exception_handler(RequestValidationError, handle_invalid_request)
     app.add_exception_handler(StoreError, handle_store_error)
     app.add_exception_handler(Exception, handle_defect)
-    app.add_middleware(SizeLimits, manager=live_settings.current.manager)
+    # From the innermost to the outermost.
+    app.add_middleware(AnswerHeadAndOptions)
+    app.add_middleware(CheckOrigins, hosts=AllowedHosts(manager, certificate_names), manager=manager)
+    app.add_middleware(SizeLimits, manager=manager)
     app.add_middleware(CountRequests, metrics=metrics)
-    app.add_middleware(SecurityHeaders)
+    app.add_middleware(ReadForwarded, manager=manager)
+    app.add_middleware(ResponseHeaders)
     app.openapi = lambda: openapi_document(app)  # type: ignore[method-assign]  # FastAPI documents this way
     return app

@@ -1,9 +1,11 @@
 """Runs the service: state directory, database, socket and signals."""
 
+import asyncio
 import fcntl
 import logging
 import os
 import signal
+import socket
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from functools import partial
@@ -14,14 +16,16 @@ import uvicorn
 
 from clusterm.access.token_management import ensure_local_token
 from clusterm.common import service_log
+from clusterm.common.log_limits import RepetitionFilter
 from clusterm.enums import Auth, LogFormat, LogLevel
 from clusterm.errors import StartupError
 from clusterm.live_settings import LiveSettings
 from clusterm.secrets.encryption import make_key
 from clusterm.server.app import create_app
+from clusterm.server.connections import ConnectionLimits, LimitedListener, raise_descriptor_limit
 from clusterm.server.http_protocol import HttpProtocol
 from clusterm.server.sockets import is_private, listen, url
-from clusterm.server.tls import Tls
+from clusterm.server.tls import HANDSHAKE_TIMEOUT_S, ServerLoop, Tls
 from clusterm.server.tuning import tune_interpreter
 from clusterm.settings import Settings
 from clusterm.store.engine import Store
@@ -57,10 +61,10 @@ def serve(
     tls = Tls(settings.manager) if settings.manager.tls_cert else None
     with (
         _locked_state_dir(state_dir),
-        listen(settings.manager) as listening,
+        listen(settings.manager) as sockets,
         closing(Store(settings.store_url)) as store,
     ):
-        if settings.manager.auth is Auth.NONE and not (insecure or is_private(listening)):
+        if settings.manager.auth is Auth.NONE and not (insecure or all(map(is_private, sockets))):
             raise StartupError(
                 f'with manager.auth = "none" any client that reaches {settings.manager.addr} could run your playbooks: '
                 'set manager.auth = "token", listen on 127.0.0.1, or start with --insecure'
@@ -72,12 +76,14 @@ def serve(
         if make_key(settings.key_file):
             log.info("the key of the secrets in the database is %s: back it up, but not beside them", settings.key_file)
         live_settings = LiveSettings(store, source, settings)
-        app = create_app(store, live_settings, echo_job_logs=echo_job_logs)
+        names = (lambda: tls.names) if tls else frozenset[str]
+        app = create_app(store, live_settings, echo_job_logs=echo_job_logs, certificate_names=names)
         server = _Server(app, live_settings, tls)
+        limits = ConnectionLimits(settings.manager, raise_descriptor_limit())
         tune_interpreter()
-        address = url(listening, tls=tls is not None)
-        log.info("clusterm listens on %s and keeps its state in %s", address, state_dir)
-        server.run([listening])
+        addresses = " and ".join(url(listening, tls=tls is not None) for listening in sockets)
+        log.info("clusterm listens on %s and keeps its state in %s", addresses, state_dir)
+        server.run([LimitedListener(listening, limits, tls=tls is not None) for listening in sockets])
 
 
 class _Server(uvicorn.Server):
@@ -91,7 +97,8 @@ class _Server(uvicorn.Server):
                 http=partial(HttpProtocol, manager.client_timeout),  # type: ignore[arg-type]  # it makes such objects
                 log_config=None,
                 access_log=False,
-                proxy_headers=False,  # any process on this machine could forge the client address
+                proxy_headers=False,  # ReadForwarded does it, for trusted proxies only
+                timeout_keep_alive=manager.keep_alive,  # type: ignore[arg-type]  # it may have a fraction
                 timeout_graceful_shutdown=3,
                 h11_max_incomplete_event_size=manager.max_header_bytes,
                 ssl_context_factory=(lambda *_: tls.context) if tls else None,
@@ -100,9 +107,16 @@ class _Server(uvicorn.Server):
         self._app = app
         self._live_settings = live_settings
         self._tls = tls
+        self._handshake_timeout = min(HANDSHAKE_TIMEOUT_S, manager.client_timeout)
+        logging.getLogger("uvicorn.error").addFilter(RepetitionFilter(per_minute=10))  # about malformed requests
         signal.signal(signal.SIGHUP, self._reload)
         for number in (signal.SIGINT, signal.SIGTERM):  # uvicorn does so as well, but only when it runs
             signal.signal(number, self.handle_exit)
+
+    def run(self, sockets: list[socket.socket] | None = None) -> None:
+        """Serve until a signal."""
+        with asyncio.Runner(loop_factory=partial(ServerLoop, self._handshake_timeout)) as runner:
+            runner.run(self.serve(sockets=sockets))
 
     def handle_exit(self, sig: int, frame: Any) -> None:  # noqa: ARG002 -- uvicorn calls it
         """Stop gracefully; on the second signal at once. uvicorn's own handler would end the process by the signal."""
