@@ -171,7 +171,7 @@ def test_clusterctl_takes_a_url_with_a_path(service: Clusterm, nginx: tuple[str,
     shown = service.clusterctl(*options, "nodes", "get")
     assert (shown.returncode, shown.stderr) == (0, "")
     assert "node1-a" in shown.stdout
-    done = service.clusterctl(*options, "job", "logs", "last", "--follow")
+    done = service.clusterctl(*options, "job", "logs", "1", "--follow")
     assert (done.returncode, done.stdout.splitlines()[-1:]) == (0, ["line 3"]), done.stderr
 
 
