@@ -151,7 +151,7 @@ def test_refusals_say_what_to_do(service: Clusterm, store: Store) -> None:
 
 
 def test_answers_that_need_a_token_are_not_stored(service: Clusterm) -> None:
-    anonymous = httpx.get(f"{service.http.base_url}info/nodes")
+    anonymous = httpx.get(f"{service.http.base_url}/info/nodes")
     for answer in (service.http.get("/info/nodes"), service.http.get("/info/node/none-x"), anonymous):
         assert answer.headers["Cache-Control"] == "no-store"
         assert "Authorization" in answer.headers["Vary"]
