@@ -60,7 +60,7 @@ def parse_job(text: str) -> str:
 
 
 def parse_since(text: str, now: datetime | None = None) -> datetime:
-    """Return a time given as RFC 3339, or as a duration before `now`: `30m`, `2h`, `1d`.
+    """Return a time given as RFC 3339, as a date in UTC, or as a duration before `now`: `30m`, `2h`, `1d`.
 
     Raises:
         Usage: the text is neither.
@@ -68,12 +68,15 @@ def parse_since(text: str, now: datetime | None = None) -> datetime:
     try:
         if durations.is_duration(text):
             return (now or datetime.now(UTC)) - durations.parse_duration(text)
-        moment = datetime.fromisoformat(text)
+        moment = datetime.fromisoformat(f"{text}T00:00Z" if re.fullmatch(r"[\d-]{10}", text, re.ASCII) else text)
         if moment.tzinfo:
             return moment.astimezone(UTC)
     except (ValueError, OverflowError):
         pass
-    raise Usage(f"{text!r} is no time: give it as 2026-11-22T07:31:02Z, or how long ago as 30m, 2h or 1d")
+    raise Usage(
+        f"{text!r} is no time: give it with its zone as 2026-11-22T07:31:02Z, as a date in UTC, or how long ago as "
+        "30m, 2h or 1d"
+    )
 
 
 def parse_duration(text: str) -> float:

@@ -9,6 +9,8 @@ ClustermError
 │   │   └── SecretsUnavailable
 │   ├── IdempotencyKeyReused 422
 │   ├── VariablesRefused    422
+│   ├── Misdirected         421
+│   ├── CrossOrigin         403
 │   ├── AccessDenied        sent before the request's body is read
 │   │   ├── Unauthorized    401
 │   │   ├── Forbidden       403
@@ -74,6 +76,18 @@ class VariablesRefused(RequestRefused):
     """Variables would choose how ansible connects or what it executes, and are not allowed to clients."""
 
     status = HTTPStatus.UNPROCESSABLE_ENTITY
+
+
+class Misdirected(RequestRefused):
+    """The request names a host that is not this service."""
+
+    status = HTTPStatus.MISDIRECTED_REQUEST
+
+
+class CrossOrigin(RequestRefused):
+    """A web page of another origin sent the request."""
+
+    status = HTTPStatus.FORBIDDEN
 
 
 class AccessDenied(RequestRefused):

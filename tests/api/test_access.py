@@ -150,6 +150,52 @@ def test_refusals_say_what_to_do(service: Clusterm, store: Store) -> None:
     assert said(viewer) == ("the token said is revoked", invalid)
 
 
+def test_answers_that_need_a_token_are_not_stored(service: Clusterm) -> None:
+    anonymous = httpx.get(f"{service.http.base_url}/info/nodes")
+    for answer in (service.http.get("/info/nodes"), service.http.get("/info/node/none-x"), anonymous):
+        assert answer.headers["Cache-Control"] == "no-store"
+        assert "Authorization" in answer.headers["Vary"]
+    assert "Cache-Control" not in service.http.get("/healthz").headers
+
+
+def test_head_needs_the_token_that_get_needs(service: Clusterm) -> None:
+    with httpx.Client(base_url=service.http.base_url) as client:
+        assert client.head("/info/nodes").status_code == 401
+        assert client.head("/readyz").status_code == 200
+
+
+def test_each_token_has_its_own_idempotency_keys(service: Clusterm, store: Store) -> None:
+    ann, ben = (bearer(token_management.create(store, name, TokenRole.OPERATOR, None)) for name in ("keyed", "other"))
+    key = {"Idempotency-Key": "nightly"}
+    first = service.post("/discover/nodes", {"addrs": ["127.0.8.1"]}, headers={**ann, **key})
+    service.ended(first.json())
+    second = service.post("/discover/nodes", {"addrs": ["127.0.8.2"]}, headers={**ben, **key})
+    assert (first.status_code, second.status_code) == (200, 200), second.text
+    service.ended(second.json())
+    again = service.post("/discover/nodes", {"addrs": ["127.0.8.1"]}, headers={**ann, **key})
+    assert again.json()["id"] == first.json()["id"]
+    refused = service.post("/discover/nodes", {"addrs": ["127.0.8.3"]}, headers={**ann, **key})
+    assert refused.status_code == 422
+
+
+def test_a_key_of_the_former_version_is_recognized(service: Clusterm, store: Store) -> None:
+    body = {"addrs": ["127.0.8.4"]}
+    job = service.post("/discover/nodes", body, headers={"Idempotency-Key": "former"}).json()
+    service.ended(job)
+    with store.write() as session:
+        session.connection().exec_driver_sql("UPDATE idempotency_keys SET key = 'former' WHERE key = 'local:former'")
+    again = service.post("/discover/nodes", body, headers={"Idempotency-Key": "former"})
+    assert again.json()["id"] == job["id"]
+
+
+def test_anonymous_requests_hardly_fill_the_log(service: Clusterm) -> None:
+    before = service.log.stat().st_size
+    with httpx.Client(base_url=service.http.base_url) as client:
+        for _ in range(200):
+            assert client.post(f"/{'x' * 30_000}").status_code == 404
+    assert 0 < service.log.stat().st_size - before < 60_000
+
+
 # What a token's name is for
 
 

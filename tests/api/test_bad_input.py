@@ -174,11 +174,11 @@ def test_a_body_of_just_the_limit_is_read(untouched: Clusterm) -> None:
 @pytest.mark.parametrize(
     "raw",
     [
-        b"POST /globals HTTP/1.1\r\nHost: x\r\nContent-Length: nine\r\n\r\n",
-        b"POST /globals HTTP/1.1\r\nHost: x\r\nContent-Length: -1\r\n\r\n",
-        b"POST /globals HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\nzz\r\n",
-        b"GET /info/nodes HTTP/1.1\r\nHost: x\r\nX-Long: " + b"x" * 100_000 + b"\r\n\r\n",
-        b"GET /info/node/" + b"x" * 100_000 + b" HTTP/1.1\r\nHost: x\r\n\r\n",
+        b"POST /globals HTTP/1.1\r\nHost: localhost\r\nContent-Length: nine\r\n\r\n",
+        b"POST /globals HTTP/1.1\r\nHost: localhost\r\nContent-Length: -1\r\n\r\n",
+        b"POST /globals HTTP/1.1\r\nHost: localhost\r\nTransfer-Encoding: chunked\r\n\r\nzz\r\n",
+        b"GET /info/nodes HTTP/1.1\r\nHost: localhost\r\nX-Long: " + b"x" * 100_000 + b"\r\n\r\n",
+        b"GET /info/node/" + b"x" * 100_000 + b" HTTP/1.1\r\nHost: localhost\r\n\r\n",
         b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03",
         b"\r\n\r\n\r\n",
         b"GET / HTTP/9.9\r\n\r\n",
@@ -432,7 +432,17 @@ def test_cursors_that_are_none(untouched: Clusterm, path: str, cursor: str) -> N
 @pytest.mark.parametrize(
     "time",
     [
-        *("", "now", "2026-11-22", "2026-11-22T07:31:02", "2026-13-01T00:00:00Z", "2026-11-22T25:00:00Z", "9" * 30),
+        *(
+            "",
+            "now",
+            "2026-11-2",
+            "2026-13-22",
+            "2026-11-22 07:31",
+            "2026-11-22T07:31:02",
+            "2026-13-01T00:00:00Z",
+            "2026-11-22T25:00:00Z",
+            "9" * 30,
+        ),
         *(
             "9" * 5000,
             "-1e30",

@@ -122,8 +122,8 @@ def problem(answer: bytes) -> Problem:
     return found
 
 
-GET = b"GET /healthz HTTP/1.1\r\nHost: x\r\n"
-POST = b"POST /globals HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\n"
+GET = b"GET /healthz HTTP/1.1\r\nHost: localhost\r\n"
+POST = b"POST /globals HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\n"
 
 
 def test_limits_are_configurable(impatient: Clusterm) -> None:
@@ -195,7 +195,7 @@ def test_a_client_that_does_not_read_is_let_go_of(impatient: Clusterm) -> None:
     with socket.socket() as deaf:
         deaf.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
         deaf.connect((url.host, url.port or 0))
-        deaf.sendall(f"GET /info/logs/{job['id']}?follow=true HTTP/1.1\r\nHost: x\r\n\r\n".encode())
+        deaf.sendall(f"GET /info/logs/{job['id']}?follow=true HTTP/1.1\r\nHost: localhost\r\n\r\n".encode())
         wait_for(lambda: followers(impatient) == 1, "the follower")
         wait_for(lambda: followers(impatient) == 0, "the service to let go of it")
     go.touch()

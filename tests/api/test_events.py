@@ -7,9 +7,11 @@ import re
 import signal
 import subprocess
 from collections.abc import Callable, Iterator
+from datetime import datetime, timedelta, timezone
 from functools import partial
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
 import pytest
 import yaml
@@ -56,7 +58,7 @@ def as_row(event: dict[str, Any]) -> dict[str, str]:
 @pytest.mark.parametrize("path", ["/info/jobs/timeline", "/info/node/node1-a/events"])
 def test_events_come_in_other_forms(busy: Clusterm, path: str) -> None:
     page = busy.http.get(path, params={"limit": 7})
-    assert page.headers["vary"] == "Accept"
+    assert page.headers["vary"] == "Accept, Authorization"
     items = page.json()["items"]
     assert len(items) == 7
 
@@ -78,9 +80,28 @@ def test_pages_are_linked_in_every_form(busy: Clusterm) -> None:
     while url:
         response = busy.http.get(url, headers={"Accept": "application/x-ndjson"})
         found = [json.loads(line) for line in response.text.splitlines()] + found
-        url = response.links.get("next", {}).get("url", "")
+        link = response.links.get("next", {}).get("url", "")
+        url = str(response.url.join(link)) if link else ""
     assert found == every
     assert len(every) > 30
+
+
+def test_forms_of_a_time(busy: Clusterm) -> None:
+    def events(since: str) -> list[Any]:
+        response = busy.http.get(f"/info/jobs/timeline?limit=1000&since={since}")
+        assert response.status_code == 200, response.text
+        return list(response.json()["items"])
+
+    at = datetime.fromisoformat(busy.get("/info/jobs/timeline", limit=10)["items"][0]["at"])
+    east = at.astimezone(timezone(timedelta(hours=2))).isoformat()
+    expected = events(f"{at:%Y-%m-%dT%H:%M:%S.%fZ}")
+    assert 10 <= len(expected) < len(events(f"{at - timedelta(hours=12):%Y-%m-%d}"))
+    assert events(quote(east)) == expected
+    assert east.endswith("+02:00")
+    assert events(east) == expected, "a plus sign that is not encoded"
+    refused = busy.http.get("/info/jobs/timeline", params={"since": f"{at:%Y-%m-%dT%H:%M:%S}"})
+    assert refused.status_code == 422
+    assert "give the time with its zone, as 2026-11-22T07:31:02Z" in refused.json()["detail"]
 
 
 def test_events_after_one_come_first_things_first(busy: Clusterm) -> None:

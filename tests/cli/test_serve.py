@@ -198,6 +198,22 @@ def test_it_listens_on_ipv6(tmp_path: Path) -> None:
         served.stop()
 
 
+@pytest.mark.skipif(not socket.has_ipv6, reason="no IPv6 here")
+def test_it_listens_on_several_addresses(tmp_path: Path) -> None:
+    path = tmp_path / "clusterm.sock"
+    env = environment(tmp_path / "state", CLUSTERM_MANAGER__ADDR=f"[::]:0, unix:{path}")
+    served = Served(["--insecure"], env, tmp_path / "log")
+    try:
+        assert f" and unix:{path} and " in (tmp_path / "log").read_text()
+        for host in ("127.0.0.1", "[::1]"):
+            assert httpx.get(f"http://{host}:{httpx.URL(served.url).port}/info/nodes").status_code == 200
+        with httpx.Client(transport=httpx.HTTPTransport(uds=str(path))) as client:
+            assert client.get("http://any-name/info/nodes").status_code == 200
+    finally:
+        served.stop()
+    assert not path.exists()
+
+
 # How it stops
 
 

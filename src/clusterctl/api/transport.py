@@ -23,6 +23,7 @@ from clusterctl.errors import (
     Unavailable,
     Unreachable,
 )
+from clusterm.common.retry_after import parse_retry_after
 from clusterm.schemas import Problem
 
 DEFAULT_CERTIFICATES: Final = Certificates()
@@ -227,8 +228,7 @@ def without_none(members: dict[str, Any]) -> dict[str, Any]:
     return {name: value for name, value in members.items() if value is not None}
 
 
-def _retry_after_s(response: httpx.Response) -> int:
+def _retry_after_s(response: httpx.Response) -> float:
     """Return the seconds after which to repeat a request that a rate limit rejected; 0 for any other response."""
-    given = response.headers.get("retry-after", "")
     rejected = response.status_code == httpx.codes.TOO_MANY_REQUESTS
-    return int(given) if rejected and given.isascii() and given.isdigit() else 0
+    return parse_retry_after(response.headers.get("retry-after", "")) if rejected else 0.0

@@ -8,7 +8,7 @@ import typer
 
 from clusterm.cli.options import Config
 from clusterm.errors import ClustermError
-from clusterm.settings import ManagerSettings, load, split_address
+from clusterm.settings import ManagerSettings, load, split_address, unix_path
 
 _TIMEOUT_S: Final = 5.0
 
@@ -51,27 +51,25 @@ def check(manager: ManagerSettings, certificate: tuple[Path, Path | None] | None
     """
     import httpx  # noqa: PLC0415 -- the other commands need no HTTP client
 
-    url = _url(manager)
+    addr = manager.addresses[0]
+    path = unix_path(addr)
+    url = "http://localhost" if path else _url(addr, tls=manager.tls_cert is not None)
     try:
-        transport = httpx.HTTPTransport(
-            uds=str(manager.socket_path) if manager.socket_path else None, verify=_context(manager, certificate)
-        )
+        transport = httpx.HTTPTransport(uds=str(path) if path else None, verify=_context(manager, certificate))
         with httpx.Client(transport=transport, timeout=_TIMEOUT_S) as client:
             response = client.get(f"{url}/readyz")
         health = response.json()
         if not response.is_success:
-            raise ClustermError(f"the service at {manager.addr} is not ready: {health['detail']}")
+            raise ClustermError(f"the service at {addr} is not ready: {health['detail']}")
         return "; ".join([health["status"], *health.get("degraded", ())])
     except (httpx.HTTPError, OSError, ValueError, KeyError) as error:
-        raise ClustermError(f"the service at {manager.addr} is not ready: {error}") from None
+        raise ClustermError(f"the service at {addr} is not ready: {error}") from None
 
 
-def _url(manager: ManagerSettings) -> str:
-    if manager.socket_path:
-        return "http://localhost"
-    host, port = split_address(manager.addr)
+def _url(addr: str, *, tls: bool) -> str:
+    host, port = split_address(addr)
     host = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(host, host)  # noqa: S104
-    return f"{'https' if manager.tls_cert else 'http'}://{f'[{host}]' if ':' in host else host}:{port}"
+    return f"{'https' if tls else 'http'}://{f'[{host}]' if ':' in host else host}:{port}"
 
 
 def _context(manager: ManagerSettings, certificate: tuple[Path, Path | None] | None) -> ssl.SSLContext | bool:

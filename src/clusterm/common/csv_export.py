@@ -3,11 +3,13 @@
 import csv
 import io
 import json
+import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any, Final
 
-_FORMULA: Final = tuple("=+-@\t\r\n＝＋－＠")  # noqa: RUF001 -- spreadsheets treat the wide characters as the ASCII ones
-"""First characters of a text that a spreadsheet may run as a formula."""
+_FORMULA: Final = re.compile(r"^(?=[=+\-@\t\r\n;＝＋－＠])|(?<=[;\t])(?=\s*[\"']?[=+\-@＝＋－＠])")  # noqa: RUF001
+"""Places where a spreadsheet may find the start of a formula. It treats the wide characters as the ASCII ones, and in
+countries with a decimal comma it splits fields at semicolons."""
 
 END: Final = "\r\n"
 """Row separator."""
@@ -32,9 +34,10 @@ def _row(fields: Sequence[str]) -> str:
 
 
 def _field(value: Any) -> str:
-    """Write a value; an apostrophe in front of a possible formula makes spreadsheets treat the value as text."""
+    """Write a value; an apostrophe in front of a possible formula makes spreadsheets treat the formula as text."""
     if value is None:
         return ""
     if isinstance(value, str):
-        return f"'{value}" if value.startswith(_FORMULA) else value
-    return json.dumps(value, ensure_ascii=False)
+        return _FORMULA.sub("'", value)
+    text = json.dumps(value, ensure_ascii=False)
+    return text if isinstance(value, (int, float)) else _FORMULA.sub("'", text)

@@ -3,7 +3,7 @@
 import json
 import re
 from collections.abc import Collection, Iterator
-from re import _parser  # type: ignore[attr-defined]  # the only parser of regular expressions in the library
+from re import _parser  # the only parser of regular expressions in the library
 from typing import Any, Final
 
 MASK: Final = "********"

@@ -180,6 +180,8 @@ def _begin(
 def known_job(session: Session, requester: Requester) -> schemas.Job | None:
     """Return the job that an earlier, identical request started; None for a new request."""
     found = idempotency_keys.get(session, requester.key) if requester.key is not None else None
+    if found is None and requester.key is not None:  # 0.1.0 stored keys without the name of the token
+        found = idempotency_keys.get(session, requester.key.partition(":")[2])
     if found is None:
         return None
     if found.request != requester.digest:

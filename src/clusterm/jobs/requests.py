@@ -31,6 +31,6 @@ class Requester:
 
     name: str
     key: str | None = None
-    """Idempotency key."""
+    """Idempotency key, with the name of the token that it belongs to."""
     digest: str = ""
     """Digest of the whole request."""

@@ -12,6 +12,7 @@ from starlette.types import Receive, Scope, Send
 from clusterm.access.authenticator import RECHECK_INTERVAL_S, Authenticator
 from clusterm.access.principal import Principal
 from clusterm.enums import TokenRole
+from clusterm.errors import AccessDenied
 
 T = TypeVar("T")
 
@@ -37,9 +38,20 @@ async def authenticate(authenticator: Authenticator, request: Request, role: Tok
     Raises:
         AccessDenied: the request is rejected.
     """
+    request.state.principal = await to_thread.run_sync(authenticator.authenticate, _token_of(request), role)
+
+
+def may_read(authenticator: Authenticator, request: Request) -> bool:
+    """Return whether a request to a public route may see what a viewer sees."""
+    try:
+        return not authenticator.is_required or bool(authenticator.authenticate(_token_of(request), TokenRole.VIEWER))
+    except AccessDenied:
+        return False
+
+
+def _token_of(request: Request) -> str | None:
     scheme, _, token = request.headers.get("Authorization", "").partition(" ")
-    given = token.strip() if scheme.lower() == "bearer" else None
-    request.state.principal = await to_thread.run_sync(authenticator.authenticate, given or None, role)
+    return (token.strip() if scheme.lower() == "bearer" else "") or None
 
 
 def principal_of(request: Request) -> Principal | None:

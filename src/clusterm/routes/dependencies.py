@@ -12,7 +12,7 @@ from typing import Annotated, Any, Final, TypeVar
 import orjson
 from fastapi import APIRouter, Depends, Header, Path, Query, Request, Response
 from fastapi.routing import APIRoute
-from pydantic import AfterValidator, AwareDatetime, BaseModel
+from pydantic import AfterValidator, BaseModel, BeforeValidator
 from pydantic_core import to_json
 
 from clusterm.access.authenticator import Authenticator
@@ -57,14 +57,25 @@ def _service(request: Request) -> Services:
     return services
 
 
+def _complete(value: Any) -> Any:
+    """Restore the plus sign that a client did not encode in a query, and complete a date to its start in UTC."""
+    if isinstance(value, str):
+        value = re.sub(r"(:\d\d(?:\.\d+)?) (\d\d:?\d\d)$", r"\1+\2", value)
+        if re.fullmatch(r"\d{4}-\d\d-\d\d", value, re.ASCII):
+            return f"{value}T00:00:00Z"
+    return value
+
+
 def _in_utc(moment: datetime) -> datetime:
+    if moment.tzinfo is None:
+        raise ValueError("give the time with its zone, as 2026-11-22T07:31:02Z or 2026-11-22T09:31:02+02:00")
     try:
         return moment.astimezone(UTC)
     except OverflowError:
         raise ValueError("the time is out of range") from None
 
 
-Moment = Annotated[AwareDatetime, AfterValidator(_in_utc)]
+Moment = Annotated[datetime, BeforeValidator(_complete), AfterValidator(_in_utc)]
 ServicesDep = Annotated[Services, Depends(_service)]
 JobLabel = Annotated[
     str, Path(description="`active` (running now), `last` (the one that ended last) or an id.", examples=["last"])
@@ -72,12 +83,12 @@ JobLabel = Annotated[
 NodeName = Annotated[str, Path(description="Name, or address with or without a port.", examples=["node1-4c4c4544"])]
 Limit = Annotated[int, Query(ge=1, le=1000, description="Maximum number of items.")]
 Cursor = Annotated[str | None, Query(description="`next` of the previous page.")]
-Since = Annotated[Moment | None, Query(description="Only items at or after this time (RFC 3339).")]
+Since = Annotated[Moment | None, Query(description="Only items at or after this time (RFC 3339), or date in UTC.")]
 AfterEvent = Annotated[
     int | None,
     Query(ge=0, le=2**62, description="The first events after that with this id, instead of the latest events."),
 ]
-Until = Annotated[Moment | None, Query(description="Only items before this time (RFC 3339).")]
+Until = Annotated[Moment | None, Query(description="Only items before this time (RFC 3339), or date in UTC.")]
 
 
 async def _by(request: Request) -> str:
@@ -99,13 +110,17 @@ async def _requester(
             min_length=1,
             max_length=255,
             description="Any text that the client chooses. For a day, a repetition of the request with the same key "
-            "starts no job: the response is the first job. Another request with the same key is rejected (422).",
+            "starts no job: the response is the first job. Another request with the same key is rejected (422). "
+            "Each token has its own keys.",
         ),
     ] = None,
 ) -> Requester:
     """Return the requester; the digest covers method, path and body."""
-    digest = hashlib.sha256(f"{request.method} {request.url.path}\n".encode() + await request.body()).hexdigest()
-    return Requester(name=by, key=key, digest=digest)
+    path = request.scope["path"].removeprefix(request.scope["root_path"])
+    digest = hashlib.sha256(f"{request.method} {path}\n".encode() + await request.body()).hexdigest()
+    principal = principal_of(request)
+    scoped = f"{principal.name}:{key}" if key is not None and principal is not None else key
+    return Requester(name=by, key=scoped, digest=digest)
 
 
 RequesterDep = Annotated[Requester, Depends(_requester)]

@@ -12,20 +12,22 @@ from clusterm.routes.dependencies import Router
 
 routes = Router("docs")
 
-_ASSETS: Final = "/static-offline-docs"
-"""Path at which FastAPIOffline serves the page's assets."""
+_ASSETS: Final = "static-offline-docs"
+"""Path at which FastAPIOffline serves the page's assets, relative to the page."""
 
 
 @routes.get("/docs", include_in_schema=False, role=None)
 def get_docs(request: Request) -> Response:
-    """Return the page, with a policy that permits connections to this service and the page's own scripts only."""
-    root = request.scope.get("root_path", "")
+    """Return the page, with a policy that permits connections to this service and the page's own scripts only.
+
+    Its URLs are relative, so that it works below any path of a proxy.
+    """
     page = get_swagger_ui_html(
-        openapi_url=f"{root}/openapi.json",
+        openapi_url="openapi.json",
         title="clusterm",
-        swagger_js_url=f"{root}{_ASSETS}/swagger-ui-bundle.js",
-        swagger_css_url=f"{root}{_ASSETS}/swagger-ui.css",
-        swagger_favicon_url=f"{root}{_ASSETS}/favicon.png",
+        swagger_js_url=f"{_ASSETS}/swagger-ui-bundle.js",
+        swagger_css_url=f"{_ASSETS}/swagger-ui.css",
+        swagger_favicon_url=f"{_ASSETS}/favicon.png",
         swagger_ui_parameters=request.app.swagger_ui_parameters,
     )
     page.headers["Content-Security-Policy"] = _policy(bytes(page.body).decode())

@@ -18,7 +18,7 @@ _CSV: Final = "text/csv"
 EVENTS: Final[dict[int | str, dict[str, Any]]] = {
     200: {
         "description": "Events in the format of `Accept`: a page in JSON, one JSON object per line, or CSV. The header "
-        '`Link` has the URL of the next page, with `rel="next"`.',
+        '`Link` has the URL of the next page, relative to that of the request, with `rel="next"`.',
         "content": {
             _NDJSON: {"schema": {"$ref": f"#/components/schemas/{schemas.Event.__name__}"}},
             _CSV: {"schema": {"type": "string"}, "example": f"{','.join(schemas.Event.model_fields)}\r\n"},
@@ -41,7 +41,8 @@ def events_response(request: Request, page: schemas.Page[schemas.Event], accept:
             response = json_response(page)
     response.headers["Vary"] = "Accept"
     if page.next is not None:
-        response.headers["Link"] = f'<{request.url.include_query_params(cursor=page.next)}>; rel="next"'
+        # Relative to the request's URL (RFC 8288, section 3.1), which only the client knows behind a proxy.
+        response.headers["Link"] = f'<?{request.url.include_query_params(cursor=page.next).query}>; rel="next"'
     return response
 
 

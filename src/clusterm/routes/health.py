@@ -4,7 +4,7 @@ import shutil
 from contextlib import suppress
 from http import HTTPStatus
 from importlib.metadata import version
-from typing import Any
+from typing import Any, Final
 
 import orjson
 from fastapi import Request, Response
@@ -12,6 +12,7 @@ from fastapi import Request, Response
 from clusterm.ansible.versions import versions
 from clusterm.enums import JobStatus
 from clusterm.observability import health
+from clusterm.routes.auth import may_read
 from clusterm.routes.dependencies import PROBLEM_TYPE, Router, Services, ServicesDep, json_response, problem_responses
 from clusterm.schemas import (
     BackgroundTaskStatus,
@@ -31,10 +32,12 @@ from clusterm.store.session import Session
 
 routes = Router("health")
 
+_UNNAMED_WEBHOOKS: Final = "webhooks cannot be notified; a viewer sees which in /info/status"
+
 
 @routes.get("/healthz", response_model=Health, role=None, summary="Is the service alive?")
-def get_health() -> Response:
-    """Respond with 200 while the service is alive."""
+async def get_health() -> Response:
+    """Respond with 200 while the service is alive. It needs no thread, so it responds also while all are busy."""
     return json_response(Health())
 
 
@@ -45,13 +48,18 @@ def get_health() -> Response:
     role=None,
     summary="Can the service do its work?",
 )
-def get_readiness(services: ServicesDep) -> Response:
+def get_readiness(request: Request, services: ServicesDep) -> Response:
     """Respond with 200 if jobs can run and be stored, otherwise with a problem. Both have all `checks` by name.
+
+    The token of a viewer is optional: without it, webhooks are not named.
 
     Warnings, such as a Serf agent that cannot be reached, do not affect readiness. The route may be polled every few
     seconds: ansible is run only every few minutes.
     """
     found = _check(services)
+    webhooks = found.get("notifications")
+    if webhooks is not None and not webhooks.ok and not may_read(services.authenticator, request):
+        found["notifications"] = webhooks.model_copy(update={"why": _UNNAMED_WEBHOOKS})
     if health.is_ready(found):
         return json_response(Readiness(degraded=health.reasons(found, needed=False), checks=found))
     status = HTTPStatus.SERVICE_UNAVAILABLE

@@ -1,13 +1,17 @@
 """Routes of jobs and the timeline."""
 
 from datetime import UTC, datetime
+from itertools import chain
 from typing import Annotated
 
+import orjson
 from fastapi import Query, Request, Response
+from fastapi.responses import StreamingResponse
 
 from clusterm import schemas
 from clusterm.enums import Action, JobStatus
 from clusterm.jobs import admission, stop
+from clusterm.logs.json_array import encode_log
 from clusterm.routes import event_formats
 from clusterm.routes.dependencies import (
     AfterEvent,
@@ -22,9 +26,8 @@ from clusterm.routes.dependencies import (
     json_response,
     parse_cursor,
     problem_responses,
-    value_response,
 )
-from clusterm.store import events, job_views, log_lines, nodes
+from clusterm.store import events, job_views, nodes
 from clusterm.store import jobs as job_queries
 
 routes = Router("jobs")
@@ -42,9 +45,12 @@ def get_job(
     """Return one job: its status, why it failed, its steps, and its log."""
     with services.store.read() as session:
         row = job_queries.resolve(session, job)
-        found = job_views.to_wire(session, row)
-        lines = log_lines.texts(session, row.id) if with_logs else None
-    return value_response({**found.model_dump(mode="json"), "logs": lines})
+        found, job_id, lines = job_views.to_wire(session, row), row.id, row.lines
+    if not with_logs:
+        return json_response(found)
+    members = orjson.dumps(found.model_dump(mode="json", exclude={"logs"}))
+    log = encode_log(services.store, job_id, lines)
+    return StreamingResponse(chain([members[:-1] + b',"logs":'], log, [b"}"]), media_type="application/json")
 
 
 @routes.get(

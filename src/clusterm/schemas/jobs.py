@@ -104,7 +104,7 @@ class NodesRequest(JobTerms, StartRequest):
     nodes: Annotated[list[str], BeforeValidator(none_to_empty_list), AfterValidator(unique)] = Field(
         default_factory=list,
         description="Names or management addresses of nodes, or globs of names such as `rack1-*`, case-sensitive, with "
-        "`*`, `?` and `[...]`. Duplicates count once. Each must be or match a node.",
+        "`*`, `?` and `[...]`. Duplicates count once. Each must be or match a node. At most 10,000, of them 100 globs.",
         examples=[["node1-4c4c4544"]],
     )
     select: Annotated[NodeSelection, BeforeValidator(none_to_empty_dict)] = Field(

@@ -10,6 +10,7 @@ from fastapi_offline import FastAPIOffline
 from starlette.exceptions import HTTPException
 
 from clusterm.access.authenticator import Authenticator
+from clusterm.access.hosts import AllowedHosts
 from clusterm.background.pruner import Pruner
 from clusterm.background.supervisor import Supervisor
 from clusterm.common.background_task import BackgroundTask
@@ -29,8 +30,9 @@ from clusterm.server.exception_handlers import (
     handle_rejection,
     handle_store_error,
 )
-from clusterm.server.middleware import CountRequests, SecurityHeaders, SizeLimits
-from clusterm.server.openapi import DESCRIPTION, TAGS, openapi_document
+from clusterm.server.middleware import AnswerHeadAndOptions, CountRequests, ResponseHeaders, SizeLimits
+from clusterm.server.openapi import DESCRIPTION, SERVERS, TAGS, openapi_document
+from clusterm.server.origins import CheckOrigins, ReadForwarded
 from clusterm.server.reload import Reloader
 from clusterm.server.tls import Tls
 from clusterm.store.engine import Store
@@ -51,6 +53,7 @@ def create_app(
     Returns:
         The application. Its state has `services`, and the `reloader` of settings and certificate.
     """
+    manager = live_settings.current.manager  # its changes need a restart
     supervisor = Supervisor(store, lambda: live_settings.current, echo_job_logs=echo_job_logs)
     pruner = Pruner(store, lambda: live_settings.current.retention)
     monitors = Monitors(store, lambda: live_settings.current)
@@ -66,7 +69,7 @@ def create_app(
         authenticator.usage,
         reloader,
     )
-    metrics = Metrics(store, live_settings.current.manager.state_dir, lambda: [task.status for task in tasks])
+    metrics = Metrics(store, manager.state_dir, lambda: [task.status for task in tasks])
 
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
@@ -81,6 +84,9 @@ def create_app(
         version=version("clusterm"),
         description=DESCRIPTION,
         openapi_tags=TAGS,
+        servers=SERVERS,
+        root_path_in_servers=False,
+        redirect_slashes=False,
         docs_url=None,
         redoc_url=None,
         lifespan=lifespan,
@@ -96,8 +102,12 @@ def create_app(
     app.add_exception_handler(RequestValidationError, handle_invalid_request)
     app.add_exception_handler(StoreError, handle_store_error)
     app.add_exception_handler(Exception, handle_defect)
-    app.add_middleware(SizeLimits, manager=live_settings.current.manager)
+    # From the innermost to the outermost.
+    app.add_middleware(AnswerHeadAndOptions)
+    app.add_middleware(CheckOrigins, hosts=AllowedHosts(manager, lambda: tls.names if tls else ()), manager=manager)
+    app.add_middleware(SizeLimits, manager=manager)
     app.add_middleware(CountRequests, metrics=metrics)
-    app.add_middleware(SecurityHeaders)
+    app.add_middleware(ReadForwarded, manager=manager)
+    app.add_middleware(ResponseHeaders)
     app.openapi = lambda: openapi_document(app)  # type: ignore[method-assign]  # FastAPI documents this way
     return app

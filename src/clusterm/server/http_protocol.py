@@ -60,8 +60,12 @@ class HttpProtocol(H11Protocol):
         if complete and self._request_due:
             self._request_due.cancel()
             self._request_due = None
-        elif not complete and not self._request_due and not self.transport.is_closing():
+        elif not (complete or self._request_due or self._is_kept_alive() or self.transport.is_closing()):
             self._request_due = self.loop.call_later(self._timeout, self._time_out_request)
+
+    def _is_kept_alive(self) -> bool:
+        """Return whether the connection waits for the start of another request, for which uvicorn has a timeout."""
+        return self.timeout_keep_alive_task is not None and not self.conn.trailing_data[0]
 
     def send_400_response(self, msg: str) -> None:
         """Reject a request that uvicorn cannot parse."""

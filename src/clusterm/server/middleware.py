@@ -1,17 +1,18 @@
-"""ASGI middleware: request limits, security headers and metrics."""
+"""ASGI middleware: methods, request limits, response headers and metrics."""
 
 import time
 from http import HTTPStatus
 from itertools import chain
 
-from fastapi import Request
+import anyio
+from fastapi import Request, Response
 from starlette.datastructures import MutableHeaders
 from starlette.exceptions import HTTPException
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from clusterm.common.sizes import exact_size
 from clusterm.observability.metrics import HTTP_METHODS, OTHER_LABEL, Metrics
-from clusterm.server.problems import SECURITY_HEADERS, reject
+from clusterm.server.problems import ALL_METHODS, SECURITY_HEADERS, reject
 from clusterm.settings import ManagerSettings
 
 
@@ -43,6 +44,36 @@ class CountRequests:
             await send(message)
 
         await self._app(scope, receive, send_counted)
+
+
+class AnswerHeadAndOptions:
+    """Responds to HEAD as to GET without the body, and to OPTIONS for the whole service."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self._app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Pass a request on; respond to `OPTIONS /` and `OPTIONS *`, which have no route."""
+        if scope["type"] != "http" or scope["method"] not in {"HEAD", "OPTIONS"}:
+            await self._app(scope, receive, send)
+        elif scope["method"] == "HEAD":
+            await self._respond_to_head(scope, receive, send)
+        elif scope["path"].removeprefix(scope["root_path"]) in {"", "/", "*"}:
+            await Response(status_code=HTTPStatus.NO_CONTENT, headers={"Allow": ALL_METHODS})(scope, receive, send)
+        else:
+            await self._app(scope, receive, send)
+
+    async def _respond_to_head(self, scope: Scope, receive: Receive, send: Send) -> None:
+        scope["method"] = "GET"
+        with anyio.CancelScope() as responding:
+
+            async def send_head(message: Message) -> None:
+                if message["type"] == "http.response.start":
+                    await send(message)
+                    await send({"type": "http.response.body"})
+                    responding.cancel()  # the body may have no end
+
+            await self._app(scope, receive, send_head)
 
 
 class SizeLimits:
@@ -83,8 +114,11 @@ class SizeLimits:
         await self._app(scope, receive_limited, send)
 
 
-class SecurityHeaders:
-    """Adds the security headers to every response that does not set them itself."""
+class ResponseHeaders:
+    """Adds the security headers to every response that does not set them itself.
+
+    Responses of routes that need a token must not be stored, also not by a cache that ignores `Authorization`.
+    """
 
     def __init__(self, app: ASGIApp) -> None:
         self._app = app
@@ -97,6 +131,9 @@ class SecurityHeaders:
                 headers = MutableHeaders(scope=message)
                 for name, value in SECURITY_HEADERS.items():
                     headers.setdefault(name, value)
+                if getattr(scope.get("route"), "role", None) is not None:
+                    headers["Cache-Control"] = "no-store"
+                    headers.add_vary_header("Authorization")
             await send(message)
 
         await self._app(scope, receive, send_with_headers)

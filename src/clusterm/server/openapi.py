@@ -20,6 +20,10 @@ TAGS: Final = [
 ]
 
 
+SERVERS: Final = [{"url": "./", "description": "The service that this document comes from."}]
+"""Relative to the document, so that it is right at any address, and below any path of a proxy."""
+
+
 def openapi_document(app: FastAPI) -> dict[str, Any]:
     """Return FastAPI's document, completed by tokens, error responses and the records of streams."""
     if app.openapi_schema is None:

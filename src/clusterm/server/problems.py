@@ -8,11 +8,19 @@ from typing import Final
 from fastapi import Request, Response
 
 from clusterm.common import service_log
+from clusterm.common.log_limits import RepetitionFilter
 from clusterm.routes import auth
 from clusterm.routes.dependencies import PROBLEM_TYPE
 from clusterm.schemas import Problem
 
 log = logging.getLogger(__name__)
+log.addFilter(RepetitionFilter(per_minute=100))
+
+ALL_METHODS: Final = "GET, HEAD, OPTIONS, POST"
+"""Methods that the service knows, as a value of `Allow`."""
+
+_MAX_LOGGED: Final = 200
+"""Maximum characters of a path in the log."""
 
 SECURITY_HEADERS: Final = {
     "Content-Security-Policy": "default-src 'none'; frame-ancestors 'none'",
@@ -32,8 +40,13 @@ def problem_response(status: int, detail: str, headers: Mapping[str, str] | None
 def reject(request: Request, status: int, detail: str, headers: dict[str, str] | None = None) -> Response:
     """Return the response to a rejected request, and log the rejection: at debug level for reads, else at info."""
     level = logging.DEBUG if request.method in {"GET", "HEAD"} else logging.INFO
-    sender = auth.sender_of(request)
-    fields = {"method": request.method, "path": request.url.path, "status": int(status), "sender": sender}
-    values = (request.method, request.url.path, sender, status, detail)
+    sender, path = auth.sender_of(request), shorten(request.scope["path"])
+    fields = {"method": request.method, "path": path, "status": int(status), "sender": sender}
+    values = (request.method, path, sender, status, detail)
     log.log(level, "%s %s from %s rejected with %d: %s", *values, extra=service_log.log_fields(**fields))
     return problem_response(status, detail, headers)
+
+
+def shorten(path: str) -> str:
+    """Return a path as it is logged: a client can send one of 64 KiB."""
+    return path if len(path) <= _MAX_LOGGED else f"{path[:_MAX_LOGGED]}…"

@@ -1,5 +1,6 @@
 """Runs the service: state directory, database, socket and signals."""
 
+import asyncio
 import logging
 import signal
 import socket
@@ -12,16 +13,18 @@ import uvicorn
 
 from clusterm.access.token_management import ensure_local_token
 from clusterm.common import service_log, umask
+from clusterm.common.log_limits import RepetitionFilter
 from clusterm.common.paths import TOKEN_FILE
 from clusterm.enums import Auth, LogFormat, LogLevel
 from clusterm.errors import StartupError
 from clusterm.live_settings import LiveSettings
 from clusterm.secrets.encryption import make_key
 from clusterm.server.app import create_app
+from clusterm.server.connections import ConnectionLimits, LimitedListener, raise_descriptor_limit
 from clusterm.server.http_protocol import HttpProtocol
 from clusterm.server.sockets import is_private, listen, url
 from clusterm.server.state_files import check_private, locked
-from clusterm.server.tls import Tls
+from clusterm.server.tls import HANDSHAKE_TIMEOUT_S, ServerLoop, Tls
 from clusterm.server.tuning import tune_interpreter
 from clusterm.settings import ManagerSettings, Settings
 from clusterm.store.engine import Store
@@ -61,9 +64,9 @@ def serve(
     with (
         closing(Store(settings.store_url)) as store,
         locked(settings, store.path),
-        listen(settings.manager) as listening,
+        listen(settings.manager) as sockets,
     ):
-        if settings.manager.auth is Auth.NONE and not (insecure or is_private(listening)):
+        if settings.manager.auth is Auth.NONE and not (insecure or all(map(is_private, sockets))):
             raise StartupError(
                 f'with manager.auth = "none" any client that reaches {settings.manager.addr} could run your playbooks: '
                 'set manager.auth = "token", listen on 127.0.0.1, or start with --insecure'
@@ -80,8 +83,9 @@ def serve(
         live_settings = LiveSettings(store, source, settings)
         app = create_app(store, live_settings, tls=tls, echo_job_logs=echo_job_logs)
         server = _Server(app, live_settings.current.manager, tls)
+        limits = ConnectionLimits(settings.manager, raise_descriptor_limit())
         tune_interpreter()
-        server.run([listening])
+        server.run([LimitedListener(listening, limits, tls=tls is not None) for listening in sockets])
 
 
 def _check_not_lost(settings: Settings, database: Path) -> None:
@@ -111,7 +115,8 @@ class _Server(uvicorn.Server):
                 http=partial(HttpProtocol, manager.client_timeout),  # type: ignore[arg-type]  # it makes such objects
                 log_config=None,
                 access_log=False,
-                proxy_headers=False,  # any process on this machine could forge the client address
+                proxy_headers=False,  # ReadForwarded does it, for trusted proxies only
+                timeout_keep_alive=manager.keep_alive,  # type: ignore[arg-type]  # it may have a fraction
                 timeout_graceful_shutdown=3,
                 h11_max_incomplete_event_size=manager.max_header_bytes,
                 ssl_context_factory=(lambda *_: tls.context) if tls else None,
@@ -120,17 +125,23 @@ class _Server(uvicorn.Server):
         self._app = app
         self._state_dir = manager.state_dir
         self._has_tls = tls is not None
+        self._handshake_timeout = min(HANDSHAKE_TIMEOUT_S, manager.client_timeout)
+        logging.getLogger("uvicorn.error").addFilter(RepetitionFilter(per_minute=10))  # about malformed requests
         signal.signal(signal.SIGHUP, lambda *_: app.state.reloader.wake())
         signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGHUP})  # which the command has blocked
         for number in (signal.SIGINT, signal.SIGTERM):  # uvicorn does so as well, but only when it runs
             signal.signal(number, self.handle_exit)
 
+    def run(self, sockets: list[socket.socket] | None = None) -> None:
+        """Serve until a signal."""
+        with asyncio.Runner(loop_factory=partial(ServerLoop, self._handshake_timeout)) as runner:
+            runner.run(self.serve(sockets=sockets))
+
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
-        """Start, and log the address once requests are answered."""
+        """Start, and log the addresses once requests are answered."""
         await super().startup(sockets)
-        for listening in sockets or ():
-            address = url(listening, tls=self._has_tls)
-            log.info("clusterm listens on %s and keeps its state in %s", address, self._state_dir)
+        addresses = " and ".join(url(listening, tls=self._has_tls) for listening in sockets or ())
+        log.info("clusterm listens on %s and keeps its state in %s", addresses, self._state_dir)
 
     def handle_exit(self, sig: int, frame: Any) -> None:  # noqa: ARG002 -- uvicorn calls it
         """Stop gracefully; on the second signal at once. uvicorn's own handler would end the process by the signal."""

@@ -1,7 +1,7 @@
 """The configuration: defaults, then a JSON or TOML file, then the environment (`CLUSTERM_ANSIBLE__USER`)."""
 
 from clusterm.settings.ansible import AnsibleSettings
-from clusterm.settings.base import KIB, MIB, split_address
+from clusterm.settings.base import KIB, MIB, UNIX_PREFIX, split_address, unix_path
 from clusterm.settings.manager import ManagerSettings, StoreSettings
 from clusterm.settings.monitoring import MonitorSettings, SerfSettings
 from clusterm.settings.notifications import NotificationSettings, Webhook
@@ -11,6 +11,7 @@ from clusterm.settings.settings import Reload, Settings, load
 __all__ = [
     "KIB",
     "MIB",
+    "UNIX_PREFIX",
     "AnsibleSettings",
     "ManagerSettings",
     "MonitorSettings",
@@ -23,4 +24,5 @@ __all__ = [
     "Webhook",
     "load",
     "split_address",
+    "unix_path",
 ]

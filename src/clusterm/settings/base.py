@@ -64,6 +64,11 @@ def split_address(addr: str) -> tuple[str, int]:
     return host or "0.0.0.0", int(port)  # noqa: S104 -- the operator left the host out on purpose
 
 
+def unix_path(addr: str) -> Path | None:
+    """Return the path of the unix socket at an address; None for a network address."""
+    return Path(addr.removeprefix(UNIX_PREFIX)) if addr.startswith(UNIX_PREFIX) else None
+
+
 def check_http_url(value: str) -> str:
     """Check that a value is an http or https URL.
 

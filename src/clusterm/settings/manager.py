@@ -1,17 +1,48 @@
 """Sections `manager` and `store`."""
 
-from pathlib import Path
-from typing import Self
+import re
+from collections.abc import Sequence
+from ipaddress import ip_network
+from typing import Annotated, Any, Final, Self
 
-from pydantic import (
-    Field,
-    field_validator,
-    model_validator,
-)
+from pydantic import AfterValidator, Field, field_validator, model_validator
 
 from clusterm.common.paths import default_state_dir
 from clusterm.enums import Auth, LogFormat, LogLevel
-from clusterm.settings.base import GIB, KIB, MIB, UNIX_PREFIX, AbsolutePath, Section, check_http_url, split_address
+from clusterm.settings.base import (
+    GIB,
+    KIB,
+    MIB,
+    UNIX_PREFIX,
+    AbsolutePath,
+    Section,
+    check_http_url,
+    split_address,
+)
+
+_HOST_NAME: Final = re.compile(r"\*|(?:\*\.)?[A-Za-z0-9_-]+(?:\.[A-Za-z0-9_-]+)*\.?")
+PATH_PREFIX: Final = re.compile(r"(?:/[A-Za-z0-9._~-]+)*")
+"""A path below which a reverse proxy serves the service; empty for the root."""
+
+
+def _check_host_name(value: str) -> str:
+    if not _HOST_NAME.fullmatch(value):
+        raise ValueError(f"{value!r} is not a host name; `*.example.org` means all names below example.org")
+    return value
+
+
+def _check_peer(value: str) -> str:
+    if not value.startswith(UNIX_PREFIX):
+        ip_network(value)
+    return value
+
+
+def _split(addr: str) -> list[str]:
+    return [item.strip() for item in addr.split(",") if item.strip()]
+
+
+HostName = Annotated[str, AfterValidator(_check_host_name)]
+Peer = Annotated[str, AfterValidator(_check_peer)]
 
 
 class ManagerSettings(Section):
@@ -20,8 +51,9 @@ class ManagerSettings(Section):
     addr: str = Field(
         default="127.0.0.1:9007",
         description="Address to listen on: `host:port` (port 0 selects a free port), or `unix:` and the path of a "
-        "socket.",
-        examples=["unix:/run/clusterm/clusterm.sock"],
+        "socket. `:9007` and `[::]:9007` mean every address, IPv4 and IPv6. Several addresses are a list, or separated "
+        "by commas.",
+        examples=["unix:/run/clusterm/clusterm.sock", "127.0.0.1:9007, unix:/run/clusterm/clusterm.sock"],
     )
     socket_mode: str = Field(
         default="0660",
@@ -37,6 +69,40 @@ class ManagerSettings(Section):
     )
     tls_client_ca: AbsolutePath | None = Field(
         default=None, description="File with CAs in PEM. Clients without a certificate from one of them are rejected."
+    )
+    allowed_hosts: list[HostName] = Field(
+        default_factory=list,
+        description="Names of the service in URLs, besides the known ones: IP addresses, `localhost`, the host "
+        "names of the machine, and the names in `addr`, `public_url` and `tls_cert`. A request to another name gets "
+        "421. `*.example.org` means all names below example.org; `*` disables the check.",
+        examples=[["clusterm.example.org"]],
+    )
+    root_path: str = Field(
+        default="",
+        description="Path below which a reverse proxy serves the service. The proxy may remove it from requests, or "
+        "keep it.",
+        examples=["/clusterm"],
+    )
+    trusted_proxies: list[Peer] = Field(
+        default_factory=list,
+        description="Reverse proxies whose `X-Forwarded-For`, `-Proto`, `-Host` and `-Prefix` headers are used: IP "
+        "addresses, networks, and users on the unix socket.",
+        examples=[["10.0.0.5", "unix:www-data"]],
+    )
+    max_connections: int = Field(
+        default=2000, ge=1, description="Maximum number of open connections; further ones are refused."
+    )
+    max_connections_per_address: int = Field(
+        default=500,
+        ge=1,
+        description="Maximum number of open connections from one IP address, except a trusted proxy's.",
+    )
+    keep_alive: float = Field(
+        default=75,
+        gt=0,
+        allow_inf_nan=False,
+        description="Seconds for which an idle connection stays open. Longer than a reverse proxy keeps its "
+        "connections, otherwise the proxy may send a request when the connection is just being closed.",
     )
     max_body_bytes: int = Field(
         default=10 * MIB, ge=KIB, le=GIB, description="Maximum size of a request's body, in bytes."
@@ -92,14 +158,32 @@ class ManagerSettings(Section):
     )
     log_level: LogLevel = Field(default=LogLevel.INFO, description="Minimum severity of messages in that log.")
 
+    @field_validator("addr", mode="before")
+    @classmethod
+    def _join_addresses(cls, value: Any) -> Any:
+        if isinstance(value, (list, tuple)) and all(isinstance(item, str) for item in value):
+            return ", ".join(value)
+        return value
+
     @field_validator("addr")
     @classmethod
     def _check_addr(cls, value: str) -> str:
-        if not value.startswith(UNIX_PREFIX):
-            split_address(value)
-        elif not value.startswith(f"{UNIX_PREFIX}/"):
-            raise ValueError("the path of a unix socket must start with /")
+        addresses = _split(value)
+        if not addresses or len(set(addresses)) < len(addresses):
+            raise ValueError("give one address or several different ones, as host:port or unix:/path")
+        for addr in addresses:
+            if not addr.startswith(UNIX_PREFIX):
+                split_address(addr)
+            elif not addr.startswith(f"{UNIX_PREFIX}/"):
+                raise ValueError("the path of a unix socket must start with /")
         return value
+
+    @field_validator("root_path")
+    @classmethod
+    def _check_root_path(cls, value: str) -> str:
+        if not PATH_PREFIX.fullmatch(value.rstrip("/")):
+            raise ValueError("the path must start with / and consist of letters, digits and any of . _ ~ -")
+        return value.rstrip("/")
 
     @field_validator("public_url")
     @classmethod
@@ -110,19 +194,19 @@ class ManagerSettings(Section):
     def _check_tls(self) -> Self:
         if not self.tls_cert and (self.tls_key or self.tls_client_ca):
             raise ValueError("TLS needs tls_cert")
-        if self.tls_cert and self.socket_path:
+        if self.tls_cert and any(addr.startswith(UNIX_PREFIX) for addr in self.addresses):
             raise ValueError("a unix socket has no TLS: remove tls_cert")
         return self
 
     @property
-    def socket_path(self) -> Path | None:
-        """The path of the unix socket; None for a network address."""
-        return Path(self.addr.removeprefix(UNIX_PREFIX)) if self.addr.startswith(UNIX_PREFIX) else None
+    def addresses(self) -> Sequence[str]:
+        """The addresses to listen on, each `host:port` or `unix:/path`."""
+        return _split(self.addr)
 
     @property
-    def mode(self) -> int:
-        """The permissions of the unix socket."""
-        return int(self.socket_mode, 8)
+    def hosts(self) -> Sequence[str]:
+        """The hosts to listen on, as names or IP addresses."""
+        return [split_address(addr)[0] for addr in self.addresses if not addr.startswith(UNIX_PREFIX)]
 
 
 class StoreSettings(Section):

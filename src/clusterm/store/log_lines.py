@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from datetime import datetime
 from typing import Any, NamedTuple
 
-from sqlalchemy import Integer, bindparam, delete, insert, or_, select, type_coerce, update
+from sqlalchemy import bindparam, delete, insert, or_, select, update
 from sqlmodel import Session, col
 
 from clusterm.store import sqlite, tables
@@ -42,27 +42,6 @@ def attribute(session: Session, job_id: int, first: int, last: int, *, task: int
         .values(task=bindparam("new_task"), node=bindparam("new_node")),
         {"job": job_id, "first": first, "last": last, "new_task": task, "new_node": node},
     )
-
-
-def texts(session: Session, job_id: int) -> list[str]:
-    """Return the log of a job as whole lines, with the parts of long lines joined."""
-    query = (
-        select(col(tables.LogLine.text), type_coerce(col(tables.LogLine.partial), Integer))
-        .where(col(tables.LogLine.job_id) == job_id)
-        .order_by(col(tables.LogLine.seq))
-    )
-    whole: list[str] = []
-    parts: list[str] = []
-    # A few hundred rows at a time, because the garbage collector visits all existing rows in each of its runs.
-    for text, partial in session.connection().execution_options(yield_per=500).execute(query):
-        if partial or parts:
-            parts.append(text)
-        if not partial:
-            whole.append("".join(parts) if parts else text)
-            parts.clear()
-    if parts:
-        whole.append("".join(parts))
-    return whole
 
 
 def leave_out(session: Session, job: tables.Job, limit: int) -> None:

@@ -47,6 +47,7 @@ def test_a_nonsense_url_is_refused(text: str) -> None:
         ("1d", NOW - timedelta(days=1)),
         ("1w2d", NOW - timedelta(days=9)),
         ("2026-11-22T07:31:02Z", datetime(2026, 11, 22, 7, 31, 2, tzinfo=UTC)),
+        ("2026-11-22", datetime(2026, 11, 22, tzinfo=UTC)),
         ("2026-11-22T09:31:02.5+02:00", datetime(2026, 11, 22, 7, 31, 2, 500000, tzinfo=UTC)),
     ],
 )
@@ -64,7 +65,7 @@ def test_a_time_is_a_moment_or_how_long_ago_it_was(text: str, moment: datetime) 
         "-1h",
         "2 h",
         "999999999w",
-        "2026-11-22",
+        "2026-13-22",
         "2026-11-22T07:31:02",
         "2026-13-01T00:00:00Z",
     ],

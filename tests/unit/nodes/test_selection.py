@@ -31,6 +31,9 @@ NODES = [
         (["rack1-b", "rack1-*"], {}, ["rack1-b", "rack1-a"]),
         (["rack2-[ab]"], {}, ["rack2-[ab]"]),  # a name first, and only then a glob
         (["rack2-[!a]"], {}, ["rack2-b"]),
+        (["rack2-[ab]", "rack2-?"], {}, ["rack2-[ab]", "rack2-a", "rack2-b"]),
+        (["*-b", "rack1-*", "rack*"], {}, ["rack1-b", "rack2-b", "rack1-a", "rack2-[ab]", "rack2-a"]),
+        (["*", "rack1-*"], {}, [node.name for node in NODES]),
         (["rack?-b"], {}, ["rack1-b", "rack2-b"]),
         (["rack1-*"], {"status": ["Allocated"]}, ["rack1-a"]),
         (["rack1-a", "rack1-b"], {"status": ["Unallocated"]}, ["rack1-b"]),
@@ -57,6 +60,7 @@ def test_what_a_selection_means(targets: Sequence[str], selection: dict[str, Any
             ['node with name or address "x" doesn\'t exists', 'no node matches "RACK1-*"'],
         ),
         ([], {"host_group": ["nobody"]}, ['no node matches host group "nobody"']),
+        (["*", "rack9-*", "y?"], {}, ['no node matches "rack9-*"', 'no node matches "y?"']),
         (["rack1-*"], {"state": ["Disappeared"]}, ['no node matches "rack1-*", state Disappeared']),
     ],
 )
@@ -69,3 +73,17 @@ def test_an_empty_cluster_has_nothing_to_select() -> None:
     assert [str(refusal) for refusal in select([], NodeSelection(all=True), []).refusals] == [
         "no node matches the selection: there are no nodes yet"
     ]
+
+
+@pytest.mark.parametrize("targets", [["x"] * 10_001, [f"rack{n}-*" for n in range(101)], ["*" * 301]])
+def test_a_request_that_names_too_much(targets: Sequence[str]) -> None:
+    (refusal,) = select(targets, NodeSelection(), NODES).refusals
+    assert str(refusal) == (
+        "more than 10000 names and 100 globs of 300 characters: select nodes by status, state or host group"
+    )
+
+
+def test_the_most_globs_on_a_large_cluster() -> None:
+    nodes = [Candidate(f"node{number}-x", str(number), Status.ALLOCATED, HERE, WORKER) for number in range(10_000)]
+    globs = [f"node{number}*-x" for number in range(100, 200)]
+    assert len(select(globs, NodeSelection(), nodes).names) == 1100

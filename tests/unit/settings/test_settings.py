@@ -107,6 +107,9 @@ def test_every_key_can_be_set_in_the_environment(monkeypatch: pytest.MonkeyPatch
         "request_vars_allowed": ["ansible_port"],
         "allow_templates_in_vars": True,
         "public_url": "https://clusterm.example",
+        "allowed_hosts": ["clusterm.lan"],
+        "root_path": "/clusterm",
+        "trusted_proxies": ["10.0.0.0/8", "unix:www-data"],
         **dict.fromkeys(("tls_cert", "tls_key", "tls_client_ca"), "/tmp/some.pem"),
     }
     values = load().model_dump(mode="json")
