@@ -252,8 +252,8 @@ class StepRun:
             if status == 0 and row.without_play is None:
                 job_queries.warn(
                     job_queries.get(session, self._spec.job_id),
-                    f"the results of {self._name} ({row.playbook}) are not known: clusterm's callback plugin did not "
-                    "report them. Its nodes passed because ansible-playbook ended with exit status 0",
+                    f"the results of {self._name} ({row.playbook}) are not known, because clusterm's callback plugin "
+                    "did not report them: its nodes passed because ansible-playbook ended with exit status 0",
                 )
             lasted = row.finished_at - (row.started_at or row.finished_at)
             if lost:
@@ -281,14 +281,20 @@ class StepRun:
         return f"{playbook} failed: {first_error or f'ansible-playbook ended with exit status {status}'}"
 
     def _explain_missed_nodes(self) -> str | None:
-        """Return which nodes no play is for although each needs one; None if there are none."""
+        """Return why nodes have not passed although ansible reports success; None if all have passed."""
         with self._store.read() as session:
             step = job_queries.step(session, self._spec.job_id, self._number)
-        if not step.without_play or not self._spec.every_node_needs_a_play:
+            failures = job_queries.get(session, self._spec.job_id).failures
+        missed = [node for node in self._nodes if node not in (self._nodes if step.passed is None else step.passed)]
+        if not missed:
             return None
-        others = f" and {len(step.without_play) - MAX_NAMES} more" if len(step.without_play) > MAX_NAMES else ""
-        missed = f"{', '.join(step.without_play[:MAX_NAMES])}{others}"
-        return f"{self._name} ({step.playbook}) failed: no play in {step.playbook} is for {missed}"
+        if any(failure["step"] == self._name and failure["task"] for failure in failures):
+            return self._explain(0)
+        if step.without_play and self._spec.every_node_needs_a_play:
+            reason = f"no play in {step.playbook} is for {_listed(step.without_play)}"
+        else:
+            reason = f"ansible ended, with exit status 0, before every play was complete for {_listed(missed)}"
+        return f"{self._name} ({step.playbook}) failed: {reason}"
 
     def _interruption(self) -> str:
         with self._store.read() as session:
@@ -298,3 +304,8 @@ class StepRun:
             f"interrupted in its {self._name} step{when}: ansible and what watched over it were gone, "
             "as after a power cut or a reboot"
         )
+
+
+def _listed(nodes: Sequence[str]) -> str:
+    more = len(nodes) - MAX_NAMES
+    return ", ".join(nodes[:MAX_NAMES]) + (f" and {more} more" if more > 0 else "")
