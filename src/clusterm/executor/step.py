@@ -37,6 +37,9 @@ _STOP_POLL_INTERVAL_S: Final = 0.5  # seconds between checks whether the step ha
 
 _WRAPPER_START_TIMEOUT_S: Final = 5.0  # seconds for a wrapper to create its files
 
+_HOST_FAILED: Final = 2
+"""Exit status of ansible-playbook if tasks failed."""
+
 LOST: Final[dict[str, Any]] = {}
 """Outcome of a step whose processes are gone and have left no exit record."""
 
@@ -256,22 +259,26 @@ class StepRun:
         self._log.info("step %s ended after %.1f s, %s", self._name, about["seconds"], outcome, extra=about)
 
     def _explain(self, status: int) -> str:
-        """Return in one line why ansible failed."""
+        """Return in one line why ansible failed.
+
+        The error with which ansible itself ended is after its last record, except that another callback plugin may
+        print an error after the recap. ansible ends with `_HOST_FAILED` after a recap only.
+        """
         playbook = f"{self._name} ({self._spec.playbooks[self._name]})"
-        with self._store.read() as session:
-            job = job_queries.get(session, self._spec.job_id)
-            failures = [Failure.model_validate(failure) for failure in job.failures if failure["step"] == self._name]
-            first_error = log_lines.first_error(
-                session, job.id, job_queries.step(session, job.id, self._number).first_line
-            )
         if status < 0:
             return f"{playbook} failed: ansible was killed by signal {-status} ({signal.strsignal(-status)})"
-        if failures:
+        with self._store.read() as session:
+            job = job_queries.get(session, self._spec.job_id)
+            elsewhere = set(job_queries.node_names(session, job.id)).difference(self._nodes)  # in other batches
+            of_step = [each for each in job.failures if each["step"] == self._name and each["node"] not in elsewhere]
+            error = log_lines.ansible_error(session, job, job_queries.step(session, job.id, self._number))
+        failures = [Failure.model_validate(failure) for failure in of_step]
+        if failures and (error is None or status == _HOST_FAILED):
             first = failures[0]
             others = len({failure.node for failure in failures} - {first.node})
             more = f" (and {others} more)" if others else ""
             return f"{playbook} failed on {first.node}{more}: {first.reason}"
-        return f"{playbook} failed: {first_error or f'ansible-playbook ended with exit status {status}'}"
+        return f"{playbook} failed: {error.message if error else f'ansible-playbook ended with exit status {status}'}"
 
     def _interruption(self) -> str:
         with self._store.read() as session:

@@ -21,6 +21,7 @@ Plays and tasks are numbered in the order in which they start; a task has the sa
         The last four have a message.
     {"event": "item" | "retry" | "async" | "diff" | "include", "number", "play", "task", "node"}
         A callback before a result, with output. An include has a node only if it applies to a single node.
+        A failed item has the member "failed": true.
     {"event": "stats", "recap", "passed"}
         The end. The recap has for each node: ok, changed, failed, unreachable, skipped, rescued, ignored. Nodes in
         `passed` completed every play that targets them; null if that cannot be determined.
@@ -166,7 +167,7 @@ class CallbackModule(CallbackBase):  # type: ignore[misc]
 
     @_writes
     def v2_runner_item_on_failed(self, result: Any) -> dict[str, Any]:
-        return self._record("item", result._task, result._host)
+        return {**self._record("item", result._task, result._host), "failed": True}
 
     @_writes
     def v2_runner_item_on_skipped(self, result: Any) -> dict[str, Any]:

@@ -11,6 +11,7 @@ from typing import Any, Final
 
 from clusterm import schemas
 from clusterm.ansible import ssh
+from clusterm.common.ansible_output import is_banner
 from clusterm.enums import FAILED_TASKS, StepName, TaskStatus
 from clusterm.executor.output.parser import Line, OutputParser, Record
 from clusterm.executor.output.records import CallbackRecord, parse
@@ -22,6 +23,7 @@ from clusterm.store import log_lines, tables
 from clusterm.store.session import Session
 
 _READ_BYTES: Final = 1 << 20  # maximum per transaction
+_MAX_BANNER_LINES: Final = 100  # lines in front of the output of a result
 _TEXTS: Final = ("play", "task", "path", "message")
 """Members of a record with text of the playbook."""
 
@@ -57,6 +59,13 @@ class Ingest:
         self._seq = job_queries.get(session, step.job_id).lines
         self._first_line = step.first_line
         self._first_unattributed_line = step.first_unattributed_line
+        self._first_own_line: int | None = None
+        """First line that no record has attributed yet and that is not part of a banner."""
+        self._failed_items: dict[tuple[int | None, str | None], int] = {}
+        """First line of the first failed item of each running loop, by task and node."""
+        if self._first_unattributed_line is not None:
+            stored = log_lines.head(session, step.job_id, self._first_unattributed_line, limit=_MAX_BANNER_LINES)
+            self._first_own_line = next((seq for seq, text in stored if not is_banner(text)), None)
         self._lines: list[dict[str, Any]] = []
         self._results = Results(session, step)
         self._claims: list[tuple[int, int, int | None, str | None]] = []
@@ -125,6 +134,8 @@ class Ingest:
         self._seq += 1
         self._first_line = self._first_line or self._seq
         self._first_unattributed_line = self._first_unattributed_line or self._seq
+        if self._first_own_line is None and not is_banner(line.text):
+            self._first_own_line = self._seq
         self.last_line_at = self._clock.at(line.end)
         self._lines.append(
             {
@@ -145,7 +156,9 @@ class Ingest:
         if callback.status is TaskStatus.UNREACHABLE and callback.message and callback.node:
             explained = ssh.explain(callback.message, callback.node, self._directory)
             callback = callback.model_copy(update={"message": explained})
-        lines = None if self._first_unattributed_line is None else (self._first_unattributed_line, self._seq)
+        own_line = self._first_own_line
+        lines = None if own_line is None else (own_line, self._seq)
+        line = self._line_of(callback)
         at = self._clock.at(record.end)
         task = self._results.take(callback, at, lines)
         if callback.status in FAILED_TASKS and callback.node is not None:
@@ -156,15 +169,18 @@ class Ingest:
                     play=callback.play,
                     task=callback.task,
                     message=callback.message or callback.status,
-                    line=self._first_unattributed_line,
+                    line=line,
                 ).model_dump(mode="json")
             )
         if callback.recap is not None:
             self._recap = callback.recap
             self._passed = self._passed_nodes(callback)
-        if lines:
-            self._claim(lines[0], task, callback.node)
-            self._first_unattributed_line = None
+        if self._first_unattributed_line is not None:
+            # ansible may print the banner of a task only with the first result: it belongs to no node.
+            self._claim(self._first_unattributed_line, (own_line or self._seq + 1) - 1, task, None)
+            if own_line is not None:
+                self._claim(own_line, self._seq, task, callback.node)
+            self._first_unattributed_line = self._first_own_line = None
 
     def _passed_nodes(self, callback: CallbackRecord) -> list[str] | None:
         """Return the nodes of the job that passed; None if another host failed, such as localhost."""
@@ -173,15 +189,27 @@ class Ingest:
             return None
         return [node for node in callback.passed if node in self._nodes]
 
-    def _claim(self, first: int, task: int | None, node: str | None) -> None:
-        """Attribute the lines from `first` on, stored or not, to a task and node."""
-        if task is None and node is None:
+    def _line_of(self, callback: CallbackRecord) -> int | None:
+        """Return the number of the line that reports a result: for a loop, of its first failed item.
+
+        After the last item of a loop, ansible prints nothing.
+        """
+        item = callback.number, callback.node
+        if callback.event == "item" and callback.failed and self._first_own_line is not None:
+            self._failed_items.setdefault(item, self._first_own_line)
+        if callback.event != "result":
+            return None
+        return self._failed_items.pop(item, self._first_own_line) or self._results.first_line(callback)
+
+    def _claim(self, first: int, last: int, task: int | None, node: str | None) -> None:
+        """Attribute the lines from `first` to `last`, stored or not, to a task and node."""
+        if first > last or (task is None and node is None):
             return
         stored = self._seq - len(self._lines)
-        for line in self._lines[max(0, first - stored - 1) :]:
+        for line in self._lines[max(0, first - stored - 1) : max(0, last - stored)]:
             line["task"], line["node"] = task, node
         if first <= stored:
-            self._claims.append((first, stored, task, node))
+            self._claims.append((first, min(last, stored), task, node))
 
 
 class _Clock:

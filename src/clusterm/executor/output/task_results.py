@@ -66,6 +66,13 @@ class Results:
                 self._changed[row["number"]] = row
         return task
 
+    def first_line(self, callback: CallbackRecord) -> int | None:
+        """Return the number of the first line of a node's running task; None if it has written none."""
+        if callback.number is None or callback.node is None:
+            return None
+        row = self._busy.get((self._before + callback.number, callback.node))
+        return row["first_line"] if row else None
+
     def write(self, session: Session, recap: Mapping[str, Mapping[str, int]] | None) -> None:
         """Write the pending data. Call `written` after the transaction is committed.
 
