@@ -37,7 +37,10 @@ _STOP_POLL_INTERVAL_S: Final = 0.5  # seconds between checks whether the step ha
 
 _WRAPPER_START_TIMEOUT_S: Final = 5.0  # seconds for a wrapper to create its files
 
-MAX_NAMES: Final = 10
+_AFTER_RECAP: Final = frozenset({0, 2})
+"""Exit statuses with which ansible-playbook ends only after a recap: success, and failed tasks."""
+
+_MAX_NAMES: Final = 10
 """Maximum number of nodes that an error names."""
 
 LOST: Final[dict[str, Any]] = {}
@@ -263,22 +266,26 @@ class StepRun:
         self._log.info("step %s ended after %.1f s, %s", self._name, about["seconds"], outcome, extra=about)
 
     def _explain(self, status: int) -> str:
-        """Return in one line why ansible failed."""
+        """Return in one line why ansible failed.
+
+        The error with which ansible itself ended is after its last record, except that another callback plugin may
+        print an error after the recap.
+        """
         playbook = f"{self._name} ({self._spec.playbooks[self._name]})"
-        with self._store.read() as session:
-            job = job_queries.get(session, self._spec.job_id)
-            failures = [Failure.model_validate(failure) for failure in job.failures if failure["step"] == self._name]
-            first_error = log_lines.first_error(
-                session, job.id, job_queries.step(session, job.id, self._number).first_line
-            )
         if status < 0:
             return f"{playbook} failed: ansible was killed by signal {-status} ({signal.strsignal(-status)})"
-        if failures:
+        with self._store.read() as session:
+            job = job_queries.get(session, self._spec.job_id)
+            elsewhere = set(job_queries.node_names(session, job.id)).difference(self._nodes)  # in other batches
+            of_step = [each for each in job.failures if each["step"] == self._name and each["node"] not in elsewhere]
+            error = log_lines.ansible_error(session, job, job_queries.step(session, job.id, self._number))
+        failures = [Failure.model_validate(failure) for failure in of_step]
+        if failures and (error is None or status in _AFTER_RECAP):
             first = failures[0]
             others = len({failure.node for failure in failures} - {first.node})
             more = f" (and {others} more)" if others else ""
             return f"{playbook} failed on {first.node}{more}: {first.reason}"
-        return f"{playbook} failed: {first_error or f'ansible-playbook ended with exit status {status}'}"
+        return f"{playbook} failed: {error.message if error else f'ansible-playbook ended with exit status {status}'}"
 
     def _explain_missed_nodes(self) -> str | None:
         """Return why nodes have not passed although ansible reports success; None if all have passed."""
@@ -307,5 +314,5 @@ class StepRun:
 
 
 def _listed(nodes: Sequence[str]) -> str:
-    more = len(nodes) - MAX_NAMES
-    return ", ".join(nodes[:MAX_NAMES]) + (f" and {more} more" if more > 0 else "")
+    more = len(nodes) - _MAX_NAMES
+    return ", ".join(nodes[:_MAX_NAMES]) + (f" and {more} more" if more > 0 else "")
