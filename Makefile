@@ -12,12 +12,12 @@ READY := $(VENV)/.ready
 ANSIBLE_READY := .venv-ansible/.ready
 
 .DEFAULT_GOAL := help
-.PHONY: help demo serve test test-fast check format docs chaos bench image-check migration constraints \
+.PHONY: help demo serve test test-fast test-outcomes check format docs chaos bench image-check migration constraints \
 	ansible-versions clean
 
 help: ## List the targets
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/\1\t\2/p' Makefile | while IFS='	' read -r target what; do \
-		printf '  make %-12s %s\n' "$$target" "$$what"; done
+		printf '  make %-16s %s\n' "$$target" "$$what"; done
 
 demo: $(READY) ## Show clusterm at work, on this machine alone
 	@$(BIN)/clusterm demo $(ARGS)
@@ -30,6 +30,9 @@ test: $(READY) $(ANSIBLE_READY) ## Run all tests
 
 test-fast: $(READY) ## Run the tests that need no service, in less than a minute
 	$(BIN)/pytest -n logical --dist loadscope --no-loadscope-reorder tests/unit tests/store tests/docs $(ARGS)
+
+test-outcomes: $(READY) $(ANSIBLE_READY) ## Run the table of outcomes with every version of ansible-core
+	TEST_EVERY_ANSIBLE_VERSION=1 $(BIN)/pytest -n $(WORKERS) --dist loadscope tests/ansible/outcomes $(ARGS)
 
 check: $(READY) ## Check style, types, imports, migrations and docs
 	$(BIN)/ruff check .

@@ -7,12 +7,14 @@ Outcomes are derived from what ansible itself decides (its recap, its exit statu
 clusterm: a node passes only if a play took it, and ansible has not failed it.
 """
 
+import os
 import re
 import sys
 import textwrap
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from enum import Enum
 from itertools import zip_longest
 from pathlib import Path
 from typing import Any, Final, NamedTuple
@@ -42,6 +44,18 @@ A_IS_UNREACHABLE: Final = {f"host_vars/{A}.yml": "{ansible_connection: ssh, ansi
 """Files of a row whose node A refuses the connection of every module; actions such as `debug` need none."""
 
 
+EVERY_VERSION: Final = "TEST_EVERY_ANSIBLE_VERSION"
+"""Environment variable: if it is set, each version of ansible-core runs all rows in which versions may differ."""
+
+
+class Versions(Enum):
+    """The versions of ansible-core that run a row. A row takes a second of CPU time per version."""
+
+    PINNED = "the pinned version"  # versions do not differ in it
+    SAMPLED = "the pinned version, and one of the others in turn"
+    EVERY = "every version"
+
+
 class Failure(NamedTuple):
     """A failure that a job reports for a node."""
 
@@ -51,6 +65,11 @@ class Failure(NamedTuple):
     """Part of its message."""
     line: str | None = ""
     """Part of the line that reports it. Empty: the node in brackets, or the message. None: there is no such line."""
+
+
+def failed_too(nodes: Sequence[str], task: str, cause: str) -> list[Failure]:
+    """Return the failures of nodes that ansible fails because a task failed on node A, with the cause."""
+    return [Failure(node, task, f"failed on {A}, which fails this node, too ({cause}", line=None) for node in nodes]
 
 
 @dataclass(frozen=True)
@@ -64,12 +83,22 @@ class Outcome:
     tasks: int = 0
     """The number of tasks."""
     failures: Sequence[Failure | tuple[str, str | None, str] | tuple[str, str | None, str, str | None]] = ()
+    no_play: Sequence[str] = NONE
+    """Nodes that fail because no play is for them."""
     error: str = ""
-    """Part of the reason of the job; empty: the message of the first failure, or no reason if the job is Complete."""
+    """Part of the reason of the job; empty: it follows from the failures, or there is none if the job is Complete."""
 
     def failed(self) -> list[Failure]:
-        """Return the failures."""
-        return [Failure(*failure) for failure in self.failures]
+        """Return all failures."""
+        reason = f"no play in {PLAYBOOK} is for this node"
+        without_play = [Failure(node, None, reason, line=None) for node in self.no_play]
+        return [*(Failure(*failure) for failure in self.failures), *without_play]
+
+    def reason(self) -> str:
+        """Return a part of the reason of the job."""
+        if self.error or self.failures:
+            return self.error or Failure(*self.failures[0]).message
+        return f"no play in {PLAYBOOK} is for {', '.join(self.no_play)}" if self.no_play else ""
 
 
 class Difference(NamedTuple):
@@ -97,14 +126,15 @@ class Row:
     """Whether the job is a check."""
     partial_success: bool = True
     """`manager.partial_success`."""
-    versions: Sequence[str] = (ansible_versions.PINNED,)
+    versions: Versions = Versions.PINNED
     """Versions of ansible-core that run the row."""
+    since: str = ""
+    """The first version that knows what the playbook uses; empty: all do."""
 
 
 def each_row(rows: Sequence[Row]) -> Callable[[Callable[..., None]], Callable[..., None]]:
     """Parametrize a test with each `row` and each `version` of ansible-core that runs it."""
-    names = Counter(row.name for row in rows)
-    assert not [name for name, count in names.items() if count > 1]
+    assert len({row.name for row in rows}) == len(rows)
     return pytest.mark.parametrize(
         ("row", "version"),
         [
@@ -117,10 +147,21 @@ def each_row(rows: Sequence[Row]) -> Callable[[Callable[..., None]], Callable[..
                     reason=f"no ansible-core {version}: `make ansible-versions` says which Python it needs",
                 ),
             )
-            for row in rows
-            for version in row.versions
+            for number, row in enumerate(rows)
+            for version in _versions(row, number)
         ],
     )
+
+
+def _versions(row: Row, number: int) -> list[str]:
+    """Return the versions that run the row with a number."""
+    known = ansible_versions.ALL[ansible_versions.ALL.index(row.since) if row.since else 0 :]
+    others = [version for version in known if version != ansible_versions.PINNED]
+    if row.versions is Versions.PINNED:
+        others = []
+    elif row.versions is Versions.SAMPLED and EVERY_VERSION not in os.environ:
+        others = [others[number % len(others)]]
+    return [ansible_versions.PINNED, *others]
 
 
 class Runner:
@@ -170,8 +211,12 @@ class Runner:
         if partial_success not in self._services:
             clusterm = Clusterm(self._root / f"partial-{partial_success}")
             clusterm.config["manager"]["partial_success"] = partial_success
+            try:
+                clusterm.start()
+            except BaseException:
+                clusterm.destroy()
+                raise
             self._services[partial_success] = clusterm
-            clusterm.start()
             self._defaults = clusterm.get("/config")["ansible"]
         return self._services[partial_success]
 
@@ -208,13 +253,11 @@ def _compare(clusterm: Clusterm, row: Row, job: Mapping[str, Any]) -> list[Diffe
         events = results if complete or row.partial_success else dict.fromkeys(NODES, "fail")
         compared.append(Difference("events", events, _events(clusterm, job)))
     differences = [each for each in compared if each.expected != each.reported]
-    failures = expected.failed()
-    error = expected.error or (failures[0].message if failures else "")
-    if error not in job["error"] or bool(job["error"]) == complete:
-        differences.append(Difference("error", error, job["error"]))
+    if expected.reason() not in job["error"] or bool(job["error"]) == complete:
+        differences.append(Difference("error", expected.reason(), job["error"]))
     return differences + [
         Difference("failure", failure, reported)
-        for failure, reported in zip_longest(failures, job["failures"])
+        for failure, reported in zip_longest(expected.failed(), job["failures"])
         if failure is None or reported is None or not _is_reported(failure, reported, job["logs"])
     ]
 

@@ -1,9 +1,6 @@
 """Outcomes of blocks with rescue and always, of what is imported and included in them, and of handlers."""
 
-from support import ansible_versions
-from support.outcomes import A_IS_UNREACHABLE, ALL, NONE, A, B, C, Outcome, Row, Runner, each_row
-
-EVERY = ansible_versions.ALL
+from support.outcomes import A_IS_UNREACHABLE, ALL, NONE, A, B, C, Outcome, Row, Runner, Versions, each_row
 
 ROLE_THAT_FAILS = {"roles/web/tasks/main.yml": "- {name: install, fail: {msg: disk full}, when: on_a}"}
 TASKS_THAT_FAIL = {"install.yml": "- {name: install, fail: {msg: disk full}, when: on_a}"}
@@ -22,7 +19,7 @@ BLOCKS = [
           - {name: report, debug: }
         """,
         Outcome(ALL, "1 rescued, 2 skipped, 6 ok", tasks=4),
-        versions=EVERY,
+        versions=Versions.SAMPLED,
     ),
     Row(
         "a rescued failure, then one that is not",
@@ -36,7 +33,7 @@ BLOCKS = [
           - {name: start, fail: {msg: no answer}, when: on_a}
         """,
         Outcome([B, C], "1 rescued, 1 ok, 4 skipped, 1 failed", tasks=3, failures=[(A, "start", "no answer")]),
-        versions=EVERY,
+        versions=Versions.EVERY,
     ),
     Row(
         "a rescue that fails",
@@ -51,7 +48,7 @@ BLOCKS = [
             - {name: report, debug: }
         """,
         Outcome([B, C], "1 rescued, 2 skipped, 1 failed, 3 ok", tasks=3, failures=[(A, "repair", "beyond repair")]),
-        versions=EVERY,
+        versions=Versions.SAMPLED,
     ),
     Row(
         "a failure with an always section alone",
@@ -65,7 +62,7 @@ BLOCKS = [
           - {name: start, debug: }
         """,
         Outcome([B, C], "1 failed, 2 skipped, 5 ok", tasks=3, failures=[(A, "install", "disk full")]),
-        versions=EVERY,
+        versions=Versions.SAMPLED,
     ),
     Row(
         "an always section that fails",
@@ -92,7 +89,7 @@ BLOCKS = [
             - {name: report, fail: {msg: no answer}, when: on_a}
         """,
         Outcome([B, C], "1 rescued, 4 skipped, 1 ok, 1 failed", tasks=3, failures=[(A, "report", "no answer")]),
-        versions=EVERY,
+        versions=Versions.SAMPLED,
     ),
     Row(
         "block and always section both fail",
@@ -110,7 +107,7 @@ BLOCKS = [
             tasks=2,
             failures=[(A, "install", "disk full"), (A, "report", "no answer")],
         ),
-        versions=EVERY,
+        versions=Versions.SAMPLED,
     ),
     Row(
         "an inner rescue fails and the outer one succeeds",
@@ -127,7 +124,7 @@ BLOCKS = [
           - {name: report, debug: }
         """,
         Outcome(ALL, "2 rescued, 2 skipped, 4 ok", tasks=4),
-        versions=EVERY,
+        versions=Versions.SAMPLED,
     ),
     Row(
         "the inner block has no rescue and the outer one has",
@@ -143,7 +140,7 @@ BLOCKS = [
             - {name: replace, debug: }
         """,
         Outcome(ALL, "1 rescued, 2 skipped, 4 ok", tasks=3),
-        versions=EVERY,
+        versions=Versions.SAMPLED,
     ),
     Row(
         "a block with rescue within a rescue",
@@ -159,7 +156,7 @@ BLOCKS = [
               - {name: replace, debug: }
         """,
         Outcome(ALL, "2 rescued, 2 skipped, 1 ok", tasks=3),
-        versions=EVERY,
+        versions=Versions.SAMPLED,
     ),
     Row(
         "a block with rescue within the always section of a block that fails",
@@ -176,7 +173,7 @@ BLOCKS = [
         """,
         Outcome([B, C], "1 failed, 1 rescued, 4 skipped, 1 ok", tasks=3, failures=[(A, "deploy", "disk full")]),
         files={"install.yml": "- {name: install, fail: {msg: no answer}, when: on_a}"},
-        versions=EVERY,
+        versions=Versions.EVERY,
     ),
     Row(
         "a block with rescue within an always section, with an imported role",
@@ -233,7 +230,7 @@ BLOCKS = [
         """,
         Outcome([B, C], "1 unreachable, 4 ok", tasks=2, failures=[(A, "reach", "Connection refused")]),
         files=A_IS_UNREACHABLE,
-        versions=EVERY,
+        versions=Versions.SAMPLED,
     ),
     Row(
         "one node is rescued and another fails",
@@ -264,7 +261,7 @@ INCLUDES = [
         """,
         Outcome(ALL, "4 ok, 1 rescued, 2 skipped", tasks=3),
         files=TASKS_THAT_FAIL,
-        versions=EVERY,
+        versions=Versions.SAMPLED,
     ),
     Row(
         "imported tasks fail in a block with rescue",
@@ -305,7 +302,7 @@ INCLUDES = [
               when: item == 'sdb' and on_a
             """
         },
-        versions=EVERY,
+        versions=Versions.SAMPLED,
     ),
     Row(
         "the file of included tasks is missing in a block with rescue",
@@ -319,7 +316,7 @@ INCLUDES = [
           - {name: start, debug: }
         """,
         Outcome(ALL, "3 rescued, 6 ok", tasks=3),
-        versions=EVERY,
+        versions=Versions.SAMPLED,
     ),
     Row(
         "the file of included tasks is missing in a block with rescue, and another node fails",
@@ -333,7 +330,7 @@ INCLUDES = [
           - {name: start, fail: {msg: no answer}, when: on_b}
         """,
         Outcome([A, C], "1 rescued, 4 skipped, 1 ok, 1 failed", tasks=3, failures=[(B, "start", "no answer")]),
-        versions=EVERY,
+        versions=Versions.EVERY,
     ),
     Row(
         "the file of included tasks is missing",
@@ -355,7 +352,7 @@ INCLUDES = [
         """,
         Outcome(NONE, "2 skipped, 1 None", tasks=1, error="couldn't resolve module/action 'no_such_module'"),
         files={"install.yml": "- {name: install, no_such_module: }"},
-        versions=EVERY,
+        versions=Versions.SAMPLED,
     ),
     Row(
         "a role that fails",
@@ -393,7 +390,7 @@ INCLUDES = [
         """,
         Outcome(ALL, "5 ok, 1 rescued, 2 skipped", tasks=4),
         files={**ROLE_THAT_FAILS, "roles/repair/tasks/main.yml": "- {name: replace, debug: }"},
-        versions=EVERY,
+        versions=Versions.SAMPLED,
     ),
     Row(
         "an included role does not exist, in a block with rescue",
@@ -406,7 +403,7 @@ INCLUDES = [
             - {name: repair, debug: }
         """,
         Outcome(ALL, "3 rescued, 3 ok", tasks=2),
-        versions=EVERY,
+        versions=Versions.SAMPLED,
     ),
 ]
 
@@ -421,7 +418,7 @@ HANDLERS = [
           - {name: restart, fail: {msg: no answer}, when: on_a}
         """,
         Outcome([B, C], "3 changed, 2 skipped, 1 failed", tasks=2, failures=[(A, "restart", "no answer")]),
-        versions=EVERY,
+        versions=Versions.SAMPLED,
     ),
     Row(
         "handlers that listen to a topic, of which one fails",
@@ -434,7 +431,7 @@ HANDLERS = [
           - {name: restart, fail: {msg: no answer}, listen: web}
         """,
         Outcome([B, C], "1 changed, 3 ok, 1 failed", tasks=3, failures=[(A, "restart", "no answer")]),
-        versions=EVERY,
+        versions=Versions.SAMPLED,
     ),
     Row(
         "a handler that fails when flushed in a block with rescue",
@@ -451,7 +448,7 @@ HANDLERS = [
           - {name: restart, fail: {msg: no answer}, when: on_a}
         """,
         Outcome(ALL, "3 changed, 2 skipped, 1 rescued, 4 ok", tasks=4),
-        versions=EVERY,
+        versions=Versions.EVERY,
     ),
     Row(
         "a handler with a rescue of its own",
@@ -473,7 +470,7 @@ HANDLERS = [
             - {name: start, debug: , when: on_b}
             """
         },
-        versions=EVERY,
+        versions=Versions.SAMPLED,
     ),
     Row(
         "handlers run after a failure if they are forced",
@@ -487,7 +484,7 @@ HANDLERS = [
           - {name: restart, debug: }
         """,
         Outcome([B, C], "3 changed, 2 skipped, 1 failed, 3 ok", tasks=3, failures=[(A, "start", "disk full")]),
-        versions=EVERY,
+        versions=Versions.SAMPLED,
     ),
     Row(
         "a forced handler fails, too",
@@ -506,7 +503,7 @@ HANDLERS = [
             tasks=3,
             failures=[(A, "start", "disk full"), (A, "restart", "no answer")],
         ),
-        versions=EVERY,
+        versions=Versions.SAMPLED,
     ),
 ]
 

@@ -1,9 +1,6 @@
 """Outcomes of plays: which nodes a play takes, and what ends a play for nodes other than the failed one."""
 
-from support import ansible_versions
-from support.outcomes import A_IS_UNREACHABLE, ALL, NONE, A, B, C, Outcome, Row, Runner, each_row
-
-EVERY = ansible_versions.ALL
+from support.outcomes import A_IS_UNREACHABLE, ALL, NONE, A, B, C, Outcome, Row, Runner, Versions, each_row, failed_too
 
 PLAYS = [
     Row(
@@ -27,8 +24,8 @@ PLAYS = [
           tasks:
           - {name: install, debug: }
         """,
-        Outcome(NONE, error="no play in cleanup.yml is for a-0, b-0, c-0"),
-        versions=EVERY,
+        Outcome(NONE, no_play=ALL),
+        versions=Versions.EVERY,
     ),
     Row(
         "a play for a group that clusterm does not make, where that is allowed",
@@ -47,8 +44,8 @@ PLAYS = [
           tasks:
           - {name: install, debug: }
         """,
-        Outcome([A], "1 ok", tasks=1, error="no play in cleanup.yml is for b-0, c-0"),
-        versions=EVERY,
+        Outcome([A], "1 ok", tasks=1, no_play=[B, C]),
+        versions=Versions.SAMPLED,
     ),
     Row(
         "a play for one node, without partial success",
@@ -57,7 +54,7 @@ PLAYS = [
           tasks:
           - {name: install, debug: }
         """,
-        Outcome([A], "1 ok", tasks=1, error="no play in cleanup.yml is for b-0, c-0"),
+        Outcome([A], "1 ok", tasks=1, no_play=[B, C]),
         partial_success=False,
     ),
     Row(
@@ -76,12 +73,12 @@ PLAYS = [
           tasks:
           - {name: install, debug: }
         """,
-        Outcome([A, B], "2 ok", tasks=1, error="no play in cleanup.yml is for c-0"),
+        Outcome([A, B], "2 ok", tasks=1, no_play=[C]),
     ),
     Row(
         "an empty play that excludes one node",
         "- hosts: all:!c-0",
-        Outcome([A, B], error="no play in cleanup.yml is for c-0"),
+        Outcome([A, B], no_play=[C]),
     ),
     Row(
         "plays that take all nodes between them",
@@ -109,7 +106,7 @@ PLAYS = [
           - {name: third, debug: }
         """,
         Outcome(ALL, "5 ok", tasks=2),
-        versions=EVERY,
+        versions=Versions.EVERY,
     ),
     Row(
         "a node fails in a later play that does not take all",
@@ -122,7 +119,7 @@ PLAYS = [
           - {name: second, fail: {msg: disk full}, when: on_a}
         """,
         Outcome([B, C], "3 ok, 1 failed, 1 skipped", tasks=2, failures=[(A, "second", "disk full")]),
-        versions=EVERY,
+        versions=Versions.SAMPLED,
     ),
     Row(
         "a node that has failed is not in later plays",
@@ -135,7 +132,7 @@ PLAYS = [
           - {name: second, debug: }
         """,
         Outcome([B, C], "1 failed, 2 skipped, 2 ok", tasks=2, failures=[(A, "first", "disk full")]),
-        versions=EVERY,
+        versions=Versions.SAMPLED,
     ),
     Row(
         "all nodes of a play fail, and ansible skips the play of the others",
@@ -148,7 +145,7 @@ PLAYS = [
           - {name: second, debug: }
         """,
         Outcome(NONE, "1 failed", tasks=1, failures=[(A, "first", "disk full")]),
-        versions=EVERY,
+        versions=Versions.EVERY,
     ),
     Row(
         "a play of the others comes before one in which all fail",
@@ -169,7 +166,7 @@ PLAYS = [
           tasks:
           - {name: order, debug: }
         """,
-        Outcome(NONE, "1 ok", tasks=1, error="no play in cleanup.yml is for a-0, b-0, c-0"),
+        Outcome(NONE, "1 ok", tasks=1, no_play=ALL),
     ),
     Row(
         "a play on this machine alone, where that is allowed",
@@ -202,7 +199,7 @@ PLAYS = [
           - {name: install, debug: }
         """,
         Outcome(NONE, "1 failed", tasks=1, failures=[("localhost", "order", "no answer")]),
-        versions=EVERY,
+        versions=Versions.SAMPLED,
     ),
     Row(
         "a failed play on this machine after the play on the nodes",
@@ -239,7 +236,7 @@ PLAYS = [
           - {name: install, debug: }
         """,
         Outcome(ALL, "1 changed, 1 ok", tasks=2),
-        versions=EVERY,
+        versions=Versions.SAMPLED,
     ),
     Row(
         "a group made while the playbook runs",
@@ -252,7 +249,7 @@ PLAYS = [
           - {name: install, fail: {msg: disk full}}
         """,
         Outcome([A, C], "3 changed, 1 failed", tasks=2, failures=[(B, "install", "disk full")]),
-        versions=EVERY,
+        versions=Versions.SAMPLED,
     ),
 ]
 
@@ -276,7 +273,7 @@ BATCHES = [
           - {name: install, fail: {msg: disk full}, when: on_a}
         """,
         Outcome(NONE, "1 failed", tasks=1, failures=[(A, "install", "disk full")]),
-        versions=EVERY,
+        versions=Versions.EVERY,
     ),
     Row(
         "the second batch fails as a whole",
@@ -308,8 +305,13 @@ BATCHES = [
           - {name: install, fail: {msg: disk full}, when: on_a}
           - {name: start, debug: }
         """,
-        Outcome(NONE, "1 skipped, 1 failed", tasks=1, failures=[(A, "install", "disk full")]),
-        versions=EVERY,
+        Outcome(
+            NONE,
+            "1 skipped, 1 failed",
+            tasks=1,
+            failures=[(A, "install", "disk full"), *failed_too([B], "install", "max_fail_percentage")],
+        ),
+        versions=Versions.EVERY,
     ),
     Row(
         "not too many nodes of a play fail",
@@ -331,8 +333,13 @@ BATCHES = [
           - {name: install, fail: {msg: disk full}, when: on_a}
           - {name: start, debug: }
         """,
-        Outcome(NONE, "2 skipped, 1 failed", tasks=1, failures=[(A, "install", "disk full")]),
-        versions=EVERY,
+        Outcome(
+            NONE,
+            "2 skipped, 1 failed",
+            tasks=1,
+            failures=[(A, "install", "disk full"), *failed_too([B, C], "install", "any_errors_fatal")],
+        ),
+        versions=Versions.EVERY,
     ),
     Row(
         "any error is fatal in a later play",
@@ -345,7 +352,12 @@ BATCHES = [
           tasks:
           - {name: start, fail: {msg: no answer}, when: on_a}
         """,
-        Outcome([C], "3 ok, 1 skipped, 1 failed", tasks=2, failures=[(A, "start", "no answer")]),
+        Outcome(
+            [C],
+            "3 ok, 1 skipped, 1 failed",
+            tasks=2,
+            failures=[(A, "start", "no answer"), *failed_too([B], "start", "any_errors_fatal")],
+        ),
     ),
     Row(
         "any unreachable node is fatal",
@@ -356,7 +368,12 @@ BATCHES = [
           - {name: reach, ping: }
           - {name: start, debug: }
         """,
-        Outcome(NONE, "2 ok, 1 unreachable", tasks=1, failures=[(A, "reach", "Connection refused")]),
+        Outcome(
+            NONE,
+            "2 ok, 1 unreachable",
+            tasks=1,
+            failures=[(A, "reach", "Connection refused"), *failed_too([B, C], "reach", "any_errors_fatal")],
+        ),
         files=A_IS_UNREACHABLE,
     ),
     Row(
@@ -375,7 +392,7 @@ BATCHES = [
           - {name: check, fail: {msg: no answer}, when: on_b}
         """,
         Outcome([A, C], "3 rescued, 6 ok, 2 skipped, 1 failed", tasks=4, failures=[(B, "check", "no answer")]),
-        versions=EVERY,
+        versions=Versions.SAMPLED,
     ),
     Row(
         "any error is fatal, but it is rescued on the node that it occurs on",
@@ -390,7 +407,7 @@ BATCHES = [
           - {name: start, debug: }
         """,
         Outcome(ALL, "1 rescued, 2 skipped, 6 ok", tasks=3),
-        versions=EVERY,
+        versions=Versions.SAMPLED,
     ),
     Row(
         "the one run of a task fails",
@@ -400,8 +417,87 @@ BATCHES = [
           - {name: elect, fail: {msg: no quorum}, run_once: true}
           - {name: start, debug: }
         """,
-        Outcome(NONE, "1 failed", tasks=1, failures=[(A, "elect", "no quorum")]),
-        versions=EVERY,
+        Outcome(
+            NONE, "1 failed", tasks=1, failures=[(A, "elect", "no quorum"), *failed_too([B, C], "elect", "run_once")]
+        ),
+        versions=Versions.SAMPLED,
+    ),
+    Row(
+        "any error is fatal, it is rescued, and a later play goes on without the others",
+        """
+        - hosts: all
+          any_errors_fatal: true
+          tasks:
+          - block:
+            - {name: install, fail: {msg: disk full}, when: on_a}
+            rescue:
+            - {name: repair, debug: }
+        - hosts: all
+          tasks:
+          - {name: start, debug: }
+        """,
+        Outcome([A], "1 rescued, 2 skipped, 4 ok", tasks=3, failures=failed_too([B, C], "install", "any_errors_fatal")),
+        versions=Versions.EVERY,
+    ),
+    Row(
+        "the errors of a block are fatal",
+        """
+        - hosts: all
+          tasks:
+          - any_errors_fatal: true
+            block:
+            - {name: install, fail: {msg: disk full}, when: on_a}
+          - {name: start, debug: }
+        """,
+        Outcome(
+            NONE,
+            "2 skipped, 1 failed",
+            tasks=1,
+            failures=[(A, "install", "disk full"), *failed_too([B, C], "install", "any_errors_fatal")],
+        ),
+    ),
+    Row(
+        "the one run of a task fails in the second batch",
+        """
+        - hosts: all
+          serial: [1, 2]
+          tasks:
+          - {name: elect, fail: {msg: no quorum}, run_once: true, when: on_b}
+          - {name: start, debug: }
+        """,
+        Outcome([A], "1 skipped, 1 ok, 1 failed", tasks=3, failures=[(B, "elect", "no quorum")]),
+    ),
+    Row(
+        "too many nodes fail, but they are rescued",
+        """
+        - hosts: all
+          max_fail_percentage: 0
+          tasks:
+          - block:
+            - {name: install, fail: {msg: disk full}, when: on_a}
+            rescue:
+            - {name: repair, debug: }
+          - {name: start, debug: }
+        """,
+        Outcome(ALL, "1 rescued, 2 skipped, 4 ok", tasks=3),
+    ),
+    Row(
+        "a task before the roles fails",
+        """
+        - hosts: all
+          pre_tasks:
+          - {name: prepare, fail: {msg: disk full}, when: on_a}
+          tasks:
+          - {name: install, debug: }
+          post_tasks:
+          - {name: verify, fail: {msg: no answer}, when: on_b}
+        """,
+        Outcome(
+            [C],
+            "2 failed, 3 skipped, 2 ok",
+            tasks=3,
+            failures=[(A, "prepare", "disk full"), (B, "verify", "no answer")],
+        ),
     ),
     Row(
         "the one run of a task is ignored",
@@ -424,8 +520,8 @@ BATCHES = [
             - {name: make it, debug: }
           - {name: start, debug: }
         """,
-        Outcome([A], "1 rescued, 2 ok", tasks=3),
-        versions=EVERY,
+        Outcome([A], "1 rescued, 2 ok", tasks=3, failures=failed_too([B, C], "is there one", "run_once")),
+        versions=Versions.EVERY,
     ),
 ]
 
@@ -439,7 +535,20 @@ META = [
           - {name: install, fail: {msg: disk full}, when: on_b}
         """,
         Outcome([A, C], "1 failed, 3 skipped", tasks=2, failures=[(B, "install", "disk full")]),
-        versions=EVERY,
+        versions=Versions.EVERY,
+    ),
+    Row(
+        "end_host in a rescue",
+        """
+        - hosts: all
+          tasks:
+          - block:
+            - {name: install, fail: {msg: disk full}, when: on_a}
+            rescue:
+            - meta: end_host
+          - {name: start, fail: {msg: no answer}, when: on_b}
+        """,
+        Outcome([A, C], "1 rescued, 3 skipped, 1 failed", tasks=3, failures=[(B, "start", "no answer")]),
     ),
     Row(
         "end_play on one node",
@@ -451,7 +560,7 @@ META = [
           - {name: second, fail: {msg: disk full}}
         """,
         Outcome(ALL, "3 ok", tasks=2),
-        versions=EVERY,
+        versions=Versions.SAMPLED,
     ),
     Row(
         "end_play after a failure",
@@ -474,7 +583,7 @@ META = [
           - {name: install, debug: }
         """,
         Outcome(ALL, "1 skipped, 1 ok", tasks=3),
-        versions=EVERY,
+        versions=Versions.SAMPLED,
     ),
     Row(
         "end_role",
@@ -488,7 +597,8 @@ META = [
         files={
             "roles/web/tasks/main.yml": "- meta: end_role\n- {name: install, fail: {msg: disk full}}",
         },
-        versions=[version for version in EVERY if version != "2.17"],
+        versions=Versions.SAMPLED,
+        since="2.18",
     ),
     Row(
         "clear_host_errors",
@@ -501,8 +611,8 @@ META = [
           tasks:
           - {name: start, debug: }
         """,
-        Outcome(ALL, "1 failed, 2 skipped, 3 ok", tasks=3),
-        versions=EVERY,
+        Outcome(ALL, "1 cleared, 2 skipped, 3 ok", tasks=3),
+        versions=Versions.EVERY,
     ),
     Row(
         "clear_host_errors for a node that was unreachable",
@@ -515,9 +625,9 @@ META = [
           tasks:
           - {name: start, debug: }
         """,
-        Outcome(ALL, "1 unreachable, 5 ok", tasks=3),
+        Outcome(ALL, "1 cleared, 5 ok", tasks=3),
         files=A_IS_UNREACHABLE,
-        versions=EVERY,
+        versions=Versions.SAMPLED,
     ),
     Row(
         "meta tasks that change no outcome",
@@ -535,7 +645,7 @@ META = [
           - {name: start, debug: }
         """,
         Outcome(ALL, "6 ok", tasks=7),
-        versions=EVERY,
+        versions=Versions.SAMPLED,
     ),
 ]
 
