@@ -5,15 +5,19 @@ PYTHON ?=
 ARGS ?=
 # Tests wait for other processes half of the time, so there are more workers than cores.
 WORKERS ?= $(shell echo $$(($$(getconf _NPROCESSORS_ONLN) * 3 / 2)))
-BIN := .venv/bin
-READY := .venv/.ready
+# A Python that is named has a virtual environment of its own: make test-fast PYTHON=python3.13
+VENV := .venv$(if $(PYTHON),-$(notdir $(PYTHON)))
+BIN := $(VENV)/bin
+READY := $(VENV)/.ready
+ANSIBLE_READY := .venv-ansible/.ready
 
 .DEFAULT_GOAL := help
-.PHONY: help demo serve test test-fast check format docs chaos bench image-check migration constraints clean
+.PHONY: help demo serve test test-fast test-outcomes check format docs chaos bench image-check migration constraints \
+	ansible-versions clean
 
 help: ## List the targets
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/\1\t\2/p' Makefile | while IFS='	' read -r target what; do \
-		printf '  make %-12s %s\n' "$$target" "$$what"; done
+		printf '  make %-16s %s\n' "$$target" "$$what"; done
 
 demo: $(READY) ## Show clusterm at work, on this machine alone
 	@$(BIN)/clusterm demo $(ARGS)
@@ -21,11 +25,14 @@ demo: $(READY) ## Show clusterm at work, on this machine alone
 serve: $(READY) ## Run the service
 	@$(BIN)/clusterm serve $(ARGS)
 
-test: $(READY) ## Run all tests
+test: $(READY) $(ANSIBLE_READY) ## Run all tests
 	$(BIN)/pytest -n $(WORKERS) --dist loadscope --no-loadscope-reorder --durations=10 $(ARGS)
 
 test-fast: $(READY) ## Run the tests that need no service, in less than a minute
 	$(BIN)/pytest -n logical --dist loadscope --no-loadscope-reorder tests/unit tests/store tests/docs $(ARGS)
+
+test-outcomes: $(READY) $(ANSIBLE_READY) ## Run the table of outcomes with every version of ansible-core
+	TEST_EVERY_ANSIBLE_VERSION=1 $(BIN)/pytest -n $(WORKERS) --dist loadscope tests/ansible/outcomes $(ARGS)
 
 check: $(READY) ## Check style, types, imports, migrations and docs
 	$(BIN)/ruff check .
@@ -59,10 +66,16 @@ migration: $(READY) ## Write a migration for the tables as they are now: make mi
 constraints: ## Pin the newest version of every package in constraints.txt
 	@PYTHON="$(PYTHON)" sh scripts/pin_constraints.sh
 
+ansible-versions: $(ANSIBLE_READY) ## Install the other versions of ansible-core that the tests run
+
 clean: ## Remove everything that make made
-	rm -rf .venv .mypy_cache .pytest_cache .ruff_cache .import_linter_cache .hypothesis build dist
+	rm -rf .venv .venv-* .mypy_cache .pytest_cache .ruff_cache .import_linter_cache .hypothesis build dist
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
 $(READY): constraints.txt pyproject.toml
-	@PYTHON="$(PYTHON)" sh scripts/setup_venv.sh
+	@PYTHON="$(PYTHON)" VENV="$(VENV)" sh scripts/setup_venv.sh
+	@touch $@
+
+$(ANSIBLE_READY): scripts/setup_ansible_versions.sh $(wildcard tests/ansible/versions/*.txt)
+	@sh scripts/setup_ansible_versions.sh
 	@touch $@

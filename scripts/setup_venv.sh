@@ -1,9 +1,13 @@
 #!/bin/sh
-# Makes .venv anew: clusterm out of this source tree, with everything that runs, tests and checks it, as pinned in
-# constraints.txt. PYTHON names the Python to use; without it, the newest one that is supported and installed.
+# Makes a virtual environment anew: clusterm out of this source tree, with everything that runs, tests and checks it, as
+# pinned in constraints.txt. PYTHON names the Python to use; without it, the newest one that is supported and installed.
+# VENV is the directory, .venv by default.
 set -eu
 cd "$(dirname "$0")/.."
 
+. scripts/find_python.sh
+venv=${VENV:-.venv}
+[ -z "${PYTHON:-}" ] || PYTHON=$(find_python "$PYTHON" || echo "$PYTHON")
 candidates=${PYTHON:-python3.13 python3.12 python3.11 python3}
 log=$(mktemp)
 trap 'rm -f "$log"' EXIT
@@ -29,14 +33,14 @@ elif [ -z "$python" ]; then
     fail "clusterm needs Python 3.11 or newer, tried $candidates: install it, or name it as in make PYTHON=/path/to/python3"
 fi
 
-echo "Setting up .venv (about a minute) ..." >&2
+echo "Setting up $venv (about a minute) ..." >&2
 # pip is pinned too, and comes first: the one that Python brings may be too old for groups and build constraints.
 if ! {
-    "$python" -m venv --clear .venv &&
-        .venv/bin/python -m pip install --progress-bar off -c constraints.txt pip &&
-        .venv/bin/python -m pip install --progress-bar off -c constraints.txt --build-constraint constraints.txt \
+    "$python" -m venv --clear "$venv" &&
+        "$venv/bin/python" -m pip install --progress-bar off -c constraints.txt pip &&
+        "$venv/bin/python" -m pip install --progress-bar off -c constraints.txt --build-constraint constraints.txt \
             --group dev --editable .
 } >"$log" 2>&1; then
     cat "$log" >&2
-    fail "could not set up .venv for the reason above; make tries again from the start"
+    fail "could not set up $venv for the reason above; make tries again from the start"
 fi
