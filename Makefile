@@ -3,13 +3,15 @@
 
 PYTHON ?=
 ARGS ?=
+DIR ?= tests/differential/playbooks
+N ?= 200
 # Tests wait for other processes half of the time, so there are more workers than cores.
 WORKERS ?= $(shell echo $$(($$(getconf _NPROCESSORS_ONLN) * 3 / 2)))
 BIN := .venv/bin
 READY := .venv/.ready
 
 .DEFAULT_GOAL := help
-.PHONY: help demo serve test test-fast check format docs chaos bench image-check migration constraints clean
+.PHONY: help demo serve test test-fast check format docs chaos differential fuzz bench image-check migration constraints clean
 
 help: ## List the targets
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/\1\t\2/p' Makefile | while IFS='	' read -r target what; do \
@@ -44,6 +46,12 @@ docs: $(READY) ## Generate the reference out of the code
 
 chaos: $(READY) ## Kill processes at random in 50 rounds of real jobs, and check what must hold whatever dies
 	PYTHONPATH=tests $(BIN)/python tests/system/chaos.py $(ARGS)
+
+differential: $(READY) ## Compare what clusterm stores with what ansible does, for the playbooks in DIR
+	@PYTHONPATH=tests $(BIN)/python tests/differential/run_folder.py $(DIR) $(ARGS)
+
+fuzz: $(READY) ## Compare the same for N random playbooks
+	FUZZ_EXAMPLES=$(N) $(BIN)/pytest tests/differential/test_fuzz.py --timeout=0 -p no:xdist $(ARGS)
 
 bench: $(READY) ## Measure the speed, side by side with the same work done without clusterm
 	@$(BIN)/python benchmarks/bench.py $(ARGS)
