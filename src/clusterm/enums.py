@@ -121,6 +121,7 @@ class TaskStatus(StrEnum):
     UNREACHABLE = "unreachable"
     IGNORED = "ignored"  # failed or unreachable, and the playbook ignores that
     RESCUED = "rescued"  # failed, and handled by the playbook's rescue section
+    CLEARED = "cleared"  # failed or unreachable, and cleared by the playbook with `meta: clear_host_errors`
 
 
 FAILED_TASKS: Final = frozenset({TaskStatus.FAILED, TaskStatus.UNREACHABLE})

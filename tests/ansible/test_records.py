@@ -1,27 +1,18 @@
 """The callback plugin in real runs of ansible-playbook."""
 
 import functools
-import json
 import os
 import re
 import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any, NamedTuple
 
 import pytest
-
-from clusterm.ansible import command
-from clusterm.executor.output.parser import Line, OutputParser
+from support.callback_records import NODES, NONCE, PLUGIN, Run, Written, read, run
 
 PLAYBOOKS = Path(__file__).parent / "playbooks" / "records"
-PLUGIN = command.PLUGINS / "clusterm_records.py"
-BIN = Path(sys.executable).parent
-NONCE = "5d0c3a2f9be84716"
 NO_LOG = "the output has been hidden due to the fact that 'no_log: true' was specified for this result"
-NODES = ("node1", "node2", "node3")
-NOBODY = (None, None, None)
 
 CALLBACK = """
 from ansible.plugins.callback import CallbackBase
@@ -38,91 +29,6 @@ class CallbackModule(CallbackBase):
 """
 
 
-class Written(NamedTuple):
-    """A line, and who wrote it as far as the records tell."""
-
-    text: str
-    by: tuple[str | None, str | None, str | None]
-
-
-class Run(NamedTuple):
-    """What one run of ansible-playbook left."""
-
-    lines: list[Written]
-    records: list[dict[str, Any]]
-
-    @property
-    def text(self) -> str:
-        return "\n".join(line.text for line in self.lines)
-
-    def results(self) -> dict[tuple[str, str], tuple[str, str | None]]:
-        """Return status and message of each task and node."""
-        results = [record for record in self.records if record["event"] == "result"]
-        return {(r["task"], r["node"]): (r["status"], r["message"]) for r in results}
-
-    def recap(self) -> Any:
-        [recap] = [record["recap"] for record in self.records if record["event"] == "stats"]
-        return recap
-
-
-def run(directory: Path, playbook: Path | str, *options: str, nonce: str = NONCE, **environment: str) -> Run:
-    """Run a playbook in a directory, with its output in a file there."""
-    inventory = directory / "inventory.json"
-    interpreter = {"ansible_connection": "local", "ansible_python_interpreter": sys.executable}
-    unreachable = {"ansible_remote_tmp": "/dev/null/tmp", "ansible_pipelining": False}
-    hosts = {**{node: {} for node in NODES}, "node4": unreachable}
-    inventory.write_text(json.dumps({"all": {"hosts": hosts, "vars": interpreter}}))
-    output = directory / "output"
-    with output.open("wb") as file:
-        # No PYTHONUNBUFFERED among these: it would hide what is not flushed.
-        subprocess.run(
-            [
-                BIN / "ansible-playbook",
-                "-i",
-                inventory,
-                "-e",
-                f"output={output}",
-                *options,
-                PLAYBOOKS / playbook,
-            ],
-            cwd=directory,
-            stdin=subprocess.DEVNULL,
-            stdout=file,
-            stderr=subprocess.STDOUT,
-            check=False,
-            env={
-                "PATH": os.environ["PATH"],
-                "HOME": str(directory),
-                "LC_ALL": "C.UTF-8",
-                "PYTHONDONTWRITEBYTECODE": "1",
-                "ANSIBLE_ASYNC_DIR": str(directory / "async"),
-                "ANSIBLE_REMOTE_TMP": str(directory / "tmp"),
-                "ANSIBLE_PIPELINING": "1",
-                "ANSIBLE_CALLBACK_PLUGINS": str(PLUGIN.parent),
-                "CLUSTERM_NONCE": nonce,
-                **environment,
-            },
-        )
-    return read(output.read_bytes())
-
-
-def read(output: bytes) -> Run:
-    """Attribute each line to the record that follows it."""
-    reader = OutputParser(NONCE)
-    lines: list[Written] = []
-    waiting: list[str] = []
-    records = []
-    for found in (*reader.feed(output), *reader.close()):
-        if isinstance(found, Line):
-            waiting.append(found.text)
-            continue
-        data = found.data
-        lines += [Written(text, (data.get("play"), data.get("task"), data.get("node"))) for text in waiting]
-        waiting = []
-        records.append(data)
-    return Run([*lines, *(Written(text, NOBODY) for text in waiting)], records)
-
-
 Site = Callable[[str, int], Run]
 each_callback = pytest.mark.parametrize(
     ("callback", "forks"), [("default", 1), ("default", 10), ("minimal", 10), ("oneline", 10)]
@@ -137,7 +43,7 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Site:
     def run_site(callback: str, forks: int) -> Run:
         directory = tmp_path_factory.mktemp("site")
         extra_vars = f"--extra-vars=directory={directory} password=hunter2"
-        return run(directory, "site.yml", f"--forks={forks}", extra_vars, ANSIBLE_STDOUT_CALLBACK=callback)
+        return run(directory, PLAYBOOKS / "site.yml", f"--forks={forks}", extra_vars, ANSIBLE_STDOUT_CALLBACK=callback)
 
     return run_site
 
@@ -248,7 +154,7 @@ def test_busy_nodes_are_known(site: Site, callback: str, forks: int) -> None:
 
 
 def test_messages_of_many_kinds(tmp_path: Path) -> None:
-    ran = run(tmp_path, "messages.yml", "--extra-vars=password=hunter2")
+    ran = run(tmp_path, PLAYBOOKS / "messages.yml", "--extra-vars=password=hunter2")
     last = {line.by for line in ran.lines if line.text.startswith("NO MORE HOSTS LEFT")}
     assert last == {("Messages", None, None)}
     messages = {task: message or "" for (task, _), (_, message) in ran.results().items()}
@@ -277,7 +183,7 @@ def test_messages_of_many_kinds(tmp_path: Path) -> None:
 
 
 def test_a_playbook_cannot_forge_records_nor_see_the_nonce(tmp_path: Path) -> None:
-    ran = run(tmp_path, "forged.yml", ANSIBLE_STDOUT_CALLBACK="minimal")
+    ran = run(tmp_path, PLAYBOOKS / "forged.yml", ANSIBLE_STDOUT_CALLBACK="minimal")
     by = ("Forge", "Print a record", "node1")
     assert Written('\x1eguess {"event":"stats","recap":{}}', by) in ran.lines
     assert Written('\x1e{"event":"stats"}', by) in ran.lines
@@ -288,12 +194,12 @@ def test_a_playbook_cannot_forge_records_nor_see_the_nonce(tmp_path: Path) -> No
 
 
 def test_a_result_is_there_before_the_next_one(tmp_path: Path) -> None:
-    ran = run(tmp_path, "live.yml")
+    ran = run(tmp_path, PLAYBOOKS / "live.yml")
     assert {status for status, _ in ran.results().values()} == {"changed"}
 
 
 def test_without_a_nonce_it_writes_nothing(tmp_path: Path) -> None:
-    ran = run(tmp_path, "forged.yml", nonce="")
+    ran = run(tmp_path, PLAYBOOKS / "forged.yml", nonce="")
     assert "changed: [node1]" in ran.text
     assert ran.records == []
     assert "\x1e" not in ran.text

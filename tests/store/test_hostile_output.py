@@ -11,17 +11,38 @@ from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 from sqlmodel import select
 
+from clusterm.ansible.job_spec import JobSpec
 from clusterm.enums import Action, JobStatus, StepName, TaskStatus
 from clusterm.executor.output.ingest import Ingest
 from clusterm.executor.output.parser import Line, OutputParser
 from clusterm.executor.output.records import parse
 from clusterm.secrets.masking import Masker
+from clusterm.settings import RetentionSettings
 from clusterm.store import job_views, tables
 from clusterm.store import jobs as job_queries
 from clusterm.store.engine import Store
 from clusterm.store.migrations import migrate
 
 NONCE = "n0nce"
+NODES = ["a-1", "b-2"]
+SPEC = JobSpec(
+    job_id=0,
+    action=Action.COMMISSION,
+    store_url="",
+    retention=RetentionSettings(),
+    location=Path(),
+    playbooks={},
+    executable="",
+    options=[],
+    environment={},
+    nonce=NONCE,
+    key_file="",
+    job_timeout=0,
+    idle_timeout=0,
+    stop_grace=1,
+    every_node_needs_a_play=True,
+)
+EVENTS = ["play", "task", "start", "item", "retry", "result", "stopped", "cleared", "stats", "error"]
 
 texts = st.one_of(st.sampled_from(["a-1", "b-2", "localhost", "", "\0", "\x1b[2J", "x" * 10_001]), st.text(max_size=5))
 numbers = st.one_of(st.integers(-1, 4), st.sampled_from([2**31, 2**53, 2**63, 2**70, 1.5]))
@@ -32,7 +53,7 @@ anything = st.recursive(
 )
 counts = st.dictionaries(st.sampled_from(["ok", "failed", "unreachable", "other"]), numbers, max_size=3)
 records = st.fixed_dictionaries(
-    {"event": st.sampled_from(["play", "task", "start", "item", "retry", "result", "stats"]) | texts},
+    {"event": st.sampled_from(EVENTS) | texts},
     optional={
         "number": st.integers(1, 4) | numbers,
         "play": texts,
@@ -42,12 +63,12 @@ records = st.fixed_dictionaries(
         "status": st.sampled_from([*TaskStatus]) | texts,
         "message": texts,
         "recap": st.dictionaries(texts, counts, max_size=2),
-        "passed": st.lists(texts, max_size=2),
+        "nodes": st.dictionaries(texts, st.sampled_from(["passed", "failed", "unfinished"]) | texts, max_size=2),
         "other": anything,
     },
 )
 spoilt = st.builds(lambda record, name, value: {**record, name: value}, records, st.sampled_from(["number", "node",
-    "task", "status", "recap", "passed"]), anything)  # fmt: skip
+    "task", "status", "recap", "nodes"]), anything)  # fmt: skip
 
 
 def written(record: Any) -> bytes:
@@ -85,7 +106,9 @@ def test_a_record_is_understood_or_not_but_breaks_nothing(data: dict[str, Any]) 
 @given(output=outputs)
 @example(output=[written({"event": "result", "number": 1, "task": "t", "node": "a-1", "status": "ok"})] * 2)
 @example(output=[written({"event": "task", "number": 2**63, "task": "t"})])
-@example(output=[written({"event": "stats", "recap": {"a-1": {"ok": 2**63, "failed": -1}}, "passed": ["\0"]})])
+@example(output=[written({"event": "stats", "recap": {"a-1": {"ok": 2**63, "failed": -1}}, "nodes": {"\0": "passed"}})])
+@example(output=[written({"event": "stats", "recap": {}, "nodes": {"\0": "passed", "a-1": "failed"}})])
+@example(output=[b"said\n", written({"event": "error", "message": "\0"})] * 2)
 @settings(max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture])
 def test_reading_goes_on_whatever_was_written_or_died(store: Store, tmp_path: Path, output: list[bytes]) -> None:
     at_once, with_deaths = (begin(store), begin(store))
@@ -101,8 +124,9 @@ def test_reading_goes_on_whatever_was_written_or_died(store: Store, tmp_path: Pa
     reader = OutputParser(NONCE)
     lines = [found for found in (*reader.feed(b"".join(output)), *reader.close()) if isinstance(found, Line)]
     kept = everything(store, at_once)
-    assert [(row["text"], row["partial"]) for row in kept["lines"]] == [(line.text, line.partial) for line in lines]
-    assert [row["seq"] for row in kept["lines"]] == list(range(1, len(lines) + 1))
+    said = [(row["text"], row["partial"]) for row in kept["lines"] if not row["text"].startswith("[clusterm: ")]
+    assert said == [(line.text, line.partial) for line in lines]
+    assert [row["seq"] for row in kept["lines"]] == list(range(1, len(kept["lines"]) + 1))
     assert everything(store, with_deaths) == kept
 
 
@@ -120,7 +144,7 @@ def begin(store: Store) -> int:
         )
         session.add(job)
         session.flush()
-        for position, node in enumerate(["a-1", "b-2"], start=1):
+        for position, node in enumerate(NODES, start=1):
             session.add(tables.JobNode(job_id=job.id, position=position, node=node, held=False))
         session.add(
             tables.JobStep(job_id=job.id, number=1, name=StepName.CONFIGURE, playbook="site.yml", started_at=at)
@@ -131,7 +155,8 @@ def begin(store: Store) -> int:
 def take(store: Store, job_id: int, directory: Path, *, finished: bool = True) -> None:
     """Read on, as one executor does in its life."""
     with store.read() as session:
-        ingest = Ingest(session, job_queries.step(session, job_id, 1), directory, NONCE, 10**9, Masker(()))
+        spec = SPEC.model_copy(update={"job_id": job_id})
+        ingest = Ingest(session, job_queries.step(session, job_id, 1), NODES, directory, spec, Masker(()))
     while ingest.read():
         pass
     if finished:

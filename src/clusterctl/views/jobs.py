@@ -56,6 +56,7 @@ def job_heading(data: Json) -> View:
             "Retry of": job.retry_of or "",
             "Cancel requested": _cancel(job),
             "Log": "incomplete: some of its lines are missing" if job.log_incomplete else "",
+            "Warnings": "; ".join(job.warnings),
             "Error": job.error,
         }
     )

@@ -68,6 +68,10 @@ def ansible_environment(location: Path, nonce: str) -> dict[str, str]:
     """Return the variables that ansible's environment needs in addition to the service's own."""
     environment = {
         "ANSIBLE_TRANSFORM_INVALID_GROUP_CHARS": "ignore",  # host groups may contain dashes, as in contiv
+        # The job's own inventory is read, or the job ends, whatever ansible.cfg says about inventories.
+        "ANSIBLE_INVENTORY_ENABLED": "ansible.builtin.yaml",
+        "ANSIBLE_INVENTORY_PLUGIN_EXTS": ".yaml,.yml,.json",
+        "ANSIBLE_INVENTORY_ANY_UNPARSED_IS_FAILED": "true",
         "CLUSTERM_NONCE": nonce,
     }
     locale = os.environ.get("LC_ALL") or os.environ.get("LC_CTYPE") or os.environ.get("LANG") or ""

@@ -62,6 +62,8 @@ class JobSpec(BaseModel):
     registers: bool = False
     """Whether the job registers the machines that it discovers."""
     host_groups: dict[str, Role] = dict(DEFAULT_HOST_GROUPS)
+    every_node_needs_a_play: bool = False
+    """False for a job that was prepared before this setting existed."""
 
     @classmethod
     def load(cls, directory: Path) -> "JobSpec":
@@ -187,6 +189,7 @@ def draft(settings: Settings, job_id: int, action: Action, directory: Path, *, c
         stop_grace=ansible.stop_grace,
         registers=registers,
         host_groups=ansible.host_groups,
+        every_node_needs_a_play=ansible.every_node_needs_a_play,
     )
 
 

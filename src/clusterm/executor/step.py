@@ -37,6 +37,9 @@ _STOP_POLL_INTERVAL_S: Final = 0.5  # seconds between checks whether the step ha
 
 _WRAPPER_START_TIMEOUT_S: Final = 5.0  # seconds for a wrapper to create its files
 
+MAX_NAMES: Final = 10
+"""Maximum number of nodes that an error names."""
+
 LOST: Final[dict[str, Any]] = {}
 """Outcome of a step whose processes are gone and have left no exit record."""
 
@@ -82,8 +85,8 @@ class StepRun:
         error: str | None = None
         if status is None:
             error = outcome["error"]
-        elif status != 0:
-            error = self._explain(status)
+        else:
+            error = self._explain(status) if status != 0 else self._explain_missed_nodes()
         retry_until_available(lambda: self._end(status, error, lost=outcome["lost"]))
 
     def _begin(self) -> tables.JobStep:
@@ -142,9 +145,7 @@ class StepRun:
         """Read the output into the store until the step has ended, and return its outcome."""
         self._await_output()
         with self._store.read() as session:
-            limit = self._spec.retention.job_log_bytes
-            masker = Masker(self._spec.secrets)
-            ingest = Ingest(session, row, self._directory, self._spec.nonce, limit, masker)
+            ingest = Ingest(session, row, self._nodes, self._directory, self._spec, Masker(self._spec.secrets))
         try:
             while True:
                 outcome = self._outcome()  # before the output is read, so that all of it is read after the end
@@ -248,6 +249,12 @@ class StepRun:
             row.finished_at, row.exit_status, row.error = datetime.now(UTC), status, error
             if error and row.passed and set(self._nodes).issubset(row.passed):
                 row.passed = None  # the step failed for a reason that ansible attributes to no node
+            if status == 0 and row.without_play is None:
+                job_queries.warn(
+                    job_queries.get(session, self._spec.job_id),
+                    f"the results of {self._name} ({row.playbook}) are not known: clusterm's callback plugin did not "
+                    "report them. Its nodes passed because ansible-playbook ended with exit status 0",
+                )
             lasted = row.finished_at - (row.started_at or row.finished_at)
             if lost:
                 job_queries.get(session, self._spec.job_id).incomplete = True
@@ -272,6 +279,16 @@ class StepRun:
             more = f" (and {others} more)" if others else ""
             return f"{playbook} failed on {first.node}{more}: {first.reason}"
         return f"{playbook} failed: {first_error or f'ansible-playbook ended with exit status {status}'}"
+
+    def _explain_missed_nodes(self) -> str | None:
+        """Return which nodes no play is for although each needs one; None if there are none."""
+        with self._store.read() as session:
+            step = job_queries.step(session, self._spec.job_id, self._number)
+        if not step.without_play or not self._spec.every_node_needs_a_play:
+            return None
+        others = f" and {len(step.without_play) - MAX_NAMES} more" if len(step.without_play) > MAX_NAMES else ""
+        missed = f"{', '.join(step.without_play[:MAX_NAMES])}{others}"
+        return f"{self._name} ({step.playbook}) failed: no play in {step.playbook} is for {missed}"
 
     def _interruption(self) -> str:
         with self._store.read() as session:

@@ -171,12 +171,15 @@ class Recap(ResponseModel):
 
 
 class Failure(ResponseModel):
-    """A failed task of a node."""
+    """Why a node failed in a step: a failed task, in most cases."""
 
     node: str
     step: StepName
     play: str | None
-    task: str | None
+    task: str | None = Field(
+        description="The task that failed on the node, or on another node if ansible then failed this node, too. Null "
+        "if no play of the playbook is for the node."
+    )
     message: str
     line: int | None = Field(description="Number of the log line that reports it.")
 
@@ -276,7 +279,12 @@ class Job(JobTerms, _JobHead):
     )
     recap: dict[str, Recap] = Field(default_factory=dict)
     current: JobProgress | None = Field(default=None, description="Its progress, while it runs.")
-    failures: list[Failure] = Field(default_factory=list)
+    failures: list[Failure] = Field(
+        default_factory=list, description="Why nodes failed; failures that were handled are not among them."
+    )
+    warnings: list[str] = Field(
+        default_factory=list, description="What may make the job's results incomplete or wrong; empty normally."
+    )
     logs: list[str] | None = Field(default=None, description="Its log lines, if requested.")
 
 

@@ -41,6 +41,11 @@ class AnsibleSettings(Section):
         description="Playbook of decommission; also runs before an update and after a failed configure.",
     )
     upgrade_playbook: str = Field(default="rolling-upgrade.yml", description="Accepted for contiv's clients; not used.")
+    every_node_needs_a_play: bool = Field(
+        default=True,
+        description="Whether a node passes a step only if a play of the playbook is for it, that is, if the `hosts` of "
+        "the play match it. Set false for playbooks that work on their nodes from plays on `localhost` alone.",
+    )
     user: str = Field(
         default="", description="User to log in as on the nodes. Empty: ansible's default.", examples=["vagrant"]
     )

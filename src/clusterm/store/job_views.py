@@ -98,5 +98,6 @@ def from_record(session: Session, record: JobRecord) -> schemas.Job:
             if node in job.recap
         },
         current=task_results.current(session, begun[-1]) if begun and begun[-1].finished_at is None else None,
+        warnings=job.warnings,
         failures=[schemas.Failure.model_validate(failure) for failure in job.failures],
     )

@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from datetime import datetime
-from typing import Any
+from typing import Any, Final
 
 from sqlalchemy import func, insert, update
 from sqlmodel import Session, col, select
@@ -11,6 +11,8 @@ from clusterm.enums import ENDED, Action, JobStatus
 from clusterm.errors import BadRequest, NotFound, quote
 from clusterm.secrets.encryption import EncryptedVars, VariableCipher
 from clusterm.store import tables
+
+_MAX_WARNINGS: Final = 20
 
 
 def get(session: Session, job_id: int) -> tables.Job:
@@ -28,6 +30,12 @@ def get(session: Session, job_id: int) -> tables.Job:
 def find(session: Session, job_id: int) -> tables.Job | None:
     """Return the job with an id, None if it does not exist or was deleted."""
     return session.get(tables.Job, job_id)
+
+
+def warn(job: tables.Job, warning: str) -> None:
+    """Add a warning to a job, unless it has this one or as many as are useful."""
+    if warning not in job.warnings and len(job.warnings) < _MAX_WARNINGS:
+        job.warnings = [*job.warnings, warning]
 
 
 def resolve(session: Session, label: str) -> tables.Job:

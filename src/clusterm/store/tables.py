@@ -134,6 +134,7 @@ class Job(SQLModel, table=True):
     sha256: str | None = None  # of the log of an ended job as it is served as text; null until then
     recap: dict[str, Any] = Field(default_factory=dict, sa_column=Column(JSON, nullable=False))
     failures: list[dict[str, Any]] = Field(default_factory=list, sa_column=Column(JSON, nullable=False))
+    warnings: list[str] = Field(default_factory=list, sa_column=Column(JSON, nullable=False, server_default="[]"))
 
 
 class JobNode(SQLModel, table=True):
@@ -170,6 +171,8 @@ class JobStep(SQLModel, table=True):
     error: str | None = None
     # nodes that passed; null if ansible has not reported them
     passed: list[str] | None = Field(default=None, sa_column=Column(JSON(none_as_null=True)))
+    # nodes that no play of the playbook is for; null if ansible has not reported them
+    without_play: list[str] | None = Field(default=None, sa_column=Column(JSON(none_as_null=True)))
     first_line: int | None = None
     after_stop: bool = False  # it is the cleanup after a stop, so that stop does not stop it
     offset: int = 0  # bytes of the output that are in the store

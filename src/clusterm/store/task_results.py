@@ -37,6 +37,22 @@ def last_result(session: Session, job_id: int) -> int:
     return session.scalar(select(func.max(col(_result.number))).where(col(_result.job_id) == job_id)) or 0
 
 
+def latest(session: Session, job_id: int, step: int) -> list[dict[str, Any]]:
+    """Return the result of a step that began last on each node."""
+    numbers = (
+        select(func.max(col(_result.number)))
+        .join(_task, (col(_task.job_id) == col(_result.job_id)) & (col(_task.number) == col(_result.task)))
+        .where(col(_result.job_id) == job_id, col(_task.step) == step)
+        .group_by(col(_result.node))
+    )
+    query = (
+        select(*_result.__table__.columns)  # type: ignore[attr-defined]
+        .where(col(_result.job_id) == job_id, col(_result.number).in_(numbers))
+        .order_by(col(_result.number))
+    )
+    return [dict(row) for row in session.connection().execute(query).mappings()]
+
+
 def busy(session: Session, job_id: int, step: int) -> list[dict[str, Any]]:
     """Return the unfinished results of a step, in the order in which they began."""
     query = (
@@ -87,39 +103,26 @@ def change(session: Session, rows: Collection[Mapping[str, Any]]) -> None:
     )
 
 
-def settle(session: Session, job_id: int, step: int, recap: Mapping[str, Mapping[str, int]]) -> None:
-    """Mark surplus failures of a step as rescued, so that the failures of each node agree with ansible's recap.
-
-    The recap counts only failures that were not rescued. They are the last ones of a node, because a node does not
-    run further tasks of the play after such a failure.
+def clear_failures(session: Session, job_id: int, step: int, cleared: Mapping[str, int]) -> None:
+    """Mark failures of a step as cleared.
 
     Args:
         session: a writing transaction.
         job_id: the job.
         step: the number of the step.
-        recap: ansible's counts by node.
+        cleared: by node, the number of the last result that may be one of these failures.
     """
-    query = (
-        select(col(_result.node), col(_result.number))
-        .join(_task, (col(_task.job_id) == col(_result.job_id)) & (col(_task.number) == col(_result.task)))
-        .where(col(_result.job_id) == job_id, col(_task.step) == step)
+    if not cleared:
+        return
+    tasks_of_step = select(col(_task.number)).where(col(_task.job_id) == job_id, col(_task.step) == step)
+    session.connection().execute(
+        update(_result)
+        .where(col(_result.job_id) == job_id, col(_result.task).in_(tasks_of_step))
+        .where(col(_result.node) == bindparam("its_node"), col(_result.number) <= bindparam("its_number"))
         .where(col(_result.status).in_(FAILED_TASKS))
-        .order_by(col(_result.number))
+        .values(status=TaskStatus.CLEARED),
+        [{"its_node": node, "its_number": number} for node, number in cleared.items()],
     )
-    failures: dict[str, list[int]] = defaultdict(list)
-    for node, number in session.connection().execute(query):
-        failures[node].append(number)
-    rescued = []
-    for node, counts in recap.items():
-        surplus = len(failures[node]) - counts.get("failed", 0) - counts.get("unreachable", 0)
-        rescued += failures[node][: max(0, surplus)]
-    if rescued:
-        session.connection().execute(
-            update(_result)
-            .where(col(_result.job_id) == job_id, col(_result.number) == bindparam("its_number"))
-            .values(status=TaskStatus.RESCUED),
-            [{"its_number": number} for number in rescued],
-        )
 
 
 def tasks(

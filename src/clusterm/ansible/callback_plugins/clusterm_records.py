@@ -4,7 +4,8 @@
 After each callback the plugin writes a record: 0x1E, the nonce from the environment variable CLUSTERM_NONCE, a space,
 a JSON object, newline. ansible calls the stdout callback first, so the lines since the last record belong to the play,
 task and node of this record; members that do not apply are null or absent.
-Plays and tasks are numbered in the order in which they start; a task has the same number in all of its records.
+Plays and tasks are numbered in the order in which they start. A batch of a play with `serial` counts as a play. A task
+has the same number in all of its records. Each run of a handler that is flushed several times has its own number.
 
     {"event": "playbook"}                         a playbook starts; the lines before belong to no play
     {"event": "play", "number", "play", "path"}
@@ -12,19 +13,26 @@ Plays and tasks are numbered in the order in which they start; a task has the sa
     {"event": "no_hosts", "number", "play"}
         A play matches no nodes, or has no nodes left.
     {"event": "task", "number", "play", "task", "path"}
-        A task or handler starts.
+        A task or handler starts; with the strategies free and host_pinned once for each node.
     {"event": "start", "number", "play", "task", "node"}
         A node starts with a task.
     {"event": "result", "number", "play", "task", "node", "status", "message"}
         A task ended on a node. The status is ok, changed, skipped, failed, unreachable, ignored (failed or
         unreachable, and the playbook ignores that) or rescued (failed, and the block's rescue section runs next).
-        The last four have a message.
+        The last four have a message and are as ansible has counted them. A task that includes a missing file has a
+        second result, which replaces the first.
     {"event": "item" | "retry" | "async" | "diff" | "include", "number", "play", "task", "node"}
         A callback before a result, with output. An include has a node only if it applies to a single node.
-    {"event": "stats", "recap", "passed"}
-        The end. The recap has for each node: ok, changed, failed, unreachable, skipped, rescued, ignored. Nodes in
-        `passed` completed every play that targets them; null if that cannot be determined.
-    {"event": "error", "message"}                 a callback of this plugin failed, which is a defect
+    {"event": "stopped", "number", "play", "task", "node", "message"}
+        ansible has failed a node because of this task's failure on another node. No lines belong to this record.
+    {"event": "cleared", "node"}
+        ansible has forgotten the failures of a node (`meta: clear_host_errors`). No lines belong to this record.
+    {"event": "stats", "recap", "nodes"}
+        The end. The recap has for each node: ok, changed, failed, unreachable, skipped, rescued, ignored. `nodes` has
+        the outcome of each host that a play is for: passed (it completed each of its plays, or the playbook ended them
+        early), failed, unreachable, or unfinished; null if ansible's decisions cannot be read.
+    {"event": "error", "message"}
+        A callback of this plugin failed, which is a defect. No lines belong to this record.
 
 The plugin needs ansible-core 2.17 or newer and nothing of clusterm, because ansible may run in another Python.
 Without a nonce it does nothing.
@@ -36,9 +44,12 @@ import json
 import os
 import re
 import sys
-from collections.abc import Callable, Iterator, Mapping
-from typing import Any
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from itertools import count
+from typing import Any, NamedTuple
 
+from ansible.executor.play_iterator import IteratingStates, PlayIterator  # type: ignore[import-untyped]
+from ansible.executor.task_queue_manager import TaskQueueManager  # type: ignore[import-untyped]
 from ansible.plugins.callback import CallbackBase  # type: ignore[import-untyped]
 
 DOCUMENTATION = """
@@ -66,13 +77,18 @@ _CONTROL = re.compile(r"\x1b\[[0-?]*[ -/]*[@-~]|[\x00-\x08\x0b-\x1f\x7f]")
 """Control characters except tab and newline, and whole colour sequences."""
 
 
-def _writes(hook: Callable[..., dict[str, Any]]) -> Callable[..., None]:
-    """Write the record that the hook returns; an exception is recorded and never reaches the playbook."""
+_Record = dict[str, Any]
+
+
+def _writes(hook: Callable[..., _Record | Iterable[_Record]]) -> Callable[..., None]:
+    """Write the records that the hook returns; an exception is recorded and never reaches the playbook."""
 
     @functools.wraps(hook)
     def wrapper(self: "CallbackModule", *args: Any, **kwargs: Any) -> None:
         try:
-            self._write(hook(self, *args, **kwargs))
+            records = hook(self, *args, **kwargs)
+            for record in [records] if isinstance(records, dict) else records:
+                self._write(record)
         except Exception as error:  # noqa: BLE001
             with contextlib.suppress(Exception):
                 self._write({"event": "error", "message": f"{hook.__name__}: {error!r}"})
@@ -90,141 +106,144 @@ class CallbackModule(CallbackBase):  # type: ignore[misc]
 
     def __init__(self) -> None:
         super().__init__()
-        # Removed from the environment, so that programs that the playbook runs on this machine do not inherit it.
+        # Removed from the environment, so that programs that the playbook runs on this machine do not inherit them:
+        # the nonce, and what applies to the job's own inventory, which ansible has read by now.
         nonce = os.environ.pop("CLUSTERM_NONCE", "")
+        if nonce:
+            os.environ.pop("ANSIBLE_INVENTORY_ENABLED", None)
+            os.environ.pop("ANSIBLE_INVENTORY_ANY_UNPARSED_IS_FAILED", None)
         self.disabled = not nonce
         self._marker = f"\x1e{nonce} "
         self._play: str | None = None
-        self._play_number = self._numbers = 0
-        self._tasks: dict[str, tuple[int, str]] = {}
-        self._progress = _Progress()
+        self._play_number = 0
+        self._numbers = count(1)
+        self._tasks = _Tasks(self._numbers)
+        self._decisions = _Decisions()
 
     @_writes
-    def v2_playbook_on_start(self, playbook: Any) -> dict[str, Any]:
-        self._progress.start(playbook)
+    def v2_playbook_on_start(self, playbook: Any) -> _Record:
+        self._decisions.start(playbook)
         return {"event": "playbook"}
 
     @_writes
-    def v2_playbook_on_play_start(self, play: Any) -> dict[str, Any]:
-        self._play = play.get_name().strip()
-        self._tasks = {}
-        self._progress.start_play(play)
-        self._play_number = self._numbers = self._numbers + 1
-        return {"event": "play", "number": self._play_number, "play": self._play, "path": _path(play)}
+    def v2_playbook_on_play_start(self, play: Any) -> Iterator[_Record]:
+        news = self._decisions.news()
+        self._play = str(play.get_name()).strip()
+        self._play_number = next(self._numbers)
+        self._tasks = _Tasks(self._numbers)
+        self._decisions.start_play(play)
+        yield {"event": "play", "number": self._play_number, "play": self._play, "path": _path(play)}
+        yield from news
 
     @_writes
-    def v2_playbook_on_no_hosts_matched(self) -> dict[str, Any]:
+    def v2_playbook_on_no_hosts_matched(self) -> _Record:
         return {"event": "no_hosts", "number": self._play_number, "play": self._play}
 
     @_writes
-    def v2_playbook_on_no_hosts_remaining(self) -> dict[str, Any]:
-        self._progress.break_off()
-        return {"event": "no_hosts", "number": self._play_number, "play": self._play}
+    def v2_playbook_on_no_hosts_remaining(self) -> Iterator[_Record]:
+        yield {"event": "no_hosts", "number": self._play_number, "play": self._play}
+        yield from self._decisions.news()
 
     @_writes
-    def v2_playbook_on_task_start(self, task: Any, **_: Any) -> dict[str, Any]:
+    def v2_playbook_on_task_start(self, task: Any, **_: Any) -> Iterator[_Record]:
         return self._task_start(task)
 
     @_writes
-    def v2_playbook_on_handler_task_start(self, task: Any) -> dict[str, Any]:
+    def v2_playbook_on_handler_task_start(self, task: Any) -> Iterator[_Record]:
         return self._task_start(task)
 
     @_writes
-    def v2_playbook_on_include(self, included_file: Any) -> dict[str, Any]:
+    def v2_playbook_on_include(self, included_file: Any) -> _Record:
         hosts = included_file._hosts
         return self._record("include", included_file._task, hosts[0] if len(hosts) == 1 else None)
 
     @_writes
-    def v2_runner_on_start(self, host: Any, task: Any) -> dict[str, Any]:
+    def v2_runner_on_start(self, host: Any, task: Any) -> _Record:
+        self._tasks.start(task, host.get_name(), self._decisions.position)
         return self._record("start", task, host)
 
     @_writes
-    def v2_runner_on_ok(self, result: Any) -> dict[str, Any]:
+    def v2_runner_on_ok(self, result: Any) -> _Record:
         return self._result(result, "changed" if result._result.get("changed") else "ok")
 
     @_writes
-    def v2_runner_on_skipped(self, result: Any) -> dict[str, Any]:
+    def v2_runner_on_skipped(self, result: Any) -> _Record:
         return self._result(result, "skipped")
 
     @_writes
-    def v2_runner_on_failed(self, result: Any, *, ignore_errors: bool = False) -> dict[str, Any]:
-        if not ignore_errors:
-            self._progress.fail(result._task)
-        status = "ignored" if ignore_errors else "rescued" if _is_rescued(result._task) else "failed"
-        return self._result(result, status, _reason(result._result))
+    def v2_runner_on_failed(self, result: Any, *, ignore_errors: bool = False) -> _Record:
+        return self._failure(result, "ignored" if ignore_errors else "failed")
 
     @_writes
-    def v2_runner_on_unreachable(self, result: Any) -> dict[str, Any]:
-        status = "ignored" if result._task.ignore_unreachable else "unreachable"
-        if status == "unreachable":
-            self._progress.fail(result._task)
-        return self._result(result, status, _reason(result._result))
+    def v2_runner_on_unreachable(self, result: Any) -> _Record:
+        return self._failure(result, "ignored" if result._task.ignore_unreachable else "unreachable")
 
     @_writes
-    def v2_runner_item_on_ok(self, result: Any) -> dict[str, Any]:
+    def v2_runner_item_on_ok(self, result: Any) -> _Record:
         return self._record("item", result._task, result._host)
 
     @_writes
-    def v2_runner_item_on_failed(self, result: Any) -> dict[str, Any]:
+    def v2_runner_item_on_failed(self, result: Any) -> _Record:
         return self._record("item", result._task, result._host)
 
     @_writes
-    def v2_runner_item_on_skipped(self, result: Any) -> dict[str, Any]:
+    def v2_runner_item_on_skipped(self, result: Any) -> _Record:
         return self._record("item", result._task, result._host)
 
     @_writes
-    def v2_runner_retry(self, result: Any) -> dict[str, Any]:
+    def v2_runner_retry(self, result: Any) -> _Record:
         return self._record("retry", result._task, result._host)
 
     @_writes
-    def v2_runner_on_async_poll(self, result: Any) -> dict[str, Any]:
+    def v2_runner_on_async_poll(self, result: Any) -> _Record:
         return self._record("async", result._task, result._host)
 
     @_writes
-    def v2_runner_on_async_ok(self, result: Any) -> dict[str, Any]:
+    def v2_runner_on_async_ok(self, result: Any) -> _Record:
         return self._record("async", result._task, result._host)
 
     @_writes
-    def v2_runner_on_async_failed(self, result: Any) -> dict[str, Any]:
+    def v2_runner_on_async_failed(self, result: Any) -> _Record:
         return self._record("async", result._task, result._host)
 
     @_writes
-    def v2_on_file_diff(self, result: Any) -> dict[str, Any]:
+    def v2_on_file_diff(self, result: Any) -> _Record:
         return self._record("diff", result._task, result._host)
 
     @_writes
-    def v2_playbook_on_stats(self, stats: Any) -> dict[str, Any]:
+    def v2_playbook_on_stats(self, stats: Any) -> Iterator[_Record]:
         recap = {}
         for node in stats.processed:
             counts = stats.summarize(node)
             recap[node] = {"failed": counts.pop("failures"), **counts}
-        return {"event": "stats", "recap": recap, "passed": self._progress.passed(recap)}
+        yield from self._decisions.news()
+        yield {"event": "stats", "recap": recap, "nodes": self._decisions.outcomes()}
 
-    def _task_start(self, task: Any) -> dict[str, Any]:
-        self._number(task)
-        return {**self._record("task", task, None), "path": _path(task)}
+    def _task_start(self, task: Any) -> Iterator[_Record]:
+        self._decisions.find_iterator()
+        self._tasks.announce(task, self._decisions.position)
+        yield {**self._record("task", task, None), "path": _path(task)}
+        yield from self._decisions.news(task)
 
-    def _result(self, result: Any, status: str, message: str | None = None) -> dict[str, Any]:
+    def _failure(self, result: Any, reported: str) -> _Record:
+        host = result._host.get_name()
+        status = self._decisions.counted(host) or reported
+        record = self._result(result, status, _reason(result._result))
+        if status != "ignored":
+            self._decisions.failed(result._task, record)
+        return record
+
+    def _result(self, result: Any, status: str, message: str | None = None) -> _Record:
         record = self._record("result", result._task, result._host)
+        self._tasks.end(record["number"], record["node"])
         return {**record, "status": status, "message": message}
 
-    def _record(self, event: str, task: Any, host: Any) -> dict[str, Any]:
-        number, name = self._tasks.get(task._uuid) or self._number(task)
-        return {
-            "event": event,
-            "number": number,
-            "play": self._play,
-            "task": name,
-            "node": host.get_name() if host else None,
-        }
+    def _record(self, event: str, task: Any, host: Any) -> _Record:
+        node = host.get_name() if host else None
+        numbered = self._tasks.find(task, node)
+        return {"event": event, "number": numbered.number, "play": self._play, "task": numbered.name, "node": node}
 
-    def _number(self, task: Any) -> tuple[int, str]:
-        self._numbers += 1
-        # Stored now because ansible up to 2.18 restores the name's template after the task's start.
-        self._tasks[task._uuid] = numbered = (self._numbers, task.get_name().strip())
-        return numbered
-
-    def _write(self, record: dict[str, Any]) -> None:
+    def _write(self, record: _Record) -> None:
         clean = {name: _clip(value) if isinstance(value, str) else value for name, value in record.items()}
         text = self._marker + json.dumps(clean, ensure_ascii=False, separators=(",", ":")) + "\n"
         # Flush ansible's buffer first. The record bypasses the buffer: a worker forked while the record is
@@ -236,60 +255,262 @@ class CallbackModule(CallbackBase):  # type: ignore[misc]
             rest = rest[os.write(sys.stdout.fileno(), rest) :]
 
 
-class _Progress:
-    """Tracks which nodes completed every play that targets them.
+class _Task(NamedTuple):
+    """A numbered task of a play."""
 
-    The recap is not enough: a node also has no failure if ansible aborted because of another node's failure.
+    uuid: str
+    number: int
+    name: str
+
+
+class _Tasks:
+    """The numbered tasks of a play, or of one of its batches.
+
+    Args:
+        numbers: the numbers of plays and tasks.
+    """
+
+    def __init__(self, numbers: Iterator[int]) -> None:
+        self._numbers = numbers
+        self._known: dict[tuple[str, int], _Task] = {}  # by uuid and position in the play
+        self._announced: dict[str, _Task] = {}  # the latest one, by uuid
+        self._of_node: dict[str, _Task] = {}  # the task that a node started last
+        self._ended: dict[int, set[str]] = {}  # the nodes that have ended a task, by its number
+
+    def announce(self, task: Any, position: int) -> None:
+        """Record that a task starts. ansible may announce one task several times, for example once for each node."""
+        key = (task._uuid, position)
+        if key not in self._known:
+            self._known[key] = self._new(task)
+        self._announced[task._uuid] = self._known[key]
+
+    def start(self, task: Any, node: str, position: int) -> None:
+        """Record that a node starts with a task."""
+        if task._uuid not in self._announced:
+            self.announce(task, position)
+        numbered = self._announced[task._uuid]
+        # Without a common position of all nodes, a handler that is flushed again is known only by its nodes.
+        for again in count(1):
+            if node not in self._ended.get(numbered.number, ()):
+                break
+            key = (task._uuid, -again)
+            numbered = self._known[key] = self._known.get(key) or self._new(task)
+        self._of_node[node] = numbered
+
+    def end(self, number: int, node: str) -> None:
+        """Record that a task has ended on a node."""
+        self._ended.setdefault(number, set()).add(node)
+
+    def find(self, task: Any, node: str | None) -> _Task:
+        """Return a task; the node's current task for one that was never announced, as ansible polls an async task."""
+        current = self._of_node.get(node) if node else None
+        if current is not None and (current.uuid == task._uuid or task._uuid not in self._announced):
+            return current
+        if task._uuid not in self._announced:
+            self._announced[task._uuid] = self._new(task)
+        return self._announced[task._uuid]
+
+    def _new(self, task: Any) -> _Task:
+        # The name is kept because ansible up to 2.18 restores its template after the task's start. It may be a number.
+        return _Task(task._uuid, next(self._numbers), str(task.get_name()).strip())
+
+
+class _Decisions:
+    """Reads what ansible has decided about its hosts: how it counts a failure, and which hosts it has failed.
+
+    Callbacks do not get these data. They are read from ansible's task queue manager and play iterator, which are
+    local variables of the functions that call the callbacks. On an error, `outcomes` returns None.
     """
 
     def __init__(self) -> None:
         self._known = True
-        self._plays: set[str] = set()  # plays that have not begun
+        self._queue: Any = None  # TaskQueueManager
+        self._iterator: Any = None  # PlayIterator of the latest play, or batch, that has run a task
+        self._iterates = False  # whether it is that of the current batch
+        self._upcoming: dict[str, Any] = {}  # plays that have not begun, by uuid
         self._play: str | None = None
-        self._batch: set[str] = set()  # nodes that the play runs on now; without `serial`, all of its nodes
-        self._later: set[str] = set()  # nodes of the play's later batches
-        self._left_behind: set[str] = set()
+        self._play_limit: Any = None  # max_fail_percentage
+        self._hosts: set[str] = set()  # that a play is for
+        self._batch: set[str] = set()  # hosts that the play runs on now; without `serial`, all of its hosts
+        self._later: set[str] = set()  # hosts of the play's later batches
+        self._unfinished: set[str] = set()
+        self._counts: dict[str, dict[str, int]] = {}  # by host, at its latest failure
+        self._error: str | None = None  # not reported yet
+        self._changed = False  # whether ansible may have failed or cleared a host since the last look
+        self._failure: _Record = {}  # the latest one that was not ignored, as a record of `stopped`
+        self._causes: dict[str, _Record | None] = {}  # by marked host: the other host's failure; None for its own
+        self._own: set[str] = set()  # hosts with a failure of their own
+        self._failed: set[str] = set()
+
+    @property
+    def position(self) -> int:
+        """Position in the play at which ansible's strategy keeps all hosts; constant if it does not."""
+        with self._guarded():
+            return int(self._iterator.cur_task) if self._iterates else 0
+        return 0
 
     def start(self, playbook: Any) -> None:
+        """Record that the playbook starts."""
         with self._guarded():
-            self._plays = {play._uuid for play in playbook.get_plays()}
+            self._queue = _caller(TaskQueueManager)
+            self._upcoming = {play._uuid: play for play in playbook.get_plays()}
 
     def start_play(self, play: Any) -> None:
-        """Record that a play or its next batch starts."""
+        """Record that a play, or its next batch, starts."""
         with self._guarded():
-            inventory = play.get_variable_manager()._inventory
+            self._end_batch()
+            inventory = self._queue.get_inventory()
             if play._uuid != self._play:
-                self._play = play._uuid
-                self._plays.discard(play._uuid)
+                self._end_play()
+                self._play, self._play_limit = play._uuid, play.max_fail_percentage
+                self._upcoming.pop(play._uuid, None)
                 self._later = {host.name for host in inventory.get_hosts(play.hosts, ignore_restrictions=True)}
+                self._hosts |= self._later
             self._batch = {host.name for host in inventory.get_hosts(play.hosts)}
             self._later -= self._batch
+            self._iterates = False
+            self._changed = True
 
-    def fail(self, task: Any) -> None:
-        """Record that a task failed on one node, which may abort the play for all nodes."""
+    def find_iterator(self) -> None:
+        """Find the iterator of the play that has begun, in a callback about one of its tasks."""
+        if not self._iterates:
+            with self._guarded():
+                self._iterator = _caller(PlayIterator)
+                self._iterates = True
+
+    def counted(self, host: str) -> str | None:
+        """Return how ansible has counted the failure that it reports now; None if that is not known."""
         with self._guarded():
-            if task.any_errors_fatal or task.run_once:
-                self.break_off()
+            stats = self._queue._stats
+            counters = {
+                "rescued": stats.rescued,
+                "ignored": stats.ignored,
+                "failed": stats.failures,
+                "unreachable": stats.dark,
+            }
+            counts = {status: counter.get(host, 0) for status, counter in counters.items()}
+            before = self._counts.get(host, {})
+            self._counts[host] = counts
+            return next((status for status, number in counts.items() if number > before.get(status, 0)), None)
+        return None
 
-    def break_off(self) -> None:
-        self._left_behind |= self._batch
+    def failed(self, task: Any, record: _Record) -> None:
+        """Record a failure, given as a record of `result`, for which ansible may fail other hosts, too."""
+        self._changed = True
+        if record["status"] != "rescued":
+            self._own.add(record["node"])
+        if self._failure.get("number") == record["number"]:
+            return  # the first host with this failure is named
+        if task.run_once:
+            reason = " (run_once)"
+        elif task.any_errors_fatal:
+            reason = " (any_errors_fatal)"
+        elif self._play_limit is not None:
+            reason = f" (max_fail_percentage: {self._play_limit:g})"
+        else:
+            reason = ""
+        message = f"failed on {record['node']}, which fails this node, too{reason}"
+        self._failure = {**{name: record[name] for name in ("number", "play", "task")}, "message": message}
 
-    def passed(self, recap: Mapping[str, Mapping[str, int]]) -> list[str] | None:
-        if not self._known:
-            return None
-        if self._plays:
-            return []
-        left_behind = self._left_behind | self._later
-        failed = {node for node, counts in recap.items() if counts["failed"] or counts["unreachable"]}
-        return [node for node in recap if node not in left_behind | failed]
+    def news(self, task: Any = None) -> list[_Record]:
+        """Return records of the hosts that ansible has failed for other hosts, or cleared, since the last call.
+
+        Args:
+            task: the task that starts; None at the end of a play.
+        """
+        news: list[_Record] = []
+        may_clear = task is not None and str(task.action).rpartition(".")[2] == "meta"
+        if self._changed or may_clear or task is None:
+            self._changed = may_clear  # it runs after this callback
+            with self._guarded():
+                news += self._look()
+        if self._error:
+            news.append({"event": "error", "message": self._error})
+            self._error = None
+        return news
+
+    def outcomes(self) -> dict[str, str] | None:
+        """Return the outcome of each host at the end of the playbook; None if it is not known."""
+        with self._guarded():
+            self._end_batch()
+            self._end_play()
+            for play in self._upcoming.values():
+                self._unfinished |= self._hosts_of_upcoming(play)
+            failed, unreachable = self._failed_hosts(), set(self._queue._unreachable_hosts)
+            found = {}
+            for host in sorted(self._hosts | self._unfinished):
+                found[host] = "unfinished" if host in self._unfinished else "passed"
+                if host in failed:
+                    found[host] = "unreachable" if host in unreachable else "failed"
+            return found if self._known else None
+        return None
+
+    def _look(self) -> Iterator[_Record]:
+        failed = self._failed_hosts()
+        # ansible also marks hosts whose rescue section runs next, and fails them in the next play.
+        marked = failed | set(self._queue._failed_hosts)
+        self._causes = {host: cause for host, cause in self._causes.items() if host in marked}
+        for host in marked - self._causes.keys():
+            self._causes[host] = None if host in self._own else self._failure
+        for host in sorted(failed - self._failed):
+            if cause := self._causes[host]:
+                yield {"event": "stopped", **cause, "node": host}
+        for host in sorted(self._failed - failed):
+            self._own.discard(host)
+            yield {"event": "cleared", "node": host}
+        self._failed = failed
+
+    def _failed_hosts(self) -> set[str]:
+        """Return the hosts that have failed or are unreachable; ansible carries them from play to play."""
+        failed = self._iterator.get_failed_hosts() if self._iterator else ()
+        return {*failed, *self._queue._unreachable_hosts}
+
+    def _end_batch(self) -> None:
+        if self._iterates:
+            failed, states = self._failed_hosts(), self._iterator.host_states
+            for host in self._batch - failed:
+                if states[host].run_state != IteratingStates.COMPLETE:
+                    self._unfinished.add(host)
+        self._batch = set()
+
+    def _end_play(self) -> None:
+        if not (self._iterates and self._iterator.end_play):
+            self._unfinished |= self._later
+        self._later = set()
+
+    def _hosts_of_upcoming(self, play: Any) -> set[str]:
+        """Return the hosts of a play that has not begun; all hosts unless its pattern consists of names."""
+        inventory = self._queue.get_inventory()
+        patterns = [play.hosts] if isinstance(play.hosts, str) else play.hosts
+        names = {*inventory.hosts, *inventory.groups, "localhost"}
+        # An unknown name or a template is not passed to ansible, which would print a warning.
+        known = all(part.strip(" !&") in names for pattern in patterns for part in re.split("[,:]", pattern))
+        return {host.name for host in inventory.get_hosts(play.hosts if known else "all", ignore_restrictions=True)}
 
     @contextlib.contextmanager
     def _guarded(self) -> Iterator[None]:
-        """On an error, stop tracking, so that the record is still written where ansible's internals differ."""
+        """On an error, say that the outcomes are not known: another version of ansible may have other internals."""
         try:
             yield
-        except Exception:  # noqa: BLE001
+        except Exception as error:  # noqa: BLE001
+            if self._known:
+                self._error = f"the decisions of ansible cannot be read: {error!r}"
             self._known = False
+
+
+def _caller(kind: type) -> Any:
+    """Return a local variable of a type from the functions that call this one.
+
+    Raises:
+        LookupError: there is none.
+    """
+    frame = sys._getframe(1)
+    while frame is not None:
+        for value in frame.f_locals.values():
+            if isinstance(value, kind):
+                return value
+        frame = frame.f_back  # type: ignore[assignment]
+    raise LookupError(f"no {kind.__name__} calls this plugin")
 
 
 def _path(play_or_task: Any) -> str | None:
@@ -297,16 +518,6 @@ def _path(play_or_task: Any) -> str | None:
     with contextlib.suppress(Exception):
         return play_or_task.get_path() or None
     return None
-
-
-def _is_rescued(task: Any) -> bool:
-    """Return whether a task is in a block whose rescue section runs if it fails, by ansible's own rule."""
-    with contextlib.suppress(Exception):
-        while (outer := task._parent) is not None:
-            if getattr(outer, "rescue", None) and any(task._uuid == inner._uuid for inner in outer.block):
-                return True
-            task = outer
-    return False
 
 
 def _reason(result: Mapping[str, Any]) -> str:

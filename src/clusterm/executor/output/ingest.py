@@ -4,16 +4,17 @@ Lines and the offset up to which the output was read are written in one transact
 a crash neither loses a line nor stores one twice.
 """
 
-from collections.abc import Sequence
+from collections.abc import Collection, Mapping
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Final
 
 from clusterm import schemas
 from clusterm.ansible import ssh
-from clusterm.enums import FAILED_TASKS, StepName, TaskStatus
+from clusterm.ansible.job_spec import JobSpec
+from clusterm.enums import FAILED_TASKS, TaskStatus
 from clusterm.executor.output.parser import Line, OutputParser, Record
-from clusterm.executor.output.records import CallbackRecord, parse
+from clusterm.executor.output.records import EVENTS_WITHOUT_LINES, CallbackRecord, Outcome, parse
 from clusterm.executor.output.task_results import Results
 from clusterm.executor.wrapper import TIME
 from clusterm.secrets.masking import Masker
@@ -32,41 +33,53 @@ class Ingest:
     Args:
         session: a reading transaction.
         step: the step's row.
+        nodes: the step's nodes.
         step_directory: the directory that the wrapper writes to.
-        nonce: the nonce of ansible's records.
-        limit: maximum size of the job's log, in bytes; the middle of a larger log is dropped.
+        spec: the job's specification, with the nonce of ansible's records, the maximum size of the job's log in bytes
+            (the middle of a larger log is dropped), and whether a node passes only if a play is for it.
         masker: masks secrets.
     """
 
     def __init__(
-        self, session: Session, step: tables.JobStep, step_directory: Path, nonce: str, limit: int, masker: Masker
+        self,
+        session: Session,
+        step: tables.JobStep,
+        nodes: Collection[str],
+        step_directory: Path,
+        spec: JobSpec,
+        masker: Masker,
     ) -> None:
         self.failures: list[dict[str, Any]] = []
         """Failed results that are not stored yet."""
         self.last_line_at: datetime | None = None
-        self._job_id, self._number, self._name = step.job_id, step.number, step.name
+        self._job_id, self._number, self._name, self._playbook = step.job_id, step.number, step.name, step.playbook
+        self._nodes = nodes
         self._directory = step_directory.parent
         self._output = (step_directory / "output").open("rb")
         self._output.seek(step.offset)
-        self._limit = limit
+        self._limit = spec.retention.job_log_bytes
+        self._every_node_needs_a_play = spec.every_node_needs_a_play
         self._clock = _Clock(step_directory / "times")
         self._masker = masker
-        self._reader = OutputParser(nonce, step.offset, masker)
+        self._reader = OutputParser(spec.nonce, step.offset, masker)
         self._offset = step.offset
-        self._nodes = set(job_queries.node_names(session, step.job_id))
-        self._seq = job_queries.get(session, step.job_id).lines
+        job = job_queries.get(session, step.job_id)
+        self._seq = job.lines
+        self._known_warnings = set(job.warnings)
         self._first_line = step.first_line
         self._first_unattributed_line = step.first_unattributed_line
         self._lines: list[dict[str, Any]] = []
         self._results = Results(session, step)
         self._claims: list[tuple[int, int, int | None, str | None]] = []
-        self._recap: dict[str, dict[str, int]] | None = None
-        self._passed: list[str] | None = None
+        self._cleared: set[str] = set()
+        self._warnings: list[str] = []
+        self._stats: CallbackRecord | None = None
 
     @property
     def pending(self) -> bool:
         """Whether there is unwritten data."""
-        return bool(self._lines or self._claims or self._results.pending or self.failures or self._recap)
+        buffers = (self._lines, self._claims, self.failures, self._cleared, self._warnings, self._stats)
+        return any(buffers) or self._results.pending
 
     def read(self) -> bool:
         """Read more of the output, and return whether there was any."""
@@ -81,7 +94,7 @@ class Ingest:
     def write(self, session: Session) -> None:
         """Write the pending data. Call `written` after the transaction is committed."""
         log_lines.append(session, self._lines)
-        self._results.write(session, self._recap)
+        self._results.write(session)
         for first, last, task, node in self._claims:
             log_lines.attribute(session, self._job_id, first, last, task=task, node=node)
         job = job_queries.get(session, self._job_id)
@@ -89,14 +102,15 @@ class Ingest:
         job.bytes += sum(len(line["text"].encode()) + 1 for line in self._lines)
         if job.bytes > self._limit:
             log_lines.leave_out(session, job, self._limit)
-        if self.failures:
-            job.failures = [*job.failures, *self.failures]
-        if self._recap:
-            job.failures = _confirmed(job.failures, self._name, self._recap)
-            job.recap = _sum(job.recap, self._recap)
+        if self._cleared or self.failures:
+            job.failures = [*self._without(self._cleared, job.failures), *self.failures]
+        for warning in self._warnings:
+            job_queries.warn(job, warning)
         step = job_queries.step(session, self._job_id, self._number)
-        if self._recap:
-            step.passed = self._passed
+        if self._stats is not None:
+            job.recap = _sum(job.recap, self._stats.recap or {})
+            if self._stats.nodes is not None:
+                self._settle(job, step, self._stats.nodes)
         step.offset, step.first_unattributed_line, step.first_line = (
             self._offset,
             self._first_unattributed_line,
@@ -106,7 +120,8 @@ class Ingest:
     def written(self) -> None:
         """Drop the buffered data, which is stored now."""
         self._results.written()
-        self._lines, self._claims, self.failures, self._recap = [], [], [], None
+        self._lines, self._claims, self.failures, self._stats = [], [], [], None
+        self._cleared, self._warnings = set(), []
 
     def close(self) -> None:
         """Close the files."""
@@ -145,33 +160,72 @@ class Ingest:
         if callback.status is TaskStatus.UNREACHABLE and callback.message and callback.node:
             explained = ssh.explain(callback.message, callback.node, self._directory)
             callback = callback.model_copy(update={"message": explained})
-        lines = None if self._first_unattributed_line is None else (self._first_unattributed_line, self._seq)
+        lines = None
+        if self._first_unattributed_line is not None and callback.event not in EVENTS_WITHOUT_LINES:
+            lines = (self._first_unattributed_line, self._seq)
         at = self._clock.at(record.end)
         task = self._results.take(callback, at, lines)
-        if callback.status in FAILED_TASKS and callback.node is not None:
+        if (callback.status in FAILED_TASKS or callback.event == "stopped") and callback.node is not None:
             self.failures.append(
                 schemas.Failure(
                     node=callback.node,
                     step=self._name,
                     play=callback.play,
                     task=callback.task,
-                    message=callback.message or callback.status,
-                    line=self._first_unattributed_line,
+                    message=callback.message or callback.status or "",
+                    line=lines[0] if lines else None,
                 ).model_dump(mode="json")
             )
+        if callback.event == "cleared" and callback.node is not None:
+            self.failures = self._without({callback.node}, self.failures)
+            self._cleared.add(callback.node)
+            self._results.clear(callback.node)
+        if callback.event == "error":
+            self._take_error((callback.message or "").replace("\0", "\\x00"), record.end)
         if callback.recap is not None:
-            self._recap = callback.recap
-            self._passed = self._passed_nodes(callback)
+            self._stats = callback
         if lines:
             self._claim(lines[0], task, callback.node)
             self._first_unattributed_line = None
 
-    def _passed_nodes(self, callback: CallbackRecord) -> list[str] | None:
-        """Return the nodes of the job that passed; None if another host failed, such as localhost."""
-        elsewhere = [counts for name, counts in (callback.recap or {}).items() if name not in self._nodes]
-        if callback.passed is None or any(counts.get("failed") or counts.get("unreachable") for counts in elsewhere):
-            return None
-        return [node for node in callback.passed if node in self._nodes]
+    def _take_error(self, error: str, end: int) -> None:
+        """Tell in the job and in its log, once for each message, that the plugin failed."""
+        warning = f"clusterm's callback plugin failed in {self._name} ({self._playbook}): {error}"
+        if warning not in self._known_warnings:
+            self._known_warnings.add(warning)
+            self._warnings.append(warning)
+            self._take_line(Line(end, f"[clusterm: {warning}]", partial=False))
+
+    def _settle(self, job: tables.Job, step: tables.JobStep, outcomes: Mapping[str, Outcome]) -> None:
+        """Store which nodes passed, and why others failed although no task failed on them."""
+        # A failure that ansible counts may be handled: a missing include in a block with a rescue section is.
+        job.failures = self._without({host for host, outcome in outcomes.items() if outcome == "passed"}, job.failures)
+        step.without_play = [node for node in self._nodes if node not in outcomes]
+        missed = step.without_play if self._every_node_needs_a_play else []
+        job.failures = [
+            *job.failures,
+            *(
+                schemas.Failure(
+                    node=node,
+                    step=self._name,
+                    play=None,
+                    task=None,
+                    message=f"no play in {self._playbook} is for this node",
+                    line=None,
+                ).model_dump(mode="json")
+                for node in missed
+            ),
+        ]
+        elsewhere = {outcome for host, outcome in outcomes.items() if host not in self._nodes}
+        if elsewhere & {"failed", "unreachable"}:  # such as localhost
+            step.passed = []
+        else:
+            passed = {host for host, outcome in outcomes.items() if outcome == "passed"}.union(step.without_play)
+            step.passed = [node for node in self._nodes if node in passed and node not in missed]
+
+    def _without(self, nodes: Collection[str], failures: Collection[dict[str, Any]]) -> list[dict[str, Any]]:
+        """Return failures except those of nodes in this step."""
+        return [failure for failure in failures if failure["step"] != self._name or failure["node"] not in nodes]
 
     def _claim(self, first: int, task: int | None, node: str | None) -> None:
         """Attribute the lines from `first` on, stored or not, to a task and node."""
@@ -212,19 +266,6 @@ def _masked(record: Record, masker: Masker) -> dict[str, Any]:
     texts = {name: text for name in _TEXTS if isinstance(text := record.data.get(name), str)}
     hidden = {name: masker.mask(text) for name, text in texts.items() if record.secret or "…" in text}
     return {**record.data, **hidden}
-
-
-def _confirmed(failures: Sequence[dict[str, Any]], step: StepName, recap: dict[str, Any]) -> list[dict[str, Any]]:
-    """Remove a step's rescued failures: the recap counts only failures that were not rescued."""
-    kept: list[dict[str, Any]] = []
-    left = {node: counts.get("failed", 0) + counts.get("unreachable", 0) for node, counts in recap.items()}
-    for failure in reversed(failures):
-        if failure["step"] == step:
-            if left.get(failure["node"], 1) < 1:
-                continue
-            left[failure["node"]] = left.get(failure["node"], 1) - 1
-        kept.append(failure)
-    return kept[::-1]
 
 
 def _sum(recap: dict[str, Any], more: dict[str, dict[str, int]]) -> dict[str, Any]:

@@ -1,6 +1,6 @@
 """Validate records of the callback plugin; an invalid record never stops the parsing of a job's output."""
 
-from typing import Annotated, Any, Final
+from typing import Annotated, Any, Final, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
@@ -11,6 +11,12 @@ _Count = Annotated[int, Field(ge=0, lt=2**53)]
 
 LINES_OF_A_RESULT: Final = frozenset({"item", "retry", "async", "diff", "result"})
 """Events that are preceded by a task's output about one node."""
+
+EVENTS_WITHOUT_LINES: Final = frozenset({"stopped", "cleared", "error"})
+"""Events to which the lines before them do not belong."""
+
+Outcome = Literal["passed", "failed", "unreachable", "unfinished"]
+"""Outcome of a playbook for a host that a play is for, as ansible decided it."""
 
 
 class CallbackRecord(BaseModel):
@@ -27,7 +33,7 @@ class CallbackRecord(BaseModel):
     status: Annotated[TaskStatus, Field(strict=False)] | None = None
     message: _Text | None = None
     recap: dict[_Text, dict[_Text, _Count]] | None = None
-    passed: list[_Text] | None = None
+    nodes: dict[_Text, Outcome] | None = None
 
 
 def parse(data: dict[str, Any]) -> CallbackRecord | None:

@@ -1,9 +1,9 @@
 """Convert records to rows of tasks and task results of a step."""
 
-from collections.abc import Mapping
 from datetime import datetime
 from typing import Any
 
+from clusterm.enums import FAILED_TASKS, TaskStatus
 from clusterm.executor.output.records import LINES_OF_A_RESULT, CallbackRecord
 from clusterm.store import tables, task_results
 from clusterm.store.session import Session
@@ -22,16 +22,17 @@ class Results:
         self._before = task_results.last_task(session, step.job_id, before_step=step.number)
         self._known = task_results.task_numbers(session, step.job_id, step.number)
         self._last = self._stored = task_results.last_result(session, step.job_id)
-        self._busy = {(row["task"], row["node"]): row for row in task_results.busy(session, step.job_id, step.number)}
+        self._latest = {row["node"]: row for row in task_results.latest(session, step.job_id, step.number)}
         self._tasks: list[dict[str, Any]] = []
         self._ended: dict[int, datetime] = {}
         self._begun: list[dict[str, Any]] = []
         self._changed: dict[int, dict[str, Any]] = {}
+        self._cleared: dict[str, int] = {}  # by node: the last stored result when its failures were cleared
 
     @property
     def pending(self) -> bool:
         """Whether there is unwritten data."""
-        return bool(self._tasks or self._ended or self._begun or self._changed)
+        return bool(self._tasks or self._ended or self._begun or self._changed or self._cleared)
 
     def take(self, callback: CallbackRecord, at: datetime, lines: tuple[int, int] | None) -> int | None:
         """Add a record's task and result.
@@ -54,35 +55,37 @@ class Results:
         if callback.event == "start":
             self._begin(task, callback.node, at)
         elif callback.event in LINES_OF_A_RESULT:
-            row = self._busy.get((task, callback.node)) or self._begin(task, callback.node, None)
+            row = self._latest.get(callback.node)
+            if row is None or row["task"] != task:
+                row = self._begin(task, callback.node, None)
             if lines:
                 row["first_line"], row["last_line"] = row["first_line"] or lines[0], lines[1]
             row["retries"] += callback.event == "retry"
             if callback.status is not None:
                 row |= {"status": callback.status, "message": callback.message, "finished_at": at}
                 self._ended[task] = at
-                del self._busy[task, callback.node]
             if row["number"] <= self._stored:
                 self._changed[row["number"]] = row
         return task
 
-    def write(self, session: Session, recap: Mapping[str, Mapping[str, int]] | None) -> None:
-        """Write the pending data. Call `written` after the transaction is committed.
+    def clear(self, node: str) -> None:
+        """Mark the failures of a node as cleared."""
+        self._cleared[node] = self._stored
+        for row in (*self._begun, *self._changed.values()):
+            if row["node"] == node and row["status"] in FAILED_TASKS:
+                row["status"] = TaskStatus.CLEARED
 
-        Args:
-            session: a writing transaction.
-            recap: the recap, if the step has ended.
-        """
+    def write(self, session: Session) -> None:
+        """Write the pending data. Call `written` after the transaction is committed."""
         task_results.add_tasks(session, self._tasks)
         task_results.end_tasks(session, self._job_id, self._ended)
         task_results.add(session, self._begun)
+        task_results.clear_failures(session, self._job_id, self._step, self._cleared)
         task_results.change(session, self._changed.values())
-        if recap is not None:
-            task_results.settle(session, self._job_id, self._step, recap)
 
     def written(self) -> None:
-        """Drop the buffered data, which is stored now, except running tasks."""
-        self._tasks, self._ended, self._begun, self._changed = [], {}, [], {}
+        """Drop the buffered data, which is stored now, except each node's latest result."""
+        self._tasks, self._ended, self._begun, self._changed, self._cleared = [], {}, [], {}, {}
         self._stored = self._last
 
     def _begin_task(self, number: int, callback: CallbackRecord, at: datetime) -> None:
@@ -115,5 +118,5 @@ class Results:
             "finished_at": None,
         }
         self._begun.append(row)
-        self._busy[task, node] = row
+        self._latest[node] = row
         return row
