@@ -43,6 +43,14 @@ class Author(NamedTuple):
     node: str | None = None
 
 
+class FailureName(NamedTuple):
+    """The names of a failure: play and task are those of another node's failure, or None if no play is for the node."""
+
+    node: str
+    play: str | None
+    task: str | None
+
+
 class Line(NamedTuple):
     """A line of output."""
 
@@ -58,8 +66,8 @@ class Account:
     recap: dict[str, dict[str, int]] = field(default_factory=dict)
     passed: set[str] = field(default_factory=set)
     """The nodes that came to the end of each play that is for them, of which there is at least one."""
-    failures: list[tuple[str, str, str]] = field(default_factory=list)
-    """Node, play and task of each failure that ansible counts, sorted."""
+    failures: list[FailureName] = field(default_factory=list)
+    """Each failure that was neither rescued nor ignored nor cleared, sorted."""
     results: dict[TaskName, dict[str, list[str | None]]] = field(default_factory=dict)
     """The statuses of each task on each node, in order; more than one if the task ran there more than once."""
     lines: list[Line] = field(default_factory=list)
@@ -70,11 +78,9 @@ class Recorded(Account):
     """The account of the recorder."""
 
     announced: dict[TaskName, int] = field(default_factory=dict)
-    """How often each task was announced."""
-    failure_lines: dict[tuple[str, str, str], list[set[int]]] = field(default_factory=dict)
+    """How often each task was announced; strategies that announce it for each node count once for each batch."""
+    failure_lines: dict[FailureName, list[set[int]]] = field(default_factory=dict)
     """For the failures of a node and task, in order: the positions of the lines that report them, from 0."""
-    strategies: set[str] = field(default_factory=set)
-    """The strategies of the plays."""
 
 
 @dataclass
@@ -86,7 +92,7 @@ class Stored(Account):
     """How many tasks the job has of each name."""
     events: dict[str, str] = field(default_factory=dict)
     """The result in the event of each node."""
-    failure_lines: list[tuple[tuple[str, str, str], int | None]] = field(default_factory=list)
+    failure_lines: list[tuple[FailureName, int | None]] = field(default_factory=list)
     """For each failure: node, play and task, and the position of its line, from 0."""
 
 
@@ -104,6 +110,21 @@ def read_record(directory: Path, nodes: Sequence[str]) -> Recorded:
     return _Reader([json.loads(line) for line in file.read_text(encoding="utf-8").splitlines()], nodes).read()
 
 
+class _Failure(NamedTuple):
+    """A failure that ansible counts."""
+
+    node: str
+    task: TaskName
+    reports: list[int]
+    """Its callbacks: of the items and retries, too."""
+    position: int
+    """Position among the statuses of the task on the node."""
+
+    @property
+    def about(self) -> FailureName:
+        return FailureName(self.node, self.task.play, self.task.task)
+
+
 class _Reader:
     """Derives the account from the entries of a record."""
 
@@ -114,9 +135,11 @@ class _Reader:
         self._plays: list[str] = []
         self._names: dict[tuple[int, str], TaskName] = {}  # by play and UUID
         self._running: dict[str, TaskName] = {}  # by host
+        self._strategy = "linear"
+        self._announced: set[TaskName] = set()  # in this batch
         self._callbacks: dict[int, Author] = {}
         self._reports: dict[tuple[str, TaskName], list[int]] = defaultdict(list)  # callbacks since the task's start
-        self._of_failures: list[tuple[tuple[str, str, str], list[int]]] = []
+        self._failures: list[_Failure] = []
 
     def read(self) -> Recorded:
         plays = _PlaysLeft()
@@ -125,15 +148,18 @@ class _Reader:
                 self._plays = entry["plays"]
             elif entry["at"] == "callback":
                 self._take_callback(entry)
+            elif entry["at"] == "clear":
+                self._clear(entry["host"])
             elif entry["at"] == "batches":
+                self._strategy = entry["strategy"]
                 plays.begin(entry)
             elif entry["at"] == "batch":
-                self._account.strategies.add(entry["strategy"])
+                self._announced = set()
                 plays.end_batch(entry)
             elif entry["at"] == "left":
                 plays.end(entry, self._nodes)
         self._account.passed = plays.passed() & set(self._nodes)
-        self._account.failures = sorted(failure for failure, _ in self._of_failures)
+        self._account.failures = sorted((failure.about for failure in self._failures), key=str)
         self._read_lines()
         return self._account
 
@@ -159,8 +185,7 @@ class _Reader:
                 self._reports[host, task] = []
                 self._account.results.setdefault(task, {}).setdefault(host, []).append(None)
             elif name in _OF_TASK and not entry["implicit"]:
-                self._account.announced[task] = self._account.announced.get(task, 0) + 1
-                self._account.results.setdefault(task, {})
+                self._announce(task)
             elif host is not None and name != "v2_playbook_on_include":
                 self._reports[host, task].append(entry["number"])
                 if name in ("v2_runner_on_ok", *_STATUSES):
@@ -184,7 +209,20 @@ class _Reader:
         else:
             of_host.append(status)
         if status in FAILED:
-            self._of_failures.append(((host, task.play, task.task), list(self._reports[host, task])))
+            self._failures.append(_Failure(host, task, list(self._reports[host, task]), len(of_host) - 1))
+
+    def _announce(self, task: TaskName) -> None:
+        self._account.results.setdefault(task, {})
+        if self._strategy == "linear" or task not in self._announced:
+            self._account.announced[task] = self._account.announced.get(task, 0) + 1
+        self._announced.add(task)
+
+    def _clear(self, host: str) -> None:
+        """Take the failures of a host back."""
+        for failure in self._failures:
+            if failure.node == host:
+                self._account.results[failure.task][host][failure.position] = "cleared"
+        self._failures = [failure for failure in self._failures if failure.node != host]
 
     def _read_lines(self) -> None:
         """Split the output into lines."""
@@ -205,13 +243,13 @@ class _Reader:
                 self._account.lines.append(Line(line, author))
         if text:
             self._account.lines.append(Line(text, author))
-        for failure, reports in self._of_failures:
-            positions = {position for report in reports for position in of_callback[report]}
+        for failure in self._failures:
+            positions = {position for report in failure.reports for position in of_callback[report]}
             first = min(positions, default=0)
             while first and self._account.lines[first - 1].author is None:  # an error that precedes the callback
                 first -= 1
                 positions.add(first)
-            self._account.failure_lines.setdefault(failure, []).append(positions)
+            self._account.failure_lines.setdefault(failure.about, []).append(positions)
 
 
 class _PlaysLeft:
@@ -276,10 +314,10 @@ def read_job(clusterm: Clusterm, number: int) -> Stored:
     account = Stored(job=job, lines=list(_lines(clusterm, number)), recap=job["recap"])
     account.passed = {node for node, result in job["results"].items() if result == "pass"}
     for failure in job["failures"]:
-        about = (failure["node"], failure["play"], failure["task"])
+        about = FailureName(failure["node"], failure["play"], failure["task"])
         account.failures.append(about)
         account.failure_lines.append((about, None if failure["line"] is None else failure["line"] - 1))
-    account.failures.sort()
+    account.failures.sort(key=str)
     for task in _tasks(clusterm, number):
         name = TaskName(task["play"], task["task"], task["path"])
         account.rows[name] = account.rows.get(name, 0) + 1

@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterator, Sequence
 from enum import StrEnum
 from typing import Final, NamedTuple
 
-from differential.account import Recorded, Stored
+from differential.account import FAILED, Recorded, Stored
 
 
 class Kind(StrEnum):
@@ -112,9 +112,26 @@ def _all_differences(recorded: Recorded, stored: Stored, nodes: Sequence[str]) -
     if not stored.job["check"]:
         results = {node: "pass" if node in stored.passed else "fail" for node in nodes}
         yield from _differs(Kind.EVENTS, "", results, stored.events)
-    yield from _differs(Kind.FAILURES, "", recorded.failures, stored.failures)
+    yield from _failure_differences(recorded, stored)
     yield from _task_differences(recorded, stored)
     yield from _line_differences(recorded, stored)
+
+
+def _failure_differences(recorded: Recorded, stored: Stored) -> Iterator[Difference]:
+    """Compare why nodes failed: their own failures, or those of another node, or that no play is for them."""
+    for node in sorted({node for node, *_ in [*recorded.failures, *stored.failures]} | set(stored.job["nodes"])):
+        here = [(play, task) for name, play, task in recorded.failures if name == node]
+        there = [(play, task) for name, play, task in stored.failures if name == node]
+        if node in recorded.passed:
+            here = []  # ansible has counted a failure, but has not failed the node for it
+        elif not here:
+            of_others = {
+                (task.play, task.task)
+                for task, results in recorded.results.items()
+                if any(FAILED.union(["rescued"]).intersection(statuses) for statuses in results.values())
+            }
+            here = [reason for reason in there if reason in of_others or reason == (None, None)]
+        yield from _differs(Kind.FAILURES, node, here, there)
 
 
 def _task_differences(recorded: Recorded, stored: Stored) -> Iterator[Difference]:
@@ -125,9 +142,7 @@ def _task_differences(recorded: Recorded, stored: Stored) -> Iterator[Difference
         if here is None or there is None:
             continue
         least = max([1, *(len(statuses) for statuses in here.values())])
-        most = least
-        if recorded.strategies == {"linear"}:  # which announces a task once for all nodes; a handler for each flush
-            most = max(least, recorded.announced.get(task, 0))
+        most = max(least, recorded.announced.get(task, 0))
         if not least <= stored.rows[task] <= most:
             yield Difference(Kind.TASKS, str(task), f"{least} to {most}", stored.rows[task])
 

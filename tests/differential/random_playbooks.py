@@ -164,7 +164,7 @@ _handlers = _some_nodes.map(
 )
 
 
-def _plays(hosts: st.SearchStrategy[str]) -> st.SearchStrategy[Play]:
+def _plays(hosts: st.SearchStrategy[str], *, least_tasks: int) -> st.SearchStrategy[Play]:
     return _merged(
         st.fixed_dictionaries({"hosts": hosts, "gather_facts": st.just(False)}),
         _optional(
@@ -176,12 +176,12 @@ def _plays(hosts: st.SearchStrategy[str]) -> st.SearchStrategy[Play]:
             ignore_unreachable=_true,
             force_handlers=_true,
         ),
-        st.fixed_dictionaries({"tasks": st.lists(_tasks, min_size=1, max_size=3), "handlers": _handlers}),
+        st.fixed_dictionaries({"tasks": st.lists(_tasks, min_size=least_tasks, max_size=4), "handlers": _handlers}),
     )
 
 
 playbooks: st.SearchStrategy[list[Play]] = st.tuples(
-    _plays(st.just("all")), st.lists(_plays(st.sampled_from(_HOSTS)), max_size=1)
+    _plays(st.just("all"), least_tasks=2), st.lists(_plays(st.sampled_from(_HOSTS), least_tasks=1), max_size=1)
 ).map(lambda plays: [plays[0], *plays[1]])
 """Playbooks for the nodes a-0, b-0 and c-0, without names."""
 

@@ -14,11 +14,19 @@ from differential.runs import PLAYBOOKS, Case, Site, cases
 ALL = {case.name: case for case in cases(PLAYBOOKS)}
 
 GRAVE = [
+    "another_group",
+    "any_errors_fatal_rescued",
+    "async_poll",
     "clear_host_errors",
+    "end_host",
     "handlers_flushed_in_a_block",
     "ignore_unreachable",
+    "include_tasks_missing",
     "loop_failed",
     "max_fail_percentage",
+    "names_of_other_types",
+    "rescue_of_imported_tasks_in_always",
+    "run_once_rescued",
     "serial_list",
     "undefined_hosts",
 ]

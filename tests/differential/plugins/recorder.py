@@ -6,9 +6,10 @@ decisions are made. These are, with what is recorded there:
 
     TaskQueueManager.send_callback      {"at": "callback", "name", "play", "task", "host", ...}
     AggregateStats.increment            the member "counted" of the host's next callback
-    Playbook executor's batches         {"at": "batches", "play", "batches"}: the hosts that a play is for
-    TaskQueueManager.run                {"at": "batch", "play", "hosts", ...}: how each host has left a play or batch
-    the recap                           {"at": "left", "plays"}: the hosts of the plays that were not begun
+    PlayIterator.clear_host_errors      {"at": "clear", "host"}
+    the batches of PlaybookExecutor     {"at": "batches", "play", "batches", "strategy"}: the hosts that a play is for
+    TaskQueueManager.run                {"at": "batch", "play", "hosts", "end_play"}: how each host left a play or batch
+    the callback with the recap         {"at": "left", "plays"}: the hosts of the plays that were not begun
     the streams stdout and stderr       {"at": "output", "text", "callback", "banner"}
 
 A play is known by its position in the playbook, from 0, a task by its UUID. A host has left a play well if the play's
@@ -87,6 +88,7 @@ class Recorder:
         _wrap(TaskQueueManager, "send_callback", self._send_callback)
         _wrap(TaskQueueManager, "run", self._run)
         _wrap(AggregateStats, "increment", self._increment)
+        _wrap(PlayIterator, "clear_host_errors", self._clear)
         _wrap(PlaybookExecutor, "_get_serialized_batches", self._batches)
         _wrap(Display, "banner", self._banner)
         task_queue_manager.PlayIterator = self._new_iterator
@@ -143,8 +145,7 @@ class Recorder:
         finally:
             if isinstance(iterator := self._iterator, PlayIterator):
                 hosts = {name: _left_well(tqm, iterator, name) for name in iterator.host_states}
-                about = {"play": self._play, "strategy": play.strategy, "end_play": iterator.end_play}
-                self._write({"at": "batch", "hosts": hosts, **about})
+                self._write({"at": "batch", "play": self._play, "hosts": hosts, "end_play": iterator.end_play})
 
     def _new_iterator(self, *args: Any, **kwargs: Any) -> Any:
         self._iterator = PlayIterator(*args, **kwargs)
@@ -154,11 +155,15 @@ class Recorder:
         self._counted.setdefault(host, []).append(what)
         increment(stats, what, host)
 
+    def _clear(self, clear: Callable[..., None], iterator: Any, host: Any) -> None:
+        self._write({"at": "clear", "host": host.get_name()})
+        clear(iterator, host)
+
     def _batches(self, batches_of: Callable[..., list[Any]], executor: Any, play: Any) -> list[Any]:
         batches = batches_of(executor, play)
         names = [[host.get_name() for host in batch] for batch in batches]
         self._play = self._position(play)
-        self._write({"at": "batches", "play": self._play, "batches": names})
+        self._write({"at": "batches", "play": self._play, "batches": names, "strategy": play.strategy})
         return batches
 
     def _banner(self, banner: Callable[..., None], *args: Any, **kwargs: Any) -> None:
