@@ -1,12 +1,17 @@
 """The callback plugin reports what ansible decided about its hosts, in real runs of ansible-playbook."""
 
+import os
+import subprocess
+import sys
 import textwrap
 from collections import Counter
 from pathlib import Path
 from typing import NamedTuple
 
 import pytest
-from support.callback_records import NODES, run
+from support.callback_records import NODES, NONCE, PLUGIN, read, run
+
+from clusterm.ansible.command import ansible_environment
 
 
 class Case(NamedTuple):
@@ -274,3 +279,42 @@ def test_polls_belong_to_their_task_and_names_may_be_numbers(tmp_path: Path) -> 
     assert {record["number"] for record in ran.records if record["event"] == "result"} == {2, 3, 4}
     assert {record["status"] for record in ran.records if record["event"] == "result"} == {"ok", "changed"}
     assert [record for record in ran.records if record["event"] == "error"] == []
+
+
+def test_what_cannot_be_read_is_not_known(tmp_path: Path) -> None:
+    """As with a version of ansible that has other internals."""
+    program = """
+import runpy, sys
+from types import SimpleNamespace
+plugin = runpy.run_path(sys.argv[1])["CallbackModule"]()
+plugin.v2_playbook_on_start(SimpleNamespace(get_plays=list))
+plugin.v2_playbook_on_stats(SimpleNamespace(processed={}))
+"""
+    done = subprocess.run(
+        [sys.executable, "-c", program, PLUGIN],
+        env={**os.environ, "CLUSTERM_NONCE": NONCE},
+        capture_output=True,
+        check=True,
+    )
+    playbook, error, stats = read(done.stdout).records
+    assert playbook == {"event": "playbook"}
+    assert error["event"] == "error"
+    assert error["message"].startswith("the decisions of ansible cannot be read: LookupError(")
+    assert stats == {"event": "stats", "recap": {}, "nodes": None}
+
+
+def test_an_inventory_that_cannot_be_read_ends_the_run(tmp_path: Path) -> None:
+    inventory = tmp_path / "inventory.json"
+    inventory.write_text("{")
+    playbook = tmp_path / "site.yml"
+    playbook.write_text(play("tasks: [{debug: }]"))
+    done = subprocess.run(
+        [Path(sys.executable).parent / "ansible-playbook", "--inventory", inventory, playbook],
+        env={**os.environ, **ansible_environment(tmp_path, NONCE)},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        check=False,
+    )
+    assert done.returncode != 0
+    assert "inventory.json" in done.stdout

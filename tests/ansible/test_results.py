@@ -172,6 +172,8 @@ for record in (
     {"event": "stats", "recap": {"a-1": {}}, "nodes": {"a-1": "unfinished", "b-2": "passed", "stranger": "passed"}},
     {**about, "event": "result", "number": 2**31 - 1, "status": "changed"},
     {**about, "event": "never heard of", "number": 5},
+    {"event": "error", "message": "a defect"},
+    {"event": "error", "message": "a defect"},
     '{"a":' * 2000,
 ):
     write(record)
@@ -185,7 +187,10 @@ def test_no_record_stops_the_reading(new_clusterm: Clusterm) -> None:
     new_clusterm.add_nodes(*NODES)
     job = new_clusterm.run("discover", NODES)
     assert job["error"] == "configure (site.yml) failed: ansible-playbook ended with exit status 2"
-    assert job["logs"].count("said before") == 25
+    assert job["logs"].count("said before") == 27
+    warning = "clusterm's callback plugin failed in configure (site.yml): a defect"
+    assert job["warnings"] == [warning]
+    assert job["logs"].count(f"[clusterm: {warning}]") == 1
     assert statuses(tasks(new_clusterm, job)) == [("t", {A: "ok"}), ("t", {}), ("t", {A: "changed"})]
     assert job["results"] == {A: "fail", B: "pass"}
 
@@ -221,3 +226,5 @@ def test_without_the_plugin_all_but_the_records_works(new_clusterm: Clusterm, mo
     assert [new_clusterm.status_of(node) for node in NODES] == ["Unallocated"] * 2
     done = new_clusterm.run("commission", NODES, extra_vars={"word": "x"})
     assert (done["status"], done["results"]) == ("Complete", {A: "pass", B: "pass"})
+    assert "the results of configure (site.yml) are not known" in done["warnings"][0]
+    assert "Warnings" in new_clusterm.clusterctl("job", "get", str(done["id"])).stdout

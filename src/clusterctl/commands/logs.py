@@ -33,7 +33,7 @@ def logs(
         str | None, typer.Option(metavar="TEXT", help="Only lines of tasks with this text in their names, in any case.")
     ] = None,
     failed: Annotated[
-        bool, typer.Option("--failed", help="Only lines of failed results, and three lines before and after each.")
+        bool, typer.Option("--failed", help="Only lines of failures, and three lines before and after each.")
     ] = False,
     grep: Annotated[
         str | None, typer.Option(metavar="TEXT", help="Only lines that contain this text. Not a regular expression.")
@@ -84,11 +84,26 @@ def logs(
         found = read(Job, find(client, job)).id
         coming = following.log_lines(client, found, note, lines)
         return Result([Stream(coming, text, live=True)], then=lambda: conclude(following.end(client, found, note)))
-    stored = client.log_lines(read(Job, client.job(parse_job(job or "last"), logs=False)).id, lines)
+    found_job = read(Job, client.job(parse_job(job or "last"), logs=False))
+    stored = client.log_lines(found_job.id, lines)
+    notes = _unreported_failures(found_job, node) if failed else []
     first_line = next(stored, None)
     if first_line is None:
-        return Result([Note("no such lines"), Stream(iter(()), text, live=False)])
-    return Result([Stream(chain([first_line], stored), text, live=False)])
+        return Result([*(notes or [Note("no such lines")]), Stream(iter(()), text, live=False)])
+    return Result([*notes, Stream(chain([first_line], stored), text, live=False)])
+
+
+def _unreported_failures(job: Job, node: str | None) -> list[Note]:
+    """Return a note about failures, of all nodes or one, for which ansible printed no line."""
+    nodes = {failure.node: None for failure in job.failures if failure.line is None and node in {None, failure.node}}
+    if not nodes:
+        return []
+    return [
+        Note(
+            f"ansible printed no line for the failures of {', '.join(nodes)}; "
+            f"show their messages with: clusterctl job get {job.id} --no-logs"
+        )
+    ]
 
 
 def verify(ctx: typer.Context, job: JobName = None, *, as_json: AsJson = False) -> Result:

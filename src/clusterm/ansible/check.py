@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Final
 
 from clusterm.ansible.command import clean_environment, find_executable
+from clusterm.common.ansible_output import final_error
 
 _SUCCESS_CACHE_S: Final = 300.0  # seconds that a success is cached
 _FAILURE_CACHE_S: Final = 10.0  # seconds that a failure is cached
@@ -79,4 +80,6 @@ def _run(path: str) -> str | None:
     if done.returncode == 0:
         return None
     lines = done.stderr.decode(errors="replace").strip().splitlines()
-    return f"{path} cannot print its version: {lines[-1] if lines else f'exit status {done.returncode}'}"
+    found = final_error(lines)
+    reason = found.message if found else lines[-1] if lines else f"exit status {done.returncode}"
+    return f"{path} cannot print its version: {reason}"

@@ -8,12 +8,11 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Final
 
+from clusterm.common.utf8_locale import utf8_locale
 from clusterm.settings import AnsibleSettings
 
 PLUGINS: Final = Path(__file__).parent / "callback_plugins"
 """Directory of the callback plugins that report to clusterm."""
-
-_ANSIBLE_DEFAULT_PLUGINS: Final = "~/.ansible/plugins/callback:/usr/share/ansible/plugins/callback"
 
 
 class CannotRun(Exception):
@@ -27,8 +26,13 @@ def find_executable(name: str) -> str | None:
 
 
 def clean_environment() -> dict[str, str]:
-    """Return the service's environment without the service's own settings."""
-    return {name: value for name, value in os.environ.items() if not name.startswith("CLUSTERM_")}
+    """Return the service's environment for ansible: in a locale that ansible accepts, without the service's settings.
+
+    Raises:
+        OSError: the check of the locale cannot be run.
+    """
+    environment = {name: value for name, value in os.environ.items() if not name.startswith("CLUSTERM_")}
+    return environment | utf8_locale(environment)
 
 
 def ansible_options(ansible: AnsibleSettings, directory: Path, *, check: bool) -> list[str]:
@@ -65,7 +69,12 @@ def check_readable_file(what: str, file: str, setting: str) -> None:
 
 
 def ansible_environment(location: Path, nonce: str) -> dict[str, str]:
-    """Return the variables that ansible's environment needs in addition to the service's own."""
+    """Return the variables that ansible's environment needs in addition to the service's own.
+
+    Args:
+        location: the directory of the playbooks, in which ansible runs.
+        nonce: the nonce of ansible's records.
+    """
     environment = {
         "ANSIBLE_TRANSFORM_INVALID_GROUP_CHARS": "ignore",  # host groups may contain dashes, as in contiv
         # The job's own inventory is read, or the job ends, whatever ansible.cfg says about inventories.
@@ -74,12 +83,12 @@ def ansible_environment(location: Path, nonce: str) -> dict[str, str]:
         "ANSIBLE_INVENTORY_ANY_UNPARSED_IS_FAILED": "true",
         "CLUSTERM_NONCE": nonce,
     }
-    locale = os.environ.get("LC_ALL") or os.environ.get("LC_CTYPE") or os.environ.get("LANG") or ""
-    if locale and "utf" not in locale.lower():
-        environment["LC_ALL"] = "C.UTF-8"  # ansible refuses to run in any other encoding
-    config = location / "ansible.cfg"
-    if "ANSIBLE_CONFIG" not in os.environ and config.is_file():
-        environment["ANSIBLE_CONFIG"] = str(config)  # ansible itself ignores it in a world-writable directory
+    named = _resolved(os.environ.get("ANSIBLE_CONFIG", ""), location)
+    # ansible itself ignores the second one in a world-writable directory.
+    for config in (named / "ansible.cfg" if named.is_dir() else named, location / "ansible.cfg"):
+        if config.is_file() and os.access(config, os.R_OK):
+            environment["ANSIBLE_CONFIG"] = str(config)
+            break
     return environment
 
 
@@ -95,28 +104,52 @@ def run_environment(environment: Mapping[str, str]) -> dict[str, str]:
 
 
 def _callback_path(environment: Mapping[str, str]) -> str:
-    """Return ansible's configured search path of callback plugins."""
+    """Return ansible's search path of callback plugins without clusterm; ansible resolves relative paths in it."""
     path, folder = configured_value(environment, "ANSIBLE_CALLBACK_PLUGINS", "defaults", "callback_plugins")
-    if not path or folder is None:
-        return path or _ANSIBLE_DEFAULT_PLUGINS
-    return ":".join(str(folder / Path(part).expanduser()) for part in path.split(":"))
+    if path is None:
+        home, folder = configured_value(environment, "ANSIBLE_HOME", "defaults", "home")
+        path = f"{home or '~/.ansible'}/plugins/callback:/usr/share/ansible/plugins/callback"
+    if folder is None:
+        return path
+    return ":".join(part if part.startswith("{{CWD}}") else str(_resolved(part, folder)) for part in path.split(":"))
 
 
 def configured_value(
     environment: Mapping[str, str], variable: str, section: str, key: str
 ) -> tuple[str | None, Path | None]:
-    """Return an ansible setting from the environment or its configuration file, and that file's folder."""
+    """Return an ansible setting as ansible reads it, and the folder of the configuration file that it is from.
+
+    Args:
+        environment: result of `ansible_environment`.
+        variable: the environment variable of the setting, which takes precedence.
+        section: its section in the configuration file.
+        key: its name in the configuration file.
+
+    Returns:
+        The value, None if it is not configured; the folder, None unless the value is from the file.
+    """
     if variable in os.environ:
         return os.environ[variable], None
-    config = environment.get("ANSIBLE_CONFIG", os.environ.get("ANSIBLE_CONFIG"))
-    candidates = [config] if config else ["~/.ansible.cfg", "/etc/ansible/ansible.cfg"]
-    for candidate in map(Path, candidates):
-        file = candidate.expanduser()
-        parser = configparser.ConfigParser(interpolation=None, inline_comment_prefixes=(";",), strict=False)
-        try:
-            found = parser.read(file)
-        except (configparser.Error, UnicodeDecodeError):
-            break  # ansible itself reports the error
-        if found:
-            return parser.get(section, key, fallback=None), file.parent
-    return None, None
+    config = environment.get("ANSIBLE_CONFIG", os.environ.get("ANSIBLE_CONFIG", ""))
+    candidates = [_resolved(path, Path()) for path in (config, "~/.ansible.cfg", "/etc/ansible/ansible.cfg")]
+    file = next((path for path in candidates if path.is_file() and os.access(path, os.R_OK)), None)
+    if file is None:
+        return None, None
+    parser = configparser.ConfigParser(interpolation=None, inline_comment_prefixes=(";",), strict=False)
+    try:
+        parser.read(file, encoding="utf-8")
+    except (configparser.Error, UnicodeDecodeError):
+        return None, None  # ansible itself reports the error
+    value = parser.get(section, key, fallback=None)
+    return (None, None) if value is None else (_unquoted(value), file.parent)
+
+
+def _resolved(path: str, folder: Path) -> Path:
+    """Return a path of ansible's configuration with variables and `~` expanded, relative to a folder."""
+    return folder / os.path.expanduser(os.path.expandvars(path))  # noqa: PTH111 -- keeps ~ if there is no home
+
+
+def _unquoted(value: str) -> str:
+    """Remove the quotes around a value, as ansible does."""
+    quoted = len(value) > 1 and value[0] == value[-1] and value[0] in "'\"" and value[-2] != "\\"
+    return value[1:-1] if quoted else value

@@ -37,7 +37,10 @@ _STOP_POLL_INTERVAL_S: Final = 0.5  # seconds between checks whether the step ha
 
 _WRAPPER_START_TIMEOUT_S: Final = 5.0  # seconds for a wrapper to create its files
 
-MAX_NAMES: Final = 10
+_AFTER_RECAP: Final = frozenset({0, 2})
+"""Exit statuses with which ansible-playbook ends only after a recap: success, and failed tasks."""
+
+_MAX_NAMES: Final = 10
 """Maximum number of nodes that an error names."""
 
 LOST: Final[dict[str, Any]] = {}
@@ -252,8 +255,8 @@ class StepRun:
             if status == 0 and row.without_play is None:
                 job_queries.warn(
                     job_queries.get(session, self._spec.job_id),
-                    f"the results of {self._name} ({row.playbook}) are not known: clusterm's callback plugin did not "
-                    "report them. Its nodes passed because ansible-playbook ended with exit status 0",
+                    f"the results of {self._name} ({row.playbook}) are not known, because clusterm's callback plugin "
+                    "did not report them: its nodes passed because ansible-playbook ended with exit status 0",
                 )
             lasted = row.finished_at - (row.started_at or row.finished_at)
             if lost:
@@ -263,32 +266,42 @@ class StepRun:
         self._log.info("step %s ended after %.1f s, %s", self._name, about["seconds"], outcome, extra=about)
 
     def _explain(self, status: int) -> str:
-        """Return in one line why ansible failed."""
+        """Return in one line why ansible failed.
+
+        The error with which ansible itself ended is after its last record, except that another callback plugin may
+        print an error after the recap.
+        """
         playbook = f"{self._name} ({self._spec.playbooks[self._name]})"
-        with self._store.read() as session:
-            job = job_queries.get(session, self._spec.job_id)
-            failures = [Failure.model_validate(failure) for failure in job.failures if failure["step"] == self._name]
-            first_error = log_lines.first_error(
-                session, job.id, job_queries.step(session, job.id, self._number).first_line
-            )
         if status < 0:
             return f"{playbook} failed: ansible was killed by signal {-status} ({signal.strsignal(-status)})"
-        if failures:
+        with self._store.read() as session:
+            job = job_queries.get(session, self._spec.job_id)
+            elsewhere = set(job_queries.node_names(session, job.id)).difference(self._nodes)  # in other batches
+            of_step = [each for each in job.failures if each["step"] == self._name and each["node"] not in elsewhere]
+            error = log_lines.ansible_error(session, job, job_queries.step(session, job.id, self._number))
+        failures = [Failure.model_validate(failure) for failure in of_step]
+        if failures and (error is None or status in _AFTER_RECAP):
             first = failures[0]
             others = len({failure.node for failure in failures} - {first.node})
             more = f" (and {others} more)" if others else ""
             return f"{playbook} failed on {first.node}{more}: {first.reason}"
-        return f"{playbook} failed: {first_error or f'ansible-playbook ended with exit status {status}'}"
+        return f"{playbook} failed: {error.message if error else f'ansible-playbook ended with exit status {status}'}"
 
     def _explain_missed_nodes(self) -> str | None:
-        """Return which nodes no play is for although each needs one; None if there are none."""
+        """Return why nodes have not passed although ansible reports success; None if all have passed."""
         with self._store.read() as session:
             step = job_queries.step(session, self._spec.job_id, self._number)
-        if not step.without_play or not self._spec.every_node_needs_a_play:
+            failures = job_queries.get(session, self._spec.job_id).failures
+        missed = [node for node in self._nodes if node not in (self._nodes if step.passed is None else step.passed)]
+        if not missed:
             return None
-        others = f" and {len(step.without_play) - MAX_NAMES} more" if len(step.without_play) > MAX_NAMES else ""
-        missed = f"{', '.join(step.without_play[:MAX_NAMES])}{others}"
-        return f"{self._name} ({step.playbook}) failed: no play in {step.playbook} is for {missed}"
+        if any(failure["step"] == self._name and failure["task"] for failure in failures):
+            return self._explain(0)
+        if step.without_play and self._spec.every_node_needs_a_play:
+            reason = f"no play in {step.playbook} is for {_listed(step.without_play)}"
+        else:
+            reason = f"ansible ended, with exit status 0, before every play was complete for {_listed(missed)}"
+        return f"{self._name} ({step.playbook}) failed: {reason}"
 
     def _interruption(self) -> str:
         with self._store.read() as session:
@@ -298,3 +311,8 @@ class StepRun:
             f"interrupted in its {self._name} step{when}: ansible and what watched over it were gone, "
             "as after a power cut or a reboot"
         )
+
+
+def _listed(nodes: Sequence[str]) -> str:
+    more = len(nodes) - _MAX_NAMES
+    return ", ".join(nodes[:_MAX_NAMES]) + (f" and {more} more" if more > 0 else "")

@@ -95,7 +95,10 @@ async def get_logs(
     ] = None,
     failed: Annotated[
         bool,
-        Query(description=f"Only lines of failed results, and the {log_query.CONTEXT} before and after each."),
+        Query(
+            description="Only lines of failed results and of the error of ansible itself, "
+            f"and the {log_query.CONTEXT} before and after each."
+        ),
     ] = False,
     grep: Annotated[
         str | None,

@@ -5,12 +5,15 @@ A job on ten nodes has about 15,000 lines. They are written and read as plain ro
 
 from collections.abc import Sequence
 from datetime import datetime
-from typing import Any, NamedTuple
+from typing import Any, Final, NamedTuple
 
-from sqlalchemy import Integer, bindparam, delete, insert, or_, select, type_coerce, update
+from sqlalchemy import Integer, bindparam, delete, func, insert, select, type_coerce, update
 from sqlmodel import Session, col
 
+from clusterm.common.ansible_output import MAX_ERROR, FinalError, final_error
 from clusterm.store import sqlite, tables
+
+_MAX_ERROR_LINES: Final = 500  # lines at the end of a step's output in which the error of ansible is searched
 
 
 class Row(NamedTuple):
@@ -110,18 +113,46 @@ def leave_out(session: Session, job: tables.Job, limit: int) -> None:
     append(session, [marker | {"task": None, "node": None}])
 
 
-def first_error(session: Session, job_id: int, start: int | None) -> str | None:
-    """Return the first line from `start` on that ansible marks as an error, without the mark; None if there is none."""
+def head(session: Session, job_id: int, first: int, *, limit: int) -> list[tuple[int, str]]:
+    """Return the numbers and texts of at most `limit` lines of a job's log, from line `first` on."""
     line = tables.LogLine
-    query = (
-        select(col(line.text))
-        .where(col(line.job_id) == job_id, col(line.seq) >= (start or 1))
-        .where(or_(col(line.text).startswith("[ERROR]: "), col(line.text).startswith("ERROR! ")))
+    oldest = (
+        select(col(line.seq), col(line.text))
+        .where(col(line.job_id) == job_id, col(line.seq) >= first)
         .order_by(col(line.seq))
-        .limit(1)
+        .limit(limit)
     )
-    text = session.scalars(query).first()
-    return text.partition(" ")[2] if text else None
+    return [(seq, text) for seq, text in session.execute(oldest)]
+
+
+def ansible_error(session: Session, job: tables.Job, step: tables.JobStep) -> FinalError | None:
+    """Find the error with which ansible itself ended a step, after the last record of its callback plugin.
+
+    Args:
+        session: a transaction.
+        job: the job.
+        step: the step; its output is stored completely.
+
+    Returns:
+        The error with the numbers of its first and last line; None if there is none.
+    """
+    if step.first_unattributed_line is None:
+        return None
+    line = tables.LogLine
+    newest = (
+        select(col(line.seq), func.substr(col(line.text), 1, MAX_ERROR))
+        .where(col(line.job_id) == job.id, col(line.seq) >= step.first_unattributed_line)
+        .order_by(col(line.seq).desc())
+        .limit(_MAX_ERROR_LINES)
+    )
+    following = select(func.min(col(tables.JobStep.first_line))).where(
+        col(tables.JobStep.job_id) == job.id, col(tables.JobStep.number) > step.number
+    )
+    if (next_step := session.scalar(following)) is not None:
+        newest = newest.where(col(line.seq) < next_step)
+    rows = list(session.execute(newest))[::-1]
+    error = final_error(text for _, text in rows)
+    return error and error._replace(first=rows[error.first][0], last=rows[error.last][0])
 
 
 def last(session: Session, job_id: int) -> tables.LogLine | None:

@@ -9,7 +9,7 @@ from sqlmodel import Session, col
 
 from clusterm.enums import FAILED_TASKS
 from clusterm.store import jobs as job_queries
-from clusterm.store import sqlite, tables
+from clusterm.store import log_lines, sqlite, tables
 
 CONTEXT: Final = 3
 """Lines that are shown before and after the lines of a failed result."""
@@ -33,7 +33,7 @@ class LogQuery:
     task: str | None = None
     """The name of the task that wrote the line contains this text, in upper or lower case."""
     failed: bool = False
-    """The line belongs to a failed result, or is within `CONTEXT` lines of one."""
+    """The line belongs to a failed result or to an error of ansible itself, or is within `CONTEXT` lines of one."""
     grep: str | None = None
     """The line contains this text."""
     ignore_case: bool = False
@@ -75,7 +75,14 @@ def spans(session: Session, job: tables.Job, query: LogQuery, start: int, last: 
 
 
 def _failed(session: Session, job: tables.Job) -> Iterator[Span]:
-    """Yield the spans of failed results. A job without stored results has only the lines of its failures."""
+    """Yield the spans of failed results, and of the errors with which ansible itself ended steps.
+
+    A job without stored results has only the lines of its failures.
+    """
+    for step in job_queries.steps(session, job.id):
+        error = log_lines.ansible_error(session, job, step) if step.error else None
+        if error and step.error and error.message in step.error:
+            yield error.first, error.last
     result = tables.TaskResult
     of_job = col(result.job_id) == job.id
     if session.scalars(select(col(result.number)).where(of_job).limit(1)).first() is None:

@@ -23,6 +23,7 @@ has the same number in all of its records. Each run of a handler that is flushed
         second result, which replaces the first.
     {"event": "item" | "retry" | "async" | "diff" | "include", "number", "play", "task", "node"}
         A callback before a result, with output. An include has a node only if it applies to a single node.
+        A failed item has the member "failed": true.
     {"event": "stopped", "number", "play", "task", "node", "message"}
         ansible has failed a node because of this task's failure on another node. No lines belong to this record.
     {"event": "cleared", "node"}
@@ -184,7 +185,7 @@ class CallbackModule(CallbackBase):  # type: ignore[misc]
 
     @_writes
     def v2_runner_item_on_failed(self, result: Any) -> _Record:
-        return self._record("item", result._task, result._host)
+        return {**self._record("item", result._task, result._host), "failed": True}
 
     @_writes
     def v2_runner_item_on_skipped(self, result: Any) -> _Record:
@@ -409,7 +410,10 @@ class _Decisions:
             reason = f" (max_fail_percentage: {self._play_limit:g})"
         else:
             reason = ""
-        message = f"failed on {record['node']}, which fails this node, too{reason}"
+        what = (
+            f"{record['node']} was unreachable" if record["status"] == "unreachable" else f"failed on {record['node']}"
+        )
+        message = f"{what}, which fails this node, too{reason}"
         self._failure = {**{name: record[name] for name in ("number", "play", "task")}, "message": message}
 
     def news(self, task: Any = None) -> list[_Record]:

@@ -12,6 +12,7 @@ from typing import Any, Final
 from clusterm import schemas
 from clusterm.ansible import ssh
 from clusterm.ansible.job_spec import JobSpec
+from clusterm.common.ansible_output import is_banner
 from clusterm.enums import FAILED_TASKS, TaskStatus
 from clusterm.executor.output.parser import Line, OutputParser, Record
 from clusterm.executor.output.records import EVENTS_WITHOUT_LINES, CallbackRecord, Outcome, parse
@@ -23,6 +24,7 @@ from clusterm.store import log_lines, tables
 from clusterm.store.session import Session
 
 _READ_BYTES: Final = 1 << 20  # maximum per transaction
+_MAX_BANNER_LINES: Final = 100  # lines in front of the output of a result
 _TEXTS: Final = ("play", "task", "path", "message")
 """Members of a record with text of the playbook."""
 
@@ -68,6 +70,13 @@ class Ingest:
         self._known_warnings = set(job.warnings)
         self._first_line = step.first_line
         self._first_unattributed_line = step.first_unattributed_line
+        self._first_own_line: int | None = None
+        """First line that no record has attributed yet and that is not part of a banner."""
+        self._failed_items: dict[tuple[int | None, str | None], int] = {}
+        """First line of the first failed item of each running loop, by task and node."""
+        if self._first_unattributed_line is not None:
+            stored = log_lines.head(session, step.job_id, self._first_unattributed_line, limit=_MAX_BANNER_LINES)
+            self._first_own_line = next((seq for seq, text in stored if not is_banner(text)), None)
         self._lines: list[dict[str, Any]] = []
         self._results = Results(session, step)
         self._claims: list[tuple[int, int, int | None, str | None]] = []
@@ -140,6 +149,8 @@ class Ingest:
         self._seq += 1
         self._first_line = self._first_line or self._seq
         self._first_unattributed_line = self._first_unattributed_line or self._seq
+        if self._first_own_line is None and not is_banner(line.text):
+            self._first_own_line = self._seq
         self.last_line_at = self._clock.at(line.end)
         self._lines.append(
             {
@@ -160,33 +171,54 @@ class Ingest:
         if callback.status is TaskStatus.UNREACHABLE and callback.message and callback.node:
             explained = ssh.explain(callback.message, callback.node, self._directory)
             callback = callback.model_copy(update={"message": explained})
-        lines = None
-        if self._first_unattributed_line is not None and callback.event not in EVENTS_WITHOUT_LINES:
-            lines = (self._first_unattributed_line, self._seq)
+        if callback.event in EVENTS_WITHOUT_LINES:
+            self._take_decision(callback, record.end)
+            return
+        own_line = self._first_own_line
+        lines = None if own_line is None else (own_line, self._seq)
+        line = self._line_of(callback)
         at = self._clock.at(record.end)
         task = self._results.take(callback, at, lines)
-        if (callback.status in FAILED_TASKS or callback.event == "stopped") and callback.node is not None:
-            self.failures.append(
-                schemas.Failure(
-                    node=callback.node,
-                    step=self._name,
-                    play=callback.play,
-                    task=callback.task,
-                    message=callback.message or callback.status or "",
-                    line=lines[0] if lines else None,
-                ).model_dump(mode="json")
-            )
-        if callback.event == "cleared" and callback.node is not None:
+        if callback.status in FAILED_TASKS and callback.node is not None:
+            self._fail(callback.node, callback, callback.message or callback.status, line)
+        if callback.recap is not None:
+            self._take_stats(callback)
+        if self._first_unattributed_line is not None:
+            # ansible may print the banner of a task only with the first result: it belongs to no node.
+            self._claim(self._first_unattributed_line, (own_line or self._seq + 1) - 1, task, None)
+            if own_line is not None:
+                self._claim(own_line, self._seq, task, callback.node)
+            self._first_unattributed_line = self._first_own_line = None
+
+    def _take_decision(self, callback: CallbackRecord, end: int) -> None:
+        """Take a record about what ansible has decided after a task, or about an error of the plugin."""
+        if callback.event == "error":
+            self._take_error((callback.message or "").replace("\0", "\\x00"), end)
+        elif callback.node is not None and callback.event == "stopped":
+            self._fail(callback.node, callback, callback.message, line=None)
+        elif callback.node is not None:
             self.failures = self._without({callback.node}, self.failures)
             self._cleared.add(callback.node)
             self._results.clear(callback.node)
-        if callback.event == "error":
-            self._take_error((callback.message or "").replace("\0", "\\x00"), record.end)
-        if callback.recap is not None:
-            self._stats = callback
-        if lines:
-            self._claim(lines[0], task, callback.node)
-            self._first_unattributed_line = None
+
+    def _take_stats(self, callback: CallbackRecord) -> None:
+        self._stats = callback
+        if callback.nodes is not None and self._every_node_needs_a_play:
+            for node in self._nodes:
+                if node not in callback.nodes:
+                    self._fail(node, None, f"no play in {self._playbook} is for this node", line=None)
+
+    def _fail(self, node: str, task: CallbackRecord | None, message: str | None, line: int | None) -> None:
+        """Add a failure of a node, by a task or, if that is None, by the playbook as a whole."""
+        failure = schemas.Failure(
+            node=node,
+            step=self._name,
+            play=task and task.play,
+            task=task and task.task,
+            message=message or "",
+            line=line,
+        )
+        self.failures.append(failure.model_dump(mode="json"))
 
     def _take_error(self, error: str, end: int) -> None:
         """Tell in the job and in its log, once for each message, that the plugin failed."""
@@ -197,25 +229,11 @@ class Ingest:
             self._take_line(Line(end, f"[clusterm: {warning}]", partial=False))
 
     def _settle(self, job: tables.Job, step: tables.JobStep, outcomes: Mapping[str, Outcome]) -> None:
-        """Store which nodes passed, and why others failed although no task failed on them."""
+        """Store which nodes passed, and drop the failures that did not fail their nodes in the end."""
         # A failure that ansible counts may be handled: a missing include in a block with a rescue section is.
         job.failures = self._without({host for host, outcome in outcomes.items() if outcome == "passed"}, job.failures)
         step.without_play = [node for node in self._nodes if node not in outcomes]
         missed = step.without_play if self._every_node_needs_a_play else []
-        job.failures = [
-            *job.failures,
-            *(
-                schemas.Failure(
-                    node=node,
-                    step=self._name,
-                    play=None,
-                    task=None,
-                    message=f"no play in {self._playbook} is for this node",
-                    line=None,
-                ).model_dump(mode="json")
-                for node in missed
-            ),
-        ]
         elsewhere = {outcome for host, outcome in outcomes.items() if host not in self._nodes}
         if elsewhere & {"failed", "unreachable"}:  # such as localhost
             step.passed = []
@@ -227,15 +245,27 @@ class Ingest:
         """Return failures except those of nodes in this step."""
         return [failure for failure in failures if failure["step"] != self._name or failure["node"] not in nodes]
 
-    def _claim(self, first: int, task: int | None, node: str | None) -> None:
-        """Attribute the lines from `first` on, stored or not, to a task and node."""
-        if task is None and node is None:
+    def _line_of(self, callback: CallbackRecord) -> int | None:
+        """Return the number of the line that reports a result: for a loop, of its first failed item.
+
+        After the last item of a loop, ansible prints nothing.
+        """
+        item = callback.number, callback.node
+        if callback.event == "item" and callback.failed and self._first_own_line is not None:
+            self._failed_items.setdefault(item, self._first_own_line)
+        if callback.event != "result":
+            return None
+        return self._failed_items.pop(item, self._first_own_line) or self._results.first_line(callback)
+
+    def _claim(self, first: int, last: int, task: int | None, node: str | None) -> None:
+        """Attribute the lines from `first` to `last`, stored or not, to a task and node."""
+        if first > last or (task is None and node is None):
             return
         stored = self._seq - len(self._lines)
-        for line in self._lines[max(0, first - stored - 1) :]:
+        for line in self._lines[max(0, first - stored - 1) : max(0, last - stored)]:
             line["task"], line["node"] = task, node
         if first <= stored:
-            self._claims.append((first, stored, task, node))
+            self._claims.append((first, min(last, stored), task, node))
 
 
 class _Clock:

@@ -32,6 +32,7 @@ class CallbackRecord(BaseModel):
     node: _Text | None = None
     status: Annotated[TaskStatus, Field(strict=False)] | None = None
     message: _Text | None = None
+    failed: bool | None = None
     recap: dict[_Text, dict[_Text, _Count]] | None = None
     nodes: dict[_Text, Outcome] | None = None
 

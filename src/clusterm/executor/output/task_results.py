@@ -68,6 +68,14 @@ class Results:
                 self._changed[row["number"]] = row
         return task
 
+    def first_line(self, callback: CallbackRecord) -> int | None:
+        """Return the number of the first line of a node's running task; None if it has written none."""
+        row = self._latest.get(callback.node or "")
+        if row is None or callback.number is None or row["task"] != self._before + callback.number:
+            return None
+        line: int | None = row["first_line"]
+        return line
+
     def clear(self, node: str) -> None:
         """Mark the failures of a node as cleared."""
         self._cleared[node] = self._stored
