@@ -136,7 +136,7 @@ class _Reader:
         self._names: dict[tuple[int, str], TaskName] = {}  # by play and UUID
         self._running: dict[str, TaskName] = {}  # by host
         self._strategy = "linear"
-        self._announced: set[TaskName] = set()  # in this batch
+        self._announced: set[str] = set()  # UUIDs, in this batch
         self._callbacks: dict[int, Author] = {}
         self._reports: dict[tuple[str, TaskName], list[int]] = defaultdict(list)  # callbacks since the task's start
         self._failures: list[_Failure] = []
@@ -185,7 +185,7 @@ class _Reader:
                 self._reports[host, task] = []
                 self._account.results.setdefault(task, {}).setdefault(host, []).append(None)
             elif name in _OF_TASK and not entry["implicit"]:
-                self._announce(task)
+                self._announce(task, entry["task"])
             elif host is not None and name != "v2_playbook_on_include":
                 self._reports[host, task].append(entry["number"])
                 if name in ("v2_runner_on_ok", *_STATUSES):
@@ -211,11 +211,11 @@ class _Reader:
         if status in FAILED:
             self._failures.append(_Failure(host, task, list(self._reports[host, task]), len(of_host) - 1))
 
-    def _announce(self, task: TaskName) -> None:
+    def _announce(self, task: TaskName, uuid: str) -> None:
         self._account.results.setdefault(task, {})
-        if self._strategy == "linear" or task not in self._announced:
+        if self._strategy == "linear" or uuid not in self._announced:
             self._account.announced[task] = self._account.announced.get(task, 0) + 1
-        self._announced.add(task)
+        self._announced.add(uuid)
 
     def _clear(self, host: str) -> None:
         """Take the failures of a host back."""

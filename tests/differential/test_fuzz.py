@@ -13,7 +13,7 @@ EXAMPLES: Final = os.environ.get("FUZZ_EXAMPLES")
 
 
 @settings(
-    max_examples=int(EXAMPLES or 4),
+    max_examples=int(EXAMPLES or 6),
     derandomize=EXAMPLES is None,
     print_blob=True,
     suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large],

@@ -25,9 +25,11 @@ GRAVE = [
     "loop_failed",
     "max_fail_percentage",
     "names_of_other_types",
+    "quiet",
     "rescue_of_imported_tasks_in_always",
     "run_once_rescued",
     "serial_list",
+    "strategy_free_failed",
     "undefined_hosts",
 ]
 """The playbooks about which a wrong account would be the gravest."""
