@@ -77,6 +77,8 @@ class Account:
 class Recorded(Account):
     """The account of the recorder."""
 
+    failed: set[str] = field(default_factory=set)
+    """The nodes that ansible itself has failed; other nodes did not pass because ansible did not come to them."""
     announced: dict[TaskName, int] = field(default_factory=dict)
     """How often each task was announced; strategies that announce it for each node count once for each batch."""
     failure_lines: dict[FailureName, list[set[int]]] = field(default_factory=dict)
@@ -140,6 +142,8 @@ class _Reader:
         self._callbacks: dict[int, Author] = {}
         self._reports: dict[tuple[str, TaskName], list[int]] = defaultdict(list)  # callbacks since the task's start
         self._failures: list[_Failure] = []
+        self._lines_of: dict[int, list[int]] = defaultdict(list)  # by callback: the positions of its lines
+        self._lines_before: dict[int, int] = {}  # by callback
 
     def read(self) -> Recorded:
         plays = _PlaysLeft()
@@ -159,8 +163,10 @@ class _Reader:
             elif entry["at"] == "left":
                 plays.end(entry, self._nodes)
         self._account.passed = plays.passed() & set(self._nodes)
+        self._account.failed = plays.failed() & set(self._nodes)
         self._account.failures = sorted((failure.about for failure in self._failures), key=str)
         self._read_lines()
+        self._find_failure_lines()
         return self._account
 
     def _take_callback(self, entry: Mapping[str, Any]) -> None:
@@ -225,28 +231,34 @@ class _Reader:
         self._failures = [failure for failure in self._failures if failure.node != host]
 
     def _read_lines(self) -> None:
-        """Split the output into lines."""
-        of_callback: dict[int, list[int]] = defaultdict(list)
+        """Split the output into lines, and attribute each to the callback that wrote its beginning."""
+        lines = self._account.lines
         text, author, banner, number = "", None, False, None
         for entry in self._entries:
+            if entry["at"] == "callback":
+                self._lines_before[entry["number"]] = len(lines)
             if entry["at"] != "output":
                 continue
             if not text:
                 number, banner = entry["callback"], entry["banner"]
                 author = None if number is None else self._callbacks[number]
-                if author and banner and author.node is not None:
+                if author and banner:
                     author = author._replace(node=None)
             *whole, text = (text + entry["text"]).split("\n")
             for line in whole:
                 if number is not None and not banner:
-                    of_callback[number].append(len(self._account.lines))
-                self._account.lines.append(Line(line, author))
+                    self._lines_of[number].append(len(lines))
+                lines.append(Line(line, author))
         if text:
-            self._account.lines.append(Line(text, author))
+            lines.append(Line(text, author))
+
+    def _find_failure_lines(self) -> None:
+        """Find the lines that report each failure."""
+        lines = self._account.lines
         for failure in self._failures:
-            positions = {position for report in failure.reports for position in of_callback[report]}
-            first = min(positions, default=0)
-            while first and self._account.lines[first - 1].author is None:  # an error that precedes the callback
+            positions = {position for report in failure.reports for position in self._lines_of[report]}
+            first = min(positions, default=self._lines_before[failure.reports[-1]])
+            while first and lines[first - 1].author is None:  # an error that precedes the callback
                 first -= 1
                 positions.add(first)
             self._account.failure_lines.setdefault(failure.about, []).append(positions)
@@ -257,6 +269,7 @@ class _PlaysLeft:
 
     def __init__(self) -> None:
         self._well: defaultdict[str, list[bool]] = defaultdict(list)  # for each play of a host
+        self._failed: set[str] = set()
         self._waiting: list[str] = []  # hosts of the play whose batch has not ended
         self._ended = False
 
@@ -267,8 +280,10 @@ class _PlaysLeft:
 
     def end_batch(self, entry: Mapping[str, Any]) -> None:
         """Take the end of a batch."""
-        for host, well in entry["hosts"].items():
-            self._well[host].append(well)
+        for host, ending in entry["hosts"].items():
+            self._well[host].append(ending == "well")
+            if ending == "failed":
+                self._failed.add(host)
         ended = self._waiting if entry["end_play"] else entry["hosts"]  # end_play ends the later batches, too
         for host in ended:
             self._well.setdefault(host, [])  # a play was for it, though it may not have begun
@@ -284,6 +299,10 @@ class _PlaysLeft:
     def passed(self) -> set[str]:
         """Return the hosts that left each of their plays well; none if ansible was cut off."""
         return {host for host, well in self._well.items() if all(well)} if self._ended else set()
+
+    def failed(self) -> set[str]:
+        """Return the hosts that ansible has failed, for tasks of theirs or of others; none if it was cut off."""
+        return self._failed - self.passed() if self._ended else set()
 
     def _leave_behind(self, hosts: Iterable[str]) -> None:
         for host in hosts:

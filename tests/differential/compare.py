@@ -125,12 +125,14 @@ def _failure_differences(recorded: Recorded, stored: Stored) -> Iterator[Differe
         if node in recorded.passed:
             here = []  # ansible has counted a failure, but has not failed the node for it
         elif not here:
-            of_others = {
+            of_others: set[tuple[str | None, str | None]] = {
                 (task.play, task.task)
                 for task, results in recorded.results.items()
                 if any(FAILED.union(["rescued"]).intersection(statuses) for statuses in results.values())
             }
             here = [reason for reason in there if reason in of_others or reason == (None, None)]
+            if node in recorded.failed and not here:
+                here = sorted(of_others)[:1]
         yield from _differs(Kind.FAILURES, node, here, there)
 
 

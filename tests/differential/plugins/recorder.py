@@ -12,8 +12,8 @@ decisions are made. These are, with what is recorded there:
     the callback with the recap         {"at": "left", "plays"}: the hosts of the plays that were not begun
     the streams stdout and stderr       {"at": "output", "text", "callback", "banner"}
 
-A play is known by its position in the playbook, from 0, a task by its UUID. A host has left a play well if the play's
-iterator says that it has not failed and has nothing left to do, and if it is not among the unreachable hosts.
+A play is known by its position in the playbook, from 0, a task by its UUID. How a host has left a play or batch follows
+from the state of the iterator: it is `well` if it has not failed and has nothing left to do.
 """
 
 import functools
@@ -144,7 +144,7 @@ class Recorder:
             return run(tqm, play)
         finally:
             if isinstance(iterator := self._iterator, PlayIterator):
-                hosts = {name: _left_well(tqm, iterator, name) for name in iterator.host_states}
+                hosts = {name: _ending(tqm, iterator, name) for name in iterator.host_states}
                 self._write({"at": "batch", "play": self._play, "hosts": hosts, "end_play": iterator.end_play})
 
     def _new_iterator(self, *args: Any, **kwargs: Any) -> Any:
@@ -199,11 +199,14 @@ class Recorder:
         return left
 
 
-def _left_well(tqm: Any, iterator: Any, name: str) -> bool:
-    state = iterator.get_state_for_host(name)
+def _ending(tqm: Any, iterator: Any, name: str) -> str:
+    """Return how a host has left a play or batch: well, failed, unreachable or unfinished."""
+    if name in tqm._unreachable_hosts:
+        return "unreachable"
     host = tqm.get_inventory().get_host(name)
-    failed = host is None or iterator.is_failed(host)
-    return not failed and name not in tqm._unreachable_hosts and state.run_state == IteratingStates.COMPLETE
+    if host is None or iterator.is_failed(host):
+        return "failed"
+    return "well" if iterator.get_state_for_host(name).run_state == IteratingStates.COMPLETE else "unfinished"
 
 
 def _described(task: Any) -> dict[str, Any]:
