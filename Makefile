@@ -3,6 +3,8 @@
 
 PYTHON ?=
 ARGS ?=
+DIR ?= tests/differential/playbooks
+N ?= 200
 # Tests wait for other processes half of the time, so there are more workers than cores.
 WORKERS ?= $(shell echo $$(($$(getconf _NPROCESSORS_ONLN) * 3 / 2)))
 # A Python that is named has a virtual environment of its own: make test-fast PYTHON=python3.13
@@ -12,8 +14,8 @@ READY := $(VENV)/.ready
 ANSIBLE_READY := .venv-ansible/.ready
 
 .DEFAULT_GOAL := help
-.PHONY: help demo serve test test-fast test-outcomes check format docs chaos bench image-check migration constraints \
-	ansible-versions clean
+.PHONY: help demo serve test test-fast test-outcomes check format docs chaos differential fuzz bench image-check \
+	migration constraints ansible-versions clean
 
 help: ## List the targets
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/\1\t\2/p' Makefile | while IFS='	' read -r target what; do \
@@ -51,6 +53,12 @@ docs: $(READY) ## Generate the reference out of the code
 
 chaos: $(READY) ## Kill processes at random in 50 rounds of real jobs, and check what must hold whatever dies
 	PYTHONPATH=tests $(BIN)/python tests/system/chaos.py $(ARGS)
+
+differential: $(READY) ## Compare what clusterm stores with what ansible does, for the playbooks in DIR
+	@PYTHONPATH=tests $(BIN)/python tests/differential/run_folder.py $(DIR) $(ARGS)
+
+fuzz: $(READY) ## Compare the same for N random playbooks
+	FUZZ_EXAMPLES=$(N) $(BIN)/pytest tests/differential/test_fuzz.py --timeout=0 -p no:xdist $(ARGS)
 
 bench: $(READY) ## Measure the speed, side by side with the same work done without clusterm
 	@$(BIN)/python benchmarks/bench.py $(ARGS)

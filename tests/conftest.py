@@ -14,7 +14,7 @@ from support.service import Clusterm
 from clusterm.store.engine import Store
 from clusterm.store.migrations import migrate
 
-LAYERS: Final = ("cli", "ansible", "system", "jobs", "api", "store", "docs", "unit")
+LAYERS: Final = ("cli", "ansible", "differential", "system", "jobs", "api", "store", "docs", "unit")
 """The folders of the tests, which are also their markers, in the order in which several workers begin them.
 
 The slowest come first, so that at the end no worker runs a long module while the others have nothing to do.
