@@ -330,6 +330,26 @@ def test_no_tokens_only_where_nobody_else_can_reach_the_service(new_clusterm: Cl
     new_clusterm.add_nodes("node1-a")
 
 
+# Health
+
+
+def test_webhooks_are_named_to_viewers_only(new_clusterm: Clusterm) -> None:
+    clusterm = with_tokens(new_clusterm)
+    webhook = {"name": "pager-of-ann", "url": "http://127.0.0.1:1/"}
+    clusterm.config["notifications"] = {"webhooks": [webhook]}
+    clusterm.start()
+    token = bearer((clusterm.state_dir / "token").read_text().strip())
+    clusterm.http.headers.update(token)
+    clusterm.run("discover", ["127.0.9.9"], extra_vars={"status": 1})
+    wait_for(lambda: "pager-of-ann" in clusterm.http.get("/readyz").text, "the webhook to fail")
+    with httpx.Client(base_url=clusterm.http.base_url) as client:
+        for headers in ({}, bearer("unknown")):
+            shown = client.get("/readyz", headers=headers).json()
+            assert "pager-of-ann" not in str(shown)
+            assert shown["checks"]["notifications"]["ok"] is False
+            assert shown["degraded"] == ["webhooks cannot be notified; a viewer sees which in /info/status"]
+
+
 # Limits
 
 

@@ -25,7 +25,7 @@ from cryptography.hazmat.primitives.serialization import (
 )
 from pydantic import ValidationError
 from support.programs import SCRIPTED
-from support.service import BIN, Clusterm, wait_for
+from support.service import BIN, WAIT_TIMEOUT_S, Clusterm, wait_for
 
 from clusterm.errors import StartupError
 from clusterm.server.tls import Tls
@@ -179,7 +179,8 @@ def test_a_new_certificate_is_used_without_a_restart(new_clusterm: Clusterm, ca:
     service.add_nodes("node1-a")
     go = service.root / "go"
     job = service.begin("decommission", ["node1-a"], extra_vars={"lines": 2, "until": str(go)})
-    with service.http.stream("GET", f"/info/logs/{job['id']}", params={"follow": True}) as following:
+    path = f"/info/logs/{job['id']}?follow=true"
+    with service.http.stream("GET", path, timeout=WAIT_TIMEOUT_S) as following:
         lines = following.iter_lines()
         first = [next(lines) for _ in range(3)]
 
