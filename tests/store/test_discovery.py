@@ -1,8 +1,9 @@
 """Registration of discovered machines when their job ends."""
 
 from datetime import UTC, datetime
+from typing import Any
 
-from clusterm.enums import Action, JobStatus
+from clusterm.enums import Action, JobStatus, State
 from clusterm.jobs import completion
 from clusterm.jobs import events as job_events
 from clusterm.schemas import Event, Job, MonitoredNode
@@ -14,12 +15,17 @@ from clusterm.store.engine import Store
 RETENTION = RetentionSettings()
 
 
-def job_on(store: Store, *addresses: str) -> int:
+def job_on(store: Store, *addresses: str, **extra_vars: Any) -> int:
     with store.write() as session:
         now = datetime.now(UTC)
         running = JobStatus.RUNNING
         job = tables.Job(
-            action=Action.DISCOVER, status=running, host_group="", extra_vars={}, requested_by="ann", created_at=now
+            action=Action.DISCOVER,
+            status=running,
+            host_group="",
+            extra_vars=extra_vars,
+            requested_by="ann",
+            created_at=now,
         )
         session.add(job)
         session.flush()
@@ -57,6 +63,28 @@ def test_machines_become_nodes_in_the_transaction_that_ends_the_job(store: Store
             ("a-1", "a.example"),
             ("b-2", "b.example"),
         ]
+
+
+def test_the_port_of_the_job_is_that_of_its_machines(store: Store) -> None:
+    found = machine("a", "1", "a.example")
+    _, told = end(store, job_on(store, "a.example", ansible_port=2201), None, a_example=found)
+    assert (told[0].node, told[0].detail) == ("a-1", "at a.example:2201")
+    with store.write() as session:
+        node = nodes.get(session, "a.example:2201")
+        assert node.inventory_vars == {"ansible_port": 2201}
+        node.state = State.DISAPPEARED
+    other = machine("b", "2", "a.example")
+    end(store, job_on(store, "a.example", ansible_port="2202"), None, a_example=other)
+    _, told = end(store, job_on(store, "a.example", ansible_port=2203), None, a_example=found)
+    assert told[0].changes["vars.ansible_port"] == [2201, 2203]
+    with store.write() as session:
+        node = nodes.get(session, "a-1")
+        node.state, node.encrypted = State.DISAPPEARED, "not readable here"
+    job, told = end(store, job_on(store, "a.example", ansible_port=2204), None, a_example=found)
+    assert (job.status, told[0].result) == ("Errored", "fail")
+    assert "set its port by `clusterctl node set a-1 ansible_port=2204`" in job.error
+    with store.read() as session:
+        assert {str(node.place) for node in nodes.list_all(session)} == {"a.example:2202", "a.example:2203"}
 
 
 def test_what_cannot_be_registered_is_that_address_s_failure(store: Store) -> None:

@@ -7,7 +7,7 @@ from typing import Any, Final
 
 from clusterm import schemas
 from clusterm.common.actions import ACTIONS
-from clusterm.common.addresses import ssh_port
+from clusterm.common.addresses import Place, ssh_port
 from clusterm.enums import DEFAULT_HOST_GROUPS, EventName, HostGroups, JobStatus, Result
 from clusterm.errors import RequestRefused
 from clusterm.jobs.events import job_event, log_end, set_status
@@ -139,8 +139,9 @@ def _register(
         if isinstance(machine, str):  # the playbook has passed there all the same
             outcome.registration = Registration(accepted=True, detail=f"not registered: {machine}")
             continue
+        machine = machine.model_copy(update={"port": port})
         try:
-            outcome.changes = node_changes.register(session, machine.model_copy(update={"port": port}), findings.groups)
+            outcome.changes = node_changes.register(session, machine, findings.groups)
         except RequestRefused as refusal:
             detail = f"not registered as {machine.name}: {refusal}"
             outcome.registration = Registration(accepted=False, detail=detail)
@@ -148,7 +149,7 @@ def _register(
             refused.append(f"{outcome.target}: {detail}")
         else:
             outcome.node = machine.name
-            outcome.registration = Registration(accepted=True, detail=f"at {outcome.target}")
+            outcome.registration = Registration(accepted=True, detail=f"at {Place(machine.addr, port)}")
     return refused
 
 

@@ -6,6 +6,7 @@ from typing import Any
 import pytest
 
 from clusterm.enums import State, Status
+from clusterm.errors import Conflict, NotFound
 from clusterm.nodes.selection import select
 from clusterm.schemas import NodeSelection
 from clusterm.store.nodes import Candidate
@@ -63,6 +64,22 @@ def test_what_a_selection_means(targets: Sequence[str], selection: dict[str, Any
 def test_what_no_selection_means(targets: Sequence[str], selection: dict[str, Any], reasons: Sequence[str]) -> None:
     selected = select(targets, NodeSelection.model_validate(selection), NODES)
     assert [str(refusal) for refusal in selected.refusals] == reasons
+
+
+def test_an_address_may_be_in_brackets_and_have_a_port() -> None:
+    nodes = [
+        Candidate("vm-1", "2001:db8::1", Status.ALLOCATED, HERE, WORKER, port=2201),
+        Candidate("vm-2", "2001:db8::1", Status.ALLOCATED, HERE, WORKER, port=2202),
+        Candidate("vm-3", "2001:db8::3", Status.ALLOCATED, HERE, WORKER, port=None),
+    ]
+    targets = ["[2001:DB8::1]:2202", "[2001:db8:0::3]", "[2001:db8::1]:2201"]
+    assert select(targets, NodeSelection(), nodes).names == ["vm-2", "vm-3", "vm-1"]
+    refused = select(["[2001:db8::1]", "vm-3", "2001:db8::9"], NodeSelection(), nodes)
+    assert [type(refusal) for refusal in refused.refusals] == [Conflict, NotFound]
+    assert str(refused.refusals[0]) == (
+        'several nodes have the address "[2001:db8::1]": vm-1 ([2001:db8::1]:2201), vm-2 ([2001:db8::1]:2202). '
+        "Give the name of one of them"
+    )
 
 
 def test_an_empty_cluster_has_nothing_to_select() -> None:
