@@ -3,21 +3,32 @@
 import json
 import re
 from collections.abc import Collection, Iterator
+from re import _parser  # type: ignore[attr-defined]  # the only parser of regular expressions in the library
 from typing import Any, Final
 
 MASK: Final = "********"
 """Replacement for a secret. When a client sends the mask back, it stands for the masked value."""
 
-SECRET_PATTERN: Final = r"pass(word|wd|phrase)?$|secret|token|credential|private_?key|api_?key|access_?key|auth_?key"  # noqa: S105
+SECRET_PATTERN: Final = (
+    r"pass((word|wd|phrase)s?)?$|secret|token|credential|private_?key|api_?key|access_?key|auth_?key"  # noqa: S105
+)
 """Default pattern of the names of secrets."""
 
-_IN_TEXT: Final = re.compile(
-    r"""((?:pass(?:word|wd|phrase)?|(?:secret|token|credential|private_?key|api_?key|access_?key|auth_?key)[\w-]{0,40}"""
-    r"""|authorization)\\?["']?\s{0,3}[:=]\s{0,3}(?:(?:bearer|basic)\s{1,3})?)"""
-    r"""(?:\\?"[^"]*"?|\\?'[^']*'?|[^\s,;&"'}\]]+)""",
+_NAME_IN_TEXT: Final = re.compile(
+    r"""(?:pass(?:(?:word|wd|phrase)s?)?"""
+    r"""|(?:secret|token|credential|private_?key|api_?key|access_?key|auth_?key)[\w-]{0,40}"""
+    r"""|authorization)\\?["']?\s{0,3}[:=]\s{0,3}(?:(?:bearer|basic)\s{1,3})?(?=[^\s,;&}\]])""",
     re.IGNORECASE,
 )
+_VALUE_IN_TEXT: Final = re.compile(r"""\\?"[^"]*"?|\\?'[^']*'?|[^\s,;&"'}\]]+""")
+_BRACKET: Final = re.compile(r"""\\?"[^"]*"?|\\?'[^']*'?|[\[{]|[\]}]""")
+"""A bracket, or a quoted text, in which brackets have no meaning."""
+
 _IN_URL: Final = re.compile(r"(://[^/\s:@]{1,100}:)[^/\s@]{1,200}@")
+
+
+_MAX_NAME_LENGTH: Final = 256
+"""Characters of a name. A longer one is secret, because some patterns take long for it."""
 
 
 def has_content(value: Any) -> bool:
@@ -42,7 +53,40 @@ class SecretNames:
 
     def hide(self, key: str, item: Any) -> bool:
         """Return whether the item must be masked."""
-        return has_content(item) and (key in self._names or bool(self._pattern.search(key)))
+        if not has_content(item):
+            return False
+        return len(key) > _MAX_NAME_LENGTH or key in self._names or bool(self._pattern.search(key))
+
+
+def check_pattern(pattern: str) -> None:
+    """Check a pattern of the names of secrets.
+
+    Raises:
+        ValueError: it is not a regular expression, or can take exponential time: a repetition contains another one, an
+            option or alternatives.
+    """
+    try:
+        re.compile(pattern)
+        parsed = _parser.parse(pattern)
+    except (re.error, RecursionError, OverflowError) as error:
+        raise ValueError(f"{pattern[:80]!r} is not a regular expression: {error}") from None
+    if _is_ambiguous(parsed, repeated=False):
+        raise ValueError(
+            f"{pattern[:80]!r} repeats something that contains a repetition, an option or alternatives, which can take "
+            "hours: write it without"
+        )
+
+
+def _is_ambiguous(parsed: Any, *, repeated: bool) -> bool:
+    """Return whether a part of a parsed expression repeats something that can match in several ways."""
+    if isinstance(parsed, (list, tuple, _parser.SubPattern)):
+        if len(parsed) == 2 and str(parsed[0]) in {"MAX_REPEAT", "MIN_REPEAT", "POSSESSIVE_REPEAT"}:
+            least, most, content = parsed[1]
+            return (repeated and least != most) or _is_ambiguous(content, repeated=repeated or most > 1)
+        if repeated and len(parsed) == 2 and str(parsed[0]) == "BRANCH":
+            return True
+        return any(_is_ambiguous(part, repeated=repeated) for part in parsed)
+    return False
 
 
 _USUAL: Final = SecretNames()
@@ -108,6 +152,24 @@ def restore(value: Any, original: Any) -> Any:
 def redact_text(text: str) -> str:
     """Return a text with values that follow a secret name, and passwords in URLs, masked.
 
-    A secret without a name in front of it is not recognised.
+    An object or a list that follows a secret name is masked as a whole; up to the end of the text if it is cut off. A
+    secret without a name in front of it is not recognised.
     """
-    return _IN_URL.sub(rf"\g<1>{MASK}@", _IN_TEXT.sub(rf"\g<1>{MASK}", text))
+    shown, end = [], 0
+    while name := _NAME_IN_TEXT.search(text, end):
+        shown += [text[end : name.end()], MASK]
+        end = _end_of_value(text, name.end())
+    return _IN_URL.sub(rf"\g<1>{MASK}@", "".join([*shown, text[end:]]))
+
+
+def _end_of_value(text: str, start: int) -> int:
+    """Return the end of the value that begins at a position."""
+    if text[start] not in "[{":
+        value = _VALUE_IN_TEXT.match(text, start)
+        return value.end() if value else start
+    depth = 0
+    for found in _BRACKET.finditer(text, start):
+        depth += {"[": 1, "{": 1, "]": -1, "}": -1}.get(found[0], 0)
+        if depth == 0:
+            return found.end()
+    return len(text)

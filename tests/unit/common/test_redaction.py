@@ -7,13 +7,22 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from clusterm.common.redaction import MASK, redact, redact_text, restore
+from clusterm.common.redaction import MASK, SECRET_PATTERN, SecretNames, check_pattern, redact, redact_text, restore
 
 
 @pytest.mark.parametrize(
     "key",
     [
-        *("password", "PASSWORD", "db_password", "dbPassword", "passwd", "passphrase", "ansible_become_pass"),
+        *(
+            "password",
+            "PASSWORD",
+            "db_password",
+            "dbPassword",
+            "passwd",
+            "passphrase",
+            "passwords",
+            "ansible_become_pass",
+        ),
         *("ansible_ssh_pass", "secret", "client_secret", "secrets", "token", "github_token", "auth_tokens"),
         *("credentials", "private_key", "privateKey", "api_key", "apikey", "aws_access_key", "auth_key"),
     ],
@@ -33,6 +42,45 @@ def test_other_values_are_shown(key: str) -> None:
 @pytest.mark.parametrize("value", [None, "", [], {}], ids=repr)
 def test_nothing_is_shown_as_nothing(value: object) -> None:
     assert redact({"password": value}) == {"password": value}
+
+
+@pytest.mark.parametrize(
+    "pattern",
+    [
+        "(a+)+$",
+        "(a*)*b",
+        "(a|a)*b",
+        "(x(y|z)+)+",
+        "(a?){30}a",
+        "(?:a{1,9}){2,}",
+        "(.*a){12}",
+        "(?P<n>a+)+?b",
+        "((a)|b)+",
+    ],
+)
+def test_a_pattern_that_may_take_exponential_time_is_refused(pattern: str) -> None:
+    with pytest.raises(ValueError, match="which can take hours"):
+        check_pattern(pattern)
+
+
+@pytest.mark.parametrize("pattern", ["(", "*", "a{2,1}", "(?P<a", "(" * 200_000])
+def test_a_pattern_that_is_no_regular_expression_is_refused(pattern: str) -> None:
+    with pytest.raises(ValueError, match="is not a regular expression"):
+        check_pattern(pattern)
+
+
+@pytest.mark.parametrize(
+    "pattern", ["", SECRET_PATTERN, "^(pin|puk)_?[0-9]*$", "token(?!izer)", "(?<!public_)key", "[a-z]+_key"]
+)
+def test_other_patterns_are_accepted(pattern: str) -> None:
+    check_pattern(pattern)
+
+
+@pytest.mark.timeout(20)
+def test_a_very_long_name_is_secret_and_takes_no_time() -> None:
+    names = SecretNames("a*a*a*b")
+    assert names.hide("a" * 100_000, "x")
+    assert not names.hide("a" * 100, "x")
 
 
 _keys = st.sampled_from(["user", "password", "api_token", "env", "list", "secrets"])
@@ -88,6 +136,11 @@ CANARY = "c4n4ry"
         (f'{{\\"apiKey\\": \\"{CANARY}\\"}}', f'{{\\"apiKey\\": {MASK}}}'),
         (f"Authorization: Bearer {CANARY}", f"Authorization: Bearer {MASK}"),
         (f"http://bob:{CANARY}@proxy:8080/", f"http://bob:{MASK}@proxy:8080/"),
+        (f'{{"credentials": {{"user": "x", "pin": ["{CANARY}"]}}, "a": 1}}', f'{{"credentials": {MASK}, "a": 1}}'),
+        (f"tokens=['{CANARY} ]', {{'a': '{CANARY}'}}] user=bob", f"tokens={MASK} user=bob"),
+        (f'{{\\"secrets\\": {{\\"a\\": \\"{CANARY}}}\\"}}, \\"b\\": 1}}', f'{{\\"secrets\\": {MASK}, \\"b\\": 1}}'),
+        (f'passwords: {{"a": {{"b": "{CANARY}"', f"passwords: {MASK}"),
+        ("secret: {}, token=", f"secret: {MASK}, token="),
         ("passed: 3, token expired, http://proxy:8080/", "passed: 3, token expired, http://proxy:8080/"),
     ],
 )
@@ -96,6 +149,8 @@ def test_secrets_in_text_are_masked(text: str, shown: str) -> None:
 
 
 @pytest.mark.timeout(20)
-@pytest.mark.parametrize("piece", ["a", "secret", "token: \\", "://a:", ' "', "secret-"])
+@pytest.mark.parametrize(
+    "piece", ["a", "secret", "token: \\", "://a:", ' "', "secret-", "token: {", "token: ['", "token=[]"]
+)
 def test_hostile_lines_take_no_time(piece: str) -> None:
     redact_text(piece * 20_000)
