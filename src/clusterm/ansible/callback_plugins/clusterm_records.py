@@ -14,8 +14,8 @@ has the same number in all of its records. Each run of a handler that is flushed
         A play matches no nodes, or has no nodes left.
     {"event": "task", "number", "play", "task", "path"}
         A task or handler starts; with the strategies free and host_pinned once for each node.
-    {"event": "start", "number", "play", "task", "node"}
-        A node starts with a task.
+    {"event": "start", "number", "play", "task", "node", "path"}
+        A node starts with a task. There is a path only if this run of the task was not announced by `task`.
     {"event": "result", "number", "play", "task", "node", "status", "message"}
         A task ended on a node. The status is ok, changed, skipped, failed, unreachable, ignored (failed or
         unreachable, and the playbook ignores that) or rescued (failed, and the block's rescue section runs next).
@@ -160,8 +160,8 @@ class CallbackModule(CallbackBase):  # type: ignore[misc]
 
     @_writes
     def v2_runner_on_start(self, host: Any, task: Any) -> _Record:
-        self._tasks.start(task, host.get_name(), self._decisions.position)
-        return self._record("start", task, host)
+        is_new = self._tasks.start(task, host.get_name(), self._decisions.position)
+        return {**self._record("start", task, host), **({"path": _path(task)} if is_new else {})}
 
     @_writes
     def v2_runner_on_ok(self, result: Any) -> _Record:
@@ -285,8 +285,9 @@ class _Tasks:
             self._known[key] = self._new(task)
         self._announced[task._uuid] = self._known[key]
 
-    def start(self, task: Any, node: str, position: int) -> None:
-        """Record that a node starts with a task."""
+    def start(self, task: Any, node: str, position: int) -> bool:
+        """Record that a node starts with a task, and return whether this run of the task is a new one."""
+        known = len(self._known)
         if task._uuid not in self._announced:
             self.announce(task, position)
         numbered = self._announced[task._uuid]
@@ -297,6 +298,7 @@ class _Tasks:
             key = (task._uuid, -again)
             numbered = self._known[key] = self._known.get(key) or self._new(task)
         self._of_node[node] = numbered
+        return len(self._known) > known
 
     def end(self, number: int, node: str) -> None:
         """Record that a task has ended on a node."""
@@ -374,7 +376,7 @@ class _Decisions:
 
     def find_iterator(self) -> None:
         """Find the iterator of the play that has begun, in a callback about one of its tasks."""
-        if not self._iterates:
+        if self._known and not self._iterates:
             with self._guarded():
                 self._iterator = _caller(PlayIterator)
                 self._iterates = True
@@ -402,19 +404,17 @@ class _Decisions:
             self._own.add(record["node"])
         if self._failure.get("number") == record["number"]:
             return  # the first host with this failure is named
-        if task.run_once:
-            reason = " (run_once)"
-        elif task.any_errors_fatal:
-            reason = " (any_errors_fatal)"
-        elif self._play_limit is not None:
-            reason = f" (max_fail_percentage: {self._play_limit:g})"
-        else:
-            reason = ""
-        what = (
-            f"{record['node']} was unreachable" if record["status"] == "unreachable" else f"failed on {record['node']}"
-        )
-        message = f"{what}, which fails this node, too{reason}"
+        what = "lost the connection to" if record["status"] == "unreachable" else "failed on"
+        message = f"{what} {record['node']}, which fails this node, too{self._why_fatal(task)}"
         self._failure = {**{name: record[name] for name in ("number", "play", "task")}, "message": message}
+
+    def _why_fatal(self, task: Any) -> str:
+        """Return why a failure of a task may fail other hosts, in parentheses; empty if that is not known."""
+        if task.run_once:
+            return " (run_once)"
+        if task.any_errors_fatal:
+            return " (any_errors_fatal)"
+        return "" if self._play_limit is None else f" (max_fail_percentage: {self._play_limit:g})"
 
     def news(self, task: Any = None) -> list[_Record]:
         """Return records of the hosts that ansible has failed for other hosts, or cleared, since the last call.
