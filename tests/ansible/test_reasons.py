@@ -89,7 +89,6 @@ def test_the_error_that_ended_ansible_precedes_failures_of_tasks(site: Clusterm)
 
 NONCE = "5d0c3a2f9be84716"
 OTHER_FILES = {
-    "inventory.json": json.dumps({"all": {"hosts": {A: {}}}}),
     "more.yml": "- debugg:\n",
     "vault.yml": "$ANSIBLE_VAULT;1.1;AES256\n33343537\n",
 }
@@ -137,7 +136,7 @@ def errors(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str | None]:
         for file, text in files.items():
             (directory / file).write_text(text)
         done = subprocess.run(
-            [BIN / "ansible-playbook", "--inventory", directory / "inventory.json", directory / "site.yml"],
+            [BIN / "ansible-playbook", "--inventory", "inventory.json", "site.yml"],
             cwd=directory,
             env=run_environment(ansible_environment(directory, NONCE)),
             stdin=subprocess.DEVNULL,
