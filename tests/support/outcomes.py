@@ -10,6 +10,7 @@ clusterm: a node passes only if a play took it, and ansible has not failed it.
 import os
 import re
 import sys
+import tempfile
 import textwrap
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
@@ -64,7 +65,8 @@ class Failure(NamedTuple):
     message: str
     """Part of its message."""
     line: str | None = ""
-    """Part of the line that reports it. Empty: the node in brackets, or the message. None: there is no such line."""
+    """Part of the log line that reports it. Empty: the line names the node, or has its message or ansible's error,
+    which come before. None: there is no such line."""
 
 
 def failed_too(nodes: Sequence[str], task: str, cause: str) -> list[Failure]:
@@ -209,7 +211,8 @@ class Runner:
 
     def _service(self, *, partial_success: bool) -> Clusterm:
         if partial_success not in self._services:
-            clusterm = Clusterm(self._root / f"partial-{partial_success}")
+            clusterm = Clusterm(Path(tempfile.mkdtemp(dir=self._root)) / "clusterm")
+            clusterm.config["ansible"]["extra_variables"] = "{}"  # they would override those of a row
             clusterm.config["manager"]["partial_success"] = partial_success
             try:
                 clusterm.start()
@@ -269,7 +272,7 @@ def _is_reported(failure: Failure, reported: dict[str, Any], log: Sequence[str])
         return False
     if failure.line is None or line is None:
         return failure.message in reported["message"] and failure.line == line
-    parts = [failure.line] if failure.line else [f"[{failure.node}]", failure.message]
+    parts = [failure.line] if failure.line else [f"[{failure.node}", "[ERROR]: ", failure.message]
     return failure.message in reported["message"] and any(part in line for part in parts)
 
 

@@ -294,7 +294,7 @@ INCLUDES = [
           tasks:
           - {name: include, include_tasks: disk.yml, loop: [sda, sdb]}
         """,
-        Outcome([B, C], "6 ok, 5 skipped, 1 failed", tasks=3, failures=[(A, "format", "sdb is full")]),
+        Outcome([B, C], "3 ok, 5 skipped, 1 failed", tasks=3, failures=[(A, "format", "sdb is full")]),
         files={
             "disk.yml": """
             - name: format
@@ -315,7 +315,7 @@ INCLUDES = [
             - {name: repair, debug: }
           - {name: start, debug: }
         """,
-        Outcome(ALL, "3 rescued, 6 ok", tasks=3),
+        Outcome(ALL, "3 failed, 6 ok", tasks=3),
         versions=Versions.SAMPLED,
     ),
     Row(
@@ -329,7 +329,7 @@ INCLUDES = [
             - {name: repair, debug: }
           - {name: start, fail: {msg: no answer}, when: on_b}
         """,
-        Outcome([A, C], "1 rescued, 4 skipped, 1 ok, 1 failed", tasks=3, failures=[(B, "start", "no answer")]),
+        Outcome([A, C], "2 failed, 4 skipped, 1 ok", tasks=3, failures=[(B, "start", "no answer")]),
         versions=Versions.EVERY,
     ),
     Row(
@@ -350,7 +350,7 @@ INCLUDES = [
           - {name: include, include_tasks: install.yml, when: on_a}
           - {name: start, debug: }
         """,
-        Outcome(NONE, "2 skipped, 1 None", tasks=1, error="couldn't resolve module/action 'no_such_module'"),
+        Outcome(NONE, "2 skipped, 1 ok", tasks=1, error="couldn't resolve module/action 'no_such_module'"),
         files={"install.yml": "- {name: install, no_such_module: }"},
         versions=Versions.SAMPLED,
     ),
@@ -402,7 +402,7 @@ INCLUDES = [
             rescue:
             - {name: repair, debug: }
         """,
-        Outcome(ALL, "3 rescued, 3 ok", tasks=2),
+        Outcome(ALL, "3 failed, 3 ok", tasks=2),
         versions=Versions.SAMPLED,
     ),
 ]
@@ -447,11 +447,11 @@ HANDLERS = [
           handlers:
           - {name: restart, fail: {msg: no answer}, when: on_a}
         """,
-        Outcome(ALL, "3 changed, 2 skipped, 1 rescued, 4 ok", tasks=4),
+        Outcome(ALL, "3 changed, 2 skipped, 1 rescued, 4 ok", tasks=5),
         versions=Versions.EVERY,
     ),
     Row(
-        "a handler with a rescue of its own",
+        "a handler with a rescue section, which ansible ignores",
         """
         - hosts: all
           tasks:
@@ -460,7 +460,7 @@ HANDLERS = [
           - name: restart
             include_tasks: restart.yml
         """,
-        Outcome(ALL, "6 ok, 3 changed, 1 rescued, 2 skipped", tasks=4),
+        Outcome([B, C], "4 ok, 3 changed, 1 failed, 3 skipped", tasks=4, failures=[(A, "stop", "no answer")]),
         files={
             "restart.yml": """
             - block:

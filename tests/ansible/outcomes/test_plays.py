@@ -64,7 +64,7 @@ PLAYS = [
           tasks:
           - {name: install, fail: {msg: disk full}}
         """,
-        Outcome(NONE, "1 failed", tasks=1, failures=[(A, "install", "disk full")]),
+        Outcome(NONE, "1 failed", tasks=1, failures=[(A, "install", "disk full")], no_play=[B, C]),
     ),
     Row(
         "a play that excludes one node",
@@ -465,7 +465,15 @@ BATCHES = [
           - {name: elect, fail: {msg: no quorum}, run_once: true, when: on_b}
           - {name: start, debug: }
         """,
-        Outcome([A], "1 skipped, 1 ok, 1 failed", tasks=3, failures=[(B, "elect", "no quorum")]),
+        Outcome(
+            [A],
+            "1 skipped, 1 ok, 1 failed",
+            tasks=3,
+            failures=[
+                (B, "elect", "no quorum"),
+                (C, "elect", "failed on b-0, which fails this node, too (run_once)", None),
+            ],
+        ),
     ),
     Row(
         "too many nodes fail, but they are rescued",
