@@ -130,6 +130,7 @@ def test_renamed_columns_keep_their_values(store: Store) -> None:
 
 def test_host_vars_of_existing_nodes_are_secret_by_name_only(store: Store) -> None:
     config = alembic_config()
+    store.create()
     with store.connect() as connection, connection.begin():
         config.attributes["connection"] = connection
         command.upgrade(config, "0010")
@@ -197,6 +198,7 @@ KEYS = {"2001:DB8::99": ["key 1", "key 2"], "2001:db8:0::99": ["key 2", "key 3"]
 def spelled(store: Store) -> Store:
     """Return a database of revision 0010 with addresses in many spellings."""
     config = alembic_config()
+    store.create()
     with store.connect() as connection, connection.begin():
         config.attributes["connection"] = connection
         command.upgrade(config, "0010")

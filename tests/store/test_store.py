@@ -138,7 +138,7 @@ def test_an_id_is_never_given_twice(store: Store) -> None:
 def test_views_are_filtered_and_paged(store: Store) -> None:
     for number, node in enumerate(["a", "b", None, "a", "b", "a"]):
         add_events(store, event(node, at=NOW + timedelta(seconds=number), detail=str(number)))
-    assert [one.detail for one in read_timeline(store, node="b")] == ["1", "4"]
+    assert [one.detail for one in read_timeline(store, nodes={"b"})] == ["1", "4"]
     assert [one.detail for one in read_timeline(store, since=NOW + timedelta(seconds=4))] == ["4", "5"]
     assert [one.detail for one in read_timeline(store, limit=2)] == ["4", "5"]
     page = read_history(store, "a", limit=2)
@@ -359,10 +359,10 @@ def test_jobs_are_filtered_newest_first(store: Store) -> None:
     assert found(limit=2, before=5) == [4, 3]
     assert found(status=JobStatus.COMPLETE) == [4, 1]
     assert found(action=Action.UPDATE) == [6, 5]
-    assert found(node="node1") == [6, 4, 2]
+    assert found(nodes={"node1"}) == [6, 4, 2]
     assert found(since=NOW + timedelta(seconds=3)) == [6, 5, 4]
     assert found(until=NOW + timedelta(seconds=3)) == [3, 2, 1]
-    assert found(action=Action.COMMISSION, status=JobStatus.ERRORED, node="node0", before=4) == [3]
+    assert found(action=Action.COMMISSION, status=JobStatus.ERRORED, nodes={"node0"}, before=4) == [3]
 
 
 def test_events_outlive_their_job(store: Store) -> None:

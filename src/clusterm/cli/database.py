@@ -39,9 +39,9 @@ def prune_command(
 
 
 def check_command(config: Config = None) -> None:
-    """Check the database, logs, nodes, secrets and files; exit with 1 if there are problems.
+    """Check the database, logs, secrets and files for problems.
 
-    Reads the whole database and changes nothing. The service may run meanwhile.
+    Exits with 1 if there are any. Reads the whole database and changes nothing. The service may run meanwhile.
     """
     from clusterm.server.check import problems  # noqa: PLC0415
 

@@ -5,6 +5,7 @@ import json
 from pathlib import Path
 
 import pytest
+from support.factories import NOW
 
 from clusterm.ansible.facts import file_stem, identify
 from clusterm.ansible.job_spec import JobSpec, prepare
@@ -50,5 +51,7 @@ def test_a_machine_is_called_by_its_name_and_serial(tmp_path: Path, facts: dict[
 
 def plan(root: Path) -> JobSpec:
     settings = Settings.model_validate({"manager": {"state_dir": str(root / "state")}})
-    job = Job.model_construct(id=1, action=Action.DISCOVER, nodes=["a.example"], host_group="", check=False)  # type: ignore[call-arg]
+    job = Job.model_construct(  # type: ignore[call-arg]
+        id=1, action=Action.DISCOVER, nodes=["a.example"], host_group="", check=False, created_at=NOW
+    )
     return JobSpec.load(prepare(settings, job, [], {}, {}))

@@ -106,4 +106,4 @@ def test_no_cell_of_a_spreadsheet_is_a_formula(begin: str, text: str) -> None:
     cells = dict(zip(header, row, strict=True))
     for name in ("node", "detail", "by"):
         assert not cells[name].startswith(tuple("=+-@\t\r\n＝＋－＠"))  # noqa: RUF001
-        assert cells[name].removeprefix("'") == (begin + text).removeprefix("'")
+        assert cells[name].replace("'", "") == (begin + text).replace("'", "")
