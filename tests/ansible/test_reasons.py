@@ -128,10 +128,12 @@ def errors(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str | None]:
     def error(name: str) -> tuple[str, str | None]:
         directory = tmp_path_factory.mktemp("reasons")
         playbook, config, *_ = REASONS[name]
-        for file, text in {"site.yml": playbook, "ansible.cfg": config, **OTHER_FILES}.items():
+        inventory = json.dumps({"all": {"hosts": {A: None}}})
+        files = {"site.yml": playbook, "ansible.cfg": config, "inventory.json": inventory, **OTHER_FILES}
+        for file, text in files.items():
             (directory / file).write_text(text)
         done = subprocess.run(
-            [BIN / "ansible-playbook", "--inventory", f"{A},", directory / "site.yml"],
+            [BIN / "ansible-playbook", "--inventory", "inventory.json", "site.yml"],
             cwd=directory,
             env=run_environment(ansible_environment(directory, NONCE)),
             stdin=subprocess.DEVNULL,

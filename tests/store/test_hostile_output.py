@@ -42,7 +42,7 @@ SPEC = JobSpec(
     stop_grace=1,
     every_node_needs_a_play=True,
 )
-EVENTS = ["play", "task", "start", "item", "retry", "result", "stopped", "cleared", "stats", "error"]
+EVENTS = ["play", "task", "start", "item", "retry", "result", "stopped", "cleared", "handled", "stats", "error"]
 
 texts = st.one_of(st.sampled_from(["a-1", "b-2", "localhost", "", "\0", "\x1b[2J", "x" * 10_001]), st.text(max_size=5))
 numbers = st.one_of(st.integers(-1, 4), st.sampled_from([2**31, 2**53, 2**63, 2**70, 1.5]))

@@ -14,8 +14,8 @@ has the same number in all of its records. Each run of a handler that is flushed
         A play matches no nodes, or has no nodes left.
     {"event": "task", "number", "play", "task", "path"}
         A task or handler starts; with the strategies free and host_pinned once for each node.
-    {"event": "start", "number", "play", "task", "node"}
-        A node starts with a task.
+    {"event": "start", "number", "play", "task", "node", "path"}
+        A node starts with a task. There is a path only if this run of the task was not announced by `task`.
     {"event": "result", "number", "play", "task", "node", "status", "message"}
         A task ended on a node. The status is ok, changed, skipped, failed, unreachable, ignored (failed or
         unreachable, and the playbook ignores that) or rescued (failed, and the block's rescue section runs next).
@@ -28,6 +28,9 @@ has the same number in all of its records. Each run of a handler that is flushed
         ansible has failed a node because of this task's failure on another node. No lines belong to this record.
     {"event": "cleared", "node"}
         ansible has forgotten the failures of a node (`meta: clear_host_errors`). No lines belong to this record.
+    {"event": "handled", "node"}
+        Earlier failures of a node were handled by a rescue section although ansible counts them as failed, and the
+        node fails again. No lines belong to this record.
     {"event": "stats", "recap", "nodes"}
         The end. The recap has for each node: ok, changed, failed, unreachable, skipped, rescued, ignored. `nodes` has
         the outcome of each host that a play is for: passed (it completed each of its plays, or the playbook ended them
@@ -160,8 +163,8 @@ class CallbackModule(CallbackBase):  # type: ignore[misc]
 
     @_writes
     def v2_runner_on_start(self, host: Any, task: Any) -> _Record:
-        self._tasks.start(task, host.get_name(), self._decisions.position)
-        return self._record("start", task, host)
+        is_new = self._tasks.start(task, host.get_name(), self._decisions.position)
+        return {**self._record("start", task, host), **({"path": _path(task)} if is_new else {})}
 
     @_writes
     def v2_runner_on_ok(self, result: Any) -> _Record:
@@ -172,11 +175,11 @@ class CallbackModule(CallbackBase):  # type: ignore[misc]
         return self._result(result, "skipped")
 
     @_writes
-    def v2_runner_on_failed(self, result: Any, *, ignore_errors: bool = False) -> _Record:
+    def v2_runner_on_failed(self, result: Any, *, ignore_errors: bool = False) -> Iterator[_Record]:
         return self._failure(result, "ignored" if ignore_errors else "failed")
 
     @_writes
-    def v2_runner_on_unreachable(self, result: Any) -> _Record:
+    def v2_runner_on_unreachable(self, result: Any) -> Iterator[_Record]:
         return self._failure(result, "ignored" if result._task.ignore_unreachable else "unreachable")
 
     @_writes
@@ -226,13 +229,13 @@ class CallbackModule(CallbackBase):  # type: ignore[misc]
         yield {**self._record("task", task, None), "path": _path(task)}
         yield from self._decisions.news(task)
 
-    def _failure(self, result: Any, reported: str) -> _Record:
+    def _failure(self, result: Any, reported: str) -> Iterator[_Record]:
         host = result._host.get_name()
         status = self._decisions.counted(host) or reported
         record = self._result(result, status, _reason(result._result))
         if status != "ignored":
-            self._decisions.failed(result._task, record)
-        return record
+            yield from self._decisions.failed(result._task, record)
+        yield record
 
     def _result(self, result: Any, status: str, message: str | None = None) -> _Record:
         record = self._record("result", result._task, result._host)
@@ -285,8 +288,9 @@ class _Tasks:
             self._known[key] = self._new(task)
         self._announced[task._uuid] = self._known[key]
 
-    def start(self, task: Any, node: str, position: int) -> None:
-        """Record that a node starts with a task."""
+    def start(self, task: Any, node: str, position: int) -> bool:
+        """Record that a node starts with a task, and return whether this run of the task is a new one."""
+        known = len(self._known)
         if task._uuid not in self._announced:
             self.announce(task, position)
         numbered = self._announced[task._uuid]
@@ -297,6 +301,7 @@ class _Tasks:
             key = (task._uuid, -again)
             numbered = self._known[key] = self._known.get(key) or self._new(task)
         self._of_node[node] = numbered
+        return len(self._known) > known
 
     def end(self, number: int, node: str) -> None:
         """Record that a task has ended on a node."""
@@ -341,6 +346,7 @@ class _Decisions:
         self._failure: _Record = {}  # the latest one that was not ignored, as a record of `stopped`
         self._causes: dict[str, _Record | None] = {}  # by marked host: the other host's failure; None for its own
         self._own: set[str] = set()  # hosts with a failure of their own
+        self._handled: set[str] = set()  # hosts whose failures so far were handled by a rescue section
         self._failed: set[str] = set()
 
     @property
@@ -374,7 +380,7 @@ class _Decisions:
 
     def find_iterator(self) -> None:
         """Find the iterator of the play that has begun, in a callback about one of its tasks."""
-        if not self._iterates:
+        if self._known and not self._iterates:
             with self._guarded():
                 self._iterator = _caller(PlayIterator)
                 self._iterates = True
@@ -395,26 +401,36 @@ class _Decisions:
             return next((status for status, number in counts.items() if number > before.get(status, 0)), None)
         return None
 
-    def failed(self, task: Any, record: _Record) -> None:
-        """Record a failure, given as a record of `result`, for which ansible may fail other hosts, too."""
+    def failed(self, task: Any, record: _Record) -> list[_Record]:
+        """Record a failure, given as a record of `result`, for which ansible may fail other hosts, too.
+
+        Returns:
+            Records to write before that of the failure.
+        """
         self._changed = True
+        handled: list[_Record] = []
         if record["status"] != "rescued":
             self._own.add(record["node"])
-        if self._failure.get("number") == record["number"]:
-            return  # the first host with this failure is named
+            if record["node"] in self._handled:
+                self._handled.remove(record["node"])
+                handled.append({"event": "handled", "node": record["node"]})
+        if self._failure.get("number") != record["number"]:  # else another host with this failure is named
+            self._failure = self._stopping(task, record)
+        return handled
+
+    def _stopping(self, task: Any, record: _Record) -> _Record:
+        """Return what a record of `stopped` states about the failure that causes it."""
+        what = "lost the connection to" if record["status"] == "unreachable" else "failed on"
+        message = f"{what} {record['node']}, which fails this node, too{self._why_fatal(task)}"
+        return {**{name: record[name] for name in ("number", "play", "task")}, "message": message}
+
+    def _why_fatal(self, task: Any) -> str:
+        """Return why a failure of a task may fail other hosts, in parentheses; empty if that is not known."""
         if task.run_once:
-            reason = " (run_once)"
-        elif task.any_errors_fatal:
-            reason = " (any_errors_fatal)"
-        elif self._play_limit is not None:
-            reason = f" (max_fail_percentage: {self._play_limit:g})"
-        else:
-            reason = ""
-        what = (
-            f"{record['node']} was unreachable" if record["status"] == "unreachable" else f"failed on {record['node']}"
-        )
-        message = f"{what}, which fails this node, too{reason}"
-        self._failure = {**{name: record[name] for name in ("number", "play", "task")}, "message": message}
+            return " (run_once)"
+        if task.any_errors_fatal:
+            return " (any_errors_fatal)"
+        return "" if self._play_limit is None else f" (max_fail_percentage: {self._play_limit:g})"
 
     def news(self, task: Any = None) -> list[_Record]:
         """Return records of the hosts that ansible has failed for other hosts, or cleared, since the last call.
@@ -457,12 +473,22 @@ class _Decisions:
         for host in marked - self._causes.keys():
             self._causes[host] = None if host in self._own else self._failure
         for host in sorted(failed - self._failed):
-            if cause := self._causes[host]:
+            cause = self._causes[host]
+            if cause and host not in self._own - self._handled:
                 yield {"event": "stopped", **cause, "node": host}
+        self._handled.update(host for host in self._own - failed - self._handled if self._is_rescued(host))
         for host in sorted(self._failed - failed):
             self._own.discard(host)
             yield {"event": "cleared", "node": host}
         self._failed = failed
+
+    def _is_rescued(self, host: str) -> bool:
+        """Return whether a rescue section runs on a host, now or next."""
+        if host not in self._iterator.host_states:  # the play is not for it
+            return False
+        now = self._iterator.get_state_for_host(host)
+        then, _ = self._iterator.get_next_task_for_host(self._queue.get_inventory().get_host(host), peek=True)
+        return any(self._iterator.get_active_state(state).run_state == IteratingStates.RESCUE for state in (now, then))
 
     def _failed_hosts(self) -> set[str]:
         """Return the hosts that have failed or are unreachable; ansible carries them from play to play."""
@@ -532,7 +558,7 @@ def _reason(result: Mapping[str, Any]) -> str:
     items = [item for item in results if isinstance(item, dict)] if isinstance(results, list) else []
     if failed := [item for item in items if item.get("failed") or item.get("unreachable")]:
         return "; ".join(f"(item={_label(item)}) {_reason(item)}" for item in failed)
-    message = _text(result.get("msg") or result.get("reason"))
+    message = _text(result.get("reason") or result.get("msg"))  # both for a missing include in a loop
     if not message:
         message = "failed_when was met" if result.get("failed_when_result") else "no reason given"
     if result.get("rc"):

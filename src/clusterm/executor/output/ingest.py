@@ -199,7 +199,8 @@ class Ingest:
         elif callback.node is not None:
             self.failures = self._without({callback.node}, self.failures)
             self._cleared.add(callback.node)
-            self._results.clear(callback.node)
+            if callback.event == "cleared":
+                self._results.clear(callback.node)
 
     def _take_stats(self, callback: CallbackRecord) -> None:
         self._stats = callback

@@ -12,7 +12,7 @@ _Count = Annotated[int, Field(ge=0, lt=2**53)]
 LINES_OF_A_RESULT: Final = frozenset({"item", "retry", "async", "diff", "result"})
 """Events that are preceded by a task's output about one node."""
 
-EVENTS_WITHOUT_LINES: Final = frozenset({"stopped", "cleared", "error"})
+EVENTS_WITHOUT_LINES: Final = frozenset({"stopped", "cleared", "handled", "error"})
 """Events to which the lines before them do not belong."""
 
 Outcome = Literal["passed", "failed", "unreachable", "unfinished"]
