@@ -88,7 +88,10 @@ def test_the_error_that_ended_ansible_precedes_failures_of_tasks(site: Clusterm)
 
 
 NONCE = "5d0c3a2f9be84716"
-OTHER_FILES = {"more.yml": "- debugg:\n", "vault.yml": "$ANSIBLE_VAULT;1.1;AES256\n33343537\n"}
+OTHER_FILES = {
+    "more.yml": "- debugg:\n",
+    "vault.yml": "$ANSIBLE_VAULT;1.1;AES256\n33343537\n",
+}
 REASONS = {
     "misspelt module": (MISSPELT, "", "couldn't resolve module/action 'debugg'", "(DIR/site.yml:6:7)"),
     "in colour": (
@@ -207,6 +210,25 @@ def test_the_failed_lines_contain_the_error_of_ansible(site: Clusterm) -> None:
     assert "[ERROR]: Error processing keyword 'name': 'rack_group' is undefined\n" in shown
     assert "- hosts: '{{ rack_group }}'\n" in shown
     assert len(shown.splitlines()) < len(job["logs"]) / 2
+
+
+def test_the_service_may_have_a_locale_that_is_not_installed(
+    new_clusterm: Clusterm, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """And the callbacks of the site may be in a directory that a variable names."""
+    (new_clusterm.root / "cb").mkdir()
+    (new_clusterm.root / "cb" / "at_the_end.py").write_text(AT_THE_END)
+    monkeypatch.setenv("SITEDIR", str(new_clusterm.root))
+    for name in ("LC_ALL", "LANG"):
+        monkeypatch.setenv(name, "xx_XX.UTF-8")
+    new_clusterm.write_playbook(
+        "ansible.cfg", "[defaults]\ncallback_plugins = $SITEDIR/cb\nstdout_callback = at_the_end\n"
+    )
+    new_clusterm.start()
+    assert new_clusterm.get("/readyz")["checks"]["ansible"]["ok"]
+    job = new_clusterm.run("discover", ["127.0.0.1"])
+    assert (job["status"], job["error"], job["logs"]) == ("Complete", "", ["all of it"])
+    assert job["recap"], "the plugin of clusterm is found, too"
 
 
 AT_THE_END = """
