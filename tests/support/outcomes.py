@@ -272,7 +272,7 @@ def _is_reported(failure: Failure, reported: dict[str, Any], log: Sequence[str])
         return False
     if failure.line is None or line is None:
         return failure.message in reported["message"] and failure.line == line
-    parts = [failure.line] if failure.line else [f"[{failure.node}", "[ERROR]: ", failure.message]
+    parts = [failure.line] if failure.line else [failure.node, "[ERROR]: ", failure.message]
     return failure.message in reported["message"] and any(part in line for part in parts)
 
 

@@ -70,7 +70,7 @@ PLAYBOOKS = [
         - hosts: all
           roles: [absent]
         """,
-        Outcome(NONE, error="the role 'absent' was not found"),
+        Outcome(NONE, error="role 'absent' was not found"),
         versions=Versions.SAMPLED,
     ),
     Row(
@@ -155,7 +155,13 @@ PLAYBOOKS = [
           - {name: install, fail: {msg: disk full}, when: on_a}
         - hosts: "{{ rack_group }}"
         """,
-        Outcome(NONE, "1 failed, 2 skipped", tasks=1, failures=[(A, "install", "disk full")]),
+        Outcome(
+            NONE,
+            "1 failed, 2 skipped",
+            tasks=1,
+            failures=[(A, "install", "disk full")],
+            error="'rack_group' is undefined",
+        ),
     ),
 ]
 
@@ -181,7 +187,7 @@ CONFIGURATIONS = [
     Row(
         "a number that is none",
         f"- {{hosts: all, tasks: [{INSTALL}]}}",
-        Outcome(NONE, error="forks"),
+        Outcome(NONE, error="'many'"),
         config="forks = many",
         versions=Versions.SAMPLED,
     ),

@@ -372,7 +372,10 @@ BATCHES = [
             NONE,
             "2 ok, 1 unreachable",
             tasks=1,
-            failures=[(A, "reach", "Connection refused"), *failed_too([B, C], "reach", "any_errors_fatal")],
+            failures=[
+                (A, "reach", "Connection refused"),
+                *((node, "reach", "a-0 was unreachable, which fails this node, too", None) for node in (B, C)),
+            ],
         ),
         files=A_IS_UNREACHABLE,
     ),
