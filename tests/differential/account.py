@@ -81,6 +81,8 @@ class Recorded(Account):
     """The nodes that ansible itself has failed; other nodes did not pass because ansible did not come to them."""
     announced: dict[TaskName, int] = field(default_factory=dict)
     """How often each task was announced; strategies that announce it for each node count once for each batch."""
+    includes: set[FailureName] = field(default_factory=set)
+    """The failures that ansible counts even if a rescue section handles them: missing files and roles."""
     failure_lines: dict[FailureName, list[set[int]]] = field(default_factory=dict)
     """For the failures of a node and task, in order: the positions of the lines that report them, from 0."""
 
@@ -211,7 +213,8 @@ class _Reader:
         if of_host and of_host[-1] is None:
             of_host[-1] = status
         elif of_host and entry["name"] == "v2_runner_on_failed" and status == "failed":
-            of_host[-1] = status  # of an include, whose file turned out to be missing
+            of_host[-1] = status  # of an include that was ok, but whose file is missing
+            self._account.includes.add(FailureName(host, task.play, task.task))
         else:
             of_host.append(status)
         if status in FAILED:

@@ -1,11 +1,12 @@
 """Compare the accounts of a run, and explain the differences that have a reason."""
 
 import re
+from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from enum import StrEnum
-from typing import Final, NamedTuple
+from typing import Final, NamedTuple, cast
 
-from differential.account import FAILED, Recorded, Stored
+from differential.account import FAILED, FailureName, Recorded, Stored
 
 
 class Kind(StrEnum):
@@ -57,10 +58,22 @@ def _has_failed_elsewhere(difference: Difference, recorded: Recorded, nodes: Seq
     return difference.kind is Kind.OUTCOME and difference.clusterm == [] and failed
 
 
+def _was_handled(difference: Difference, recorded: Recorded, _: Sequence[str]) -> bool:
+    if difference.kind is not Kind.FAILURES or not isinstance(difference.ansible, list):
+        return False
+    here, there = Counter(difference.ansible), Counter(cast("list[object]", difference.clusterm))
+    missing = [FailureName(difference.subject, *reason) for reason in here - there]
+    return bool(there) and not there - here and recorded.includes.issuperset(missing)
+
+
 EXPLANATIONS: Final = (
     Explanation(
         "A line that ansible writes between two callbacks, such as most warnings, is attributed to the next callback.",
         _is_between_callbacks,
+    ),
+    Explanation(
+        "A missing file or role that a rescue section handled is not among the failures, although ansible counts it.",
+        _was_handled,
     ),
     Explanation("No node passes if a host failed that is not a node of the job.", _has_failed_elsewhere),
 )
