@@ -572,7 +572,7 @@ def test_the_timeline_is_followed(clusterm: Clusterm, node: str, beside: Callabl
         ("discover 127.0.1.1 --wait", "one or more nodes already exist with the specified management addresses"),
         ("discover 1.2.3", "is neither an IP address nor a host name"),
         ("node add node9 --addr 127.0.1.1", "one or more nodes already exist with the specified management addresses"),
-        ("node add no/de --addr 127.0.9.9", "is no valid name"),
+        ("node add /// --addr 127.0.9.9", "is no valid name"),
         ("job get active", 'info for "active" job doesn\'t exist; list the jobs with: clusterctl job list'),
         ("job get 4711 --follow", "job 4711 doesn't exist"),
         ("job logs 4711", "job 4711 doesn't exist"),

@@ -149,11 +149,15 @@ def test_it_loads_nothing_of_the_service() -> None:
     assert {name for name in modules if name.startswith("clusterm.") and "schemas" not in name} == {
         "clusterm.common",
         "clusterm.common.actions",
+        "clusterm.common.addresses",
         "clusterm.common.durations",
         "clusterm.common.files",
         "clusterm.common.ip_ranges",
+        "clusterm.common.node_names",
         "clusterm.common.paths",
+        "clusterm.common.retry_after",
         "clusterm.common.sizes",
         "clusterm.common.ssh_keys",
         "clusterm.enums",
+        "clusterm.errors",
     }
