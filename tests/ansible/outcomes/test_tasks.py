@@ -352,6 +352,7 @@ NAMES = [
           - {name: 2024-01-31, fail: {msg: disk full}, when: on_a}
         """,
         Outcome([B, C], "4 ok, 4 skipped, 1 failed", tasks=3, failures=[(A, "2024-01-31", "disk full")]),
+        older=Outcome([B, C], "4 ok, 4 skipped, 1 failed", tasks=3, failures=[(A, "fail", "disk full")]),  # not shown
         versions=Versions.EVERY,
     ),
     Row(
