@@ -228,7 +228,7 @@ BLOCKS = [
             always:
             - {name: report, debug: }
         """,
-        Outcome([B, C], "1 unreachable, 4 ok", tasks=2, failures=[(A, "reach", "Connection refused")]),
+        Outcome([B, C], "1 unreachable, 4 ok", tasks=2, failures=[(A, "reach", "127.0.0.1")]),
         files=A_IS_UNREACHABLE,
         versions=Versions.SAMPLED,
     ),

@@ -373,7 +373,7 @@ BATCHES = [
             "2 ok, 1 unreachable",
             tasks=1,
             failures=[
-                (A, "reach", "Connection refused"),
+                (A, "reach", "127.0.0.1"),
                 *((node, "reach", "a-0 was unreachable, which fails this node, too", None) for node in (B, C)),
             ],
         ),

@@ -22,7 +22,7 @@ OUTCOME = Outcome(
     [B],
     "6 ok, 1 ignored, 6 skipped, 1 rescued, 1 failed, 1 unreachable",
     tasks=7,
-    failures=[(C, "format", "sdb is full"), (A, "reach", "Connection refused")],
+    failures=[(C, "format", "sdb is full"), (A, "reach", "127.0.0.1")],
 )
 
 STRATEGIES = [
@@ -98,7 +98,7 @@ CALLBACKS.append(
     Row(
         "a callback that writes nothing before the end",
         SITE.format(strategy="linear"),
-        replace(OUTCOME, failures=[(C, "format", "sdb is full", None), (A, "reach", "Connection refused", None)]),
+        replace(OUTCOME, failures=[(C, "format", "sdb is full", None), (A, "reach", "127.0.0.1", None)]),
         config="stdout_callback = at_the_end",
         files={
             **A_IS_UNREACHABLE,

@@ -120,7 +120,7 @@ CONTROL = [
           tasks:
           - {name: start, debug: }
         """,
-        Outcome([B, C], "4 ok, 1 unreachable", tasks=2, failures=[(A, "Gathering Facts", "Connection refused")]),
+        Outcome([B, C], "4 ok, 1 unreachable", tasks=2, failures=[(A, "Gathering Facts", "127.0.0.1")]),
         files=A_IS_UNREACHABLE,
         versions=Versions.SAMPLED,
     ),
@@ -133,7 +133,7 @@ CONTROL = [
           - {name: reach, ping: }
           - {name: start, debug: }
         """,
-        Outcome([B, C], "7 ok, 1 unreachable", tasks=3, failures=[(A, "reach", "Connection refused")]),
+        Outcome([B, C], "7 ok, 1 unreachable", tasks=3, failures=[(A, "reach", "127.0.0.1")]),
         files=A_IS_UNREACHABLE,
     ),
     Row(
@@ -325,7 +325,7 @@ DELEGATED = [
           - {name: register, ping: , delegate_to: a-0, when: on_b}
           - {name: start, debug: }
         """,
-        Outcome([A, C], "2 skipped, 1 unreachable, 2 ok", tasks=2, failures=[(B, "register", "Connection refused")]),
+        Outcome([A, C], "2 skipped, 1 unreachable, 2 ok", tasks=2, failures=[(B, "register", "127.0.0.1")]),
         files=A_IS_UNREACHABLE,
         versions=Versions.SAMPLED,
     ),
