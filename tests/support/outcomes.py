@@ -53,7 +53,7 @@ class Versions(Enum):
     """The versions of ansible-core that run a row. A row takes a second of CPU time per version."""
 
     PINNED = "the pinned version"  # versions do not differ in it
-    SAMPLED = "the pinned version, and one of the others in turn"
+    ON_REQUEST = "the pinned version, and every version in `make test-outcomes`"
     EVERY = "every version"
 
 
@@ -155,21 +155,18 @@ def each_row(rows: Sequence[Row]) -> Callable[[Callable[..., None]], Callable[..
                     reason=f"no ansible-core {version}: `make ansible-versions` says which Python it needs",
                 ),
             )
-            for number, row in enumerate(rows)
-            for version in _versions(row, number)
+            for row in rows
+            for version in _versions(row)
         ],
     )
 
 
-def _versions(row: Row, number: int) -> list[str]:
-    """Return the versions that run the row with a number."""
+def _versions(row: Row) -> list[str]:
+    """Return the versions that run a row."""
     known = ansible_versions.ALL[ansible_versions.ALL.index(row.since) if row.since else 0 :]
     others = [version for version in known if version != ansible_versions.PINNED]
-    if row.versions is Versions.PINNED:
-        others = []
-    elif row.versions is Versions.SAMPLED and EVERY_VERSION not in os.environ:
-        others = [others[number % len(others)]]
-    return [ansible_versions.PINNED, *others]
+    wanted = {Versions.EVERY} if EVERY_VERSION not in os.environ else {Versions.EVERY, Versions.ON_REQUEST}
+    return [ansible_versions.PINNED, *(others if row.versions in wanted else [])]
 
 
 class Runner:
