@@ -13,7 +13,7 @@ PLAYBOOKS = [
           - name: [
         """,
         Outcome(NONE, error="cleanup.yml"),
-        versions=Versions.SAMPLED,
+        versions=Versions.ON_REQUEST,
     ),
     Row(
         "an empty playbook",
@@ -24,7 +24,7 @@ PLAYBOOKS = [
         "a playbook that is no list",
         "hosts: all",
         Outcome(NONE, error="playbook must be a list of plays"),
-        versions=Versions.SAMPLED,
+        versions=Versions.ON_REQUEST,
     ),
     Row(
         "a play without hosts",
@@ -33,7 +33,7 @@ PLAYBOOKS = [
           - {name: install, debug: }
         """,
         Outcome(NONE, error="field 'hosts' is required but was not set"),
-        versions=Versions.SAMPLED,
+        versions=Versions.ON_REQUEST,
     ),
     Row(
         "a play with an unknown keyword",
@@ -62,7 +62,7 @@ PLAYBOOKS = [
         """,
         Outcome(NONE, error="couldn't resolve module/action 'debugg'"),
         config="force_color = true",
-        versions=Versions.SAMPLED,
+        versions=Versions.ON_REQUEST,
     ),
     Row(
         "a role that does not exist",
@@ -71,7 +71,7 @@ PLAYBOOKS = [
           roles: [absent]
         """,
         Outcome(NONE, error="role 'absent' was not found"),
-        versions=Versions.SAMPLED,
+        versions=Versions.ON_REQUEST,
     ),
     Row(
         "imported tasks that do not exist",
@@ -81,13 +81,13 @@ PLAYBOOKS = [
           - import_tasks: absent.yml
         """,
         Outcome(NONE, error="absent.yml"),
-        versions=Versions.SAMPLED,
+        versions=Versions.ON_REQUEST,
     ),
     Row(
         "an imported playbook that does not exist",
         "- import_playbook: absent.yml",
         Outcome(NONE, error="absent.yml"),
-        versions=Versions.SAMPLED,
+        versions=Versions.ON_REQUEST,
     ),
     Row(
         "a file of variables that does not exist",
@@ -98,7 +98,7 @@ PLAYBOOKS = [
           - {name: install, debug: }
         """,
         Outcome(ALL, "3 ok", tasks=1),
-        versions=Versions.SAMPLED,
+        versions=Versions.ON_REQUEST,
     ),
     Row(
         "an encrypted file of variables without a password",
@@ -110,7 +110,7 @@ PLAYBOOKS = [
         """,
         Outcome(NONE, error="no vault secrets"),
         files={"secrets.yml": "$ANSIBLE_VAULT;1.1;AES256\n6162\n"},
-        versions=Versions.SAMPLED,
+        versions=Versions.ON_REQUEST,
     ),
     Row(
         "hosts that are undefined",
@@ -120,7 +120,7 @@ PLAYBOOKS = [
           - {name: install, debug: }
         """,
         Outcome(NONE, error="'rack_group' is undefined"),
-        versions=Versions.SAMPLED,
+        versions=Versions.ON_REQUEST,
     ),
     Row(
         "hosts that are undefined, after an ignored failure",
@@ -145,7 +145,7 @@ PLAYBOOKS = [
         - hosts: "{{ rack_group }}"
         """,
         Outcome(NONE, "1 rescued, 2 skipped, 1 ok", tasks=2, error="'rack_group' is undefined"),
-        versions=Versions.SAMPLED,
+        versions=Versions.ON_REQUEST,
     ),
     Row(
         "hosts that are undefined, after a failure of one node",
@@ -189,20 +189,20 @@ CONFIGURATIONS = [
         f"- {{hosts: all, tasks: [{INSTALL}]}}",
         Outcome(NONE, error="'many'"),
         config="forks = many",
-        versions=Versions.SAMPLED,
+        versions=Versions.ON_REQUEST,
     ),
     Row(
         "a callback that does not exist",
         f"- {{hosts: all, tasks: [{INSTALL}]}}",
         Outcome(NONE, error="no_such_callback"),
         config="stdout_callback = no_such_callback",
-        versions=Versions.SAMPLED,
+        versions=Versions.ON_REQUEST,
     ),
     Row(
         "a strategy that does not exist",
         f"- {{hosts: all, strategy: no_such_strategy, tasks: [{INSTALL}]}}",
         Outcome(NONE, error="no_such_strategy"),
-        versions=Versions.SAMPLED,
+        versions=Versions.ON_REQUEST,
     ),
     Row(
         "a vault password file that does not exist",

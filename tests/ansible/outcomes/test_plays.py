@@ -45,7 +45,7 @@ PLAYS = [
           - {name: install, debug: }
         """,
         Outcome([A], "1 ok", tasks=1, no_play=[B, C]),
-        versions=Versions.SAMPLED,
+        versions=Versions.ON_REQUEST,
     ),
     Row(
         "a play for one node, without partial success",
@@ -119,7 +119,7 @@ PLAYS = [
           - {name: second, fail: {msg: disk full}, when: on_a}
         """,
         Outcome([B, C], "3 ok, 1 failed, 1 skipped", tasks=2, failures=[(A, "second", "disk full")]),
-        versions=Versions.SAMPLED,
+        versions=Versions.ON_REQUEST,
     ),
     Row(
         "a node that has failed is not in later plays",
@@ -132,7 +132,7 @@ PLAYS = [
           - {name: second, debug: }
         """,
         Outcome([B, C], "1 failed, 2 skipped, 2 ok", tasks=2, failures=[(A, "first", "disk full")]),
-        versions=Versions.SAMPLED,
+        versions=Versions.ON_REQUEST,
     ),
     Row(
         "all nodes of a play fail, and ansible skips the play of the others",
@@ -199,7 +199,7 @@ PLAYS = [
           - {name: install, debug: }
         """,
         Outcome(NONE, "1 failed", tasks=1, failures=[("localhost", "order", "no answer")]),
-        versions=Versions.SAMPLED,
+        versions=Versions.ON_REQUEST,
     ),
     Row(
         "a failed play on this machine after the play on the nodes",
@@ -236,7 +236,7 @@ PLAYS = [
           - {name: install, debug: }
         """,
         Outcome(ALL, "1 changed, 1 ok", tasks=2),
-        versions=Versions.SAMPLED,
+        versions=Versions.ON_REQUEST,
     ),
     Row(
         "a group made while the playbook runs",
@@ -249,7 +249,7 @@ PLAYS = [
           - {name: install, fail: {msg: disk full}}
         """,
         Outcome([A, C], "3 changed, 1 failed", tasks=2, failures=[(B, "install", "disk full")]),
-        versions=Versions.SAMPLED,
+        versions=Versions.ON_REQUEST,
     ),
 ]
 
@@ -373,8 +373,8 @@ BATCHES = [
             "2 ok, 1 unreachable",
             tasks=1,
             failures=[
-                (A, "reach", "Connection refused"),
-                *((node, "reach", "a-0 was unreachable, which fails this node, too", None) for node in (B, C)),
+                (A, "reach", "127.0.0.1"),
+                *((node, "reach", "lost the connection to a-0, which fails this node, too", None) for node in (B, C)),
             ],
         ),
         files=A_IS_UNREACHABLE,
@@ -395,7 +395,7 @@ BATCHES = [
           - {name: check, fail: {msg: no answer}, when: on_b}
         """,
         Outcome([A, C], "3 rescued, 6 ok, 2 skipped, 1 failed", tasks=4, failures=[(B, "check", "no answer")]),
-        versions=Versions.SAMPLED,
+        versions=Versions.ON_REQUEST,
     ),
     Row(
         "any error is fatal, but it is rescued on the node that it occurs on",
@@ -410,7 +410,7 @@ BATCHES = [
           - {name: start, debug: }
         """,
         Outcome(ALL, "1 rescued, 2 skipped, 6 ok", tasks=3),
-        versions=Versions.SAMPLED,
+        versions=Versions.ON_REQUEST,
     ),
     Row(
         "the one run of a task fails",
@@ -423,7 +423,7 @@ BATCHES = [
         Outcome(
             NONE, "1 failed", tasks=1, failures=[(A, "elect", "no quorum"), *failed_too([B, C], "elect", "run_once")]
         ),
-        versions=Versions.SAMPLED,
+        versions=Versions.ON_REQUEST,
     ),
     Row(
         "any error is fatal, it is rescued, and a later play goes on without the others",
@@ -571,7 +571,7 @@ META = [
           - {name: second, fail: {msg: disk full}}
         """,
         Outcome(ALL, "3 ok", tasks=2),
-        versions=Versions.SAMPLED,
+        versions=Versions.ON_REQUEST,
     ),
     Row(
         "end_play after a failure",
@@ -594,7 +594,7 @@ META = [
           - {name: install, debug: }
         """,
         Outcome(ALL, "1 skipped, 1 ok", tasks=3),
-        versions=Versions.SAMPLED,
+        versions=Versions.ON_REQUEST,
     ),
     Row(
         "end_role",
@@ -608,7 +608,7 @@ META = [
         files={
             "roles/web/tasks/main.yml": "- meta: end_role\n- {name: install, fail: {msg: disk full}}",
         },
-        versions=Versions.SAMPLED,
+        versions=Versions.ON_REQUEST,
         since="2.18",
     ),
     Row(
@@ -638,7 +638,7 @@ META = [
         """,
         Outcome(ALL, "1 cleared, 5 ok", tasks=3),
         files=A_IS_UNREACHABLE,
-        versions=Versions.SAMPLED,
+        versions=Versions.ON_REQUEST,
     ),
     Row(
         "meta tasks that change no outcome",
@@ -656,7 +656,7 @@ META = [
           - {name: start, debug: }
         """,
         Outcome(ALL, "6 ok", tasks=7),
-        versions=Versions.SAMPLED,
+        versions=Versions.ON_REQUEST,
     ),
 ]
 
