@@ -43,6 +43,9 @@ _PROGRESS: Final = re.compile(
 _BANNER: Final = re.compile(r"(?:TASK|RUNNING HANDLER|CLEANUP TASK) \[.*\] \*{3,}$|task path: |$")
 
 
+_TRACE: Final = re.compile(r"<[^>]+> |Using module file |Pipelining is enabled")
+
+
 def plain(text: str) -> str:
     """Remove the colours from a line of output."""
     return _COLOUR.sub("", text)
@@ -51,6 +54,11 @@ def plain(text: str) -> str:
 def is_banner(text: str) -> bool:
     """Return whether a line belongs to the banner of a task: its name, its path, or an empty line."""
     return _BANNER.match(plain(text)) is not None
+
+
+def is_trace(text: str) -> bool:
+    """Return whether a line is about a connection or a module, as ansible prints it in front of a result with -vvv."""
+    return _TRACE.match(plain(text)) is not None
 
 
 class FinalError(NamedTuple):

@@ -127,8 +127,6 @@ class _Server(uvicorn.Server):
         self._has_tls = tls is not None
         self._handshake_timeout = min(HANDSHAKE_TIMEOUT_S, manager.client_timeout)
         logging.getLogger("uvicorn.error").addFilter(RepetitionFilter(per_minute=10))  # about malformed requests
-        signal.signal(signal.SIGHUP, lambda *_: app.state.reloader.wake())
-        signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGHUP})  # which the command has blocked
         for number in (signal.SIGINT, signal.SIGTERM):  # uvicorn does so as well, but only when it runs
             signal.signal(number, self.handle_exit)
 
@@ -138,10 +136,18 @@ class _Server(uvicorn.Server):
             runner.run(self.serve(sockets=sockets))
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
-        """Start, and log the addresses once requests are answered."""
+        """Start, and log the addresses once requests are answered. From then on, SIGHUP reloads the settings."""
         await super().startup(sockets)
+        # A handler of the loop is not interrupted by the next signal, as one of the interpreter is.
+        asyncio.get_running_loop().add_signal_handler(signal.SIGHUP, self._app.state.reloader.wake)
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGHUP})  # which the command has blocked
         addresses = " and ".join(url(listening, tls=self._has_tls) for listening in sockets or ())
         log.info("clusterm listens on %s and keeps its state in %s", addresses, self._state_dir)
+
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        """Stop, without an interruption by SIGHUP."""
+        signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGHUP})
+        await super().shutdown(sockets)
 
     def handle_exit(self, sig: int, frame: Any) -> None:  # noqa: ARG002 -- uvicorn calls it
         """Stop gracefully; on the second signal at once. uvicorn's own handler would end the process by the signal."""

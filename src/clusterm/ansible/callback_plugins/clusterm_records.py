@@ -556,7 +556,8 @@ def _reason(result: Mapping[str, Any]) -> str:
         return str(result["censored"])
     results = result.get("results")
     items = [item for item in results if isinstance(item, dict)] if isinstance(results, list) else []
-    if failed := [item for item in items if item.get("failed") or item.get("unreachable")]:
+    # ansible-core 2.21 tells a failed item by its exception alone.
+    if failed := [item for item in items if item.get("failed") or item.get("unreachable") or item.get("exception")]:
         return "; ".join(f"(item={_label(item)}) {_reason(item)}" for item in failed)
     message = _text(result.get("reason") or result.get("msg"))  # both for a missing include in a loop
     if not message:

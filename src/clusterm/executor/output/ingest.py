@@ -12,7 +12,7 @@ from typing import Any, Final
 from clusterm import schemas
 from clusterm.ansible import ssh
 from clusterm.ansible.job_spec import JobSpec
-from clusterm.common.ansible_output import is_banner
+from clusterm.common.ansible_output import is_banner, is_trace
 from clusterm.enums import FAILED_TASKS, TaskStatus
 from clusterm.executor.output.parser import Line, OutputParser, Record
 from clusterm.executor.output.records import EVENTS_WITHOUT_LINES, CallbackRecord, Outcome, parse
@@ -72,11 +72,14 @@ class Ingest:
         self._first_unattributed_line = step.first_unattributed_line
         self._first_own_line: int | None = None
         """First line that no record has attributed yet and that is not part of a banner."""
+        self._first_result_line: int | None = None
+        """First of these lines that is about a result."""
         self._failed_items: dict[tuple[int | None, str | None], int] = {}
         """First line of the first failed item of each running loop, by task and node."""
         if self._first_unattributed_line is not None:
             stored = log_lines.head(session, step.job_id, self._first_unattributed_line, limit=_MAX_BANNER_LINES)
-            self._first_own_line = next((seq for seq, text in stored if not is_banner(text)), None)
+            for seq, text in stored:
+                self._note_line(seq, text)
         self._lines: list[dict[str, Any]] = []
         self._results = Results(session, step)
         self._claims: list[tuple[int, int, int | None, str | None]] = []
@@ -149,8 +152,7 @@ class Ingest:
         self._seq += 1
         self._first_line = self._first_line or self._seq
         self._first_unattributed_line = self._first_unattributed_line or self._seq
-        if self._first_own_line is None and not is_banner(line.text):
-            self._first_own_line = self._seq
+        self._note_line(self._seq, line.text)
         self.last_line_at = self._clock.at(line.end)
         self._lines.append(
             {
@@ -163,6 +165,12 @@ class Ingest:
                 "node": None,
             }
         )
+
+    def _note_line(self, number: int, text: str) -> None:
+        if self._first_own_line is None and not is_banner(text):
+            self._first_own_line = number
+        if self._first_result_line is None and not is_banner(text) and not is_trace(text):
+            self._first_result_line = number
 
     def _take_record(self, record: Record) -> None:
         callback = parse(_masked(record, self._masker))
@@ -188,7 +196,7 @@ class Ingest:
             self._claim(self._first_unattributed_line, (own_line or self._seq + 1) - 1, task, None)
             if own_line is not None:
                 self._claim(own_line, self._seq, task, callback.node)
-            self._first_unattributed_line = self._first_own_line = None
+            self._first_unattributed_line = self._first_own_line = self._first_result_line = None
 
     def _take_decision(self, callback: CallbackRecord, end: int) -> None:
         """Take a record about what ansible has decided after a task, or about an error of the plugin."""
@@ -252,11 +260,11 @@ class Ingest:
         After the last item of a loop, ansible prints nothing.
         """
         item = callback.number, callback.node
-        if callback.event == "item" and callback.failed and self._first_own_line is not None:
-            self._failed_items.setdefault(item, self._first_own_line)
+        if callback.event == "item" and callback.failed and self._first_result_line is not None:
+            self._failed_items.setdefault(item, self._first_result_line)
         if callback.event != "result":
             return None
-        return self._failed_items.pop(item, self._first_own_line) or self._results.first_line(callback)
+        return self._failed_items.pop(item, self._first_result_line) or self._results.first_line(callback)
 
     def _claim(self, first: int, last: int, task: int | None, node: str | None) -> None:
         """Attribute the lines from `first` to `last`, stored or not, to a task and node."""
