@@ -170,8 +170,8 @@ def test_two_machines_behind_one_address_are_imported(service: Clusterm) -> None
     ).json()
     assert [(each["node"], each["imported"]) for each in answer["nodes"]] == [
         ("box22-127.0.7.9", True),
-        ("box2222-127.0.7.9", True),
-        ("late-127.0.7.9", False),
+        ("box2222-127.0.7.9-2222", True),
+        ("late-127.0.7.9-2222", False),
         ("bracket-2001-db8--5-2200", True),
     ]
     assert "[box2222-127.0.7.9:127.0.7.9:2222]" in answer["nodes"][2]["reason"]

@@ -215,7 +215,7 @@ def test_a_head_that_is_too_large_is_refused_however_it_arrives(
 
     async def ask() -> httpx.Response:
         transport = httpx.ASGITransport(create_app(store, LiveSettings(store, None, settings)))
-        async with httpx.AsyncClient(transport=transport, base_url="http://x") as client:
+        async with httpx.AsyncClient(transport=transport, base_url="http://localhost") as client:
             return await client.get(path, headers=headers)
 
     with closing(store):
@@ -275,7 +275,7 @@ def test_nodes_that_are_no_list_of_names(untouched: Clusterm, path: str, nodes: 
         *("nobody", "", " ", "SPARE-S", "spare-s ", "spare", "all", "service-master", "127.0.1.99", "spare-s\n"),
         *("../../etc/passwd", "spare-s/../master-m", "spare-s\0", "' OR 1=1 --", "%", "_", "\u202e"),
         *("$(id)", "😀", "x" * 100_000),
-        *("{{ 7 * 7 }}", "*.*", "[", "[!a-z]", "\x1b[2J\x07", "?" * 1_000, "*" * 1_000 + "x"),  # globs
+        *("{{ 7 * 7 }}", "*.*", "[", "[!a-z]", "\x1b[2J\x07", "?" * 250, "*" * 250 + "x"),  # globs
     ],
     ids=lambda name: repr(name[:24]),
 )

@@ -15,7 +15,10 @@ import json, pathlib, sys, time
 def argument(option):
     return sys.argv[sys.argv.index(option) + 1]
 
-extra_vars = json.loads(pathlib.Path(argument("--extra-vars")[1:]).read_text())
+def unmarked(values):
+    return values.get("__ansible_unsafe", values)
+
+extra_vars = json.loads(pathlib.Path(argument("--extra-vars")[1:]).read_text(), object_hook=unmarked)
 limit = next((one.removeprefix("--limit=@") for one in sys.argv if one.startswith("--limit")), None)
 hosts = [host for host in pathlib.Path(limit).read_text().split() if host != "localhost"] if limit else ["all"]
 print(pathlib.Path(sys.argv[-1]).stem, *hosts, flush=True)

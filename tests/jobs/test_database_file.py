@@ -144,7 +144,7 @@ def test_a_lost_database_is_not_replaced_by_an_empty_one(new_clusterm: Clusterm)
 
 @pytest.mark.parametrize(
     ("path", "mode", "advice"),
-    [("", 0o777, "chmod go-w {}"), ("jobs", 0o750, "chmod go= {}"), ("secret.key", 0o644, "chmod go= {}")],
+    [("", 0o777, "chmod go-w {}"), ("secret.key", 0o644, "chmod go= {}")],
 )
 def test_state_that_is_open_to_other_users_is_refused(
     new_clusterm: Clusterm, path: str, mode: int, advice: str
@@ -152,20 +152,21 @@ def test_state_that_is_open_to_other_users_is_refused(
     clusterm = new_clusterm.start()
     clusterm.stop()
     changed = clusterm.state_dir / path
-    if path == "jobs":
-        changed.mkdir(exist_ok=True)
     changed.chmod(mode)
     clusterm.start(fails=True)
     said = clusterm.log.read_text()
     assert said == f"clusterm: other users have access to {changed} (mode {mode:04o}): {advice.format(changed)}\n"
 
 
-def test_a_database_of_an_earlier_version_is_closed_to_other_users(new_clusterm: Clusterm) -> None:
+def test_files_of_an_earlier_version_are_closed_to_other_users(new_clusterm: Clusterm) -> None:
     clusterm = new_clusterm.start()
     clusterm.stop()
+    jobs = clusterm.state_dir / "jobs"
+    jobs.mkdir(exist_ok=True)
+    jobs.chmod(0o755)
     clusterm.database.chmod(0o644)
     clusterm.start()
-    assert stat.S_IMODE(clusterm.database.stat().st_mode) == 0o600
+    assert [stat.S_IMODE(path.stat().st_mode) for path in (jobs, clusterm.database)] == [0o700, 0o600]
 
 
 # Restore

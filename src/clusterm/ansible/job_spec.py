@@ -159,7 +159,8 @@ def prepare(
     unfinished = settings.jobs_dir / f"{job.id}.new"
     shutil.rmtree(unfinished, ignore_errors=True)
     try:
-        unfinished.mkdir(mode=0o700, parents=True)
+        settings.jobs_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
+        unfinished.mkdir(mode=0o700)
         if spec.registers:
             (unfinished / FACTS).mkdir()
         _write(unfinished / "inventory.json", dump(made))

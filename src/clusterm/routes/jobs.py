@@ -4,7 +4,6 @@ from datetime import UTC, datetime
 from itertools import chain
 from typing import Annotated
 
-import orjson
 from fastapi import Query, Request, Response
 from fastapi.responses import StreamingResponse
 
@@ -48,7 +47,7 @@ def get_job(
         found, job_id, lines = job_views.to_wire(session, row), row.id, row.lines
     if not with_logs:
         return json_response(found)
-    members = orjson.dumps(found.model_dump(mode="json", exclude={"logs"}))
+    members = found.model_dump_json(exclude={"logs"}).encode()
     log = encode_log(services.store, job_id, lines)
     return StreamingResponse(chain([members[:-1] + b',"logs":'], log, [b"}"]), media_type="application/json")
 

@@ -3,8 +3,7 @@
 import contextlib
 from collections.abc import Iterator
 
-from clusterm.errors import StartupError
-from clusterm.server.state_files import check_private
+from clusterm.server.state_files import open_to_others
 from clusterm.settings import Settings
 from clusterm.store import encrypted_values, integrity
 from clusterm.store import jobs as job_queries
@@ -19,10 +18,7 @@ def problems(store: Store, settings: Settings) -> Iterator[str]:
         store: the store.
         settings: the settings of the service.
     """
-    try:
-        check_private(settings, store.path)
-    except StartupError as error:
-        yield str(error)
+    yield from open_to_others(settings, store.path)
     try:
         if damage := integrity.damage(store):
             yield from (f"the database {store.path} is damaged: {text}" for text in damage)

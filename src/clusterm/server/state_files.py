@@ -48,29 +48,35 @@ def locked(settings: Settings, database: Path) -> Iterator[None]:
         yield
 
 
-def check_private(settings: Settings, database: Path) -> None:
-    """Check that other users of the machine can neither read the secrets of the state nor replace its files.
+def close_to_others(settings: Settings, database: Path) -> None:
+    """Close the database and the directory of jobs to other users, because earlier versions left that to the umask.
+
+    Raises:
+        StartupError: a file has another owner, or other users can write to the state or read its key.
+    """
+    for file in (settings.jobs_dir, *_files_of(database)):
+        with contextlib.suppress(FileNotFoundError, PermissionError):  # the latter is reported below
+            mode = stat.S_IMODE(file.stat().st_mode)
+            if mode & _ANY_BY_OTHERS:
+                file.chmod(mode & ~_ANY_BY_OTHERS)
+    if problem := next(open_to_others(settings, database), None):
+        raise StartupError(problem)
+
+
+def open_to_others(settings: Settings, database: Path) -> Iterator[str]:
+    """Yield how other users could read the secrets of the state or replace its files, and what to do.
 
     Args:
         settings: the settings with the state directory.
-        database: the database file, which need not exist. It gets mode 0600: earlier versions left that to the umask.
-
-    Raises:
-        StartupError: a file has another owner, or other users have access.
+        database: the database file, which need not exist.
     """
-    _check(settings.manager.state_dir, _WRITE_BY_OTHERS, "go-w")
-    for private in (settings.jobs_dir, settings.key_file):
-        _check(private, _ANY_BY_OTHERS, "go=")
-    for suffix in ("", "-wal", "-shm"):
-        file = database.with_name(database.name + suffix)
-        with contextlib.suppress(FileNotFoundError):
-            try:
-                if file.stat().st_mode & _ANY_BY_OTHERS:
-                    file.chmod(0o600)
-            except PermissionError as error:
-                raise StartupError(
-                    f"cannot close {file} to other users: {error.strerror}; {_owner_advice(file)}"
-                ) from None
+    yield from _check(settings.manager.state_dir, _WRITE_BY_OTHERS, "go-w")
+    for private in (settings.key_file, settings.jobs_dir, *_files_of(database)):
+        yield from _check(private, _ANY_BY_OTHERS, "go=")
+
+
+def _files_of(database: Path) -> list[Path]:
+    return [database.with_name(database.name + suffix) for suffix in ("", "-wal", "-shm")]
 
 
 @contextlib.contextmanager
@@ -86,20 +92,16 @@ def _lock(file: Path, what: str) -> Iterator[None]:
         os.close(lock)
 
 
-def _check(path: Path, forbidden: int, change: str) -> None:
+def _check(path: Path, forbidden: int, change: str) -> Iterator[str]:
     try:
         found = path.stat()
     except FileNotFoundError:
         return
     except OSError as error:
-        raise StartupError(f"cannot look at {path}: {error.strerror}") from None
+        yield f"cannot look at {path}: {error.strerror}"
+        return
+    mode = stat.S_IMODE(found.st_mode)
     if found.st_uid not in {os.geteuid(), 0}:
-        raise StartupError(f"{path} belongs to another user: {_owner_advice(path)}")
-    if stat.S_IMODE(found.st_mode) & forbidden:
-        raise StartupError(
-            f"other users have access to {path} (mode {stat.S_IMODE(found.st_mode):04o}): chmod {change} {path}"
-        )
-
-
-def _owner_advice(path: Path) -> str:
-    return f"start clusterm as that user, or chown {os.geteuid()} {path}"
+        yield f"{path} belongs to another user: start clusterm as that user, or chown {os.geteuid()} {path}"
+    elif mode & forbidden:
+        yield f"other users have access to {path} (mode {mode:04o}): chmod {change} {path}"
