@@ -174,7 +174,7 @@ def test_two_machines_behind_one_address_are_imported(service: Clusterm) -> None
         ("late-127.0.7.9-2222", False),
         ("bracket-2001-db8--5-2200", True),
     ]
-    assert "[box2222-127.0.7.9:127.0.7.9:2222]" in answer["nodes"][2]["reason"]
+    assert "[box2222-127.0.7.9-2222:127.0.7.9:2222]" in answer["nodes"][2]["reason"]
     assert service.get("/info/node/2001:db8::5")["configuration_state"]["ssh_port"] == 2200
 
 

@@ -179,7 +179,11 @@ def test_conditions_that_make_no_sense_are_refused(service: Clusterm, job: int, 
 def test_accept_chooses_the_form(service: Clusterm, job: int, accept: str, media_type: str) -> None:
     answer = get(service, job, {"Accept": accept}, tail=1)
     assert answer.headers["content-type"].partition(";")[0] == media_type
-    assert {name.strip() for name in answer.headers["vary"].split(",")} == {"Accept", "Accept-Encoding", "Authorization"}
+    assert {name.strip() for name in answer.headers["vary"].split(",")} == {
+        "Accept",
+        "Accept-Encoding",
+        "Authorization",
+    }
 
 
 def events(text: str) -> list[dict[str, str]]:

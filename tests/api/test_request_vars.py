@@ -95,7 +95,7 @@ def test_an_import_leaves_them_out_and_says_so(service: Clusterm, tmp_path: Any)
     )
     run = service.clusterctl("node", "import", str(inventory))
     assert run.returncode == 0, run.stderr
-    assert "without ansible_connection, environment" in run.stdout
+    assert "without environment, ansible_connection" in run.stdout
     node = {"label": "edge", "serial": "3", "addr": "10.9.8.3", "vars": HOSTILE}
     answer = service.post("/import/nodes", {"nodes": [node]}).json()
     assert set(answer["nodes"][0]["left_out"]) == set(HOSTILE) - {"fine"}
@@ -109,7 +109,7 @@ def test_an_import_leaves_them_out_and_says_so(service: Clusterm, tmp_path: Any)
         del variables["node_name"], variables["node_addr"]
     assert kept == {
         "edge1-10.9.8.1": {"ansible_user": "ann", "rack": "a1"},
-        "edge2-10.9.8.2": {"ansible_port": 2222},
+        "edge2-10.9.8.2-2222": {"ansible_port": 2222},
         "edge-3": {"fine": 1},
     }
 

@@ -112,6 +112,7 @@ def test_nodes_by_name_and_address(service: Clusterm, history: list[dict[str, An
             "ssh_address": "127.0.1.3",
             "ssh_port": 22,
             "inventory_vars": {"node_name": "node3-c", "node_addr": "127.0.1.3"},
+            "secret_vars": [],
             "host_keys": [],
         },
         "events": [service.get("/info/node/node3-c")["events"][-1]],

@@ -107,7 +107,7 @@ def test_nodes_are_what_their_agents_are(agents: Agents, new_clusterm: Clusterm)
     agents.start("m2", **node("node2", "10.0.0.2"))
     agents.start("m3", **node("node3", "10.0.0.3"))
     agents.start("m4", **node("node4", "10.0.0.4"))
-    agents.start("hostile", **node("no\x1b[31mde", "10.0.0.5"))
+    agents.start("hostile", **node("\x1b[]", "10.0.0.5"))
     clusterm = follow(new_clusterm, agents)
     become(
         clusterm,

@@ -86,7 +86,7 @@ class Reader:
 
         def listens() -> bool:
             assert service.poll() is None, self._terminal.read_text()
-            return re.search(f"{LISTENS}.*\n.", self._terminal.read_text()) is not None  # and goes on
+            return re.search(f"{LISTENS}.*\n", self._terminal.read_text()) is not None
 
         wait_for(listens, "the service")
         printed = self._terminal.read_text()
