@@ -9,7 +9,7 @@ from collections.abc import Collection, Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import bindparam, func, insert, select, update
+from sqlalchemy import bindparam, func, insert, or_, select, update
 from sqlmodel import Session, col
 
 from clusterm import schemas
@@ -119,7 +119,7 @@ def clear_failures(session: Session, job_id: int, step: int, cleared: Mapping[st
         update(_result)
         .where(col(_result.job_id) == job_id, col(_result.task).in_(tasks_of_step))
         .where(col(_result.node) == bindparam("its_node"), col(_result.number) <= bindparam("its_number"))
-        .where(col(_result.status).in_(FAILED_TASKS))
+        .where(or_(*(col(_result.status) == status for status in FAILED_TASKS)))  # IN takes no list of parameters
         .values(status=TaskStatus.CLEARED),
         [{"its_node": node, "its_number": number} for node, number in cleared.items()],
     )

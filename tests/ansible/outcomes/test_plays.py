@@ -626,6 +626,19 @@ META = [
         versions=Versions.EVERY,
     ),
     Row(
+        "clear_host_errors for two nodes",
+        """
+        - hosts: all
+          tasks:
+          - {name: install, fail: {msg: disk full}, when: not on_b}
+          - meta: clear_host_errors
+        - hosts: all
+          tasks:
+          - {name: start, debug: }
+        """,
+        Outcome(ALL, "2 cleared, 1 skipped, 3 ok", tasks=3),
+    ),
+    Row(
         "clear_host_errors for a node that was unreachable",
         """
         - hosts: all
