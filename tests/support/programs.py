@@ -35,6 +35,16 @@ sys.exit(extra_vars.get("status", 0))
 """Stands in for ansible-playbook. Writes what it was given as its first line, and into a file beside the playbooks,
 then does what the extra vars say: write so many numbered `lines`, wait `until` a file exists, end with a `status`."""
 
+COUNTING = """
+import pathlib, time
+number = 0
+while not pathlib.Path("enough").exists():  # beside the playbooks
+    number += 1
+    print(f"line {number}", flush=True)
+    time.sleep(0.02)
+"""
+"""Stands in for ansible-playbook. Writes numbered lines until the file `enough` is there."""
+
 PLAYBOOK = """
 - name: Provision
   hosts: all

@@ -5,6 +5,7 @@ import fcntl
 import os
 import signal
 from importlib.metadata import version
+from itertools import pairwise
 from pathlib import Path
 from typing import Final
 
@@ -46,8 +47,7 @@ def end_outdated_holder(directory: Path) -> bool:
     """
     if (directory / "lock").read_text(errors="replace") == _VERSION:
         return False
-    command = ["-m", _EXECUTOR_MODULE, str(directory)]
-    outdated = [process for process, arguments in _processes(directory) if arguments[-3:] == command]
+    outdated = [process for process, arguments in _processes(directory) if _EXECUTOR_MODULE in arguments]
     for process in outdated:
         with contextlib.suppress(psutil.NoSuchProcess):
             process.kill()
@@ -77,12 +77,20 @@ def end_processes(directory: Path) -> bool:
 
 
 def _processes(directory: Path) -> list[tuple[psutil.Process, list[str]]]:
-    """Return the processes whose command lines name a job's directory or a file in it, with their command lines."""
+    """Return the executors, wrappers and ansible of a job with their command lines, in which they name its directory.
+
+    Any other program may name a file of the job, too, such as one with which a user reads it.
+    """
     found = []
     for process in psutil.process_iter():
         with contextlib.suppress(psutil.Error):  # the process has just ended
             arguments = process.cmdline()
-            if any(f"{directory}/" in f"{argument}/" for argument in arguments):
+            pairs = set(pairwise(arguments))
+            if (
+                (_EXECUTOR_MODULE, str(directory)) in pairs
+                or any(program == wrapper.__file__ and Path(step).parent == directory for program, step in pairs)
+                or ("--inventory", str(directory / "inventory.json")) in pairs
+            ):
                 found.append((process, arguments))
     return found
 

@@ -151,16 +151,16 @@ class StepRun:
         )
 
     def _await_files(self) -> None:
-        """Wait until the wrapper that was started has created its files.
+        """Wait until the wrapper that was started has created its files, or has been killed before.
 
         Raises:
-            OSError: it has ended instead, and has started nothing.
+            OSError: it has ended by itself, and has started nothing.
         """
         assert self._process is not None  # noqa: S101 -- for the type checker
-        while not (self._directory / "times").exists():
-            if self._process.poll() is not None and not (self._directory / "started").exists():
-                raise OSError(errno.EAGAIN, f"the wrapper of step {self._name} cannot be started, see the lines above")
+        while not (self._directory / "times").exists() and self._process.poll() is None:
             time.sleep(_FILES_POLL_INTERVAL_S)
+        if not (self._directory / "started").exists():
+            raise OSError(errno.EAGAIN, f"the wrapper of step {self._name} cannot be started, see the lines above")
 
     def _follow(self, row: tables.JobStep) -> dict[str, Any]:
         """Read the output into the store until the step has ended, and return its outcome."""
