@@ -1,6 +1,7 @@
 """The file of the database: who may open it, and what happens if it is moved, replaced, lost or restored."""
 
 import contextlib
+import os
 import shutil
 import sqlite3
 import stat
@@ -11,17 +12,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from support.programs import SCRIPTED
+from support.programs import COUNTING, SCRIPTED
 from support.service import BIN, WAIT_TIMEOUT_S, Clusterm, is_alive, kill_all, wait_for
-
-COUNTING = """
-import pathlib, sys, time
-number = 0
-while not pathlib.Path("enough").exists():
-    number += 1
-    print(f"line {number}", flush=True)
-    time.sleep(0.01)
-"""
 
 
 @pytest.fixture
@@ -167,6 +159,24 @@ def test_files_of_an_earlier_version_are_closed_to_other_users(new_clusterm: Clu
     clusterm.database.chmod(0o644)
     clusterm.start()
     assert [stat.S_IMODE(path.stat().st_mode) for path in (jobs, clusterm.database)] == [0o700, 0o600]
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root may give files to another user")
+@pytest.mark.parametrize("arguments", [("serve",), ("restore", "backup.db")], ids=["serve", "restore"])
+def test_the_state_of_another_user_is_not_touched(new_clusterm: Clusterm, arguments: tuple[str, ...]) -> None:
+    """As root would leave files that the service's user cannot use."""
+    clusterm = new_clusterm.start()
+    clusterm.stop()
+    (clusterm.state_dir / "clusterm.db.lock").unlink()
+    os.chown(clusterm.state_dir, 65534, -1)
+    before = files_of(clusterm.state_dir)
+    done = command(clusterm, *arguments)
+    assert done.returncode == 1
+    assert done.stderr == (
+        f"clusterm: {clusterm.state_dir} belongs to another user: run clusterm as that user, or chown 0 "
+        f"{clusterm.state_dir}\n"
+    )
+    assert files_of(clusterm.state_dir) == before
 
 
 # Restore

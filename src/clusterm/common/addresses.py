@@ -12,6 +12,9 @@ from typing import Any, Final, NamedTuple
 
 SSH_PORT: Final = 22
 
+PORT_VAR: Final = "ansible_port"
+"""The variable of ansible with the ssh port of a machine. It is part of a node's place, and therefore not secret."""
+
 _MAX_LENGTH: Final = 253
 """Characters of a host name: the 255 bytes of RFC 1035 without the first length and the root."""
 
@@ -75,7 +78,7 @@ def parse_place(text: str) -> Place:
 
 def ssh_port(variables: Mapping[str, Any]) -> int | None:
     """Return the port that ansible connects to with these variables, or None if only ansible can tell it."""
-    port = str(variables.get("ansible_port", SSH_PORT))
+    port = str(variables.get(PORT_VAR, SSH_PORT))
     return int(port) if _is_port(port) else None
 
 

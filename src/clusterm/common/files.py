@@ -1,4 +1,4 @@
-"""Write files that only their owner can read."""
+"""Write files that only their owner can read, and survive a power cut."""
 
 import os
 from pathlib import Path
@@ -17,8 +17,17 @@ def write_private(file: Path, text: str) -> None:
         opened.flush()
         os.fsync(opened.fileno())
     unfinished.replace(file)
-    directory = os.open(file.parent, os.O_RDONLY)
+    sync_directory(file.parent)
+
+
+def sync_directory(directory: Path) -> None:
+    """Write the names in a directory to the disk, so that a power cut does not undo a rename.
+
+    Raises:
+        OSError: the directory cannot be written.
+    """
+    opened = os.open(directory, os.O_RDONLY)
     try:
-        os.fsync(directory)
+        os.fsync(opened)
     finally:
-        os.close(directory)
+        os.close(opened)

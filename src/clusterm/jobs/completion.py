@@ -7,7 +7,7 @@ from typing import Any, Final
 
 from clusterm import schemas
 from clusterm.common.actions import ACTIONS
-from clusterm.common.addresses import Place, ssh_port
+from clusterm.common.addresses import PORT_VAR, Place, ssh_port
 from clusterm.enums import DEFAULT_HOST_GROUPS, EventName, HostGroups, JobStatus, Result
 from clusterm.errors import RequestRefused
 from clusterm.jobs.events import job_event, log_end, set_status
@@ -130,7 +130,7 @@ def _register(
 
     A port in the extra vars of the job becomes that of the nodes, because it was needed to reach them.
     """
-    port = ssh_port(extra_vars) if "ansible_port" in extra_vars else None
+    port = ssh_port(extra_vars) if PORT_VAR in extra_vars else None
     refused = []
     for outcome in found:
         machine = findings.discovered.get(outcome.target)

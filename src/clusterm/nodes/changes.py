@@ -4,7 +4,7 @@ from collections.abc import Collection, Container, Iterable
 from typing import Any, Final
 
 from clusterm import schemas
-from clusterm.common.addresses import SSH_PORT, Place
+from clusterm.common.addresses import PORT_VAR, SSH_PORT, Place
 from clusterm.common.redaction import holds_mask
 from clusterm.enums import Cause, EventName, HostGroups, State, Status
 from clusterm.errors import BadRequest, Conflict, SecretsUnavailable
@@ -20,9 +20,6 @@ from clusterm.store.session import Session
 
 _AT_REST: Final = frozenset({Status.UNALLOCATED, Status.DECOMMISSIONED})
 """Statuses of nodes that are not part of the cluster."""
-
-_PORT: Final = "ansible_port"
-"""The host var with the ssh port of a node."""
 
 Changes = dict[str, list[Any]]
 """The changed members of a node, each with its old and its new value."""
@@ -203,7 +200,7 @@ def new_node(monitored: schemas.MonitoredNode, host_group: str) -> tables.Node:
         state=State.DISCOVERED,
         prev_state=State.UNKNOWN,
         host_group=host_group,
-        inventory_vars={} if monitored.port in {None, SSH_PORT} else {_PORT: monitored.port},
+        inventory_vars={} if monitored.port in {None, SSH_PORT} else {PORT_VAR: monitored.port},
         secret_vars=[],
         host_keys=[],
     )
@@ -244,16 +241,16 @@ def move(node: tables.Node, place: Place, cipher: VariableCipher | None = None) 
     """
     changes: Changes = {}
     if place.port not in {None, node.place.port}:
-        changes[f"vars.{_PORT}"] = [node.inventory_vars.get(_PORT), place.port]
+        changes[f"vars.{PORT_VAR}"] = [node.inventory_vars.get(PORT_VAR), place.port]
         if node.encrypted is None:
-            node.inventory_vars = {**node.inventory_vars, _PORT: place.port}
+            node.inventory_vars = {**node.inventory_vars, PORT_VAR: place.port}
         elif cipher is None:
             raise Conflict(
                 f"the host vars of {node.name} are encrypted: set its port by "
-                f"`clusterctl node set {node.name} {_PORT}={place.port}`"
+                f"`clusterctl node set {node.name} {PORT_VAR}={place.port}`"
             )
         else:
-            host_vars = {**nodes.decrypt_vars(node, cipher), _PORT: place.port}
+            host_vars = {**nodes.decrypt_vars(node, cipher), PORT_VAR: place.port}
             node.inventory_vars, node.encrypted = cipher.encrypt(host_vars, node.secret_vars)
     if node.address != place.address:
         changes["address"] = [node.address, place.address]

@@ -5,7 +5,7 @@ from typing import Any, Final
 
 from pydantic import ValidationError
 
-from clusterm.common.addresses import Place, parse_place, ssh_port
+from clusterm.common.addresses import PORT_VAR, Place, parse_place, ssh_port
 from clusterm.common.node_names import fit_part, serial_from_place
 from clusterm.enums import EventName, HostGroups
 from clusterm.errors import BadRequest, Conflict, RequestRefused, quote
@@ -32,9 +32,6 @@ from clusterm.secrets.encryption import VariableCipher
 from clusterm.settings import RetentionSettings
 from clusterm.store import nodes, tables
 from clusterm.store.engine import Store
-
-_PORT: Final = "ansible_port"
-"""The host var that is part of a node's place, and therefore not secret."""
 
 _TEMPLATES: Final = ("{{", "{%")
 
@@ -138,7 +135,7 @@ def _identify(given: ImportedNode, host_vars: Mapping[str, Any]) -> MonitoredNod
         raise BadRequest(f"{quote(host)} has no letter or digit that a node name can have: give --label {host}=LABEL")
     try:
         place = parse_place(given.addr)
-        if _PORT in host_vars:
+        if PORT_VAR in host_vars:
             place = Place(place.address, ssh_port(host_vars))
         serial = given.serial or serial_from_place(place)
         return MonitoredNode(label=given.label, serial=serial, addr=place.address, port=place.port)
@@ -154,7 +151,7 @@ def _set_vars(node: tables.Node, host_vars: dict[str, Any], secret_vars: Iterabl
     Raises:
         BadRequest: they are too large.
     """
-    node.secret_vars = [name for name in dict.fromkeys(secret_vars) if name in host_vars and name != _PORT]
+    node.secret_vars = [name for name in dict.fromkeys(secret_vars) if name in host_vars and name != PORT_VAR]
     try:
         node.inventory_vars, node.encrypted = cipher.encrypt(check_host_vars(host_vars), node.secret_vars)
     except ValueError as reason:

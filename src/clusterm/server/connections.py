@@ -11,8 +11,7 @@ from typing import Any, Final
 
 from clusterm.access.proxies import TrustedProxies
 from clusterm.common.log_limits import RepetitionFilter
-from clusterm.routes.dependencies import PROBLEM_TYPE
-from clusterm.schemas import Problem
+from clusterm.server.problems import problem_bytes
 from clusterm.settings import ManagerSettings
 
 log = logging.getLogger(__name__)
@@ -105,15 +104,10 @@ class LimitedListener(socket.socket):
     def _refuse(self, connected: socket.socket, reason: str) -> None:
         if self._tls:
             return
-        status = HTTPStatus.SERVICE_UNAVAILABLE
-        body = Problem(title=status.phrase, status=status, detail=reason).model_dump_json()
+        retry_after = f"Retry-After: {_RETRY_AFTER_S}\r\n"
         connected.settimeout(0)
         with contextlib.suppress(OSError):  # the client has gone already
-            connected.send(
-                f"HTTP/1.1 {status.value} {status.phrase}\r\nContent-Type: {PROBLEM_TYPE}\r\n"
-                f"Retry-After: {_RETRY_AFTER_S}\r\nContent-Length: {len(body.encode())}\r\n"
-                f"Connection: close\r\n\r\n{body}".encode()
-            )
+            connected.send(problem_bytes(HTTPStatus.SERVICE_UNAVAILABLE, reason, retry_after))
             connected.shutdown(socket.SHUT_WR)
 
 

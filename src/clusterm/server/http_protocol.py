@@ -17,7 +17,7 @@ import h11
 from uvicorn.protocols.http.h11_impl import H11Protocol, RequestResponseCycle
 
 from clusterm.common.sizes import exact_size
-from clusterm.schemas import Problem
+from clusterm.server.problems import problem_bytes
 
 _LEAST: Final = 16 * 1024
 """Bytes of a response that a client must read within the timeout."""
@@ -109,11 +109,7 @@ class HttpProtocol(H11Protocol):
         """Send a problem, unless a response has begun, and close the connection."""
         cycle: RequestResponseCycle | None = self.cycle
         if cycle is None or cycle.response_complete or not cycle.response_started:
-            body = Problem(title=status.phrase, status=status, detail=detail).model_dump_json()
-            self.transport.write(
-                f"HTTP/1.1 {status.value} {status.phrase}\r\nContent-Type: application/problem+json\r\n"
-                f"Content-Length: {len(body)}\r\nConnection: close\r\n\r\n{body}".encode()
-            )
+            self.transport.write(problem_bytes(status, detail))
         self.transport.close()
 
 

@@ -37,6 +37,22 @@ def problem_response(status: int, detail: str, headers: Mapping[str, str] | None
     return Response(problem.model_dump_json(), status_code=status, media_type=PROBLEM_TYPE, headers=headers)
 
 
+def problem_bytes(status: HTTPStatus, detail: str, headers: str = "") -> bytes:
+    """Return a problem as the whole response to a connection that is closed then, for clients without an application.
+
+    Args:
+        status: the status.
+        detail: the reason.
+        headers: further headers, each with its line end.
+    """
+    body = Problem(title=status.phrase, status=status, detail=detail).model_dump_json().encode()
+    head = (
+        f"HTTP/1.1 {status.value} {status.phrase}\r\nContent-Type: {PROBLEM_TYPE}\r\n{headers}"
+        f"Content-Length: {len(body)}\r\nConnection: close\r\n\r\n"
+    )
+    return head.encode() + body
+
+
 def reject(request: Request, status: int, detail: str, headers: dict[str, str] | None = None) -> Response:
     """Return the response to a rejected request, and log the rejection: at debug level for reads, else at info."""
     level = logging.DEBUG if request.method in {"GET", "HEAD"} else logging.INFO

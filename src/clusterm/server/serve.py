@@ -23,7 +23,7 @@ from clusterm.server.app import create_app
 from clusterm.server.connections import ConnectionLimits, LimitedListener, raise_descriptor_limit
 from clusterm.server.http_protocol import HttpProtocol
 from clusterm.server.sockets import is_private, listen, url
-from clusterm.server.state_files import close_to_others, locked
+from clusterm.server.state_files import locked
 from clusterm.server.tls import HANDSHAKE_TIMEOUT_S, ServerLoop, Tls
 from clusterm.server.tuning import tune_interpreter
 from clusterm.settings import ManagerSettings, Settings
@@ -71,7 +71,6 @@ def serve(
                 f'with manager.auth = "none" any client that reaches {settings.manager.addr} could run your playbooks: '
                 'set manager.auth = "token", listen on 127.0.0.1, or start with --insecure'
             )
-        close_to_others(settings, store.path)
         if not new_database:
             _check_not_lost(settings, store.path)
         if came_from := migrate(store):

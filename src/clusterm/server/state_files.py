@@ -10,6 +10,7 @@ from typing import Final
 
 from clusterm.errors import StartupError
 from clusterm.settings import Settings
+from clusterm.store import sqlite
 
 _WRITE_BY_OTHERS: Final = 0o022
 _ANY_BY_OTHERS: Final = 0o077
@@ -19,15 +20,18 @@ _ANY_BY_OTHERS: Final = 0o077
 def locked(settings: Settings, database: Path) -> Iterator[None]:
     """Lock the state directory and the database against a second service until the block ends.
 
-    The lock of the database is a file beside it, because a database may be outside of the state directory.
+    Before, the database and the directory of jobs are closed to other users, because earlier versions left that to the
+    umask. The lock of the database is a file beside it, because a database may be outside of the state directory.
 
     Args:
         settings: the settings with the state directory, which is created.
         database: the database file, which need not exist; its directory is created.
 
     Raises:
-        StartupError: another service runs with one of them, or a directory cannot be used.
+        StartupError: another service runs with one of them, a directory cannot be used or belongs to another user, or
+            other users can write to the state or read its key.
     """
+    _close_to_others(settings, database)  # first, so that the locks are not created by the wrong user
     state_dir = settings.manager.state_dir
     with contextlib.ExitStack() as stack:
         try:
@@ -48,21 +52,6 @@ def locked(settings: Settings, database: Path) -> Iterator[None]:
         yield
 
 
-def close_to_others(settings: Settings, database: Path) -> None:
-    """Close the database and the directory of jobs to other users, because earlier versions left that to the umask.
-
-    Raises:
-        StartupError: a file has another owner, or other users can write to the state or read its key.
-    """
-    for file in (settings.jobs_dir, *_files_of(database)):
-        with contextlib.suppress(FileNotFoundError, PermissionError):  # the latter is reported below
-            mode = stat.S_IMODE(file.stat().st_mode)
-            if mode & _ANY_BY_OTHERS:
-                file.chmod(mode & ~_ANY_BY_OTHERS)
-    if problem := next(open_to_others(settings, database), None):
-        raise StartupError(problem)
-
-
 def open_to_others(settings: Settings, database: Path) -> Iterator[str]:
     """Yield how other users could read the secrets of the state or replace its files, and what to do.
 
@@ -71,12 +60,18 @@ def open_to_others(settings: Settings, database: Path) -> Iterator[str]:
         database: the database file, which need not exist.
     """
     yield from _check(settings.manager.state_dir, _WRITE_BY_OTHERS, "go-w")
-    for private in (settings.key_file, settings.jobs_dir, *_files_of(database)):
+    for private in (settings.key_file, settings.jobs_dir, *sqlite.files(database)):
         yield from _check(private, _ANY_BY_OTHERS, "go=")
 
 
-def _files_of(database: Path) -> list[Path]:
-    return [database.with_name(database.name + suffix) for suffix in ("", "-wal", "-shm")]
+def _close_to_others(settings: Settings, database: Path) -> None:
+    for file in (settings.jobs_dir, *sqlite.files(database)):
+        with contextlib.suppress(FileNotFoundError, PermissionError):  # the latter is reported below
+            mode = stat.S_IMODE(file.stat().st_mode)
+            if mode & _ANY_BY_OTHERS:
+                file.chmod(mode & ~_ANY_BY_OTHERS)
+    if problem := next(open_to_others(settings, database), None):
+        raise StartupError(problem)
 
 
 @contextlib.contextmanager
@@ -102,6 +97,6 @@ def _check(path: Path, forbidden: int, change: str) -> Iterator[str]:
         return
     mode = stat.S_IMODE(found.st_mode)
     if found.st_uid not in {os.geteuid(), 0}:
-        yield f"{path} belongs to another user: start clusterm as that user, or chown {os.geteuid()} {path}"
+        yield f"{path} belongs to another user: run clusterm as that user, or chown {os.geteuid()} {path}"
     elif mode & forbidden:
         yield f"other users have access to {path} (mode {mode:04o}): chmod {change} {path}"

@@ -24,8 +24,7 @@ def migrate(store: Store) -> str | None:
         StoreUnusable: the database cannot be opened, is damaged, or has the schema of a newer version.
     """
     config = alembic_config()
-    scripts = ScriptDirectory.from_config(config)
-    newest = scripts.get_current_head()
+    newest = ScriptDirectory.from_config(config).get_current_head()
     try:
         store.path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
         store.create()
@@ -33,7 +32,7 @@ def migrate(store: Store) -> str | None:
             current = MigrationContext.configure(connection).get_current_revision()
             if current == newest:
                 return None
-            if current is not None and current not in {script.revision for script in scripts.walk_revisions()}:
+            if current is not None and not is_known(current):
                 raise StoreUnusable(
                     f"the database {store.path} was written by a newer clusterm (revision {current}): "
                     "install that version, or point store.url at another database"
@@ -71,6 +70,12 @@ def revision(store: Store) -> str | None:
     """
     with translate_errors(), store.connect() as connection, connection.begin():
         return MigrationContext.configure(connection).get_current_revision()
+
+
+def is_known(revision: str) -> bool:
+    """Return whether this version has a revision of the schema; if not, a newer version has written the database."""
+    scripts = ScriptDirectory.from_config(alembic_config())
+    return revision in {script.revision for script in scripts.walk_revisions()}
 
 
 def alembic_config() -> Config:

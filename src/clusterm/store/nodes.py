@@ -10,7 +10,7 @@ from sqlmodel import Session, col, select
 
 from clusterm import schemas
 from clusterm.common import ssh_keys
-from clusterm.common.addresses import SSH_PORT, Place, parse_place, ssh_port
+from clusterm.common.addresses import PORT_VAR, SSH_PORT, Place, parse_place, ssh_port
 from clusterm.enums import State, Status
 from clusterm.errors import Conflict, NotFound, quote
 from clusterm.secrets.encryption import EncryptedVars, VariableCipher
@@ -87,11 +87,10 @@ def candidates(session: Session) -> list[Candidate]:
     """Return the candidates for selections: all nodes, by name."""
     node = tables.Node
     columns = (col(node.name), col(node.address), col(node.status), col(node.state), col(node.host_group))
-    port = col(node.inventory_vars)["ansible_port"].as_string()
+    port = col(node.inventory_vars)[PORT_VAR].as_string()
     rows = session.connection().execute(sql_select(*columns, port).order_by(col(node.name)))
     return [
-        Candidate._make((*facts, SSH_PORT if port is None else ssh_port({"ansible_port": port})))
-        for *facts, port in rows
+        Candidate._make((*facts, SSH_PORT if port is None else ssh_port({PORT_VAR: port}))) for *facts, port in rows
     ]
 
 

@@ -1,20 +1,15 @@
 """Replaces the database by a backup, so that a crash at any moment leaves one of the two."""
 
-import os
 from contextlib import closing
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Final
 
-from alembic.script import ScriptDirectory
-
+from clusterm.common.files import sync_directory
 from clusterm.errors import StoreUnusable
 from clusterm.store import sqlite
 from clusterm.store.engine import Store
 from clusterm.store.errors import StoreError, translate_errors
-from clusterm.store.migrations import alembic_config, revision
-
-_SIDE_FILES: Final = ("-wal", "-shm")
+from clusterm.store.migrations import is_known, revision
 
 
 def prepare(backup: Path, database: Path) -> Path:
@@ -55,7 +50,7 @@ def _problem(copy: Path) -> str | None:
         found = revision(store)
     if found is None:
         return "is no database of clusterm"
-    if found not in {script.revision for script in ScriptDirectory.from_config(alembic_config()).walk_revisions()}:
+    if not is_known(found):
         return f"was written by a newer clusterm (revision {found})"
     return None
 
@@ -74,20 +69,16 @@ def replace(database: Path, copy: Path) -> Path | None:
     kept: Path | None = None
     if database.exists():
         kept = database.with_name(f"{database.name}.before-restore-{datetime.now(UTC):%Y%m%dT%H%M%SZ}")
-        for suffix in ("", *_SIDE_FILES):  # the name of the database decides which side files SQLite uses
-            file = database.with_name(database.name + suffix)
+        # The name of the database decides which WAL SQLite uses.
+        for file, kept_file in zip(sqlite.files(database), sqlite.files(kept), strict=True):
             if file.exists():
-                file.rename(kept.with_name(kept.name + suffix))
+                file.rename(kept_file)
     copy.rename(database)
-    directory = os.open(database.parent, os.O_RDONLY)
-    try:
-        os.fsync(directory)
-    finally:
-        os.close(directory)
+    sync_directory(database.parent)
     return kept
 
 
 def discard(copy: Path) -> None:
     """Remove a prepared copy."""
-    for suffix in ("", *_SIDE_FILES):
-        copy.with_name(copy.name + suffix).unlink(missing_ok=True)
+    for file in sqlite.files(copy):
+        file.unlink(missing_ok=True)

@@ -89,9 +89,8 @@ def create(path: Path) -> None:
 
 def connect(path: Path, busy_timeout_s: float) -> sqlite3.Connection:
     """Open a database that exists; a transaction waits so many seconds for a lock."""
-    # mode=rw: without it, SQLite creates an empty database where the file is missing.
-    uri = f"file:{quote(str(path.absolute()))}?mode=rw"
-    return sqlite3.connect(uri, uri=True, timeout=busy_timeout_s, check_same_thread=False)
+    # With the default mode, SQLite creates an empty database where the file is missing.
+    return sqlite3.connect(_uri(path, "rw"), uri=True, timeout=busy_timeout_s, check_same_thread=False)
 
 
 def configure_connection(connection: sqlite3.Connection) -> None:
@@ -105,7 +104,7 @@ def configure_connection(connection: sqlite3.Connection) -> None:
 def copy(source: Path, target: Path) -> None:
     """Copy a database, with the changes that are still in its WAL, into an empty file, and write it to the disk."""
     with (
-        closing(sqlite3.connect(f"file:{quote(str(source.absolute()))}?mode=ro", uri=True)) as reading,
+        closing(sqlite3.connect(_uri(source, "ro"), uri=True)) as reading,
         closing(connect(target, 0)) as writing,
     ):
         reading.backup(writing)
@@ -116,7 +115,7 @@ def copy(source: Path, target: Path) -> None:
 
 def problems(path: Path) -> list[str]:
     """Return the problems of the pages, indexes and references of a database; it reads the whole file."""
-    with closing(sqlite3.connect(f"file:{quote(str(path.absolute()))}?mode=ro", uri=True)) as connection:
+    with closing(sqlite3.connect(_uri(path, "ro"), uri=True)) as connection:
         try:
             found = [text for (text,) in connection.execute(f"PRAGMA integrity_check({_MAX_PROBLEMS})") if text != "ok"]
             if found:
@@ -153,8 +152,13 @@ def scrub(connection: sqlite3.Connection) -> None:
 
 def size(path: Path) -> int:
     """Return the bytes that the files of a database have on disk."""
-    files = (path, path.with_name(f"{path.name}-wal"))
-    return sum(file.stat().st_size for file in files if file.exists())
+    database, wal, _ = files(path)
+    return sum(file.stat().st_size for file in (database, wal) if file.exists())
+
+
+def files(path: Path) -> list[Path]:
+    """Return the files of a database: itself, its WAL, and the index of the WAL. The last two may be missing."""
+    return [path.with_name(path.name + suffix) for suffix in ("", "-wal", "-shm")]
 
 
 def contains(text: SQLColumnExpression[Any], part: str, *, ignore_case: bool = False) -> ColumnElement[bool]:
@@ -165,6 +169,10 @@ def contains(text: SQLColumnExpression[Any], part: str, *, ignore_case: bool = F
 def byte_length(text: SQLColumnExpression[Any]) -> ColumnElement[int]:
     """Return the expression for the length of a text in UTF-8."""
     return func.length(cast(text, LargeBinary))
+
+
+def _uri(path: Path, mode: str) -> str:
+    return f"file:{quote(str(path.absolute()))}?mode={mode}"
 
 
 def _free_pages(connection: sqlite3.Connection) -> int:
