@@ -90,7 +90,9 @@ def test_a_job_whose_files_were_deleted_ends_after_its_processes(counting: Clust
     job = begin(clusterm)
     (program,) = clusterm.programs()
     output = directory_of(clusterm, job) / "1-cleanup" / "output"
+    wait_for(output.exists, "the output of ansible")
     stranger = psutil.Popen(["tail", "--follow", output], stdout=subprocess.DEVNULL)
+    wait_for(stranger.open_files, "the reader to open the output")
     if not wrapper_lives:
         for executor in clusterm.executors():
             executor.suspend()  # it would start another wrapper

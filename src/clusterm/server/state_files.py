@@ -14,6 +14,7 @@ from clusterm.store import sqlite
 
 _WRITE_BY_OTHERS: Final = 0o022
 _ANY_BY_OTHERS: Final = 0o077
+_ABSENT: Final = (FileNotFoundError, NotADirectoryError)  # a file in the way of a directory is reported by `locked`
 
 
 @contextlib.contextmanager
@@ -66,7 +67,7 @@ def open_to_others(settings: Settings, database: Path) -> Iterator[str]:
 
 def _close_to_others(settings: Settings, database: Path) -> None:
     for file in (settings.jobs_dir, *sqlite.files(database)):
-        with contextlib.suppress(FileNotFoundError, PermissionError):  # the latter is reported below
+        with contextlib.suppress(*_ABSENT, PermissionError):  # the latter is reported below
             mode = stat.S_IMODE(file.stat().st_mode)
             if mode & _ANY_BY_OTHERS:
                 file.chmod(mode & ~_ANY_BY_OTHERS)
@@ -90,7 +91,7 @@ def _lock(file: Path, what: str) -> Iterator[None]:
 def _check(path: Path, forbidden: int, change: str) -> Iterator[str]:
     try:
         found = path.stat()
-    except FileNotFoundError:
+    except _ABSENT:
         return
     except OSError as error:
         yield f"cannot look at {path}: {error.strerror}"
