@@ -41,6 +41,7 @@ def _keep_files_in_memory() -> None:
 
 
 _keep_files_in_memory()
+os.environ.pop("PYTHONDONTWRITEBYTECODE", None)  # else each of hundreds of processes would compile all of clusterm
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:  # as in a background job of a shell; processes would inherit it
     signal.signal(signal.SIGINT, signal.default_int_handler)
 
