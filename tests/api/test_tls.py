@@ -102,7 +102,7 @@ def fails(done: subprocess.CompletedProcess[str], *reasons: str) -> None:
 @pytest.fixture(scope="module")
 def encrypted(module_clusterm: Clusterm, ca: trustme.CA, files: Path) -> Clusterm:
     """A service that speaks TLS."""
-    service = serve_tls(module_clusterm, ca, files).start()
+    service = serve_tls(module_clusterm, ca, files, max_connections_per_address=60).start()
     service.add_nodes("node1-a")
     return service
 
@@ -237,6 +237,7 @@ def test_mutual_tls(new_clusterm: Clusterm, ca: trustme.CA, files: Path, monkeyp
     ("settings", "reasons"),
     [
         ({"tls_cert": "absent"}, ["cannot read manager.tls_cert", "absent: No such file"]),
+        ({"tls_cert": "fifo"}, ["cannot read manager.tls_cert", "fifo: it is not a regular file"]),
         ({"tls_cert": "empty"}, ["manager.tls_cert", "no certificate with its key"]),
         ({"tls_cert": "ca.pem", "tls_key": "client.pem"}, ["manager.tls_key", "key values mismatch"]),
         ({"tls_cert": "client.pem", "tls_client_ca": "empty"}, ["manager.tls_client_ca", "no certificate in PEM"]),
@@ -248,6 +249,8 @@ def test_mutual_tls(new_clusterm: Clusterm, ca: trustme.CA, files: Path, monkeyp
 )
 def test_files_that_the_service_cannot_use(files: Path, settings: dict[str, str], reasons: list[str]) -> None:
     (files / "empty").touch()
+    if not (files / "fifo").exists():
+        os.mkfifo(files / "fifo")
     key = load_pem_private_key((files / "client.pem").read_bytes(), None)
     locked = key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, BestAvailableEncryption(b"x"))
     (files / "encrypted").write_bytes(locked)
@@ -272,3 +275,24 @@ def test_a_client_that_does_not_finish_its_handshake_holds_nobody_up(encrypted: 
         for _ in range(50):
             stack.enter_context(socket.create_connection((HOST, port))).sendall(b"\x16\x03\x01")
         assert encrypted.get("/healthz")["status"] == "ok"
+
+
+def test_too_many_connections_are_closed_before_the_handshake(encrypted: Clusterm, files: Path) -> None:
+    """An answer would cost a handshake, which is the most expensive part of a connection."""
+    port = encrypted.http.base_url.port or 0
+    with contextlib.ExitStack() as stack:
+
+        def connect() -> socket.socket:
+            return stack.enter_context(socket.create_connection((HOST, port), WAIT_TIMEOUT_S))
+
+        for _ in range(60):
+            connect()
+        before = encrypted.log.stat().st_size
+        for _ in range(30):
+            with pytest.raises((ssl.SSLError, ConnectionError)):
+                trusting(files).wrap_socket(connect(), server_hostname=HOST)
+        assert 0 < encrypted.log.stat().st_size - before < 3000
+        assert "manager.max_connections_per_address" in encrypted.log.read_text()
+        done = encrypted.clusterctl("--cacert", str(files / "ca.pem"), "nodes", "get")
+        assert (done.returncode, done.stderr.count("\n")) == (3, 1)
+        assert done.stderr.startswith(f"clusterctl: cannot reach clusterm at {encrypted.http.base_url}")

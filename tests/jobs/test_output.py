@@ -9,7 +9,7 @@ from typing import Any
 
 import psutil
 import pytest
-from support.service import WAIT_TIMEOUT_S, Clusterm, wait_for
+from support.service import WAIT_TIMEOUT_S, Clusterm, kill_all, wait_for
 
 from clusterm.executor.output.parser import MAX_LINE_BYTES
 
@@ -124,6 +124,37 @@ def running(module_clusterm: Clusterm) -> Clusterm:
         """
     )
     return module_clusterm.start()
+
+
+def test_the_space_of_stored_output_is_returned_to_the_disk(new_clusterm: Clusterm) -> None:
+    """Also if an executor that takes over reads on after the part that was returned."""
+    new_clusterm.use_program(
+        """
+        import pathlib, time
+        for number in range(1, 40_001):
+            print(f"line {number}".ljust(200, "."), flush=number % 10 == 0)
+        while not pathlib.Path("go").exists():
+            time.sleep(0.01)
+        print("line 40001")
+        """
+    )
+    clusterm = new_clusterm.start()
+    clusterm.add_nodes("a-1")
+    job = clusterm.begin("decommission", ["a-1"])
+    wait_for(lambda: clusterm.job(job["id"], logs=False)["lines"] == 40_000, "all lines")
+    step = clusterm.state_dir / "jobs" / str(job["id"]) / "1-cleanup"
+    sizes = {name: (step / name).stat() for name in ("output", "times")}
+    assert sizes["output"].st_size == 40_000 * 201
+    assert sizes["output"].st_blocks * 512 < 4_000_000
+    assert sizes["times"].st_blocks * 512 < sizes["times"].st_size or sizes["times"].st_size < 8192
+    kill_all(clusterm.executors())
+    wait_for(clusterm.executors, "another executor")
+    (clusterm.playbooks / "go").touch()
+    ended = clusterm.ended(job)
+    assert [line.rstrip(".") for line in ended["logs"]] == [f"line {number}" for number in range(1, 40_002)]
+    times = [row["at"] for row in rows(clusterm, job)]
+    assert times == sorted(times)
+    assert times[0][:4] != "1970"
 
 
 # Grandchildren

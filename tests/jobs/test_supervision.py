@@ -142,6 +142,22 @@ def test_silence_is_not_counted_while_the_executor_stands_still(counting: Cluste
     assert clusterm.ended(job)["status"] == "Complete"
 
 
+def test_a_cancel_is_served_though_executor_and_wrapper_are_stopped(counting: Clusterm) -> None:
+    clusterm = counting.start()
+    clusterm.add_nodes("a-1", "a-2")
+    job = begin(clusterm)
+    (program,) = clusterm.programs()
+    for process in (*clusterm.executors(), *clusterm.wrappers()):
+        process.suspend()
+    assert clusterm.post(f"/job/{job['id']}/cancel").is_success
+    ended = clusterm.ended(job)
+    assert (ended["status"], is_alive(program)) == ("Cancelled", False)
+    assert ended["warnings"] == [
+        "its executor was stopped by a signal and has been continued",
+        "the wrapper of step cleanup was stopped by a signal and has been continued",
+    ]
+
+
 def test_files_are_private_whatever_the_umask_and_playbooks_keep_theirs(counting: Clusterm) -> None:
     counting.use_program(f"import os\nprint('umask', oct(os.umask(0)))\n{COUNTING}")
     before = os.umask(0)

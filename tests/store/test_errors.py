@@ -1,6 +1,7 @@
 """Errors of the database reach callers as store errors, which tell whether a retry may succeed."""
 
 import contextlib
+import resource
 import sqlite3
 from collections.abc import Iterator
 from pathlib import Path
@@ -48,6 +49,44 @@ def test_a_full_disk_makes_the_database_unavailable_and_changes_nothing(store: S
             runtime_values.put(session, f"value {number}", {"text": "x" * 10_000})
     with store.read() as session:
         assert runtime_values.get(session, "value 0") == {}
+
+
+def test_writing_is_tested_for_real_when_it_has_failed(store: Store) -> None:
+    """A full disk refuses no lock: only what is written tells."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    store.check_writable()
+    resource.setrlimit(resource.RLIMIT_FSIZE, (1, hard))
+    try:
+        with pytest.raises(StoreUnavailable), store.write() as session:
+            runtime_values.put(session, "value", {"a": 1})
+        with pytest.raises(StoreUnavailable):
+            store.check_writable()
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+    store.check_writable()
+
+
+def test_writing_is_tested_from_time_to_time(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    wal = store.path.with_name(f"{store.path.name}-wal")
+
+    def written() -> int:
+        before = wal.stat().st_size
+        store.check_writable()
+        return wal.stat().st_size - before
+
+    assert [written() > 0 for _ in range(3)] == [True, False, False]
+    monkeypatch.setattr(engine, "_TEST_WRITE_INTERVAL_S", 0)
+    assert written() > 0
+
+
+def test_too_many_transactions_at_once_are_told_apart_from_a_defect(store: Store) -> None:
+    with contextlib.ExitStack() as stack:
+        for _ in range(15):
+            stack.enter_context(store.read()).connection()
+        store._engine.pool._timeout = 0.01  # type: ignore[attr-defined]
+        message = "all connections to the database are in use"
+        with pytest.raises(StoreUnavailable, match=message), store.read() as session:
+            session.connection()
 
 
 def test_a_damaged_database_is_an_error_that_no_retry_resolves(store: Store) -> None:

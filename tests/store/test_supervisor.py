@@ -1,14 +1,22 @@
-"""The supervisor after an unexpected error."""
+"""The supervisor after an unexpected error, and with an executor that stands still."""
 
 import contextlib
+import sys
+from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
+import psutil
 import pytest
 from support.service import wait_for
 
+from clusterm.background import supervisor as module
 from clusterm.background.supervisor import Supervisor
+from clusterm.enums import Action, JobStatus
 from clusterm.jobs import queue
 from clusterm.settings import Settings
+from clusterm.store import jobs as job_queries
+from clusterm.store import tables
 from clusterm.store.engine import Store
 from clusterm.store.migrations import migrate
 
@@ -31,3 +39,38 @@ def test_a_defect_does_not_end_the_supervision_of_jobs(
         wait_for(lambda: len(looks) > 1, "another look")
         supervisor.stop()
     assert "a defect" in caplog.text
+
+
+def test_an_executor_that_was_stopped_is_continued_after_a_while(
+    store: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    settings = Settings.model_validate({"manager": {"state_dir": tmp_path}})
+    directory = settings.jobs_dir / "1"
+    directory.mkdir(parents=True)
+    program = [sys.executable, "-c", "import time; time.sleep(600)", "clusterm.executor", str(directory)]
+    with store.write() as session:
+        job: dict[str, Any] = {
+            "id": 1,
+            "host_group": "",
+            "extra_vars": {},
+            "requested_by": "ann",
+            "created_at": datetime.now(UTC),
+        }
+        session.add(tables.Job(action=Action.DECOMMISSION, status=JobStatus.RUNNING, **job))
+    executor = psutil.Popen(program)
+    try:
+        (directory / "lock").write_text(f"0 {executor.pid}")
+        executor.suspend()
+        wait_for(lambda: executor.status() == psutil.STATUS_STOPPED, "the executor to be stopped")
+        supervisor = Supervisor(store, lambda: settings, echo_job_logs=False)
+        supervisor._executor_of(1)
+        supervisor._continue_executor(1, at_once=False)
+        assert executor.status() == psutil.STATUS_STOPPED
+        monkeypatch.setattr(module, "MAX_STOPPED_S", 0)
+        supervisor._continue_executor(1, at_once=False)
+        wait_for(lambda: executor.status() != psutil.STATUS_STOPPED, "the executor to be continued")
+    finally:
+        executor.kill()
+        executor.wait()
+    with store.read() as session:
+        assert job_queries.get(session, 1).warnings == ["its executor was stopped by a signal and has been continued"]

@@ -15,6 +15,8 @@ from support.documents import DOCS, ROOT
 from support.requirements import requires
 from support.service import BIN, WAIT_TIMEOUT_S, wait_for
 
+from clusterm.settings import ManagerSettings
+
 PACKAGING = ROOT / "packaging"
 UNIT = PACKAGING / "clusterm.service"
 
@@ -46,6 +48,14 @@ def test_the_unit_is_as_closed_as_its_documentation_says() -> None:
     assert measured
     assert documented
     assert abs(float(measured[1]) - float(documented[1])) < 0.5  # each systemd weighs a little differently
+
+
+def test_the_unit_limits_resources_as_its_documentation_says(unit: configparser.ConfigParser) -> None:
+    text = (DOCS / "how-to" / "run-under-systemd.md").read_text()
+    documented = dict(re.findall(r"^\| `(MemoryMax|TasksMax|Limit\w+)` \| (\d+)", text, re.MULTILINE))
+    assert documented == {name: unit["Service"][name].rstrip("%") for name in documented}
+    assert set(documented) == {"MemoryMax", "TasksMax", "LimitNOFILE", "LimitCORE"}
+    assert int(documented["LimitNOFILE"]) > 2 * ManagerSettings().max_connections
 
 
 @requires("systemd-sysusers", "systemd-tmpfiles")

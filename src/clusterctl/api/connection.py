@@ -119,19 +119,24 @@ def _speaks_tls(url: str) -> bool:
 
 
 def _rejects_client(url: str, certificates: Certificates) -> bool:
-    """Return whether a service closes the connection before a request.
+    """Return whether a service closes the connection after the handshake and before a request.
 
     That is how it rejects a client certificate, or a missing one: most versions of asyncio send the client no reason.
+    A service that has too many connections open closes a new one without a handshake.
     """
     try:
         plain = _reach(url)
     except OSError:
         return False
+    is_connected = False
     try:
         with plain, _context(certificates).wrap_socket(plain, server_hostname=urlsplit(url).hostname) as connected:
+            is_connected = True
             return not connected.recv(1)
     except TimeoutError:
         return False
+    except (ssl.SSLEOFError, ConnectionError):
+        return is_connected
     except OSError:
         return True
 

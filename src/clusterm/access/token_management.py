@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Final
 
 from clusterm.access import tokens
-from clusterm.common.files import write_private
+from clusterm.common.files import read_regular, write_private
 from clusterm.common.paths import TOKEN_FILE
 from clusterm.enums import TokenRole, TokenStatus
 from clusterm.errors import Conflict, NotFound, StartupError, quote
@@ -73,10 +73,10 @@ def list_tokens(store: Store) -> list[TokenInfo]:
             TokenInfo(
                 name=token.name,
                 role=token.role,
-                status=token_queries.status_of(token),
+                status=(status := token_queries.status_of(token)),
                 created_at=format_time(token.created_at),
                 expires_at=_time(token.expires_at),
-                revoked_at=_time(token.revoked_at),
+                revoked_at=_time(token.revoked_at) if status is TokenStatus.REVOKED else None,
                 last_used_at=_time(token.used_at),
             )
             for token in token_queries.list_all(session)
@@ -94,7 +94,7 @@ def ensure_local_token(store: Store, state_dir: Path) -> None:
     """
     file = state_dir / TOKEN_FILE
     try:
-        present = file.read_text(errors="replace").strip() if file.exists() else None
+        present = read_regular(file).decode(errors="replace").strip() if file.exists() else None
         with store.write() as session:
             known = token_queries.by_digest(session, tokens.digest(present)) if present else None
             if known is None:

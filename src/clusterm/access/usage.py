@@ -1,4 +1,4 @@
-"""Records when tokens were used, and logs rejected requests without flooding the log."""
+"""Records when tokens were used and that they have expired, and logs rejected requests without flooding the log."""
 
 import logging
 import threading
@@ -68,7 +68,7 @@ class UsageRecorder(PeriodicTask):
             log.warning("%s from %s was rejected: %s", request, client, rejection, extra=fields)
 
     def run(self) -> None:
-        """Log the number of repeated rejections, and store the uses."""
+        """Log the number of repeated rejections, and store the uses of tokens and which ones have expired."""
         with self._lock:
             rejections, self._rejections = self._rejections, Counter()
             uses, self._uses = self._uses, {}
@@ -76,7 +76,7 @@ class UsageRecorder(PeriodicTask):
             if times > 1:
                 log.warning("%d requests from %s were rejected within a minute: %s", times, client, reason)
         try:
-            self._store_uses(uses)
+            self._store_changes(uses)
         except StoreError:
             with self._lock:
                 self._uses = uses | self._uses  # for the next run
@@ -87,7 +87,11 @@ class UsageRecorder(PeriodicTask):
         with self.recorded():
             self.run()
 
-    def _store_uses(self, uses: dict[int, datetime]) -> None:
-        if uses:
+    def _store_changes(self, uses: dict[int, datetime]) -> None:
+        now = datetime.now(UTC)
+        with self._store.read() as session:
+            expired = token_queries.newly_expired(session, now)
+        if uses or expired:
             with self._store.write() as session:
                 token_queries.record_uses(session, uses)
+                token_queries.end(session, expired, now)

@@ -4,11 +4,13 @@ import logging
 import os
 import re
 import shutil
+import signal
 import subprocess
 import sys
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Final
 
@@ -20,8 +22,17 @@ from clusterm.common.background_task import PeriodicTask
 from clusterm.common.backoff import Backoff
 from clusterm.common.transient import is_transient
 from clusterm.errors import SecretsUnavailable, VariablesRefused
+from clusterm.executor import wrapper
 from clusterm.executor.files import LOG
-from clusterm.executor.locks import end_outdated_holder, end_processes, hold, is_active, playbook_runs
+from clusterm.executor.locks import (
+    MAX_STOPPED_S,
+    end_outdated_holder,
+    end_processes,
+    hold,
+    holder,
+    is_active,
+    playbook_runs,
+)
 from clusterm.jobs import completion, queue
 from clusterm.nodes import host_keys
 from clusterm.settings import Settings
@@ -58,6 +69,7 @@ class _Executor:
     backoff: Backoff = field(default_factory=_restart_backoff)
     is_ending: bool = False
     """Whether the job's processes are being ended, because its files are gone."""
+    stopped_at: float | None = None  # monotonic time at which the executor was first seen stopped by a signal
     _started: float = 0.0  # monotonic time
 
     def begin(self, process: subprocess.Popen[bytes]) -> None:
@@ -101,11 +113,12 @@ class Supervisor(PeriodicTask):
         with self.isolated("queued jobs"):
             queue.begin_queued(self._store, self._settings())
         with self._store.read() as session:
-            running = [job.id for job in job_queries.running(session)]
-        for job_id in self._executors.keys() - running:
+            running = {job.id: job.stop_reason is not None for job in job_queries.running(session)}
+        for job_id in self._executors.keys() - running.keys():
             self._isolated(self._forget, job_id)
-        for job_id in running:
+        for job_id, must_stop in running.items():
             self._isolated(self._supervise, job_id)
+            self._isolated(partial(self._continue_executor, at_once=must_stop), job_id)
 
     def close(self) -> None:
         """Detach from the executors: subprocess would otherwise warn about processes that outlive their parent."""
@@ -163,11 +176,34 @@ class Supervisor(PeriodicTask):
             more = False
         if more:
             self.wake()  # there may be more
-        elif executor.process is not None and executor.process.poll() is None:
-            pass
-        elif not is_active(directory):
+        elif (executor.process is not None and executor.process.poll() is None) or is_active(directory):
+            self._continue_executor(job_id, at_once=True)
+        else:
             del self._executors[job_id]
             shutil.rmtree(directory, ignore_errors=True)
+
+    def _continue_executor(self, job_id: int, *, at_once: bool) -> None:
+        """Continue an executor that was stopped by a signal, since only a running one stops its job and ends it.
+
+        Args:
+            job_id: the job.
+            at_once: whether something waits for the executor, such as a cancel; otherwise it waits a while.
+        """
+        executor = self._executors[job_id]
+        pid = holder(self._directory(job_id))
+        if pid is None or not wrapper.is_stopped(pid):
+            executor.stopped_at = None
+            return
+        executor.stopped_at = executor.stopped_at or time.monotonic()
+        if at_once or time.monotonic() - executor.stopped_at > MAX_STOPPED_S:
+            os.kill(pid, signal.SIGCONT)
+            executor.stopped_at = None
+            warning = "its executor was stopped by a signal and has been continued"
+            executor.forwarder.log(log).warning(warning)
+            with self._store.write() as session:
+                job = job_queries.get(session, job_id)
+                if not job_queries.has_ended(job):
+                    job_queries.warn(job, warning)
 
     def _start_executor(self, job_id: int, executor: _Executor) -> None:
         directory = self._directory(job_id)

@@ -16,6 +16,9 @@ from clusterm.executor import wrapper
 _VERSION: Final = version("clusterm")
 _EXECUTOR_MODULE: Final = "clusterm.executor"
 
+MAX_STOPPED_S: Final = 20.0
+"""Seconds after which an executor or wrapper that was stopped by a signal such as SIGSTOP is continued."""
+
 
 def hold(directory: Path) -> int | None:
     """Acquire the lock of a job's executor; the kernel releases it when the process exits.
@@ -33,10 +36,10 @@ def hold(directory: Path) -> int | None:
 
 
 def sign(lock: int) -> None:
-    """Write this executor's version into its lock."""
+    """Write this executor's version and pid into its lock."""
     with contextlib.suppress(OSError):  # the disk is full; the next service then treats the executor as outdated
         os.ftruncate(lock, 0)
-        os.pwrite(lock, _VERSION.encode(), 0)
+        os.pwrite(lock, f"{_VERSION} {os.getpid()}".encode(), 0)
 
 
 def end_outdated_holder(directory: Path) -> bool:
@@ -45,13 +48,22 @@ def end_outdated_holder(directory: Path) -> bool:
     That executor was started before an upgrade that may have changed the database's columns. The next executor resumes
     the job.
     """
-    if (directory / "lock").read_text(errors="replace") == _VERSION:
+    if _signature(directory)[:1] == [_VERSION]:
         return False
     outdated = [process for process, arguments in _processes(directory) if _EXECUTOR_MODULE in arguments]
     for process in outdated:
         with contextlib.suppress(psutil.NoSuchProcess):
             process.kill()
     return bool(outdated)
+
+
+def holder(directory: Path) -> int | None:
+    """Return the pid of the executor that holds a job's lock; None if that is not known."""
+    with contextlib.suppress(FileNotFoundError, NotADirectoryError, IndexError, ValueError, psutil.Error):
+        process = psutil.Process(int(_signature(directory)[1]))
+        if (_EXECUTOR_MODULE, str(directory)) in pairwise(process.cmdline()):
+            return process.pid
+    return None
 
 
 def end_processes(directory: Path) -> bool:
@@ -74,6 +86,10 @@ def end_processes(directory: Path) -> bool:
             for each in (*process.children(recursive=True), process):
                 each.kill()
     return bool(found)
+
+
+def _signature(directory: Path) -> list[str]:
+    return (directory / "lock").read_text(errors="replace").split()
 
 
 def _processes(directory: Path) -> list[tuple[psutil.Process, list[str]]]:

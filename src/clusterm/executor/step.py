@@ -1,6 +1,5 @@
 """Runs one step of a job: one playbook run."""
 
-import contextlib
 import errno
 import json
 import logging
@@ -19,7 +18,7 @@ from clusterm.ansible.job_spec import JobSpec
 from clusterm.common.service_log import JobLogger
 from clusterm.enums import JobStatus
 from clusterm.executor import wrapper
-from clusterm.executor.locks import is_watched
+from clusterm.executor.locks import MAX_STOPPED_S, is_watched
 from clusterm.executor.output.ingest import Ingest
 from clusterm.executor.retry import retry_until_available
 from clusterm.jobs import start, stop
@@ -34,11 +33,14 @@ log = logging.getLogger(__name__)
 
 _OUTPUT_POLL_INTERVAL_S: Final = 0.05  # seconds between reads of the output
 _STOP_POLL_INTERVAL_S: Final = 0.5  # seconds between checks whether the step has to stop
-
-
 _MAX_OBSERVED_S: Final = 2.0  # seconds between two reads of the output that count as observed
 _FILES_POLL_INTERVAL_S: Final = 0.005  # seconds between checks whether the wrapper has created its files
 _WRAPPER_START_TIMEOUT_S: Final = 5.0  # seconds for a wrapper to create its files
+
+_UNREAD_LOGS: Final = 4
+"""Logs of the maximum size that the output of a step may take on the disk while the executor has not read it."""
+
+_MIN_UNREAD_BYTES: Final = 64 << 20
 
 _AFTER_RECAP: Final = frozenset({0, 2})
 """Exit statuses with which ansible-playbook ends only after a recap: success, and failed tasks."""
@@ -69,6 +71,7 @@ class StepRun:
         self._silence = 0.0
         self._next_look = 0.0
         self._stopping = False
+        self._wrapper_stopped_at: float | None = None  # monotonic time
         self._boot: str | None = None
         self._log: JobLogger
 
@@ -140,8 +143,10 @@ class StepRun:
         self._log.info("step %s started: %s", self._name, playbook, extra={"step": self._name, "playbook": playbook})
 
     def _start_wrapper(self, command: Sequence[str]) -> None:
+        program = [sys.executable, "-I", "-S", wrapper.__file__]
+        limit = max(_UNREAD_LOGS * self._spec.retention.job_log_bytes, _MIN_UNREAD_BYTES)
         self._process = subprocess.Popen(
-            [sys.executable, "-I", "-S", wrapper.__file__, str(self._directory), str(self._spec.stop_grace), *command],
+            [*program, str(self._directory), str(self._spec.stop_grace), str(limit), *command],
             stdin=subprocess.DEVNULL,
             stdout=subprocess.DEVNULL,
             cwd=self._spec.location,
@@ -186,6 +191,7 @@ class StepRun:
                 if time.monotonic() >= self._next_look:
                     self._next_look = time.monotonic() + _STOP_POLL_INTERVAL_S
                     retry_until_available(lambda: self._stop_if_due(row))
+                    retry_until_available(self._continue_wrapper)
         finally:
             ingest.close()
 
@@ -221,13 +227,27 @@ class StepRun:
             stop.request_stop(
                 self._store, str(job.id), JobStatus.ERRORED, reason, requester=None, cleanup=not row.after_stop
             )
-        with contextlib.suppress(
-            ValueError, KeyError
-        ):  # the wrapper has not written its pid yet: retry at the next check
-            process = json.loads((self._directory / "started").read_bytes())["wrapper"]
-            if wrapper.lives(process):
-                os.kill(process["pid"], signal.SIGUSR1)
-                self._stopping = True
+        if process := self._living("wrapper"):  # otherwise it has not written its pid yet: retry at the next check
+            os.kill(process["pid"], signal.SIGUSR1)
+            self._stopping = True
+
+    def _continue_wrapper(self) -> None:
+        """Continue a wrapper that was stopped by a signal: at once if it has to stop ansible, otherwise after a while.
+
+        Without its wrapper, ansible can neither be stopped nor write more than the pipe holds.
+        """
+        process = self._living("wrapper")
+        if process is None or not wrapper.is_stopped(process["pid"]):
+            self._wrapper_stopped_at = None
+            return
+        self._wrapper_stopped_at = self._wrapper_stopped_at or time.monotonic()
+        if self._stopping or time.monotonic() - self._wrapper_stopped_at > MAX_STOPPED_S:
+            os.kill(process["pid"], signal.SIGCONT)
+            self._wrapper_stopped_at = None
+            warning = f"the wrapper of step {self._name} was stopped by a signal and has been continued"
+            self._log.warning(warning)
+            with self._store.write() as session:
+                job_queries.warn(job_queries.get(session, self._spec.job_id), warning)
 
     def _overdue(self, job: tables.Job, row: tables.JobStep) -> str | None:
         """Return which timeout has expired; None if none has. After a stop, a rollback gets the whole job_timeout."""
@@ -253,16 +273,20 @@ class StepRun:
             return outcome
         if alive:
             return None
-        try:
-            process = json.loads((self._directory / "started").read_bytes())["process"]
-        except (ValueError, KeyError):
-            return LOST
-        if not wrapper.lives(process):
+        if self._living("process") is None:
             return LOST
         self._log.warning("the wrapper of step %s was killed; a new one takes over", self._name)
         self._stopping = False
         self._start_wrapper([])
         return None
+
+    def _living(self, role: str) -> dict[str, Any] | None:
+        """Return the identity of the `wrapper`, or of ansible's `process`; None if it is not alive or not recorded."""
+        try:
+            process: dict[str, Any] = json.loads((self._directory / "started").read_bytes())[role]
+        except (ValueError, KeyError):
+            return None
+        return process if wrapper.lives(process) else None
 
     def _read_exit_record(self) -> dict[str, Any] | None:
         try:

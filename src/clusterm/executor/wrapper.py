@@ -1,17 +1,19 @@
 """Run one ansible-playbook as its parent, and record its output and exit status even if clusterm is killed.
 
 The wrapper has the role of conmon and containerd-shim for containers. It is run as
-`python wrapper.py DIRECTORY GRACE PROGRAM ARGUMENT...`, or without a program to take over from a killed wrapper. It
-uses only the standard library, so that it starts fast and stays small. The directory belongs to one step of one job:
+`python wrapper.py DIRECTORY GRACE LIMIT PROGRAM ARGUMENT...`, or without a program to take over from a killed wrapper.
+It uses only the standard library, so that it starts fast and stays small. The directory belongs to one step of one job:
 
     started   created exclusively, so that a step never starts twice; locked while a wrapper lives; names the processes,
-              and says whether output is being lost. Absent: nothing was started
+              and says why output is being lost. Absent: nothing was started
     terminal  the pipe that ansible writes to; both ends stay open, so that ansible never gets SIGPIPE
     output    ansible's output, stdout and stderr merged
     times     arrival times of parts of the output: pairs of (offset of the part's end, nanoseconds since the epoch)
     ended     exit status of ansible, or the error
 
-ansible does not write to `output` directly because a full disk would abort it. SIGUSR1 makes the wrapper stop ansible:
+ansible does not write to `output` directly because a full disk would abort it. The executor releases the space of what
+it has read; if the rest takes more than LIMIT bytes of the disk, further output is dropped until half of it is read.
+SIGUSR1 makes the wrapper stop ansible:
 SIGINT, after a grace period SIGTERM, after another one SIGKILL to all of its descendants.
 """
 
@@ -35,6 +37,7 @@ from typing import Any, Final
 TIME: Final = struct.Struct("<QQ")
 _RECORD_SIZE: Final = 1024  # bytes of `started` and of `ended`
 _CHUNK: Final = 1 << 20
+_STAT_BLOCK: Final = 512  # bytes in a block of st_blocks, stat(2)
 _POLL_INTERVAL_S: Final = 0.5  # seconds between polls of a process that is not a child of this one
 _NO_RESOURCES: Final = frozenset({errno.EAGAIN, errno.ENOMEM, errno.EMFILE, errno.ENFILE})
 """Errors for which no process can be started now, while it may be possible later."""
@@ -43,7 +46,7 @@ _STATE, _PARENT, _START_TIME = 0, 1, 19  # indexes in the result of `_stat`
 _PR_SET_CHILD_SUBREAPER: Final = 36  # prctl(2)
 
 
-def main(directory: Path, grace: float, command: list[str]) -> None:
+def main(directory: Path, grace: float, limit: int, command: list[str]) -> None:
     """Run a command to its end, unless it was started before; without a command, monitor the one that was started."""
     try:
         started = os.open(directory / "started", os.O_RDWR | (os.O_CREAT | os.O_EXCL if command else 0), 0o600)
@@ -53,7 +56,7 @@ def main(directory: Path, grace: float, command: list[str]) -> None:
     for name in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         signal.signal(name, signal.SIG_IGN)  # only SIGUSR1 stops ansible, by signals of its own
     try:
-        monitor = ProcessMonitor(directory, started, grace)
+        monitor = ProcessMonitor(directory, started, grace, limit)
     except OSError:
         if command:
             (directory / "started").unlink()
@@ -71,9 +74,10 @@ class ProcessMonitor:
         directory: the step's directory.
         started: file descriptor of the locked file `started`.
         grace: seconds between one signal and the next.
+        limit: maximum size of `output` on the disk, in bytes.
     """
 
-    def __init__(self, directory: Path, started: int, grace: float) -> None:
+    def __init__(self, directory: Path, started: int, grace: float, limit: int) -> None:
         self._own = identify(os.getpid())
         self._started = started
         self._grace = grace
@@ -88,7 +92,7 @@ class ProcessMonitor:
         with contextlib.suppress(FileExistsError):
             os.mkfifo(directory / "terminal", 0o600)
         self._terminal = os.open(directory / "terminal", os.O_RDWR | os.O_NONBLOCK)
-        self._output = _Output(directory, self._name)
+        self._output = _Output(directory, limit, self._name)
         self._wakeup, wake = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)
         signal.set_wakeup_fd(wake, warn_on_full_buffer=False)
         signal.signal(signal.SIGCHLD, lambda *_: None)
@@ -123,10 +127,10 @@ class ProcessMonitor:
         """Monitor a command that another wrapper started. Its exit status is lost, because only a parent gets it."""
         found = json.loads(os.pread(self._started, _RECORD_SIZE, 0))
         self._process = found["process"]
-        losing = found.get("losing", False)  # clusterm 0.1 does not record it
-        if losing:
-            self._output.continue_loss()
-        self._name(losing=losing)
+        cause = found.get("losing")  # clusterm 0.1 does not record it
+        if cause:
+            self._output.continue_loss(cause)
+        self._name(losing=cause)
         self._watch(self._check_alive)
 
     def _become_command(self) -> None:
@@ -134,10 +138,10 @@ class ProcessMonitor:
         for name in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
             signal.signal(name, signal.SIG_DFL)
         self._process = identify(os.getpid())
-        self._name(losing=False)
+        self._name(losing=None)
 
-    def _name(self, *, losing: bool) -> None:
-        """Record the processes, and whether output is being lost, which the next wrapper could not know otherwise."""
+    def _name(self, *, losing: str | None) -> None:
+        """Record the processes, and why output is being lost, which the next wrapper could not know otherwise."""
         self._record(self._started, {"process": self._process, "wrapper": self._own, "losing": losing})
 
     def _watch(self, check: Callable[[], None]) -> None:
@@ -204,26 +208,28 @@ class ProcessMonitor:
 
 
 class _Output:
-    """The files of the output. Bytes that do not fit on the disk are counted, and a mark takes their place.
+    """The files of the output. Bytes that do not fit are counted, and a mark takes their place.
 
     Args:
         directory: the step's directory.
-        record_loss: called with `losing` when a loss begins, and when its mark is written.
+        limit: maximum size of the output on the disk, in bytes.
+        record_loss: called with the cause as `losing` when a loss begins, and with None when its mark is written.
     """
 
-    def __init__(self, directory: Path, record_loss: Callable[..., None]) -> None:
+    def __init__(self, directory: Path, limit: int, record_loss: Callable[..., None]) -> None:
         self._output = os.open(directory / "output", os.O_RDWR | os.O_CREAT, 0o600)
         self._times = os.open(directory / "times", os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
         self._offset = os.lseek(self._output, 0, os.SEEK_END)
+        self._limit = limit
         self._record_loss = record_loss
-        self._losing = False
+        self._losing: str | None = None
         self._missing: int | None = 0
         """Bytes that the mark will name; None if another wrapper, which was killed, has lost some of them."""
         self.lost = 0
 
     def take(self, pipe: int) -> int:
         """Move data from a pipe to the output, and return the number of bytes read."""
-        if not self._losing:
+        if not self._losing and self._fits(self._limit):
             with contextlib.suppress(OSError):  # the disk is full
                 # A single call, because data that is read but not yet written is lost if this process is killed.
                 moved = os.splice(pipe, self._output, _CHUNK)
@@ -236,14 +242,14 @@ class _Output:
         self._write(data)
         return len(data)
 
-    def continue_loss(self) -> None:
+    def continue_loss(self, cause: str) -> None:
         """Record that the wrapper before this one was losing output."""
-        self._losing, self._missing, self.lost = True, None, 1
+        self._losing, self._missing, self.lost = cause, None, 1
 
     def sync(self) -> None:
         """Write the output to the disk, with the mark of a loss that has not ended."""
         if self._losing:
-            self._write(b"")
+            self._end_loss()
         try:
             os.fsync(self._output)
             os.fsync(self._times)
@@ -251,17 +257,27 @@ class _Output:
             self.lost += 1
 
     def _write(self, data: bytes) -> None:
-        if self._losing:
-            newline = b"" if self._is_at_line_start() else b"\n"
-            count = b"lines" if self._missing is None else b"%d bytes" % self._missing
-            mark = b"%s[clusterm: %s of output are missing here: the disk was full]\n" % (newline, count)
-            if self._append(mark) < len(mark):
-                self._lose(len(data))
-                return
-            self._losing, self._missing = False, 0
-            self._record_loss(losing=False)
-        if (missing := len(data) - self._append(data)) > 0:
+        if not self._fits(self._limit // 2 if self._losing else self._limit):
+            self._lose(len(data), f"more than {self._limit} bytes were waiting to be read")
+        elif self._losing and not self._end_loss():
+            self._lose(len(data))
+        elif (missing := len(data) - self._append(data)) > 0:
             self._lose(missing)
+
+    def _fits(self, limit: int) -> bool:
+        """Return whether the output takes less than some bytes of the disk, without the parts that were released."""
+        return os.fstat(self._output).st_blocks * _STAT_BLOCK < limit
+
+    def _end_loss(self) -> bool:
+        """Write the mark of a loss, and return whether there is room for it."""
+        newline = "" if self._is_at_line_start() else "\n"
+        count = "lines" if self._missing is None else f"{self._missing} bytes"
+        mark = f"{newline}[clusterm: {count} of output are missing here: {self._losing}]\n".encode()
+        if self._append(mark) < len(mark):
+            return False
+        self._losing, self._missing = None, 0
+        self._record_loss(losing=None)
+        return True
 
     def _is_at_line_start(self) -> bool:
         return self._offset == 0 or os.pread(self._output, 1, self._offset - 1) == b"\n"
@@ -282,11 +298,11 @@ class _Output:
         with contextlib.suppress(OSError):  # the reader then uses the time of a later part
             os.write(self._times, TIME.pack(self._offset, time.time_ns()))
 
-    def _lose(self, count: int) -> None:
+    def _lose(self, count: int, cause: str = "the disk was full") -> None:
         if not self._losing:
-            self._losing = True
+            self._losing = cause
             with contextlib.suppress(OSError):  # not every file system overwrites reserved space when it is full
-                self._record_loss(losing=True)
+                self._record_loss(losing=cause)
         if self._missing is not None:
             self._missing += count
         self.lost += count
@@ -310,6 +326,14 @@ def lives(process: dict[str, Any]) -> bool:
         return False
 
 
+def is_stopped(pid: int) -> bool:
+    """Return whether a process exists and was stopped by a signal such as SIGSTOP."""
+    try:
+        return _stat(pid)[_STATE] == "T"
+    except OSError:
+        return False
+
+
 def _stat(pid: int) -> list[str]:
     """Return the fields of /proc/PID/stat, proc(5), from the third on."""
     return Path(f"/proc/{pid}/stat").read_text(errors="replace").rpartition(")")[2].split()
@@ -329,4 +353,4 @@ def _offspring(pid: int) -> set[int]:
 
 
 if __name__ == "__main__":
-    main(Path(sys.argv[1]), float(sys.argv[2]), sys.argv[3:])
+    main(Path(sys.argv[1]), float(sys.argv[2]), int(sys.argv[3]), sys.argv[4:])

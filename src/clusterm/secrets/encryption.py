@@ -9,7 +9,7 @@ from collections.abc import Collection
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from clusterm.common.files import write_private
+from clusterm.common.files import read_regular, write_private
 from clusterm.common.redaction import SecretNames, holds_mask, redact, restore
 from clusterm.errors import SecretsUnavailable, StartupError
 
@@ -155,4 +155,4 @@ def make_key(key_file: Path) -> bool:
 def _read_keys(key_file: Path) -> "MultiFernet":
     from cryptography.fernet import Fernet, MultiFernet  # noqa: PLC0415
 
-    return MultiFernet([Fernet(line) for line in key_file.read_bytes().split()])
+    return MultiFernet([Fernet(line) for line in read_regular(key_file).split()])

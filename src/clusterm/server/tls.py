@@ -6,6 +6,7 @@ from typing import Any, Final
 
 from cryptography import x509
 
+from clusterm.common.files import read_regular
 from clusterm.errors import StartupError
 from clusterm.settings import ManagerSettings
 
@@ -50,7 +51,7 @@ def _context(manager: ManagerSettings) -> ssl.SSLContext:
     for name in ("tls_cert", "tls_key", "tls_client_ca"):
         try:
             if file := getattr(manager, name):
-                file.read_bytes()
+                read_regular(file)
         except OSError as error:
             raise StartupError(f"cannot read manager.{name} {file}: {error.strerror}") from None
     cert, key = manager.tls_cert, manager.tls_key
@@ -83,7 +84,7 @@ def _names(manager: ManagerSettings) -> frozenset[str]:
     """Return the DNS names in the certificate; none if only ssl can parse it."""
     assert manager.tls_cert is not None  # noqa: S101 -- for the type checker
     try:
-        certificate = x509.load_pem_x509_certificate(manager.tls_cert.read_bytes())
+        certificate = x509.load_pem_x509_certificate(read_regular(manager.tls_cert))
         names = certificate.extensions.get_extension_for_class(x509.SubjectAlternativeName).value
         return frozenset(name.lower() for name in names.get_values_for_type(x509.DNSName))
     except (ValueError, x509.ExtensionNotFound):

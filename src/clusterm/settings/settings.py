@@ -15,6 +15,7 @@ from pydantic import (
 from pydantic.fields import FieldInfo
 from pydantic_settings import BaseSettings, EnvSettingsSource, PydanticBaseSettingsSource, SettingsConfigDict
 
+from clusterm.common.files import read_regular
 from clusterm.common.redaction import SecretNames
 from clusterm.errors import StartupError
 from clusterm.secrets.encryption import VariableCipher
@@ -156,10 +157,11 @@ def _read(source: str | None) -> dict[str, Any]:
         return {}
     name = "standard input" if source == "-" else source
     try:
-        data = sys.stdin.buffer.read() if source == "-" else Path(source).read_bytes()
+        data = sys.stdin.buffer.read() if source == "-" else read_regular(Path(source))
         text = data.decode("utf-8-sig")
     except (OSError, UnicodeDecodeError) as error:
-        raise StartupError(f"cannot read the configuration from {name}: {error}") from None
+        reason = error.strerror if isinstance(error, OSError) else error
+        raise StartupError(f"cannot read the configuration from {name}: {reason}") from None
     try:
         values = json.loads(text) if text.lstrip().startswith("{") else tomllib.loads(text)
     except (json.JSONDecodeError, tomllib.TOMLDecodeError, RecursionError) as error:

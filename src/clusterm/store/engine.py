@@ -1,6 +1,7 @@
 """The database: one engine, and transactions that declare whether they write."""
 
 import threading
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -11,10 +12,13 @@ from sqlalchemy.engine import make_url
 from sqlmodel import Session
 
 from clusterm.store import sqlite
-from clusterm.store.errors import StoreDamaged, StoreReplaced, translate_errors
+from clusterm.store.errors import StoreDamaged, StoreReplaced, StoreUnavailable, translate_errors
 
 BUSY_TIMEOUT_S: Final = 4.0
 """Seconds that a transaction waits for the write lock of another one; shorter than the time the service has to stop."""
+
+_TEST_WRITE_INTERVAL_S: Final = 10.0
+"""Seconds for which a successful test of writing counts, because each one waits for the disk."""
 
 
 class Store:
@@ -37,6 +41,7 @@ class Store:
         self._file: sqlite.FileIdentity | None = None
         self._identifying = threading.Lock()
         self._damage: str | None = None
+        self._writable_at: float | None = None  # monotonic time; None if the last write has failed
         self._engine = create_engine(
             url, creator=lambda: sqlite.connect(self.path, BUSY_TIMEOUT_S), hide_parameters=True
         )
@@ -75,15 +80,21 @@ class Store:
             StoreError: the database failed otherwise, or a constraint forbids the change. Nothing has changed.
         """
         self.check_file()
-        with self._noting_damage(), translate_errors(), Session(self._writing) as session, session.begin():
-            yield session
+        try:
+            with self._noting_damage(), translate_errors(), Session(self._writing) as session, session.begin():
+                yield session
+        except StoreUnavailable:
+            self._writable_at = None
+            raise
 
     def connect(self) -> Connection:
         """Return a bare connection whose transactions hold the write lock, for migrations."""
         return self._writing.connect()
 
     def check_writable(self) -> None:
-        """Check that a transaction can take the write lock and read, and that no damage was found so far.
+        """Check that a transaction can take the write lock and write, and that no damage was found so far.
+
+        It writes at most every ten seconds while that succeeds, and always after a transaction has failed.
 
         Raises:
             StoreError: it cannot.
@@ -92,6 +103,11 @@ class Store:
             raise StoreDamaged(self._damage)
         with self.write() as session:
             session.execute(text("SELECT 1 FROM settings"))
+            must_write = self._writable_at is None or time.monotonic() - self._writable_at > _TEST_WRITE_INTERVAL_S
+            if must_write:
+                session.execute(text(sqlite.TEST_WRITE))
+        if must_write:
+            self._writable_at = time.monotonic()
 
     def check_file(self) -> None:
         """Check that the database is still the file that this store has opened first.

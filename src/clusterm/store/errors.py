@@ -40,7 +40,7 @@ def translate_errors() -> Iterator[None]:
     except sqlite.DriverError as error:
         raise _store_error(error) from error
     except PoolTimeout as error:
-        raise StoreUnavailable(str(error)) from error
+        raise StoreUnavailable("all connections to the database are in use") from error
 
 
 def _store_error(error: BaseException) -> StoreError:

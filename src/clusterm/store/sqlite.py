@@ -21,6 +21,9 @@ BEGIN_WRITE: Final = "BEGIN IMMEDIATE"
 A transaction that takes the lock only at its first change fails at once if another one has written in between.
 """
 
+TEST_WRITE: Final = "PRAGMA user_version = 0"
+"""Writes the first page of the database and changes nothing: clusterm does not use this number, which is 0."""
+
 DriverError = sqlite3.Error
 """Base class of the driver's exceptions."""
 

@@ -1,7 +1,7 @@
 """Access tokens: their owners, validity and last use."""
 
 import hmac
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Final, NamedTuple
 
@@ -58,11 +58,22 @@ def add(
 
 
 def status_of(token: tables.Token | Known) -> TokenStatus:
-    """Return whether a token is valid, expired or revoked."""
-    if token.revoked_at is not None:
-        return TokenStatus.REVOKED
-    has_expired = token.expires_at is not None and token.expires_at <= datetime.now(UTC)
-    return TokenStatus.EXPIRED if has_expired else TokenStatus.VALID
+    """Return whether a token is valid, expired or revoked. A token that was revoked after it expired is expired."""
+    ended_at = token.revoked_at or datetime.now(UTC)
+    if token.expires_at is not None and token.expires_at <= ended_at:
+        return TokenStatus.EXPIRED
+    return TokenStatus.VALID if token.revoked_at is None else TokenStatus.REVOKED
+
+
+def newly_expired(session: Session, now: datetime) -> Sequence[int]:
+    """Return the ids of tokens that have expired and are not revoked."""
+    expired = col(tables.Token.expires_at) <= now
+    return session.scalars(select(col(tables.Token.id)).where(expired, col(tables.Token.revoked_at).is_(None))).all()
+
+
+def end(session: Session, token_ids: Collection[int], now: datetime) -> None:
+    """Revoke tokens that have expired, so that they stay expired even if the clock goes back."""
+    session.execute(update(tables.Token).where(col(tables.Token.id).in_(token_ids)).values(revoked_at=now))
 
 
 def record_uses(session: Session, uses: Mapping[int, datetime]) -> None:

@@ -11,6 +11,7 @@ from clusterm.enums import StepName
 from clusterm.executor import wrapper
 from clusterm.executor.step import StepRun
 from clusterm.jobs.progress import NextStep
+from clusterm.settings import RetentionSettings
 
 KILLED_AT_ONCE = """
 import os, pathlib, signal, sys
@@ -22,7 +23,8 @@ FAILING = "raise OSError(28, 'No space left on device')"
 
 @pytest.fixture
 def step(tmp_path: Path) -> Any:
-    spec = SimpleNamespace(stop_grace=1.0, location=tmp_path, environment={}, umask=0o022)
+    retention = RetentionSettings()
+    spec = SimpleNamespace(stop_grace=1.0, location=tmp_path, environment={}, umask=0o022, retention=retention)
     upcoming = NextStep(StepName.CLEANUP, ["a-1"], batch=None, rolls_back=False)
     (tmp_path / "1-cleanup").mkdir()
     return StepRun(None, spec, tmp_path, 1, upcoming)  # type: ignore[arg-type]

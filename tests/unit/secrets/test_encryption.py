@@ -1,5 +1,6 @@
 """The cipher of variables: how often it reads the key file, and which settings share it."""
 
+import os
 from pathlib import Path
 
 import pytest
@@ -38,6 +39,9 @@ def test_the_key_is_read_once_until_its_file_changes(tmp_path: Path, monkeypatch
     assert cipher.decrypt(stored, "job 1") == VARS
     key_file.unlink()
     with pytest.raises(SecretsUnavailable, match="No such file"):
+        cipher.decrypt(stored, "job 1")
+    os.mkfifo(key_file)
+    with pytest.raises(SecretsUnavailable, match="not a regular file"):
         cipher.decrypt(stored, "job 1")
 
 

@@ -268,7 +268,8 @@ def test_a_file_that_cannot_be_understood_is_named(content: bytes, reason: str, 
 
 
 def test_a_file_that_cannot_be_read_is_named(tmp_path: Path) -> None:
-    for path in (tmp_path / "absent.toml", tmp_path):
+    os.mkfifo(tmp_path / "fifo")
+    for path in (tmp_path / "absent.toml", tmp_path, tmp_path / "fifo", Path("/dev/zero")):
         with pytest.raises(StartupError, match=f"cannot read the configuration from {path}"):
             load(str(path))
 

@@ -4,6 +4,8 @@ Lines and the offset up to which the output was read are written in one transact
 a crash neither loses a line nor stores one twice.
 """
 
+import contextlib
+import os
 from collections.abc import Collection, Mapping
 from datetime import UTC, datetime
 from pathlib import Path
@@ -13,6 +15,7 @@ from clusterm import schemas
 from clusterm.ansible import ssh
 from clusterm.ansible.job_spec import JobSpec
 from clusterm.common.ansible_output import is_banner, is_trace
+from clusterm.common.files import release_space
 from clusterm.enums import FAILED_TASKS, TaskStatus
 from clusterm.executor.output.parser import Line, OutputParser, Record
 from clusterm.executor.output.records import EVENTS_WITHOUT_LINES, CallbackRecord, Outcome, parse
@@ -24,6 +27,7 @@ from clusterm.store import log_lines, tables
 from clusterm.store.session import Session
 
 _READ_BYTES: Final = 1 << 20  # maximum per transaction
+_RELEASE_BYTES: Final = 1 << 20  # stored output whose space is returned to the disk at a time
 _MAX_BANNER_LINES: Final = 100  # lines in front of the output of a result
 _TEXTS: Final = ("play", "task", "path", "message")
 """Members of a record with text of the playbook."""
@@ -57,14 +61,14 @@ class Ingest:
         self._job_id, self._number, self._name, self._playbook = step.job_id, step.number, step.name, step.playbook
         self._nodes = nodes
         self._directory = step_directory.parent
-        self._output = (step_directory / "output").open("rb")
+        self._output = (step_directory / "output").open("r+b")
         self._output.seek(step.offset)
         self._limit = spec.retention.job_log_bytes
         self._every_node_needs_a_play = spec.every_node_needs_a_play
         self._clock = _Clock(step_directory / "times")
         self._masker = masker
         self._reader = OutputParser(spec.nonce, step.offset, masker)
-        self._offset = step.offset
+        self._offset = self._released = step.offset
         job = job_queries.get(session, step.job_id)
         self._seq = job.lines
         self._known_warnings = set(job.warnings)
@@ -130,10 +134,14 @@ class Ingest:
         )
 
     def written(self) -> None:
-        """Drop the buffered data, which is stored now."""
+        """Drop the buffered data, which is stored now, and return the space of the stored output to the disk."""
         self._results.written()
         self._lines, self._claims, self.failures, self._stats = [], [], [], None
         self._cleared, self._warnings = set(), []
+        if self._offset - self._released >= _RELEASE_BYTES:
+            release_space(self._output.fileno(), self._offset - 1)  # a wrapper that takes over reads the last byte
+            self._clock.release()
+            self._released = self._offset
 
     def close(self) -> None:
         """Close the files."""
@@ -281,7 +289,9 @@ class _Clock:
     """Looks up the time of a part of the output in the wrapper's `times`."""
 
     def __init__(self, file: Path) -> None:
-        self._file = file.open("rb")
+        self._file = file.open("r+b")
+        with contextlib.suppress(OSError):  # it is empty
+            self._file.seek(os.lseek(self._file.fileno(), 0, os.SEEK_DATA))  # after the part that was released
         self._end = 0
         self._at = datetime.now(UTC)
 
@@ -295,6 +305,10 @@ class _Clock:
             self._end, nanoseconds = TIME.unpack(entry)
             self._at = datetime.fromtimestamp(nanoseconds / 1e9, UTC)
         return self._at
+
+    def release(self) -> None:
+        """Return the space of the times before the last one to the disk."""
+        release_space(self._file.fileno(), self._file.tell() - TIME.size)
 
     def close(self) -> None:
         self._file.close()

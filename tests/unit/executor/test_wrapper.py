@@ -1,0 +1,88 @@
+"""A wrapper whose output nobody reads, or whose output has a part that was released."""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+from support.service import wait_for
+
+from clusterm.common.files import release_space
+from clusterm.executor import wrapper
+
+LIMIT = 200_000
+LINES = b"".join(b"%09d\n" % number for number in range(100_000))
+MARK = b"[clusterm: %d bytes of output are missing here: more than %d bytes were waiting to be read]\n"
+
+FLOOD = """
+import pathlib, sys, time
+for number in range(100_000):
+    print(f"{number:09}")
+sys.stdout.flush()
+pathlib.Path(sys.argv[1] + ".awaited").touch()
+while not pathlib.Path(sys.argv[1]).exists():
+    time.sleep(0.01)
+print("after")
+"""
+
+
+@pytest.fixture
+def gate(tmp_path: Path) -> Path:
+    """A file for which the program waits when it has written a megabyte."""
+    return tmp_path / "gate"
+
+
+def start(directory: Path, gate: Path) -> subprocess.Popen[bytes]:
+    program = [sys.executable, "-c", FLOOD, str(gate)]
+    return subprocess.Popen([sys.executable, wrapper.__file__, str(directory), "1", str(LIMIT), *program])
+
+
+def record(directory: Path, name: str) -> dict[str, Any]:
+    text = (directory / name).read_text().strip() if (directory / name).exists() else ""
+    return dict(json.loads(text or "{}"))
+
+
+def is_losing(directory: Path) -> bool:
+    return bool(record(directory, "started").get("losing"))
+
+
+def test_unread_output_is_limited_and_the_loss_is_said(tmp_path: Path, gate: Path) -> None:
+    running = start(tmp_path, gate)
+    gate.touch()
+    assert running.wait() == 0
+    output = (tmp_path / "output").read_bytes()
+    ended = record(tmp_path, "ended")
+    assert ended["status"] == 0
+    kept = len(LINES) + len(b"after\n") - ended["lost"]
+    assert 0 < kept < LIMIT + 70_000
+    newline = b"" if LINES[:kept].endswith(b"\n") else b"\n"
+    assert output == LINES[:kept] + newline + MARK % (ended["lost"], LIMIT)
+
+
+def test_output_goes_on_when_enough_is_read(tmp_path: Path, gate: Path) -> None:
+    running = start(tmp_path, gate)
+    wait_for(gate.with_name("gate.awaited").exists, "a megabyte to be written")
+    output = tmp_path / "output"
+    with output.open("r+b") as opened:
+        release_space(opened.fileno(), output.stat().st_size)
+    gate.touch()
+    assert running.wait() == 0
+    lost = record(tmp_path, "ended")["lost"]
+    content = output.read_bytes()
+    assert content.endswith(b"after\n")
+    assert content.count(b"output are missing here") == 1
+    assert lost + len(content) - len(MARK % (lost, LIMIT)) - len(LINES + b"after\n") in {0, 1}
+
+
+def test_a_wrapper_that_takes_over_knows_why_output_was_lost(tmp_path: Path, gate: Path) -> None:
+    running = start(tmp_path, gate)
+    wait_for(lambda: is_losing(tmp_path), "the limit to be reached")
+    running.kill()
+    running.wait()
+    successor = subprocess.Popen([sys.executable, wrapper.__file__, str(tmp_path), "1", str(LIMIT)])
+    gate.touch()
+    assert successor.wait() == 0
+    assert record(tmp_path, "ended")["lost"] > 0
+    assert b"[clusterm: lines of output are missing here: more than" in (tmp_path / "output").read_bytes()
