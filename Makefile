@@ -14,7 +14,7 @@ READY := $(VENV)/.ready
 ANSIBLE_READY := .venv-ansible/.ready
 
 .DEFAULT_GOAL := help
-.PHONY: help demo serve test test-fast test-outcomes check format docs chaos differential fuzz bench image-check \
+.PHONY: help demo serve test test-fast test-outcomes check audit format docs chaos differential fuzz bench image-check \
 	migration constraints ansible-versions clean
 
 help: ## List the targets
@@ -43,6 +43,9 @@ check: $(READY) ## Check style, types, imports, migrations and docs
 	$(BIN)/lint-imports
 	$(BIN)/python scripts/generate_docs.py --check
 	$(BIN)/pytest -q tests/store/test_migrations.py tests/cli/test_migrate.py tests/docs
+
+audit: $(READY) ## Check the pinned packages for published vulnerabilities
+	@$(BIN)/python scripts/audit.py
 
 format: $(READY) ## Put the code in the house's format
 	$(BIN)/ruff check --fix .
