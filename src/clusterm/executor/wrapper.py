@@ -353,4 +353,7 @@ def _offspring(pid: int) -> set[int]:
 
 
 if __name__ == "__main__":
-    main(Path(sys.argv[1]), float(sys.argv[2]), int(sys.argv[3]), sys.argv[4:])
+    _directory, _grace, *_rest = sys.argv[1:]
+    if not (_rest and _rest[0].isdigit()):
+        _rest.insert(0, str(sys.maxsize))  # an executor of clusterm 0.1 gives no limit
+    main(Path(_directory), float(_grace), int(_rest[0]), _rest[1:])

@@ -9,8 +9,8 @@ from typing import Any
 import pytest
 from support.service import wait_for
 
-from clusterm.common.files import release_space
 from clusterm.executor import wrapper
+from clusterm.executor.output.space import release_space
 
 LIMIT = 200_000
 LINES = b"".join(b"%09d\n" % number for number in range(100_000))
@@ -86,3 +86,11 @@ def test_a_wrapper_that_takes_over_knows_why_output_was_lost(tmp_path: Path, gat
     assert successor.wait() == 0
     assert record(tmp_path, "ended")["lost"] > 0
     assert b"[clusterm: lines of output are missing here: more than" in (tmp_path / "output").read_bytes()
+
+
+def test_an_executor_of_version_0_1_0_gives_no_limit(tmp_path: Path) -> None:
+    """It may start the wrapper of this version, if the package is upgraded before the service is restarted."""
+    program = [sys.executable, "-c", "print('x' * 1_000_000)"]
+    assert subprocess.run([sys.executable, wrapper.__file__, str(tmp_path), "1", *program], check=False).returncode == 0
+    assert (tmp_path / "output").stat().st_size == 1_000_001
+    assert record(tmp_path, "ended") == {"status": 0, "lost": 0}

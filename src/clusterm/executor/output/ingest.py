@@ -15,10 +15,10 @@ from clusterm import schemas
 from clusterm.ansible import ssh
 from clusterm.ansible.job_spec import JobSpec
 from clusterm.common.ansible_output import is_banner, is_trace
-from clusterm.common.files import release_space
 from clusterm.enums import FAILED_TASKS, TaskStatus
 from clusterm.executor.output.parser import Line, OutputParser, Record
 from clusterm.executor.output.records import EVENTS_WITHOUT_LINES, CallbackRecord, Outcome, parse
+from clusterm.executor.output.space import release_space
 from clusterm.executor.output.task_results import Results
 from clusterm.executor.wrapper import TIME
 from clusterm.secrets.masking import Masker
