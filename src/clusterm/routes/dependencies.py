@@ -28,7 +28,7 @@ from clusterm.monitoring.monitors import Monitors
 from clusterm.notifications.sender import NotificationSender
 from clusterm.observability.metrics import Metrics
 from clusterm.routes.auth import authenticate, principal_of, security, sender_of
-from clusterm.schemas import Problem
+from clusterm.schemas import HealthCheck, Problem
 from clusterm.store.engine import Store
 
 T = TypeVar("T", bound=Callable[..., Any])
@@ -47,6 +47,8 @@ class Services:
     metrics: Metrics
     authenticator: Authenticator
     tasks: tuple[BackgroundTask, ...]
+    certificate_check: Callable[[], HealthCheck | None]
+    """Checks the certificates of TLS; returns None without TLS."""
     ansible_check: AnsibleCheck = field(default_factory=AnsibleCheck)
     since: datetime = field(default_factory=lambda: datetime.now(UTC))
     """Time of the start."""
