@@ -112,7 +112,8 @@ async def _requester(
             min_length=1,
             max_length=255,
             description="Any text that the client chooses. For a day, a repetition of the request with the same key "
-            "starts no job: the response is the first job. Another request with the same key is rejected (422). "
+            "starts no job: the response is the first job, or 410 if that was deleted. Another request with the same "
+            "key is rejected (422). "
             "Each token has its own keys.",
         ),
     ] = None,
@@ -133,6 +134,7 @@ PROBLEMS: Final[dict[int, str]] = {
     403: "The token's role does not suffice.",
     404: "The named object does not exist.",
     409: "The state of the cluster forbids this; `detail` gives the reason.",
+    410: "An earlier request with this `Idempotency-Key` was executed, and its job was deleted since.",
     413: "The body is too large.",
     415: "The Content-Type is not JSON.",
     422: "A value is missing or not valid; `detail` names it.",
