@@ -155,6 +155,8 @@ class Probe:
                 times = f", {count} times in a row" if count > 1 else ""
                 why = f"no answer at {target.host} port {target.port}: {missed}{times}"
                 self._results[target] = ProbeResult(target.name, target.place, why)
+        else:
+            self._misses.pop(target, None)  # another monitor may report it before its ssh server has started
         return False
 
     async def _keep_reporting(self) -> None:
