@@ -13,7 +13,7 @@ class CertificateFile(NamedTuple):
     names: frozenset[str] = frozenset()
     """The DNS names of the first certificate."""
     expiries: tuple[datetime, ...] = ()
-    """When each certificate expires, in UTC."""
+    """When each certificate expires, in UTC; of the first one only if the others cannot be parsed."""
 
 
 def read_certificates(file: Path | None) -> CertificateFile:
@@ -26,7 +26,7 @@ def read_certificates(file: Path | None) -> CertificateFile:
         return CertificateFile()
     content = file.read_bytes()
     try:
-        certificates = x509.load_pem_x509_certificates(content)
+        certificates = _load(content)
         expiries = tuple(certificate.not_valid_after_utc for certificate in certificates)
     except ValueError:
         return CertificateFile()
@@ -35,3 +35,10 @@ def read_certificates(file: Path | None) -> CertificateFile:
     except (ValueError, x509.ExtensionNotFound):
         return CertificateFile(expiries=expiries)
     return CertificateFile(frozenset(name.lower() for name in names.get_values_for_type(x509.DNSName)), expiries)
+
+
+def _load(content: bytes) -> list[x509.Certificate]:
+    try:
+        return x509.load_pem_x509_certificates(content)
+    except ValueError:
+        return [x509.load_pem_x509_certificate(content)]

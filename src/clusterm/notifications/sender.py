@@ -113,6 +113,10 @@ class _Receiver:
     taken: set[int] = field(default_factory=set)
     """Delivered messages that the outbox still contains."""
 
+    def is_busy(self) -> bool:
+        """Return whether messages are being sent."""
+        return self.task is not None and not self.task.done()
+
     def problem(self) -> str | None:
         """Return what prevents deliveries, or has prevented them permanently; None if nothing does."""
         found = [self.failure] if self.failure else []
@@ -190,9 +194,12 @@ class NotificationSender(AsyncPeriodicTask):
                 receiver.retry_at_once()
         for name, number in turn.dropped.items():
             self._receiver(name).dropped += number
+        for name, receiver in self._receivers.items():
+            if name not in turn.waiting and not receiver.is_busy():
+                receiver.refused = _Refused()
         for name in turn.waiting:
             receiver = self._receiver(name)
-            if (receiver.task is None or receiver.task.done()) and receiver.backoff.is_over():
+            if not receiver.is_busy() and receiver.backoff.is_over():
                 receiver.task = asyncio.create_task(self._send_all(name, receiver))
 
     async def close(self) -> None:
