@@ -4,9 +4,12 @@ import gc
 import signal
 import sys
 
+from clusterm.common.standard_streams import replace_closed
+
 
 def main() -> int:
     """Run clusterctl with the process's arguments, and return its exit code."""
+    replace_closed()
     try:
         gc.disable()  # importing allocates much and frees little
         from clusterctl.run import run  # noqa: PLC0415 -- Ctrl-C may come while this loads

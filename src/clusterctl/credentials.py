@@ -108,7 +108,7 @@ def _local() -> Token | None:
     state_dir = os.environ.get("CLUSTERM_MANAGER__STATE_DIR")
     try:
         return read(str((Path(state_dir).expanduser() if state_dir else default_state_dir()) / TOKEN_FILE))
-    except Usage:
+    except (Usage, RuntimeError):  # the latter without a home directory
         return None
 
 
@@ -119,14 +119,20 @@ def _checked(text: str, origin: str) -> str:
     return text
 
 
-def _file() -> Path:
+def _file() -> Path | None:
+    """Return the file of the stored tokens; None if the user has no home directory."""
     import platformdirs  # noqa: PLC0415 -- not needed if the token is given
 
-    return platformdirs.user_config_path("clusterm") / "tokens.json"
+    try:
+        return platformdirs.user_config_path("clusterm") / "tokens.json"
+    except RuntimeError:
+        return None
 
 
 def _stored() -> dict[str, str]:
     file = _file()
+    if file is None:
+        return {}
     try:
         stored = json.loads(file.read_bytes())
     except FileNotFoundError:
@@ -142,6 +148,8 @@ def _stored() -> dict[str, str]:
 
 def _write(tokens: dict[str, str]) -> Path:
     file = _file()
+    if file is None:
+        raise CannotWrite("cannot store tokens: this user has no home directory; set HOME or XDG_CONFIG_HOME")
     try:
         file.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
         write_private(file, json.dumps(tokens, indent=2))

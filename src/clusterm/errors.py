@@ -7,6 +7,7 @@ ClustermError
 │   ├── Conflict            409
 │   │   ├── ActiveJob
 │   │   └── SecretsUnavailable
+│   ├── JobDeleted          410
 │   ├── IdempotencyKeyReused 422
 │   ├── VariablesRefused    422
 │   ├── Misdirected         421
@@ -64,6 +65,12 @@ class ActiveJob(Conflict):
 
 class SecretsUnavailable(Conflict):
     """Secrets in the database cannot be decrypted, or new secrets cannot be encrypted."""
+
+
+class JobDeleted(RequestRefused):
+    """An idempotency key belongs to an earlier, identical request whose job was deleted."""
+
+    status = HTTPStatus.GONE
 
 
 class IdempotencyKeyReused(RequestRefused):

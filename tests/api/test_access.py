@@ -21,6 +21,7 @@ from clusterm.cli.main import cli
 from clusterm.enums import TokenRole
 from clusterm.errors import ClustermError
 from clusterm.store.engine import Store
+from clusterm.store.retention import delete_job
 
 ADMIN_ONLY = {("POST", "/config"), ("POST", "/manager/drain"), ("POST", "/manager/undrain")}
 LOOKS = {("POST", "/plan/{action}/nodes")}
@@ -186,6 +187,17 @@ def test_a_key_of_the_former_version_is_recognized(service: Clusterm, store: Sto
         session.connection().exec_driver_sql("UPDATE idempotency_keys SET key = 'former' WHERE key = 'local:former'")
     again = service.post("/discover/nodes", body, headers={"Idempotency-Key": "former"})
     assert again.json()["id"] == job["id"]
+
+
+def test_a_repeated_request_whose_job_was_deleted_is_not_executed_again(service: Clusterm, store: Store) -> None:
+    body, key = {"addrs": ["127.0.8.5"]}, {"Idempotency-Key": "deleted"}
+    job = service.ended(service.post("/discover/nodes", body, headers=key).json())
+    assert delete_job(store, job["id"])
+    again = service.post("/discover/nodes", body, headers=key)
+    assert again.status_code == 410
+    assert again.json()["detail"].startswith("this request was executed at 2")
+    assert f"it was for job {job['id']}, which has ended and was deleted" in again.json()["detail"]
+    assert not [each for each in service.get("/info/jobs")["items"] if each["id"] > job["id"]]
 
 
 def test_anonymous_requests_hardly_fill_the_log(service: Clusterm) -> None:

@@ -23,6 +23,8 @@ from cryptography.hazmat.primitives.serialization import (
     PrivateFormat,
     load_pem_private_key,
 )
+from cryptography.x509 import load_pem_x509_certificate
+from prometheus_client.parser import text_string_to_metric_families
 from pydantic import ValidationError
 from support.programs import SCRIPTED
 from support.service import BIN, WAIT_TIMEOUT_S, Clusterm, wait_for
@@ -192,14 +194,68 @@ def test_a_new_certificate_is_used_without_a_restart(new_clusterm: Clusterm, ca:
         put(other.issue_cert(HOST), service)
         assert "the certificate was read again" in reload(service)
         fails(service.clusterctl("--cacert", str(files / "ca.pem"), "nodes", "get"), "a CA that is not known here")
-        yesterday = datetime.now(UTC) - timedelta(days=1)
-        put(ca.issue_cert(HOST, not_before=yesterday - timedelta(days=1), not_after=yesterday), service)
-        reload(service)
-        fails(service.clusterctl("--cacert", str(files / "ca.pem"), "nodes", "get"), "has expired", "SIGHUP")
+        put(valid_for(ca, timedelta(days=-1)), service)
+        assert "the certificate is unchanged: the certificate in" in reload(service)
+        fails(service.clusterctl("--cacert", str(files / "ca.pem"), "nodes", "get"), "a CA that is not known here")
 
         go.touch()
         assert [*first, *lines][1:] == ["line 1", "line 2"]
     assert service.stop() == 0
+
+
+def valid_for(ca: trustme.CA, time: timedelta) -> trustme.LeafCert:
+    """Return a certificate for HOST that expires after some time."""
+    expiry = datetime.now(UTC) + time
+    return ca.issue_cert(HOST, not_before=expiry - timedelta(days=90), not_after=expiry)
+
+
+def test_the_expiry_of_the_certificate_is_reported(new_clusterm: Clusterm, ca: trustme.CA, files: Path) -> None:
+    service = serve_tls(new_clusterm, ca, files)
+    service.http = httpx.Client(verify=False)
+
+    def checked() -> dict[str, Any]:
+        return dict(service.http.get("/readyz").json()["checks"]["certificate"])
+
+    put(valid_for(ca, timedelta(days=-1)), service)
+    service.start()
+    expired = f"the certificate in {service.root / 'cert.pem'} has expired at "
+    assert f"ERROR {expired}" in " ".join(service.log.read_text().split())
+    response = service.http.get("/readyz")
+    assert response.status_code == 503
+    assert response.json()["detail"].startswith(expired)
+    fails(service.clusterctl("--cacert", str(files / "ca.pem"), "nodes", "get"), "has expired", "SIGHUP")
+
+    soon = valid_for(ca, timedelta(days=29))
+    put(soon, service)
+    assert checked()["why"].endswith("UTC; the file has a renewed one: send the service SIGHUP")
+    assert "the certificate was read again" in reload(service)
+    assert (checked()["ok"], checked()["needed"]) == (False, False)
+    assert f"cert.pem expires at {datetime.now(UTC) + timedelta(days=29):%Y-%m-%d}" in checked()["why"]
+    (degraded,) = service.http.get("/readyz").json()["degraded"]
+    shown = service.clusterctl("--cacert", str(files / "ca.pem"), "status")
+    assert (shown.returncode, shown.stderr) == (0, "")
+    assert f"certificate: {degraded}" in " ".join(shown.stdout.split())
+    leaf = load_pem_x509_certificate(soon.cert_chain_pems[0].bytes())
+    families = text_string_to_metric_families(service.http.get("/metrics").text)
+    (family,) = [each for each in families if each.name == "clusterm_certificate_expiry_timestamp_seconds"]
+    assert family.samples[0].value == leaf.not_valid_after_utc.timestamp()
+
+    put(valid_for(ca, timedelta(days=31)), service)
+    reload(service)
+    assert checked() == {"ok": True, "needed": False, "why": None}
+
+
+def test_a_client_ca_that_expires_soon_is_reported(tmp_path: Path) -> None:
+    ca = trustme.CA()
+    now = datetime.now(UTC)
+    client = valid_for(ca, timedelta(days=1)).cert_chain_pems[0].bytes()
+    (tmp_path / "clients.pem").write_bytes(ca.cert_pem.bytes() + client)
+    ca.issue_cert(HOST).private_key_and_cert_chain_pem.write_to_path(tmp_path / "cert.pem")
+    manager = {"tls_cert": str(tmp_path / "cert.pem"), "tls_client_ca": str(tmp_path / "clients.pem")}
+    found = Tls(ManagerSettings.model_validate(manager)).check()
+    assert (found.ok, found.needed) == (False, False)
+    expiry = f"{now + timedelta(days=1):%Y-%m-%d}"
+    assert str(found.why).startswith(f"the CA of clients in {tmp_path / 'clients.pem'} expires at {expiry}")
 
 
 def test_mutual_tls(new_clusterm: Clusterm, ca: trustme.CA, files: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,14 +1,17 @@
 """Retries of requests whose connection breaks."""
 
 import itertools
+import signal
 import threading
 from collections.abc import Callable
 from http.server import BaseHTTPRequestHandler, HTTPServer
 from typing import Any
 
 import pytest
+from support.programs import SCRIPTED
+from support.service import Clusterm, wait_for
 
-from clusterctl.api import retry
+from clusterctl.api import following, retry
 from clusterctl.api.client import Client
 from clusterctl.errors import ConnectionLost
 from clusterm.enums import Action
@@ -153,3 +156,39 @@ def test_a_request_whose_connection_keeps_breaking_may_have_been_done(monkeypatc
     service.close()
     assert len(set(service.keys)) == 1
     assert 10 < clock.now < 12
+
+
+# Following
+
+
+def test_a_service_that_stands_still_is_reported_and_a_silent_job_is_not(
+    new_clusterm: Clusterm, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(following, "_SILENCE_S", 0.3)
+    monkeypatch.setattr(following, "_ALIVE_TIMEOUT_S", 1.0)
+    clusterm = new_clusterm
+    clusterm.use_program(SCRIPTED)
+    clusterm.start()
+    clusterm.add_nodes("node1-a")
+    gate = clusterm.root / "gate"
+    job = clusterm.begin("commission", ["node1-a"], extra_vars={"lines": 3, "until": str(gate)})
+    notes: list[str] = []
+    client = Client(str(clusterm.http.base_url).rstrip("/"), notes.append)
+    found: list[str] = []
+
+    def follow() -> None:
+        found.extend(line["text"] for line in following.log_lines(client, job["id"], notes.append))
+
+    thread = threading.Thread(target=follow)
+    thread.start()
+    wait_for(lambda: 'route="/healthz"' in clusterm.http.get("/metrics").text, "the question whether it is alive")
+    assert notes == []
+    assert clusterm.process is not None
+    clusterm.process.send_signal(signal.SIGSTOP)
+    wait_for(lambda: notes, "the note")
+    clusterm.process.send_signal(signal.SIGCONT)
+    gate.touch()
+    thread.join()
+    client.close()
+    assert [line for line in found if line.startswith("line ")] == ["line 1", "line 2", "line 3"]
+    assert set(notes) == {"clusterm does not answer; trying again"}

@@ -135,6 +135,24 @@ def test_a_node_is_gone_after_some_misses_in_a_row_and_back_after_one_answer(sto
     ]
 
 
+def test_a_node_that_another_monitor_reports_gone_and_back_is_given_all_its_misses_again(
+    store: Store, port: Port
+) -> None:
+    here = f"{NETWORK}.1"
+    announce(store, here)
+    probe = Probe(store, lambda: settings(port, misses=3))
+    port.close(here)
+    look(probe, 2)
+    announce(store, here, name="disappeared")
+    look(probe)
+    announce(store, here)
+    look(probe, 2)
+    assert states(store) == {"n-1": State.DISCOVERED}
+    port.open(here)
+    look(probe)
+    assert told(store, "n-1") == [f"discovered: at {here}", f"disappeared: was at {here}", f"discovered: at {here}"]
+
+
 def test_it_identifies_itself_and_disconnects_as_the_protocol_asks_for(store: Store, port: Port) -> None:
     announce(store, f"{NETWORK}.1")
     look(Probe(store, lambda: settings(port)))

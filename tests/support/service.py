@@ -83,6 +83,8 @@ class Clusterm:
         }
         self.options: list[str] = []
         """Command line options of `clusterm serve`."""
+        self.launcher: list[str] = []
+        """Program and arguments that run `clusterm serve` in another environment."""
         self.process: subprocess.Popen[bytes] | None = None
         self.http = httpx.Client()
         self._reader: sqlite3.Connection | None = None
@@ -125,7 +127,10 @@ class Clusterm:
         self.log.write_bytes(b"")
         with self.log.open("wb") as log:
             self.process = subprocess.Popen(
-                [BIN / "clusterm", "serve", "--config", config, *self.options], stdout=log, stderr=log, env=environment
+                [*self.launcher, BIN / "clusterm", "serve", "--config", config, *self.options],
+                stdout=log,
+                stderr=log,
+                env=environment,
             )
         if fails:
             self.process.wait(WAIT_TIMEOUT_S)

@@ -193,17 +193,25 @@ class Client:
             "/info/jobs/timeline", limit=limit, node=node, since=format_optional_time(since), after=after
         )
 
-    def log_lines(self, job: int, lines: Lines, *, follow: bool = False) -> Iterator[Json]:
-        """Yield lines of a job's log as they arrive; with `follow` a `LogEnd` comes last."""
-        return self._http.stream(f"/info/logs/{job}", **lines.parameters(), follow=follow, hint=_JOBS_HINT)
+    def log_lines(
+        self, job: int, lines: Lines, *, follow: bool = False, silence: float | None = None
+    ) -> Iterator[Json]:
+        """Yield lines of a job's log as they arrive; with `follow` a `LogEnd` comes last.
+
+        Raises:
+            NoAnswer: nothing arrived within `silence` seconds.
+        """
+        return self._http.stream(
+            f"/info/logs/{job}", **lines.parameters(), follow=follow, silence=silence, hint=_JOBS_HINT
+        )
 
     def versions(self) -> Json:
         """Return the versions of the service and its dependencies."""
         return self._http.get("/info/version")
 
-    def alive(self) -> Json:
-        """Return the liveness of the service."""
-        return self._http.get("/healthz")
+    def alive(self, timeout: float = 30.0) -> Json:
+        """Return the liveness of the service, which has `timeout` seconds to answer."""
+        return self._http.get_within("/healthz", timeout)
 
     def ready(self) -> Json:
         """Return the readiness of the service.

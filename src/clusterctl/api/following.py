@@ -15,6 +15,12 @@ from clusterm.schemas import Event, Job, LogEnd, LogLine, Page
 _OUTAGE_TIMEOUT_S: Final = 60.0
 """Seconds without the service after which following stops: longer than a restart or an upgrade takes."""
 
+_SILENCE_S: Final = 10.0
+"""Seconds without a log line after which the service is asked whether it is alive. Tasks may print nothing for long."""
+
+_ALIVE_TIMEOUT_S: Final = 5.0
+"""Seconds that the service has to answer that."""
+
 _PAGE: Final = 1000
 """Maximum number of events per request."""
 
@@ -31,7 +37,7 @@ def log_lines(client: Client, job: int, note: PrintNote, lines: Lines = ALL) -> 
     while True:
         arrived = False
         try:
-            for record in client.log_lines(job, lines, follow=True):
+            for record in client.log_lines(job, lines, follow=True, silence=_SILENCE_S):
                 retry.end()
                 if "type" in record:
                     _check_end(read(LogEnd, record), lines, note)
@@ -39,7 +45,8 @@ def log_lines(client: Client, job: int, note: PrintNote, lines: Lines = ALL) -> 
                 lines, arrived = lines.after(read(LogLine, record).seq), True
                 yield record
         except NoAnswer:
-            continue  # a task may print nothing for long
+            _check_alive(client, retry)
+            continue
         except (Unreachable, Unavailable) as error:
             retry.wait(error)
             continue
@@ -95,6 +102,16 @@ def events(ask: Callable[..., Json], note: PrintNote, *, limit: int, since: date
 
 def _events(page: Json) -> list[Event]:
     return read(Page[Event], page).items
+
+
+def _check_alive(client: Client, retry: Retry) -> None:
+    """Check that a service that sends no log lines is alive; raise the error if it has not been for long."""
+    try:
+        client.alive(_ALIVE_TIMEOUT_S)
+    except (Unreachable, Unavailable) as error:
+        retry.wait(error)
+    else:
+        retry.end()
 
 
 def _check_end(end: LogEnd, rest: Lines, note: PrintNote) -> None:

@@ -94,10 +94,28 @@ class HttpTransport:
         self._check(response, _JSON, hint=hint)
         return self._parse(response.content)
 
-    def stream(self, path: str, *, hint: str = "", **params: str | int | bool | None) -> Iterator[Json]:
-        """Send a GET request for JSON Lines, and yield the objects as they arrive."""
+    def get_within(self, path: str, timeout: float) -> Json:
+        """Send a GET request that has a timeout of its own, in seconds."""
+        with self._faults():
+            response = self._http.get(path, timeout=timeout)
+        self._check(response, _JSON, hint="")
+        return self._parse(response.content)
+
+    def stream(
+        self, path: str, *, hint: str = "", silence: float | None = None, **params: str | int | bool | None
+    ) -> Iterator[Json]:
+        """Send a GET request for JSON Lines, and yield the objects as they arrive.
+
+        Args:
+            path: of the route.
+            hint: as in the class.
+            silence: seconds without data after which `NoAnswer` is raised; None for the timeout of the class.
+            params: query parameters; parameters that are None are omitted.
+        """
         headers = {"accept": _JSON_LINES}
-        with self._faults(), self._http.stream("GET", path, params=without_none(params), headers=headers) as response:
+        timeout = httpx.USE_CLIENT_DEFAULT if silence is None else silence
+        opened = self._http.stream("GET", path, params=without_none(params), headers=headers, timeout=timeout)
+        with self._faults(), opened as response:
             if not response.is_success:
                 response.read()
             self._check(response, _JSON_LINES, hint=hint)

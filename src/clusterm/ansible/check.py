@@ -44,12 +44,19 @@ class AnsibleCheck:
         path = find_executable(executable)
         if path is None:
             return f"{executable} was not found"
-        program = (path, Path(path).stat().st_mtime_ns)
+        try:
+            program = (path, Path(path).stat().st_mtime_ns)
+        except OSError as error:  # it has just been removed
+            return f"{path} cannot be run: {error.strerror}"
         with self._lock:
             cached = self._last is not None and self._last.program == program
             if self._running is None and not (cached and self._last and not self._last.is_stale()):
-                self._running = threading.Thread(target=self._try, args=(program,), name="trial", daemon=True)
-                self._running.start()
+                thread = threading.Thread(target=self._try, args=(program,), name="trial", daemon=True)
+                try:
+                    thread.start()
+                except RuntimeError:  # too many threads or too little memory; the next call tries again
+                    return f"{path} cannot be checked: no thread can be started"
+                self._running = thread
             running = self._running
         if running is not None and not cached:
             running.join(_FIRST_WAIT_S)
@@ -57,9 +64,12 @@ class AnsibleCheck:
         return last.problem if last is not None and last.program == program else None
 
     def _try(self, program: tuple[str, int]) -> None:
-        problem = _run(program[0])
-        with self._lock:
-            self._last, self._running = _Result(program, problem, time.monotonic()), None
+        problem: str | None = f"{program[0]} could not be checked"
+        try:
+            problem = _run(program[0])
+        finally:
+            with self._lock:
+                self._last, self._running = _Result(program, problem, time.monotonic()), None
 
 
 def _run(path: str) -> str | None:

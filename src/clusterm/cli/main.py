@@ -1,12 +1,14 @@
 """The root command `clusterm`: its option, and the commands below it."""
 
+import os
 import sys
 from importlib.metadata import version
-from typing import Annotated
+from typing import Annotated, NoReturn
 
 import typer
 
 from clusterm.cli import database, demo, drain, healthcheck, notifications, serve, tokens
+from clusterm.common.standard_streams import replace_closed
 from clusterm.errors import ClustermError
 
 cli = typer.Typer(
@@ -34,11 +36,29 @@ cli.command("demo")(demo.demo_command)
 
 def main() -> None:
     """Run the command; print errors that the user can fix as one line on stderr."""
+    replace_closed()
     try:
         cli()
     except ClustermError as error:
-        print(f"clusterm: {error}", file=sys.stderr)  # noqa: T201
-        sys.exit(1)
+        _fail(str(error))
+    finally:
+        _flush()
+
+
+def _flush() -> None:
+    """Write what was printed. If that fails, exit with 1 and report it, unless the reader has just read enough."""
+    try:
+        sys.stdout.flush()
+    except OSError as error:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # or Python fails again at exit
+        if isinstance(error, BrokenPipeError):
+            sys.exit(1)
+        _fail(f"cannot print the result: {error.strerror}")
+
+
+def _fail(reason: str) -> NoReturn:
+    print(f"clusterm: {reason}", file=sys.stderr)  # noqa: T201
+    sys.exit(1)
 
 
 @cli.callback(invoke_without_command=True)

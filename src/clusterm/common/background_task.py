@@ -12,6 +12,8 @@ from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import Final
 
+from clusterm.common.name_lookup import NameLookupLoop
+
 log = logging.getLogger(__name__)
 
 _WHOLE_RUN: Final = ""
@@ -206,8 +208,8 @@ class PeriodicTask(BackgroundTask):
 class AsyncPeriodicTask(BackgroundTask):
     """A background task whose run is a coroutine.
 
-    Its event loop is apart from that of the API, so neither delays the other. A run may leave asyncio tasks behind;
-    they continue between runs.
+    Its event loop is apart from that of the API, so neither delays the other; its end waits for no name lookup. A run
+    may leave asyncio tasks behind; they continue between runs.
     """
 
     _loop: asyncio.AbstractEventLoop | None = None
@@ -228,7 +230,8 @@ class AsyncPeriodicTask(BackgroundTask):
                 self._loop.call_soon_threadsafe(self._woken_in_loop.set)
 
     def _main(self) -> None:
-        asyncio.run(self._run_until_stopped())
+        with asyncio.Runner(loop_factory=NameLookupLoop) as runner:
+            runner.run(self._run_until_stopped())
 
     async def _run_until_stopped(self) -> None:
         self._woken_in_loop = asyncio.Event()

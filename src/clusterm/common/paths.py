@@ -9,7 +9,11 @@ TOKEN_FILE: Final = "token"  # noqa: S105 -- not a password
 
 
 def default_state_dir() -> Path:
-    """Return `/var/lib/clusterm` for root, else a directory in the user's XDG state home."""
+    """Return `/var/lib/clusterm` for root, else a directory in the user's XDG state home.
+
+    Raises:
+        RuntimeError: the user has no home directory.
+    """
     import platformdirs  # noqa: PLC0415 -- clusterctl seldom needs it
 
     return Path("/var/lib/clusterm") if os.geteuid() == 0 else platformdirs.user_state_path("clusterm")

@@ -15,6 +15,7 @@ from clusterm.errors import (
     Conflict,
     Drained,
     IdempotencyKeyReused,
+    JobDeleted,
     SecretsUnavailable,
     VariablesRefused,
 )
@@ -178,7 +179,12 @@ def _begin(
 
 
 def known_job(session: Session, requester: Requester) -> schemas.Job | None:
-    """Return the job that an earlier, identical request started; None for a new request."""
+    """Return the job that an earlier, identical request started or stopped; None for a new request.
+
+    Raises:
+        JobDeleted: the job was deleted since. The request must not be executed again.
+        IdempotencyKeyReused: the earlier request was another one.
+    """
     found = idempotency_keys.get(session, requester.key) if requester.key is not None else None
     if found is None and requester.key is not None:  # 0.1.0 stored keys without the name of the token
         found = idempotency_keys.get(session, requester.key.partition(":")[2])
@@ -186,7 +192,13 @@ def known_job(session: Session, requester: Requester) -> schemas.Job | None:
         return None
     if found.request != requester.digest:
         raise IdempotencyKeyReused("the Idempotency-Key was used for another request: use a new one for each request")
-    return job_views.to_wire(session, job_queries.get(session, found.job_id))
+    job = job_queries.find(session, found.job_id)
+    if job is None:
+        raise JobDeleted(
+            f"this request was executed at {schemas.format_time(found.at)} with the same Idempotency-Key: it was for "
+            f"job {found.job_id}, which has ended and was deleted according to the retention settings"
+        )
+    return job_views.to_wire(session, job)
 
 
 def evaluate_queued(session: Session, job: tables.Job, names: Sequence[str], settings: Settings) -> list[RuleViolation]:

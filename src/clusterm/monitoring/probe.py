@@ -1,15 +1,12 @@
 """The probe: looks periodically whether an ssh server answers where ansible would connect to each node."""
 
 import asyncio
-import contextlib
 import errno
-import ipaddress
 import json
 import logging
 import os
 import random
 import socket
-import threading
 from collections.abc import Callable, Mapping
 from typing import Any, Final, NamedTuple
 
@@ -46,8 +43,6 @@ _UNREACHABLE: Final = frozenset(
 )
 """Errors that are about the node. Others, such as too few file descriptors, are about this machine."""
 _NO_SUCH_NAME: Final = frozenset({socket.EAI_NONAME, socket.EAI_NODATA})
-
-_lookups: Final = threading.BoundedSemaphore(500)
 
 
 class Target(NamedTuple):
@@ -160,6 +155,8 @@ class Probe:
                 times = f", {count} times in a row" if count > 1 else ""
                 why = f"no answer at {target.host} port {target.port}: {missed}{times}"
                 self._results[target] = ProbeResult(target.name, target.place, why)
+        else:
+            self._misses.pop(target, None)  # another monitor may report it before its ssh server has started
         return False
 
     async def _keep_reporting(self) -> None:
@@ -235,13 +232,14 @@ async def _connect(host: str, port: int, timeout: float) -> str | None:  # noqa:
     """
     missed: str | None = "the name has no address"
     is_open = False
+    loop = asyncio.get_running_loop()
     try:
         async with asyncio.timeout(timeout):
-            for family, address in await _resolve(host, port):
+            for family, _, _, _, address in await loop.getaddrinfo(host, port, type=socket.SOCK_STREAM):
                 with socket.socket(family, socket.SOCK_STREAM) as connecting:
                     connecting.settimeout(0)
                     try:
-                        await asyncio.get_running_loop().sock_connect(connecting, address)
+                        await loop.sock_connect(connecting, address)
                         is_open = True
                         missed = await identify(connecting)
                     except OSError as error:
@@ -259,45 +257,3 @@ async def _connect(host: str, port: int, timeout: float) -> str | None:  # noqa:
             raise
         return f"the name cannot be resolved: {error.strerror}"
     return missed
-
-
-async def _resolve(host: str, port: int) -> list[tuple[int, Any]]:
-    """Return the socket addresses of a host.
-
-    A name is resolved in a daemon thread, because a resolver may take half a minute and must not delay a stop.
-    """
-    with contextlib.suppress(ValueError):
-        ipaddress.ip_address(host)
-        found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_NUMERICHOST)
-        return [(family, address) for family, *_, address in found]
-    if not _lookups.acquire(blocking=False):
-        raise OSError(errno.EAGAIN, "the name service does not answer")
-    loop = asyncio.get_running_loop()
-    answer: asyncio.Future[list[tuple[int, Any]]] = loop.create_future()
-
-    def look_up() -> None:
-        found: list[tuple[int, Any]] = []
-        failure: Exception | None = None
-        try:
-            found = [(info[0], info[4]) for info in socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)]
-        except (OSError, UnicodeError) as error:
-            failure = error
-        finally:
-            _lookups.release()
-        with contextlib.suppress(RuntimeError):  # the loop has ended
-            loop.call_soon_threadsafe(_settle, answer, found, failure)
-
-    threading.Thread(target=look_up, name="resolver", daemon=True).start()
-    return await answer
-
-
-def _settle(
-    answer: "asyncio.Future[list[tuple[int, Any]]]", found: list[tuple[int, Any]], failure: Exception | None
-) -> None:
-    """Set the result of a lookup, unless its receiver has been cancelled."""
-    if answer.done():
-        return
-    if failure is None:
-        answer.set_result(found)
-    else:
-        answer.set_exception(failure)

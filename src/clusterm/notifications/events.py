@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable, Sequence
 from datetime import datetime, timedelta
-from typing import Any, Final
+from typing import Any
 from uuid import uuid4
 
 from clusterm import schemas
@@ -10,9 +10,6 @@ from clusterm.enums import EventName, JobStatus, NotificationKind, State
 from clusterm.store import job_views, outbox, tables
 from clusterm.store import jobs as job_queries
 from clusterm.store.session import Session
-
-_FLAPPING: Final = timedelta(hours=1)
-"""How long the notification of a repeated event of a node waits. Only the latest state is sent then."""
 
 
 def record_job_end(session: Session, job: tables.Job) -> None:
@@ -45,7 +42,7 @@ def record_node_events(session: Session, happened: Iterable[tables.Event]) -> No
     fresh: dict[str | None, tables.Notification] = {}
     for event, kind in notified:
         message = new_message(kind, event.at, node=event.node, about=_about_node(event))
-        message.due_at += _FLAPPING if event.times > 1 else timedelta()
+        message.due_at += outbox.LONGEST_WAIT if event.times > 1 else timedelta()
         if before := fresh.pop(event.node, None) or waiting.get(event.node):
             message.due_at = before.due_at
         fresh[event.node] = message

@@ -14,16 +14,20 @@ _MAX_NODES: Final = 200
 """Nodes in one message."""
 
 
-def subscribe(session: Session, webhooks: Sequence[Webhook]) -> None:
+def subscribe(session: Session, webhooks: Sequence[Webhook]) -> int:
     """Record which webhooks exist and what each is notified of.
 
-    A webhook for ended jobs is notified of failed ones, too.
+    A webhook for ended jobs is notified of failed ones, too. The messages to webhooks that do not exist are deleted.
+
+    Returns:
+        The number of deleted messages.
     """
     kinds = {webhook.name: set(webhook.events) for webhook in webhooks}
     for wanted in kinds.values():
         if NotificationKind.JOB_ENDED in wanted:
             wanted.add(NotificationKind.JOB_FAILED)
     outbox.subscribe(session, kinds)
+    return outbox.delete_orphans(session)
 
 
 def fan_out(session: Session, now: datetime, settle: timedelta) -> None:
@@ -37,9 +41,9 @@ def fan_out(session: Session, now: datetime, settle: timedelta) -> None:
     subscriptions = outbox.subscriptions(session)
     due = outbox.due(session, now, settle)
     for message in _merged(due):
-        columns = message.model_dump(exclude={"id", "webhook", "node"})
+        columns = message.model_dump(exclude={"id", "webhook", "node", "due_at"})
         subscribers = [name for name, kinds in subscriptions.items() if message.event in kinds]
-        outbox.add(session, [tables.Notification(**columns, webhook=name) for name in subscribers])
+        outbox.add(session, [tables.Notification(**columns, webhook=name, due_at=now) for name in subscribers])
     outbox.delete(session, [message.id for message in due])
 
 

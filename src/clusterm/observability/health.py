@@ -24,9 +24,12 @@ def check(
     ansible: str | None,
     monitors: Mapping[str, str | None],
     notifications: Sequence[str],
+    certificate: HealthCheck | None = None,
     tasks: Iterable[TaskStatus] = (),
 ) -> dict[str, HealthCheck]:
-    """Run all checks, and return their results by name. If a needed check fails, no job can run or be stored.
+    """Run all checks, and return their results by name.
+
+    If a needed check fails, no job can run or be stored, or no client can connect.
 
     Args:
         store: the store.
@@ -34,6 +37,7 @@ def check(
         ansible: the problem of ansible; None if it works.
         monitors: the problem of each monitor, by name; None if it works.
         notifications: the problems of webhooks.
+        certificate: the check of the certificates; None without TLS.
         tasks: the background tasks.
     """
     state_dir, floor = settings.manager.state_dir, settings.manager.min_free_bytes
@@ -45,10 +49,11 @@ def check(
     warnings = {**monitors, "tasks": "; ".join(_failing(tasks)) or None}
     if settings.notifications.webhooks:
         warnings["notifications"] = "; ".join(notifications) or None
-    return {
+    found = {
         name: HealthCheck(ok=why is None, needed=name in needed, why=why)
         for name, why in {**needed, **warnings}.items()
     }
+    return found if certificate is None else {**found, "certificate": certificate}
 
 
 def is_ready(checks: dict[str, HealthCheck]) -> bool:

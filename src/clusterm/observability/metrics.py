@@ -6,6 +6,7 @@ each scrape, so a restart does not reset them; counters of requests and backgrou
 
 import shutil
 from collections.abc import Callable, Iterable, Iterator
+from datetime import datetime
 from importlib.metadata import version
 from pathlib import Path
 from typing import Final
@@ -50,13 +51,21 @@ class Metrics:
         store: the store.
         state_dir: the state directory, whose free space is measured.
         tasks: returns the present status of the background tasks.
+        certificate_expiry: returns when the certificate in use expires; None without one.
     """
 
-    def __init__(self, store: Store, state_dir: Path, tasks: Callable[[], Iterable[TaskStatus]] = tuple) -> None:
+    def __init__(
+        self,
+        store: Store,
+        state_dir: Path,
+        tasks: Callable[[], Iterable[TaskStatus]] = tuple,
+        certificate_expiry: Callable[[], datetime | None] = lambda: None,
+    ) -> None:
         disable_created_metrics()  # type: ignore[no-untyped-call]  # they double the number of series without a use
         self._registry = CollectorRegistry()
         self._registry.register(_StoreCollector(store, state_dir))
         self._registry.register(_TaskCollector(tasks))
+        self._registry.register(_CertificateCollector(certificate_expiry))
         ProcessCollector(registry=self._registry)
         self.requests = Counter(
             "clusterm_http_requests",
@@ -153,6 +162,22 @@ class _StoreCollector(Collector):
             sent.add_metric((name,), count.sent)
             failed.add_metric((name,), count.failed)
         yield from (pending, sent, failed)
+
+
+class _CertificateCollector(Collector):
+    """When the certificate expires."""
+
+    def __init__(self, expiry: Callable[[], datetime | None]) -> None:
+        self._expiry = expiry
+
+    def collect(self) -> Iterator[Metric]:
+        """Yield the time; nothing without a certificate."""
+        if (expiry := self._expiry()) is not None:
+            yield GaugeMetricFamily(
+                "clusterm_certificate_expiry_timestamp_seconds",
+                "Unix time at which the certificate of the service expires.",
+                value=expiry.timestamp(),
+            )
 
 
 class _TaskCollector(Collector):

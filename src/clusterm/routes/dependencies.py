@@ -28,7 +28,7 @@ from clusterm.monitoring.monitors import Monitors
 from clusterm.notifications.sender import NotificationSender
 from clusterm.observability.metrics import Metrics
 from clusterm.routes.auth import authenticate, principal_of, security, sender_of
-from clusterm.schemas import Problem
+from clusterm.schemas import HealthCheck, Problem
 from clusterm.store.engine import Store
 
 T = TypeVar("T", bound=Callable[..., Any])
@@ -47,6 +47,8 @@ class Services:
     metrics: Metrics
     authenticator: Authenticator
     tasks: tuple[BackgroundTask, ...]
+    certificate_check: Callable[[], HealthCheck | None]
+    """Checks the certificates of TLS; returns None without TLS."""
     ansible_check: AnsibleCheck = field(default_factory=AnsibleCheck)
     since: datetime = field(default_factory=lambda: datetime.now(UTC))
     """Time of the start."""
@@ -110,7 +112,8 @@ async def _requester(
             min_length=1,
             max_length=255,
             description="Any text that the client chooses. For a day, a repetition of the request with the same key "
-            "starts no job: the response is the first job. Another request with the same key is rejected (422). "
+            "starts no job: the response is the first job, or 410 if that was deleted. Another request with the same "
+            "key is rejected (422). "
             "Each token has its own keys.",
         ),
     ] = None,
@@ -131,6 +134,7 @@ PROBLEMS: Final[dict[int, str]] = {
     403: "The token's role does not suffice.",
     404: "The named object does not exist.",
     409: "The state of the cluster forbids this; `detail` gives the reason.",
+    410: "An earlier request with this `Idempotency-Key` was executed, and its job was deleted since.",
     413: "The body is too large.",
     415: "The Content-Type is not JSON.",
     422: "A value is missing or not valid; `detail` names it.",

@@ -113,6 +113,7 @@ def _check(services: Services) -> dict[str, HealthCheck]:
         ansible=services.ansible_check.problem(settings.ansible.executable),
         monitors=services.monitors.problems(),
         notifications=services.notification_sender.problems(),
+        certificate=services.certificate_check(),
         tasks=[task.status for task in services.tasks],
     )
 

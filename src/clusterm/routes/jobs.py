@@ -112,7 +112,7 @@ def get_timeline(
 @routes.post(
     "/job/{job}/cancel",
     response_model=schemas.Job,
-    responses=problem_responses(400, 404, 409, 413, 415, 422),
+    responses=problem_responses(400, 404, 409, 410, 413, 415, 422),
     summary="Cancel a job",
 )
 def cancel_job(
@@ -134,7 +134,7 @@ def cancel_job(
 @routes.post(
     "/job/{job}/retry",
     response_model=schemas.Job,
-    responses=problem_responses(400, 404, 409, 413, 415, 422),
+    responses=problem_responses(400, 404, 409, 410, 413, 415, 422),
     summary="Retry a job",
 )
 def retry_job(

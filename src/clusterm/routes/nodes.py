@@ -179,7 +179,7 @@ for _spec in NODE_ACTIONS:
         f"/{_spec.name}/nodes",
         name=_spec.name,
         response_model=schemas.Job,
-        responses=problem_responses(400, 404, 409, 413, 415, 422),
+        responses=problem_responses(400, 404, 409, 410, 413, 415, 422),
         summary=_spec.summary,
         description=_spec.description,
     )(_start(_spec))
@@ -212,7 +212,7 @@ def plan(
 @routes.post(
     "/discover/nodes",
     response_model=schemas.Job,
-    responses=problem_responses(400, 409, 413, 415, 422),
+    responses=problem_responses(400, 409, 410, 413, 415, 422),
     summary=ACTIONS[Action.DISCOVER].summary,
     description=ACTIONS[Action.DISCOVER].description,
 )

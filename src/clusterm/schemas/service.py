@@ -14,7 +14,8 @@ class HealthCheck(ResponseModel):
 
     ok: bool
     needed: bool = Field(
-        description="If true, no job can run or be stored while this fails; if false, a failure is a warning."
+        description="If true, no job can run or be stored while this fails, or no client can connect; "
+        "if false, a failure is a warning."
     )
     why: str | None = Field(
         default=None,

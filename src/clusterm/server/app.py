@@ -69,7 +69,9 @@ def create_app(
         authenticator.usage,
         reloader,
     )
-    metrics = Metrics(store, manager.state_dir, lambda: [task.status for task in tasks])
+    metrics = Metrics(
+        store, manager.state_dir, lambda: [task.status for task in tasks], lambda: tls.expires_at if tls else None
+    )
 
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
@@ -92,7 +94,16 @@ def create_app(
         lifespan=lifespan,
     )
     app.state.services = Services(
-        store, live_settings, supervisor, monitors, notification_sender, follower, metrics, authenticator, tasks
+        store,
+        live_settings,
+        supervisor,
+        monitors,
+        notification_sender,
+        follower,
+        metrics,
+        authenticator,
+        tasks,
+        certificate_check=lambda: tls.check() if tls else None,
     )
     app.state.reloader = reloader
     for part in (nodes, node_changes, host_keys, jobs, job_tasks, logs, monitoring, config, health, prometheus, docs):

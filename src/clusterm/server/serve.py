@@ -21,6 +21,7 @@ from clusterm.live_settings import LiveSettings
 from clusterm.secrets.encryption import make_key
 from clusterm.server.app import create_app
 from clusterm.server.connections import ConnectionLimits, LimitedListener, raise_descriptor_limit
+from clusterm.server.home import ensure_home
 from clusterm.server.http_protocol import HttpProtocol
 from clusterm.server.sockets import is_private, listen, url
 from clusterm.server.state_files import locked
@@ -60,6 +61,7 @@ def serve(
     umask.restrict()
     service_log.configure(log_format or settings.manager.log_format, log_level or settings.manager.log_level)
     state_dir = settings.manager.state_dir
+    ensure_home(state_dir)
     tls = Tls(settings.manager) if settings.manager.tls_cert else None
     with (
         closing(Store(settings.store_url)) as store,

@@ -3,12 +3,14 @@
 import re
 from collections.abc import Sequence
 from ipaddress import ip_network
+from pathlib import Path
 from typing import Annotated, Any, Final, Self
 
 from pydantic import AfterValidator, Field, field_validator, model_validator
 
 from clusterm.common.paths import default_state_dir
 from clusterm.enums import Auth, LogFormat, LogLevel
+from clusterm.errors import StartupError
 from clusterm.settings.base import (
     GIB,
     KIB,
@@ -23,6 +25,15 @@ from clusterm.settings.base import (
 _HOST_NAME: Final = re.compile(r"\*|(?:\*\.)?[A-Za-z0-9_-]+(?:\.[A-Za-z0-9_-]+)*\.?")
 PATH_PREFIX: Final = re.compile(r"(?:/[A-Za-z0-9._~-]+)*")
 """A path below which a reverse proxy serves the service; empty for the root."""
+
+
+def _state_dir() -> Path:
+    try:
+        return default_state_dir()
+    except RuntimeError:
+        raise StartupError(
+            "this user has no home directory for the state: set manager.state_dir, or CLUSTERM_MANAGER__STATE_DIR"
+        ) from None
 
 
 def _check_host_name(value: str) -> str:
@@ -118,7 +129,7 @@ class ManagerSettings(Section):
         "it is disconnected.",
     )
     state_dir: AbsolutePath = Field(
-        default_factory=default_state_dir,
+        default_factory=_state_dir,
         description="Directory of the database and of running jobs. "
         "Default: `/var/lib/clusterm` for root, otherwise `clusterm` in the user's XDG state directory.",
     )

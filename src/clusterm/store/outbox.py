@@ -5,12 +5,11 @@ webhook then, because the process that ends a job does not know the settings of 
 with one copy for each subscribed webhook.
 """
 
-from collections import Counter
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import Any, Final, NamedTuple
 
-from sqlalchemy import ColumnElement, func, insert, or_
+from sqlalchemy import ColumnElement, func, insert, or_, update
 from sqlalchemy import delete as sql_delete
 from sqlmodel import Session, col, select
 from sqlmodel.sql.expression import SelectOfScalar
@@ -20,6 +19,9 @@ from clusterm.store import runtime_values, tables
 
 _MAX_IDS: Final = 1000
 """Ids in one statement; SQLite limits the parameters of a statement."""
+
+LONGEST_WAIT: Final = timedelta(hours=1)
+"""How long the notification of a repeated event of a node waits. Only the latest state is sent then."""
 
 
 class Count(NamedTuple):
@@ -40,6 +42,17 @@ def subscribe(session: Session, webhooks: Mapping[str, Collection[NotificationKi
     wanted = {name: sorted(kinds) for name, kinds in webhooks.items()}
     if subscriptions(session) != wanted:
         runtime_values.put(session, runtime_values.WEBHOOKS, wanted)
+
+
+def delete_orphans(session: Session) -> int:
+    """Delete the messages that no webhook will be sent, and return their number.
+
+    They are the copies for webhooks without a subscription and, if there is no subscription, all others.
+    """
+    row, names = tables.Notification, list(subscriptions(session))
+    orphaned = col(row.webhook).not_in(names)
+    unwanted = orphaned if names else or_(orphaned, col(row.webhook).is_(None))
+    return len(session.execute(sql_delete(row).where(unwanted).returning(col(row.id))).all())
 
 
 def add(session: Session, messages: Iterable[tables.Notification]) -> None:
@@ -79,36 +92,56 @@ def is_due(session: Session, now: datetime, settle: timedelta) -> bool:
     return session.exec(_due(now, settle).limit(1)).first() is not None
 
 
-def of_webhook(session: Session, webhook: str, *, limit: int) -> Sequence[tables.Notification]:
-    """Return the messages that wait to be sent to a webhook, the oldest first."""
+def first(session: Session, webhook: str, *, after: int = 0) -> tables.Notification | None:
+    """Return the oldest message that waits to be sent to a webhook and has an id greater than `after`."""
     row = tables.Notification
-    return session.exec(select(row).where(row.webhook == webhook).order_by(col(row.id)).limit(limit)).all()
+    query = select(row).where(row.webhook == webhook, col(row.id) > after)
+    return session.exec(query.order_by(col(row.id)).limit(1)).first()
+
+
+def get(session: Session, message_id: int) -> tables.Notification | None:
+    """Return a message; None if it is deleted."""
+    return session.get(tables.Notification, message_id)
+
+
+def correct_ages(session: Session, step: timedelta, now: datetime) -> None:
+    """Keep the ages of the copies for webhooks after the clock was set.
+
+    Args:
+        session: a writing transaction.
+        step: by how much the clock was set forward.
+        now: the present time. No copy is younger than that.
+    """
+    row = tables.Notification
+    query = select(row.id, row.due_at).where(col(row.webhook).is_not(None))
+    if not step:
+        query = query.where(col(row.due_at) > now)
+    changed = [{"id": number, "due_at": min(due_at + step, now)} for number, due_at in session.exec(query)]
+    if changed:
+        session.execute(update(row), changed)
 
 
 def mark_sent(session: Session, message_id: int) -> None:
     """Delete a message, unless it is deleted already, and count it as sent."""
     message = session.get(tables.Notification, message_id)
     if message is not None:
-        _count(session, message, "sent")
+        _count(session, str(message.webhook), "sent")
         session.delete(message)
 
 
-def expire(session: Session, before: datetime) -> Counter[str]:
-    """Delete the copies for webhooks of messages older than a time, and count them as failed.
+def expire(session: Session, before: datetime) -> dict[str, int]:
+    """Delete the copies for webhooks that were made before a time, and count them as failed.
 
     Returns:
         The number of deleted messages, by the name of the webhook.
     """
-    old = session.exec(_older(before)).all()
-    for message in old:
-        _count(session, message, "failed")
-        session.delete(message)
-    return Counter(str(message.webhook) for message in old)
-
-
-def has_expired(session: Session, before: datetime) -> bool:
-    """Return whether `expire` would delete a message."""
-    return session.exec(_older(before).limit(1)).first() is not None
+    row = tables.Notification
+    older = (col(row.webhook).is_not(None), col(row.due_at) < before)
+    found = session.exec(select(row.webhook, func.count()).where(*older).group_by(col(row.webhook))).all()
+    session.execute(sql_delete(row).where(*older))
+    for webhook, number in found:
+        _count(session, str(webhook), "failed", number)
+    return {str(webhook): number for webhook, number in found}
 
 
 def counts(session: Session) -> dict[str, Count]:
@@ -126,8 +159,10 @@ def counts(session: Session) -> dict[str, Count]:
 
 def _due(now: datetime, settle: timedelta) -> SelectOfScalar[tables.Notification]:
     row = tables.Notification
-    settled = or_(_never_settles(), col(row.due_at) <= now - settle)
-    return select(row).where(col(row.webhook).is_(None), col(row.due_at) <= now, settled).order_by(col(row.id))
+    # One that would wait for longer than any does was recorded before the clock was set back.
+    from_the_future = col(row.due_at) > now + LONGEST_WAIT
+    is_due = or_(_never_settles(), col(row.due_at) <= now - settle, from_the_future)
+    return select(row).where(col(row.webhook).is_(None), is_due).order_by(col(row.id))
 
 
 def _never_settles() -> ColumnElement[bool]:
@@ -135,13 +170,8 @@ def _never_settles() -> ColumnElement[bool]:
     return col(tables.Notification.node).is_(None)
 
 
-def _older(before: datetime) -> SelectOfScalar[tables.Notification]:
-    row = tables.Notification
-    return select(row).where(col(row.webhook).is_not(None), col(row.at) < before)
-
-
-def _count(session: Session, message: tables.Notification, outcome: str) -> None:
+def _count(session: Session, webhook: str, outcome: str, number: int = 1) -> None:
     done = runtime_values.get(session, runtime_values.NOTIFIED)
-    counted = done.setdefault(str(message.webhook), {"sent": 0, "failed": 0})
-    counted[outcome] += 1
+    counted = done.setdefault(webhook, {"sent": 0, "failed": 0})
+    counted[outcome] += number
     runtime_values.put(session, runtime_values.NOTIFIED, done)

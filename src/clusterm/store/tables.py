@@ -256,7 +256,7 @@ class Notification(SQLModel, table=True):
     id: int = Field(default=None, primary_key=True)
     key: str  # with which a receiver recognizes a repeated delivery
     at: datetime
-    due_at: datetime
+    due_at: datetime  # when it is to be copied; of a copy, when it was made
     event: NotificationKind = Field(sa_type=_WEBHOOK_EVENT)
     webhook: str | None = None
     node: str | None = None  # a later message about this node replaces this one; null for copies and about jobs

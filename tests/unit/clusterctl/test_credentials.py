@@ -1,11 +1,12 @@
 """Where clusterctl finds its token."""
 
+import os
 from pathlib import Path
 
 import pytest
 
 from clusterctl import credentials as own
-from clusterctl.errors import Usage
+from clusterctl.errors import CannotWrite, Usage
 
 
 def test_which_token_comes_first(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -49,3 +50,13 @@ def test_a_damaged_file_of_tokens(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
     monkeypatch.delenv("CLUSTERM_TOKEN", raising=False)
     with pytest.raises(Usage, match="is damaged: remove it"):
         own.find("http://127.0.0.1:9007", None)
+
+
+def test_a_user_without_a_home_directory_has_no_stored_tokens(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("HOME", "XDG_CONFIG_HOME", "XDG_STATE_HOME", "CLUSTERM_TOKEN", "CLUSTERM_MANAGER__STATE_DIR"):
+        monkeypatch.delenv(name, raising=False)
+    for name in ("getuid", "geteuid"):
+        monkeypatch.setattr(os, name, lambda: 54321)  # which no entry in /etc/passwd has
+    assert own.find("http://127.0.0.1:9007", None) is None
+    with pytest.raises(CannotWrite, match="this user has no home directory; set HOME"):
+        own.store("http://127.0.0.1:9007", own.given("kept"))

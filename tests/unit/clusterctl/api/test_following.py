@@ -23,8 +23,12 @@ class ScriptedClient:
         self.scripts = list(scripts)
         self.requested: list[Lines] = []
 
-    def log_lines(self, job: int, lines: Lines, *, follow: bool) -> Iterator[Any]:
+    def alive(self, timeout: float) -> None:
+        """The service is alive."""
+
+    def log_lines(self, job: int, lines: Lines, *, follow: bool, silence: float) -> Iterator[Any]:
         assert (job, follow) == (7, True)
+        assert silence > 0
         self.requested.append(lines)
         for step in self.scripts.pop(0):
             if isinstance(step, Exception):
