@@ -3,7 +3,7 @@
 from datetime import UTC, datetime
 from typing import Any
 
-from clusterm.enums import Action, JobStatus, State
+from clusterm.enums import Action, JobStatus, State, StepName
 from clusterm.jobs import completion
 from clusterm.jobs import events as job_events
 from clusterm.schemas import Event, Job, MonitoredNode
@@ -31,6 +31,8 @@ def job_on(store: Store, *addresses: str, **extra_vars: Any) -> int:
         session.flush()
         for position, address in enumerate(addresses):
             session.add(tables.JobNode(job_id=job.id, position=position, node=address, held=True))
+        step = tables.JobStep(job_id=job.id, number=1, name=StepName.CONFIGURE, playbook="site.yml", started_at=now)
+        session.add(step)
         return job.id
 
 
