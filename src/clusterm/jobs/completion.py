@@ -16,7 +16,7 @@ from clusterm.nodes import changes as node_changes
 from clusterm.nodes import host_keys, lifecycle
 from clusterm.notifications.events import record_job_end
 from clusterm.settings import RetentionSettings
-from clusterm.store import counters, events, job_records, job_views, log_reader, nodes, tables
+from clusterm.store import counters, events, job_records, job_views, log_reader, nodes, runtime_values, tables
 from clusterm.store import jobs as job_queries
 from clusterm.store.engine import Store
 from clusterm.store.job_records import JobRecord
@@ -45,7 +45,7 @@ def finish(
 
     Args:
         store: the store.
-        retention: how many events to keep.
+        retention: how many events to keep, unless a service has stored what it keeps.
         job_id: the job.
         error: why it failed; None if it did not.
         findings: what its executor learned.
@@ -70,7 +70,7 @@ def finish(
         if error is not None and last_batch is not None:
             error = f"in batch {last_batch}: {error}"
         host_keys.learn(session, job, findings.host_keys, {outcome.target: outcome.node for outcome in found})
-        end_job(session, retention, record, found, status, error)
+        end_job(session, runtime_values.live_retention(session, retention), record, found, status, error)
         ended = job_views.from_record(session, record)
     log_end(ended)
 
