@@ -84,7 +84,7 @@ class EventName(StrEnum):
     DECOMMISSIONED = "decommissioned"  # a decommission ended
     UPDATING = "updating"  # an update began
     UPDATED = "updated"  # an update ended
-    SKIPPED = "skipped"  # a job in batches stopped before reaching the node; the node was not changed
+    SKIPPED = "skipped"  # a job ended before its first step, or before the batch of the node, which is unchanged
     CHANGED = "changed"  # a user set the host group or host vars of a node
     RENAMED = "renamed"  # a user renamed a node
     REMOVED = "removed"  # a user removed a node
@@ -105,10 +105,20 @@ class Cause(StrEnum):
 
 
 class Result(StrEnum):
-    """The result of a job for a node."""
+    """The result of a job for a node, as an event states it."""
 
     PASS = "pass"
     FAIL = "fail"
+
+
+class Outcome(StrEnum):
+    """What a job did to one of its nodes."""
+
+    PASSED = "passed"  # every step passed on it
+    FAILED = "failed"  # a step failed on it, or was stopped
+    UNDONE = "undone"  # every step passed on it, but the job failed, which without partial success fails all nodes
+    SKIPPED = "skipped"  # the job ended before its first step
+    NOT_REACHED = "not reached"  # the job ended before the batch of the node
 
 
 class TaskStatus(StrEnum):

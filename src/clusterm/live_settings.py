@@ -56,6 +56,7 @@ class LiveSettings:
         self.current = self._with_change(settings)
         with store.write() as session:
             encrypted = encrypted_values.encrypt_all(session, self.current.cipher)
+            _publish(session, self.current)
         if encrypted:
             self._scrub()
         self._warn_about_refused_vars()
@@ -125,6 +126,7 @@ class LiveSettings:
             changed = self._with_change(base)
             with self._store.write() as session:
                 self._encrypt_for(session, changed)
+                _publish(session, changed)
             self._base, self.current = base, changed
         self._warn_about_refused_vars()
         log.info("the configuration was read again")
@@ -187,6 +189,11 @@ class LiveSettings:
             self._store.scrub()
         except StoreError as error:
             log.warning("secrets were encrypted, but their old copies may still be in the database's file: %s", error)
+
+
+def _publish(session: Session, settings: Settings) -> None:
+    """Store the settings that executors apply to what all jobs share."""
+    runtime_values.put(session, runtime_values.RETENTION, settings.retention.model_dump(mode="json"))
 
 
 def _shown(webhook: dict[str, Any]) -> dict[str, Any]:

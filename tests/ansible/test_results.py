@@ -192,7 +192,7 @@ def test_no_record_stops_the_reading(new_clusterm: Clusterm) -> None:
     assert job["warnings"] == [warning]
     assert job["logs"].count(f"[clusterm: {warning}]") == 1
     assert statuses(tasks(new_clusterm, job)) == [("t", {A: "ok"}), ("t", {}), ("t", {A: "changed"})]
-    assert job["results"] == {A: "fail", B: "pass"}
+    assert job["outcomes"] == {A: "failed", B: "passed"}
 
 
 def test_without_the_plugin_all_but_the_records_works(new_clusterm: Clusterm, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -222,9 +222,9 @@ def test_without_the_plugin_all_but_the_records_works(new_clusterm: Clusterm, mo
     assert job["status"] == "Errored"
     assert job["error"].startswith("configure (site.yml) failed: ")
     assert (job["failures"], job["recap"], tasks(new_clusterm, job)) == ([], {}, [])
-    assert job["results"] == {A: "fail", B: "fail"}
+    assert job["outcomes"] == {A: "failed", B: "failed"}
     assert [new_clusterm.status_of(node) for node in NODES] == ["Unallocated"] * 2
     done = new_clusterm.run("commission", NODES, extra_vars={"word": "x"})
-    assert (done["status"], done["results"]) == ("Complete", {A: "pass", B: "pass"})
+    assert (done["status"], done["outcomes"]) == ("Complete", {A: "passed", B: "passed"})
     assert "the results of configure (site.yml) are not known" in done["warnings"][0]
     assert "Warnings" in new_clusterm.clusterctl("job", "get", str(done["id"])).stdout

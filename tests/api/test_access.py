@@ -216,7 +216,8 @@ def test_the_history_names_who_asked(service: Clusterm, store: Store) -> None:
     gate = service.root / "gate"
     body = {"nodes": ["node1-a"], "host_group": "service-master", "extra_vars": {"until": str(gate)}}
     job = service.post("/commission/nodes", body, headers=ann).json()
-    cancelled = service.post(f"/job/{job['id']}/cancel", headers=ben)
+    wait_for(lambda: service.job(job["id"], logs=False)["steps"], "the first step")
+    cancelled = service.post(f"/job/{job['id']}/cancel", {"cleanup": False}, headers=ben)
     assert cancelled.status_code == 200, cancelled.text
     ended = service.ended(job)
     assert (ended["requested_by"], ended["cancel_requested_by"]) == ("ann", "ben")

@@ -24,7 +24,7 @@ def site(module_clusterm: Clusterm) -> Clusterm:
 
 def test_the_commands(site: Clusterm) -> None:
     got = site.clusterctl("job", "get", "--no-logs").stdout
-    assert "RESULT" in got
+    assert "OUTCOME" in got
     assert "PLAY [" not in got
     _, failed = site.clusterctl("job", "tasks", "1", "--status", "failed", "--node", "b-2").stdout.splitlines()
     assert re.fullmatch(r"configure +Provision +Mount +\S+ s +failed: b-2 +\d+", failed)

@@ -332,6 +332,6 @@ def test_a_vault_password_file_that_is_not_there_is_said(new_clusterm: Clusterm)
     new_clusterm.config["ansible"]["vault_password_file"] = "/no/such/file"
     clusterm = new_clusterm.start()
     clusterm.add_nodes("a-1")
-    job = clusterm.run("commission", ["a-1"])
-    assert job["status"] == "Errored"
-    assert job["error"] == "the vault password /no/such/file doesn't exist (ansible.vault_password_file)"
+    refused = clusterm.post("/commission/nodes", {"nodes": ["a-1"], "host_group": "service-master"})
+    assert refused.status_code == 409
+    assert refused.json()["detail"] == "the vault password /no/such/file doesn't exist (ansible.vault_password_file)"

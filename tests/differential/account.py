@@ -334,7 +334,7 @@ def read_job(clusterm: Clusterm, number: int) -> Stored:
     _await_end(clusterm, number)
     job = clusterm.job(number, logs=False)
     account = Stored(job=job, lines=list(_lines(clusterm, number)), recap=job["recap"])
-    account.passed = {node for node, result in job["results"].items() if result == "pass"}
+    account.passed = {node for node, result in job["outcomes"].items() if result == "passed"}
     for failure in job["failures"]:
         about = FailureName(failure["node"], failure["play"], failure["task"])
         account.failures.append(about)

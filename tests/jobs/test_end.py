@@ -14,7 +14,6 @@ NOTHING = "no play in site.yml is for this node"
 @pytest.fixture(scope="module")
 def site(module_clusterm: Clusterm) -> Clusterm:
     """A clusterm where nodes pass by themselves."""
-    module_clusterm.config["manager"]["partial_success"] = True
     module_clusterm.config["ansible"]["register_discovered"] = False
     module_clusterm.start()
     module_clusterm.add_nodes(*NODES)
@@ -55,7 +54,7 @@ def test_a_node_without_a_play_does_not_pass(clusterm: Clusterm) -> None:
     clusterm.write_playbook("cleanup.yml", elsewhere)
     clusterm.add_nodes(*NODES)
     job = clusterm.run("commission", [A, B])
-    assert (job["status"], job["results"]) == ("Errored", {A: "fail", B: "fail"})
+    assert (job["status"], job["outcomes"]) == ("Errored", {A: "failed", B: "failed"})
     assert job["error"] == "configure (site.yml) failed: no play in site.yml is for a-1, b-2"
     assert [step["error"] for step in job["steps"]] == [
         job["error"],
@@ -64,20 +63,20 @@ def test_a_node_without_a_play_does_not_pass(clusterm: Clusterm) -> None:
     assert details(clusterm, job) == {A: NOTHING, B: NOTHING}
     assert [clusterm.status_of(node) for node in NODES] == ["Unallocated", "Unallocated", "Unallocated"]
     assert clusterm.run("commission", [A], check=True)["status"] == "Errored"
-    assert clusterm.run("decommission", [A])["results"] == {A: "fail"}
+    assert clusterm.run("decommission", [A])["outcomes"] == {A: "failed"}
     assert clusterm.run("discover", [A])["status"] == "Errored"
 
     # One of two is left out: without partial success both fail.
     clusterm.write_playbook("site.yml", play("tasks: [{name: install, debug: }]", hosts=A))
     job = clusterm.run("commission", [B, A], limit_batch=1)
     assert job["error"] == "in batch 1: configure (site.yml) failed: no play in site.yml is for b-2"
-    assert job["results"] == {B: "fail"}
+    assert job["outcomes"] == {B: "failed", A: "not reached"}
 
     clusterm.config["ansible"]["every_node_needs_a_play"] = False
     clusterm.reload()
     clusterm.write_playbook("site.yml", play("tasks: [{name: install, debug: }]", hosts="localhost"))
     job = clusterm.run("commission", [A, B])
-    assert (job["status"], job["results"]) == ("Complete", {A: "pass", B: "pass"})
+    assert (job["status"], job["outcomes"]) == ("Complete", {A: "passed", B: "passed"})
     assert job["failures"] == job["warnings"] == []
 
 
@@ -86,7 +85,7 @@ def test_only_the_nodes_of_a_play_pass(site: Clusterm) -> None:
         "site.yml", play("tasks: [{name: install, fail: {msg: disk full}, when: node_name == 'b-2'}]", "a-1,b-2")
     )
     job = site.run("commission", NODES)
-    assert job["results"] == {A: "pass", B: "fail", C: "fail"}
+    assert job["outcomes"] == {A: "passed", B: "failed", C: "failed"}
     reason = "configure (site.yml) failed on b-2 (and 1 more): install: disk full"
     assert job["error"] == f"2 of 3 nodes failed: {reason}"
     assert details(site, job) == {A: None, B: "install: disk full", C: NOTHING}
@@ -103,7 +102,7 @@ def test_the_inventory_is_read_whatever_is_enabled(site: Clusterm) -> None:
         )
     finally:
         config.unlink()
-    assert (job["status"], job["results"]) == ("Complete", dict.fromkeys(NODES, "pass"))
+    assert (job["status"], job["outcomes"]) == ("Complete", dict.fromkeys(NODES, "passed"))
 
 
 def test_a_node_that_fails_for_another_ones_task_names_it(site: Clusterm) -> None:
@@ -118,7 +117,7 @@ def test_a_node_that_fails_for_another_ones_task_names_it(site: Clusterm) -> Non
             """
         ),
     )
-    assert job["results"] == {A: "pass", B: "fail", C: "fail"}
+    assert job["outcomes"] == {A: "passed", B: "failed", C: "failed"}
     assert reasons(job) == dict.fromkeys([B, C], "failed on a-1, which fails this node, too (run_once)")
     assert {failure["task"] for failure in job["failures"]} == {"is the database there"}
     assert job["error"].startswith("2 of 3 nodes failed: configure (site.yml) failed on b-2 (and 1 more): is the data")
@@ -138,7 +137,7 @@ def test_cleared_and_handled_failures_are_no_failures_of_the_job(site: Clusterm)
             """
         ),
     )
-    assert (job["status"], job["results"]) == ("Complete", dict.fromkeys(NODES, "pass"))
+    assert (job["status"], job["outcomes"]) == ("Complete", dict.fromkeys(NODES, "passed"))
     assert job["failures"] == []
     tasks = dict(statuses(site, job))
     assert tasks["bad"] == {A: "cleared", B: "skipped", C: "skipped"}
@@ -160,7 +159,7 @@ def test_exit_status_0_is_not_enough_if_a_play_did_not_run(site: Clusterm) -> No
         + play("tasks: [{name: install, debug: }]"),
     )
     assert (job["steps"][0]["exit_status"], job["status"]) == (0, "Errored")
-    assert job["results"] == dict.fromkeys(NODES, "fail")
+    assert job["outcomes"] == dict.fromkeys(NODES, "failed")
     assert job["error"].startswith("configure (site.yml) failed on a-1 (and 2 more): include: ")
     assert "install" not in dict(statuses(site, job))
 

@@ -1,13 +1,10 @@
 """Jobs on the real thing: what they leave behind, and what happens to them when processes die."""
 
-import copy
 import json
 import os
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
 
-import pytest
 from support.programs import PASSING
 from support.service import Clusterm, wait_for
 
@@ -170,49 +167,6 @@ def test_all_processes_killed_ends_the_job_as_interrupted(new_clusterm: Clusterm
     assert clusterm.status_of("node1-a") == "Unallocated"
     assert clusterm.timeline() == ["node1-a commissioned fail"]
     assert clusterm.begin("commission", ["node1-a"])["status"] == "Running"
-
-
-@pytest.fixture(scope="module")
-def service(module_clusterm: Clusterm) -> Clusterm:
-    """A service with a node and a directory in the place of a playbook."""
-    (module_clusterm.playbooks / "roles").mkdir()
-    clusterm = module_clusterm.start()
-    clusterm.add_nodes("node1-a")
-    return clusterm
-
-
-@pytest.fixture
-def breakable(service: Clusterm) -> Iterator[Clusterm]:
-    """The service, whose playbook and file of settings are repaired after the test."""
-    before = copy.deepcopy(service.config)
-    yield service
-    service.config = before
-    service.write_playbook("site.yml", PASSING)
-
-
-@pytest.mark.parametrize(
-    ("break_it", "reason"),
-    [
-        (lambda c: (c.playbooks / "site.yml").unlink(), "doesn't exist: check ansible.playbook_location"),
-        (lambda c: c.config["ansible"].update(configure_playbook="roles"), "is a directory, not a file"),
-        (lambda c: c.config["ansible"].update(playbook_location="/nowhere"), "directory /nowhere doesn't exist"),
-        (lambda c: c.config["ansible"].update(executable="no-such-program"), "no-such-program was not found"),
-        (lambda c: c.config["ansible"].update(priv_key_file="/no/key"), "the ssh key /no/key doesn't exist"),
-        (lambda c: c.config["ansible"].update(ssh_agent="/no/agent"), "the socket of the ssh agent /no/agent doesn't"),
-        (lambda c: c.config["ansible"].update(become_password_file="/no/pw"), "the password file /no/pw doesn't exist"),
-        (lambda c: c.write_playbook("site.yml", "- hosts: [\n"), "site.yml) failed: "),
-    ],
-)  # fmt: skip
-def test_job_that_cannot_run_says_what_to_mend(
-    breakable: Clusterm, break_it: Callable[[Clusterm], None], reason: str
-) -> None:
-    break_it(breakable)
-    clusterm = breakable.reload()
-    job = clusterm.run("commission", ["node1-a"])
-    assert job["status"] == "Errored"
-    assert reason in job["error"]
-    assert "\n" not in job["error"]
-    assert clusterm.status_of("node1-a") == "Unallocated"
 
 
 def test_extra_vars_are_in_no_command_line_and_in_private_files(new_clusterm: Clusterm) -> None:

@@ -68,7 +68,6 @@ RESCUED = """
 @pytest.fixture(scope="module")
 def partial(module_clusterm: Clusterm) -> Clusterm:
     """A clusterm where nodes pass by themselves."""
-    module_clusterm.config["manager"]["partial_success"] = True
     module_clusterm.config["ansible"]["register_discovered"] = False
     module_clusterm.start()
     module_clusterm.add_nodes(*NODES)
@@ -92,22 +91,24 @@ def wiped(job: dict[str, Any], step: int) -> list[str]:
     return [node for node in NODES if any(f"wiping {node}" in line for line in lines)]
 
 
-def test_a_failed_job_fails_its_nodes_and_each_says_why(clusterm: Clusterm) -> None:
+def test_without_partial_success_a_failed_job_fails_its_nodes_and_each_says_why(new_clusterm: Clusterm) -> None:
+    new_clusterm.config["manager"]["partial_success"] = False
+    clusterm = new_clusterm.start()
     clusterm.write_playbook("site.yml", CONFIGURE)
     clusterm.write_playbook("cleanup.yml", CLEANUP)
     clusterm.add_nodes(*NODES)
     job = clusterm.run("commission", NODES, extra_vars={"broken": [B], "stuck": [C]})
     assert job["error"] == "configure (site.yml) failed on b-2: Look for the disk: disk /dev/sdb is missing"
     assert wiped(job, 2) == NODES
-    assert job["results"] == {A: "pass", B: "fail", C: "fail"}
+    assert job["outcomes"] == {A: "undone", B: "failed", C: "failed"}
     assert statuses(clusterm) == ["Unallocated"] * 3
     assert events(clusterm, job) == {
-        A: ("fail", f"passed itself, but the job did not: {job['error']}"),
+        A: ("fail", f"undone: it passed itself, but the job did not: {job['error']}"),
         B: ("fail", "Look for the disk: disk /dev/sdb is missing"),
         C: ("fail", "Wipe: wiping c-3"),
     }
     again = clusterm.ended(clusterm.post(f"/job/{job['id']}/retry", {"failed_only": True}).json())
-    assert again["nodes"] == [B, C]
+    assert again["nodes"] == NODES
 
 
 def test_nodes_pass_by_themselves(partial: Clusterm) -> None:
@@ -143,12 +144,50 @@ def test_nodes_pass_by_themselves(partial: Clusterm) -> None:
     assert [step["name"] for step in job["steps"]] == ["cleanup", "configure", "cleanup"]
     assert wiped(job, 1) == NODES
     assert wiped(job, 3) == [B]
-    assert job["results"] == {A: "fail", B: "fail", C: "pass"}
+    assert job["outcomes"] == {A: "failed", B: "failed", C: "passed"}
     assert statuses(partial) == ["Unallocated", "Unallocated", "Allocated"]
 
     job = partial.run("decommission", NODES, extra_vars={"stuck": [A]})
     assert [result for result, _ in events(partial, job).values()] == ["fail", "pass", "pass"]
     assert statuses(partial) == ["Decommissioned"] * 3
+
+
+def test_a_retry_brings_nodes_where_the_job_should_have_brought_them(partial: Clusterm) -> None:
+    """Whatever the failure left them as: out of the cluster, or in it as they were."""
+    partial.write_playbook("site.yml", CONFIGURE)
+    partial.write_playbook("cleanup.yml", CLEANUP)
+    job = partial.run("commission", NODES)
+    assert statuses(partial) == ["Allocated"] * 3
+
+    failed = partial.run("update", NODES, extra_vars={"stuck": [A], "broken": [B]})
+    assert statuses(partial) == ["Unallocated", "Unallocated", "Allocated"]
+    assert partial.post("/update/nodes", {"nodes": [B]}).status_code == 409
+    retry = f"clusterctl job retry {failed['id']} --failed-only"
+    assert f"{retry} (2 of 3 nodes)" in partial.clusterctl("job", "get", "last").stdout
+    explained = partial.get(f"/info/node/{B}/explain")["next_steps"]
+    assert [step["allowed"] for step in explained if step["command"] == retry] == [True]
+    partial.write_playbook("site.yml", CONFIGURE.replace("broken |", "mended |"))
+    partial.write_playbook("cleanup.yml", CLEANUP.replace("stuck |", "mended |"))
+    again = partial.ended(partial.post("/job/last/retry", {"failed_only": True}).json())
+    assert (again["action"], again["nodes"], again["status"]) == ("update", [A, B], "Complete")
+    assert statuses(partial) == ["Allocated"] * 3
+    everywhere = partial.ended(partial.post(f"/job/{failed['id']}/retry").json())
+    assert (everywhere["nodes"], everywhere["status"]) == (NODES, "Complete")
+
+    # A commission has nothing to do on nodes that are in the cluster by now.
+    nothing = partial.post(f"/job/{job['id']}/retry")
+    assert (nothing.status_code, nothing.json()["detail"][:39]) == (
+        409,
+        f"nothing is left to do of job {job['id']}: its nodes"[:39],
+    )
+
+    # A decommission ends in the same status whether it fails or not.
+    partial.write_playbook("cleanup.yml", CLEANUP)
+    gone = partial.run("decommission", NODES, extra_vars={"stuck": [A]})
+    assert statuses(partial) == ["Decommissioned"] * 3
+    partial.write_playbook("cleanup.yml", CLEANUP.replace("stuck |", "mended |"))
+    again = partial.ended(partial.post(f"/job/{gone['id']}/retry", {"failed_only": True}).json())
+    assert (again["nodes"], again["status"]) == ([A], "Complete")
 
 
 @pytest.mark.parametrize(
@@ -188,5 +227,6 @@ def test_a_node_passes_only_if_it_came_to_the_end(partial: Clusterm, playbook: s
     addresses = [f"127.0.2.{number}" for number in (1, 2, 3)]
     job = partial.run("discover", addresses, extra_vars={"broken": ["127.0.2.2"]})
     assert job["status"] == "Errored"
-    assert job["results"] == {f"127.0.2.{number}": "pass" if number in passed else "fail" for number in (1, 2, 3)}
-    assert {address: result for address, (result, _) in events(partial, job).items()} == job["results"]
+    assert job["outcomes"] == {f"127.0.2.{number}": "passed" if number in passed else "failed" for number in (1, 2, 3)}
+    told = {address: f"{result}ed" for address, (result, _) in events(partial, job).items()}
+    assert told == job["outcomes"]

@@ -53,7 +53,7 @@ def test_stray_entries_among_the_directories_of_jobs_are_told_once_and_kept(new_
     refused = clusterm.run("decommission", ["a-2"])
     assert refused["status"] == "Errored"
     assert f"Not a directory: '{jobs / '2'}" in refused["error"]
-    assert clusterm.status_of("a-2") == "Decommissioned"
+    assert clusterm.status_of("a-2") == "Unallocated"
     assert clusterm.run("decommission", ["a-3"])["status"] == "Complete"
     log = clusterm.log.read_text()
     for stray in ("999", "lost+found", "2"):

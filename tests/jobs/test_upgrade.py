@@ -39,7 +39,7 @@ def test_an_executor_of_another_version_is_replaced_and_the_job_ends_as_it_shoul
     gate.touch()
     ended = new_clusterm.ended(job)
 
-    assert (ended["status"], ended["error"], ended["results"]) == ("Complete", "", {"a-1": "pass"})
+    assert (ended["status"], ended["error"], ended["outcomes"]) == ("Complete", "", {"a-1": "passed"})
     assert [(step["name"], step["exit_status"]) for step in ended["steps"]] == [("cleanup", 0), ("configure", 0)]
     assert ended["recap"]["a-1"]["ok"] == 2, "one task in each step"
     response = new_clusterm.http.get(f"/info/logs/{job['id']}", headers={"Accept": "application/x-ndjson"})

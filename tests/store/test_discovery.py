@@ -1,13 +1,16 @@
 """Registration of discovered machines when their job ends."""
 
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import Any
 
-from clusterm.enums import Action, JobStatus, State
+from clusterm.enums import Action, JobStatus, State, StepName
 from clusterm.jobs import completion
 from clusterm.jobs import events as job_events
+from clusterm.live_settings import LiveSettings
 from clusterm.schemas import Event, Job, MonitoredNode
-from clusterm.settings import RetentionSettings
+from clusterm.secrets.encryption import make_key
+from clusterm.settings import RetentionSettings, Settings
 from clusterm.store import events, job_views, nodes, tables
 from clusterm.store import jobs as rows
 from clusterm.store.engine import Store
@@ -31,6 +34,8 @@ def job_on(store: Store, *addresses: str, **extra_vars: Any) -> int:
         session.flush()
         for position, address in enumerate(addresses):
             session.add(tables.JobNode(job_id=job.id, position=position, node=address, held=True))
+        step = tables.JobStep(job_id=job.id, number=1, name=StepName.CONFIGURE, playbook="site.yml", started_at=now)
+        session.add(step)
         return job.id
 
 
@@ -85,6 +90,18 @@ def test_the_port_of_the_job_is_that_of_its_machines(store: Store) -> None:
     assert "set its port by `clusterctl node set a-1 ansible_port=2204`" in job.error
     with store.read() as session:
         assert {str(node.place) for node in nodes.list_all(session)} == {"a.example:2202", "a.example:2203"}
+
+
+def test_events_are_pruned_by_the_retention_of_the_running_service(store: Store, tmp_path: Path) -> None:
+    """Not by the retention with which the job started: other jobs share the timeline."""
+    job_id = job_on(store, "a.example", "b.example", "c.example")
+    frozen = RetentionSettings(timeline=1, node_events=1)
+    settings = Settings.model_validate({"manager": {"state_dir": tmp_path}, "retention": {"timeline": 2}})
+    make_key(settings.key_file)
+    LiveSettings(store, None, settings)
+    completion.finish(store, frozen, job_id, None)
+    with store.read() as session:
+        assert len(events.timeline(session, 1000, limit=1000)) == 2
 
 
 def test_what_cannot_be_registered_is_that_address_s_failure(store: Store) -> None:

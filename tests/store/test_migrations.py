@@ -142,6 +142,37 @@ def test_host_vars_of_existing_nodes_are_secret_by_name_only(store: Store) -> No
         assert connection.exec_driver_sql("SELECT secret_vars FROM nodes").scalar() == "[]"
 
 
+def test_results_of_nodes_become_outcomes(store: Store) -> None:
+    """A node that passed in a job that failed is undone, unless nodes passed by themselves or in batches."""
+    jobs = (
+        ("Complete", 0, None, "passed"),
+        ("Errored", 0, None, "undone"),
+        ("Cancelled", 0, None, "undone"),
+        ("Errored", 1, None, "passed"),
+        ("Errored", 0, 2, "passed"),
+    )
+    config = alembic_config()
+    store.create()
+    with store.connect() as connection, connection.begin():
+        config.attributes["connection"] = connection
+        command.upgrade(config, "0013")
+        columns = list(connection.exec_driver_sql("PRAGMA table_info(jobs)"))
+        for job_id, (status, partial_success, limit_batch, _) in enumerate(jobs):
+            kept = {"id": job_id, "end_order": job_id, "status": status}
+            kept |= {"partial_success": partial_success, "limit_batch": limit_batch}
+            values = tuple(kept.get(name, FILLER.get(kind, "text")) for _, name, kind, *_ in columns)
+            connection.exec_driver_sql(f"INSERT INTO jobs VALUES ({', '.join('?' * len(values))})", values)
+            for position, result in enumerate(("pass", "fail", None)):
+                connection.exec_driver_sql(
+                    "INSERT INTO job_nodes (job_id, position, node, held, result) VALUES (?, ?, ?, 0, ?)",
+                    (job_id, position, f"node{position}", result),
+                )
+    migrate(store)
+    with store.connect() as connection:
+        found = connection.exec_driver_sql("SELECT outcome FROM job_nodes ORDER BY job_id, position").scalars().all()
+    assert found == [outcome for _, _, _, passed in jobs for outcome in (passed, "failed", None)]
+
+
 def test_migrating_twice_changes_nothing(store: Store) -> None:
     migrate(store)
     before = dump(store.path)

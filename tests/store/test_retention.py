@@ -4,12 +4,12 @@ from datetime import timedelta
 from typing import Any
 
 import pytest
-from support.rows import NOW, add_plain_job
+from support.rows import NOW, add_node_row, add_plain_job
 from support.service import wait_for
 
 from clusterm.background import pruner
 from clusterm.background.pruner import Pruner
-from clusterm.enums import Action, JobStatus
+from clusterm.enums import Action, JobStatus, Outcome
 from clusterm.settings import MIB, RetentionSettings
 from clusterm.store import jobs as job_queries
 from clusterm.store import retention
@@ -54,6 +54,8 @@ def test_logs_are_kept_up_to_so_many_bytes_the_newest_first(store: Store) -> Non
 
 def test_the_last_successful_and_the_last_failed_job_of_each_node_are_kept(store: Store) -> None:
     old: dict[str, Any] = {"finished_at": NOW - timedelta(days=99), "bytes": 2 * MIB}
+    for node in ("a-1", "a-2", "a-3"):
+        add_node_row(store, node)
     add_plain_job(store, "a-1", status=JobStatus.ERRORED, **old)
     add_plain_job(store, "a-1", "a-2", status=JobStatus.ERRORED, **old)  # 2: the last failed one of a-1
     add_plain_job(store, "a-2", status=JobStatus.ERRORED, **old)  # 3: the last failed one of a-2
@@ -64,6 +66,22 @@ def test_the_last_successful_and_the_last_failed_job_of_each_node_are_kept(store
     settings = RetentionSettings(jobs=1, days=1, log_bytes=MIB)
     assert [job.job_id for job in prune(store, settings)] == [1, 4, 7]
     assert left(store) == [2, 3, 5, 6]
+
+
+def test_the_outcome_of_the_node_decides_which_jobs_are_kept_for_it(store: Store) -> None:
+    """Not the status of the job, in which other nodes may have failed; and nothing is kept for removed nodes."""
+    add_node_row(store, "a-1")
+    add_node_row(store, "a-2")
+    errored, passed, undone = JobStatus.ERRORED, Outcome.PASSED, Outcome.UNDONE
+    add_plain_job(store, "a-1", status=errored)  # 1: the last one that a-1 failed
+    add_plain_job(store, "a-1", "a-2", status=errored, outcomes={"a-1": passed})  # 2: the last one that a-1 passed
+    add_plain_job(store, "a-1", "removed-9", status=errored, outcomes={"a-1": Outcome.NOT_REACHED})
+    add_plain_job(store, "removed-9", status=errored)
+    add_plain_job(store, "a-2", status=errored, outcomes={"a-2": passed})  # 5: the last one that a-2 passed
+    add_plain_job(store, "a-2", status=errored, outcomes={"a-2": undone})  # 6: the last one that a-2 failed
+    add_plain_job(store, "removed-9")
+    assert [job for job, _ in pruned(store, jobs=1)] == [3, 4]
+    assert left(store) == [1, 2, 5, 6, 7]
 
 
 def test_jobs_that_have_not_ended_are_not_touched(store: Store) -> None:

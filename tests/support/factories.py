@@ -31,7 +31,7 @@ JOB = Job.model_validate(
         "finished_at": NOW + timedelta(minutes=62, seconds=5),
         "requested_by": "127.0.0.1",
         "lines": 2,
-        "results": {"node1-a": "pass", "node2-b": "fail", "node3-c": "fail"},
+        "outcomes": {"node1-a": "passed", "node2-b": "failed", "node3-c": "not reached"},
         "recap": {"node1-a": Recap(ok=3, changed=2), "node2-b": Recap(ok=2, failed=1)},
         "failures": [Failure(node="node2-b", step="configure", play="all", task="format", message="no\ndisk", line=2)],
         "logs": ["PLAY [all] [bold]***[/bold]", "\x1b[0;31mfatal\x1b[0m: [node2-b]  "],

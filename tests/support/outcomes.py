@@ -246,16 +246,18 @@ def _compare(clusterm: Clusterm, row: Row, expected: Outcome, job: Mapping[str, 
     """Return the differences between the outcome of a row and its job."""
     tasks = _tasks(clusterm, job)
     complete = set(expected.passed) == set(NODES)
-    results = {node: "pass" if node in expected.passed else "fail" for node in NODES}
+    counts = complete or row.partial_success
+    passed = "passed" if counts else "undone"
+    outcomes = {node: passed if node in expected.passed else "failed" for node in NODES}
     task_results = Counter(str(result["status"]) for task in tasks for result in task["results"])
     compared = [
         Difference("status", "Complete" if complete else "Errored", job["status"]),
-        Difference("results of nodes", results, job["results"]),
+        Difference("outcomes of nodes", outcomes, job["outcomes"]),
         Difference("number of tasks", expected.tasks, len(tasks)),
         Difference("results of tasks", _counted(expected.results), dict(task_results)),
     ]
     if not row.check:
-        events = results if complete or row.partial_success else dict.fromkeys(NODES, "fail")
+        events = {node: "pass" if node in expected.passed and counts else "fail" for node in NODES}
         compared.append(Difference("events", events, _events(clusterm, job)))
     differences = [each for each in compared if each.expected != each.reported]
     if expected.reason() not in job["error"] or bool(job["error"]) == complete:

@@ -1,9 +1,11 @@
 """Rows of a store: jobs with a log, and jobs for pruning."""
 
+from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
+from types import MappingProxyType
 from typing import Any, Final
 
-from clusterm.enums import ENDED, Action, JobStatus, TaskStatus
+from clusterm.enums import ENDED, Action, JobStatus, Outcome, State, Status, TaskStatus
 from clusterm.store import jobs as job_queries
 from clusterm.store import tables
 from clusterm.store.engine import Store
@@ -53,8 +55,36 @@ def add_result(store: Store, job_id: int, number: int, status: TaskStatus, first
         session.add(result)
 
 
-def add_plain_job(store: Store, *nodes: str, status: JobStatus = JobStatus.COMPLETE, **columns: Any) -> int:
-    """Store a job that ended after all jobs in the store, unless `status` is that of a job that has not ended."""
+def add_node_row(store: Store, name: str) -> None:
+    """Store a node."""
+    label, _, serial = name.rpartition("-")
+    with store.write() as session:
+        node = tables.Node(
+            name=name,
+            label=label,
+            serial=serial,
+            address="127.0.1.1",
+            status=Status.UNALLOCATED,
+            prev_status=Status.UNALLOCATED,
+            state=State.DISCOVERED,
+            prev_state=State.DISCOVERED,
+            host_group="service-master",
+        )
+        session.add(node)
+
+
+def add_plain_job(
+    store: Store,
+    *nodes: str,
+    status: JobStatus = JobStatus.COMPLETE,
+    outcomes: Mapping[str, Outcome] = MappingProxyType({}),
+    **columns: Any,
+) -> int:
+    """Store a job that ended after all jobs in the store, unless `status` is that of a job that has not ended.
+
+    Nodes without an outcome in `outcomes` have passed if the job is complete, and else failed.
+    """
+    usual = Outcome.PASSED if status is JobStatus.COMPLETE else Outcome.FAILED
     with store.write() as session:
         ended = status in ENDED
         columns = {"finished_at": NOW if ended else None, **columns}
@@ -71,5 +101,6 @@ def add_plain_job(store: Store, *nodes: str, status: JobStatus = JobStatus.COMPL
         session.add(job)
         session.flush()
         for position, node in enumerate(nodes or ["a-1"], start=1):
-            session.add(tables.JobNode(job_id=job.id, position=position, node=node, held=False))
+            outcome = outcomes.get(node, usual) if ended else None
+            session.add(tables.JobNode(job_id=job.id, position=position, node=node, held=False, outcome=outcome))
         return job.id

@@ -47,7 +47,7 @@ def node_selection(
 
 
 def planned(answer: Json) -> Result:
-    """Return the result of --dry-run, which fails if the request would be refused or a step could not run.
+    """Return the result of --dry-run, which fails if the request would be refused.
 
     Args:
         answer: the plan, as the service sent it.
@@ -57,8 +57,7 @@ def planned(answer: Json) -> Result:
 
 def _check_plan(answer: Json) -> Result:
     plan = read(Plan, answer)
-    broken = [f"it would fail: {step.error}" for step in plan.steps if step.error]
-    reasons = [f"it would be refused: {objection.reason}" for objection in plan.objections] or broken
+    reasons = [f"it would be refused: {objection.reason}" for objection in plan.objections]
     if reasons:
         more = f" (and {len(reasons) - 1} more reasons, see above)" if len(reasons) > 1 else ""
         raise Refused(reasons[0] + more)

@@ -235,15 +235,17 @@ def retry(
     ctx: typer.Context,
     job: JobName = None,
     *,
-    failed_only: Annotated[bool, typer.Option("--failed-only", help="Only on the nodes that failed.")] = False,
+    failed_only: Annotated[bool, typer.Option("--failed-only", help="Only on the nodes that did not pass.")] = False,
     queue: Queue = False,
     wait: Wait = False,
     follow: Follow = False,
     as_json: AsJson = False,
 ) -> Result:
-    """Start a job again, with the same action, vars and nodes.
+    """Bring nodes where a job should have brought them.
 
-    Without a job: the last one that ended.
+    The job is started again with the same action and vars. The retry of a failed update brings its nodes back into the
+    cluster. Nodes that are in the cluster already are left out of the retry of a commission. Without a job: the last
+    one that ended.
     """
     context = context_of(ctx, as_json=as_json)
     answer = context.client.retry(parse_job(job or "last"), failed_only=failed_only, queue=queue)

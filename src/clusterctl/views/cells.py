@@ -9,7 +9,7 @@ from rich.table import Table
 from rich.text import Text
 
 from clusterctl.output.output import View
-from clusterm.enums import JobStatus, Result, State, Status
+from clusterm.enums import JobStatus, Outcome, Result, State, Status
 
 _NARROW: Final = {"TIME", "CREATED", "JOB", "ID", "STATUS", "LINE", "STEP", "DURATION", "FOR", "WHAT"}
 """Columns that are never wrapped, because their cells are short."""
@@ -23,6 +23,9 @@ STYLES: Final[dict[str, str]] = {
     Status.PROVISIONING: "yellow",
     Status.MAINTENANCE: "yellow",
     State.DISAPPEARED: "red",
+    Outcome.PASSED: "green",
+    Outcome.FAILED: "red",
+    Outcome.UNDONE: "red",
     Result.PASS: "green",
     Result.FAIL: "red",
 }

@@ -10,7 +10,7 @@ from rich.text import Text
 from clusterctl.api.models import Json, read
 from clusterctl.output.output import View
 from clusterctl.views.cells import block, cell, format_duration, if_rows, new_table, plain, span, time
-from clusterm.enums import FAILED_TASKS, TaskStatus
+from clusterm.enums import FAILED_TASKS, Outcome, TaskStatus
 from clusterm.schemas import Failure, Job, JobDiff, Page, Recap, Task, TaskResult
 
 
@@ -58,6 +58,7 @@ def job_heading(data: Json) -> View:
             "Log": "incomplete: lines are missing, or may be missing" if job.log_incomplete else "",
             "Warnings": "; ".join(job.warnings),
             "Error": job.error,
+            "To retry": _retry(job),
         }
     )
 
@@ -87,7 +88,7 @@ def job_outcome(data: Json) -> View:
     if job.failures:
         yield "\n"
         yield _failures(job.failures)
-    if job.recap:
+    if job.recap or any(outcome is not Outcome.PASSED for outcome in job.outcomes.values()):
         yield "\n"
         yield _recap(job)
 
@@ -131,6 +132,15 @@ def job(data: Json) -> View:
         yield from (f"{line}\n" for line in logs)
 
 
+def _retry(job: Job) -> str:
+    """Return the command that retries a job on the nodes that did not pass; empty if all passed or it still runs."""
+    left = sum(outcome is not Outcome.PASSED for outcome in job.outcomes.values())
+    if not left or job.check:
+        return ""
+    option = "" if left == len(job.outcomes) else " --failed-only"
+    return f"clusterctl job retry {job.id}{option} ({left} of {len(job.outcomes)} nodes)"
+
+
 def _failures(failures: Iterable[Failure]) -> Table:
     table = new_table("NODE", "TASK", "MESSAGE", "LINE", "STEP")
     for failure in failures:
@@ -140,11 +150,11 @@ def _failures(failures: Iterable[Failure]) -> Table:
 
 
 def _recap(job: Job) -> Table:
-    """Return ansible's recap and the result of each node of the job."""
-    table = new_table("NODE", *(name.upper() for name in Recap.model_fields), "RESULT")
-    for name in {**job.recap, **job.results}:
+    """Return ansible's recap and the outcome of each node of the job."""
+    table = new_table("NODE", *(name.upper() for name in Recap.model_fields), "OUTCOME")
+    for name in {**job.recap, **job.outcomes}:
         counts = job.recap[name].model_dump().values() if name in job.recap else [""] * len(Recap.model_fields)
-        table.add_row(cell(name), *map(cell, counts), cell(job.results.get(name)))
+        table.add_row(cell(name), *map(cell, counts), cell(job.outcomes.get(name)))
     return table
 
 

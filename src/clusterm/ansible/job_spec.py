@@ -35,6 +35,7 @@ from clusterm.settings import AnsibleSettings, RetentionSettings, Settings
 FACTS: Final = "facts"
 """Name, in a job's directory, of the directory with facts of discovered machines."""
 
+_NO_ID: Final = 0
 _SPEC_FILE: Final = "plan.json"
 _ANSIBLE_DEFAULT_SSH_ARGS: Final = "-C -o ControlMaster=auto -o ControlPersist=60s"
 
@@ -71,6 +72,8 @@ class JobSpec(BaseModel):
     host_groups: dict[str, Role] = dict(DEFAULT_HOST_GROUPS)
     every_node_needs_a_play: bool = False
     """False for a job that was prepared before this setting existed."""
+    syntax_check: bool = False
+    """Whether ansible checks the playbooks before the first step. False for a job from before this setting existed."""
 
     @classmethod
     def load(cls, directory: Path) -> "JobSpec":
@@ -81,6 +84,29 @@ class JobSpec(BaseModel):
             ValueError: the file is damaged.
         """
         return cls.model_validate_json((directory / _SPEC_FILE).read_bytes())
+
+    def steps(self) -> list[StepName]:
+        """Return the steps that the job may run."""
+        action = ACTIONS[self.action]
+        return [step.name for step in (action.steps if self.check else action.all_steps())]
+
+    def commands(self) -> list[list[str]]:
+        """Return the command lines of all steps that the job may run, on all its nodes.
+
+        Raises:
+            CannotRun: a file that one of them needs is missing or cannot be read.
+        """
+        return [self.command(step, None) for step in self.steps()]
+
+    def problems(self) -> dict[StepName, str]:
+        """Return, for each step that cannot be run, the file that it lacks and what to do."""
+        found = {}
+        for step in self.steps():
+            try:
+                self.command(step, None)
+            except CannotRun as reason:
+                found[step] = str(reason)
+        return found
 
     def command(self, step: StepName, limit: Path | None) -> list[str]:
         """Return the command line of a step.
@@ -174,6 +200,11 @@ def prepare(
     return directory
 
 
+def trial(settings: Settings, action: Action, *, check: bool) -> JobSpec:
+    """Create the specification of a job that has not been accepted."""
+    return draft(settings, _NO_ID, action, settings.jobs_dir / str(_NO_ID), check=check)
+
+
 def draft(settings: Settings, job_id: int, action: Action, directory: Path, *, check: bool) -> JobSpec:
     """Create the specification of a job without writing files."""
     ansible = settings.ansible
@@ -207,6 +238,7 @@ def draft(settings: Settings, job_id: int, action: Action, directory: Path, *, c
         registers=registers,
         host_groups=ansible.host_groups,
         every_node_needs_a_play=ansible.every_node_needs_a_play,
+        syntax_check=ansible.syntax_check,
     )
 
 

@@ -8,6 +8,7 @@ from pathlib import Path
 from clusterm.ansible import ssh
 from clusterm.ansible.facts import identify
 from clusterm.ansible.job_spec import JobSpec
+from clusterm.executor import preflight
 from clusterm.executor.files import FORWARDED, LOG
 from clusterm.executor.locks import hold, sign
 from clusterm.executor.retry import retry_until_available
@@ -38,7 +39,10 @@ def run(directory: Path) -> None:
         with store.read() as session:
             ended = job_queries.has_ended(job_queries.get(session, spec.job_id))
         if not ended:
-            error = _run_steps(store, spec, directory)
+            with store.read() as session:
+                begun = bool(job_queries.steps(session, spec.job_id))
+            unfit = None if begun else preflight.objection(store, spec, directory)
+            error = unfit or _run_steps(store, spec, directory)
             found = _discovered(store, spec, directory, error)
             with store.read() as session:
                 learned = ssh.learned(directory, job_queries.node_names(session, spec.job_id))

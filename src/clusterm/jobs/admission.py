@@ -1,14 +1,15 @@
 """Admission of jobs: every rule is checked before anything changes."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Final
 
 from clusterm import schemas
+from clusterm.ansible.job_spec import trial
 from clusterm.common.actions import ACTIONS, ActionSpec, HostGroupUse
 from clusterm.common.addresses import ssh_port
-from clusterm.enums import HostGroups, JobStatus, Result
+from clusterm.enums import HostGroups, JobStatus, Outcome, StepName
 from clusterm.errors import (
     ActiveJob,
     BadRequest,
@@ -71,10 +72,12 @@ def begin(
     Raises:
         RequestRefused: a rule forbids it. Nothing has changed.
     """
+    # Outside of the transaction: the playbooks may be on a network file system that does not answer.
+    unfit = trial(settings, request.action, check=request.terms.check).problems()
     with store.write() as session:
         if known := known_job(session, requester):
             return known
-        begun = _begin(session, settings, request, requester, queue=queue)
+        begun = _begin(session, settings, request, requester, unfit, queue=queue)
     log_begun(begun)
     return begun
 
@@ -82,40 +85,75 @@ def begin(
 def retry(
     store: Store, settings: Settings, label: str, requester: Requester, *, failed_only: bool, queue: bool = False
 ) -> schemas.Job:
-    """Start a job that repeats an ended job, on all its nodes or on the nodes that failed.
+    """Start a job that brings nodes where an ended job should have brought them, whatever its failure left them as.
+
+    Nodes that are in the cluster already are left out of the retry of a commission.
+
+    Args:
+        store: the store.
+        settings: the current configuration.
+        label: `last` or the id of the ended job.
+        requester: the sender of the request.
+        failed_only: whether to leave out all nodes that passed.
+        queue: whether the job may wait until other jobs have ended.
 
     Raises:
-        RequestRefused: there is no such job, it has not ended, nothing failed, or a rule forbids it.
+        RequestRefused: there is no such job, it has not ended, nothing is left to do, or a rule forbids it.
     """
+    with store.read() as session:
+        first = job_queries.resolve(session, label)
+    unfit = trial(settings, first.action, check=first.check).problems()
     with store.write() as session:
         if known := known_job(session, requester):
             return known
-        first = job_queries.resolve(session, label)
+        first = job_queries.get(session, first.id)
         if not job_queries.has_ended(first):
             raise Conflict(f"job {first.id} has not ended: wait for it, or cancel it, before it is tried again")
-        record = job_records.load(session, first)
-        targets = record.names
-        if failed_only:
-            if first.status is JobStatus.COMPLETE:
-                raise Conflict(f"no node failed in job {first.id}")
-            targets = [node.node for node in record.nodes if node.result is not Result.PASS]
+        extra_vars = job_queries.decrypt_vars(first, settings.cipher)
         request = JobRequest(
             first.action,
-            targets,
+            _left_to_do(session, first, failed_only=failed_only),
             host_group=first.host_group,
-            extra_vars=job_queries.decrypt_vars(first, settings.cipher),
+            extra_vars=extra_vars,
             terms=schemas.JobTerms.of(first),
             retry_of=first.id,
         )
-        begun = _begin(session, settings, request, requester, queue=queue)
+        begun = _begin(session, settings, request, requester, unfit, queue=queue)
     log_begun(begun)
     return begun
 
 
-def evaluate(session: Session, settings: Settings, request: JobRequest, *, queue: bool) -> AdmissionDecision:
+def _left_to_do(session: Session, first: tables.Job, *, failed_only: bool) -> list[str]:
+    """Return the nodes or addresses for the retry of a job.
+
+    Raises:
+        Conflict: there are none.
+    """
+    record = job_records.load(session, first)
+    left = [node.node for node in record.nodes if not (failed_only and node.outcome is Outcome.PASSED)]
+    spec = ACTIONS[first.action]
+    if spec.enters_cluster and not first.check:
+        done = lifecycle.transition_of(spec).success
+        there = {node.name for node in nodes.by_names(session, left) if node.status is done}
+        left = [name for name in left if name not in there]
+    if not left:
+        raise Conflict(f"nothing is left to do of job {first.id}: its nodes are where it should have brought them")
+    return left
+
+
+def evaluate(
+    session: Session, settings: Settings, request: JobRequest, unfit: Mapping[StepName, str], *, queue: bool
+) -> AdmissionDecision:
     """Select the nodes of a request, and find every rule that it violates. Nothing changes.
 
     The rules of the lifecycle are not checked for a job that has to wait: they are checked when its turn comes.
+
+    Args:
+        session: a transaction.
+        settings: the current configuration.
+        request: the job.
+        unfit: the steps that cannot be run, and why.
+        queue: whether the job may wait until other jobs have ended.
 
     Raises:
         VariablesRefused: the request has extra vars that requests may not set.
@@ -135,8 +173,10 @@ def evaluate(session: Session, settings: Settings, request: JobRequest, *, queue
     if blocking and not queue:
         shared = sorted(set(names).intersection(blocking.names))
         violations.append(RuleViolation(ActiveJob(job_views.refer(blocking)), shared))
+    violations += [RuleViolation(Conflict(reason)) for reason in dict.fromkeys(unfit.values())]
     if not (blocking and queue):
-        violations += _apply_rules(spec, names, host_group, candidates, groups)
+        retries = request.retry_of is not None
+        violations += _apply_rules(spec, names, host_group, candidates, groups, retries=retries)
     return AdmissionDecision(names, host_group, violations, blocking if queue else None)
 
 
@@ -149,9 +189,15 @@ def blocking_reason(session: Session, names: Sequence[str], *, max_active: int) 
 
 
 def _begin(
-    session: Session, settings: Settings, request: JobRequest, requester: Requester, *, queue: bool
+    session: Session,
+    settings: Settings,
+    request: JobRequest,
+    requester: Requester,
+    unfit: Mapping[StepName, str],
+    *,
+    queue: bool,
 ) -> schemas.Job:
-    decision = evaluate(session, settings, request, queue=queue)
+    decision = evaluate(session, settings, request, unfit, queue=queue)
     for violation in decision.violations:
         raise violation.refusal
     own_vars = settings.cipher.encrypt(request.extra_vars)
@@ -211,7 +257,8 @@ def evaluate_queued(session: Session, job: tables.Job, names: Sequence[str], set
     if violation := lifecycle.host_group_violation(spec, job.host_group, groups):
         violations.append(violation)
     violations += _check_stored_vars(session, settings, names, job)
-    violations += _apply_rules(spec, found, job.host_group, candidates, groups)
+    retries = job.retry_of is not None
+    violations += _apply_rules(spec, found, job.host_group, candidates, groups, retries=retries)
     return violations
 
 
@@ -257,12 +304,18 @@ def _check_stored_vars(
 
 
 def _apply_rules(
-    spec: ActionSpec, names: Sequence[str], host_group: str, candidates: Sequence[Candidate], groups: HostGroups
+    spec: ActionSpec,
+    names: Sequence[str],
+    host_group: str,
+    candidates: Sequence[Candidate],
+    groups: HostGroups,
+    *,
+    retries: bool,
 ) -> Iterator[RuleViolation]:
     if not spec.on_nodes or not names:
         return iter(())
     cluster = {node.name: node for node in candidates}
-    return lifecycle.violations(spec, [cluster[name] for name in names], host_group, cluster, groups)
+    return lifecycle.violations(spec, [cluster[name] for name in names], host_group, cluster, groups, retries=retries)
 
 
 def _blocking_job(session: Session, names: Sequence[str], max_active: int) -> JobRecord | None:

@@ -8,7 +8,7 @@ from typing import Any, Final
 from clusterm import schemas
 from clusterm.common.actions import ACTIONS
 from clusterm.common.addresses import PORT_VAR, Place, ssh_port
-from clusterm.enums import DEFAULT_HOST_GROUPS, EventName, HostGroups, JobStatus, Result
+from clusterm.enums import DEFAULT_HOST_GROUPS, EventName, HostGroups, JobStatus, Outcome, Result
 from clusterm.errors import RequestRefused
 from clusterm.jobs.events import job_event, log_end, set_status
 from clusterm.jobs.progress import NodeOutcome, Registration, outcomes
@@ -16,7 +16,7 @@ from clusterm.nodes import changes as node_changes
 from clusterm.nodes import host_keys, lifecycle
 from clusterm.notifications.events import record_job_end
 from clusterm.settings import RetentionSettings
-from clusterm.store import counters, events, job_records, job_views, log_reader, nodes, tables
+from clusterm.store import counters, events, job_records, job_views, log_reader, nodes, runtime_values, tables
 from clusterm.store import jobs as job_queries
 from clusterm.store.engine import Store
 from clusterm.store.job_records import JobRecord
@@ -45,7 +45,7 @@ def finish(
 
     Args:
         store: the store.
-        retention: how many events to keep.
+        retention: how many events to keep, unless a service has stored what it keeps.
         job_id: the job.
         error: why it failed; None if it did not.
         findings: what its executor learned.
@@ -70,7 +70,7 @@ def finish(
         if error is not None and last_batch is not None:
             error = f"in batch {last_batch}: {error}"
         host_keys.learn(session, job, findings.host_keys, {outcome.target: outcome.node for outcome in found})
-        end_job(session, retention, record, found, status, error)
+        end_job(session, runtime_values.live_retention(session, retention), record, found, status, error)
         ended = job_views.from_record(session, record)
     log_end(ended)
 
@@ -98,8 +98,7 @@ def end_job(
     if record.row.partial_success and passed and failed:
         error = f"{failed} of {len(found)} nodes failed: {error}"
     for node, outcome in zip(record.nodes, found, strict=True):
-        if outcome.reached:
-            node.result = Result.PASS if outcome.passed else Result.FAIL
+        node.outcome = outcome.outcome
     close(session, record, status, error)
     if not record.row.check:
         ended = _node_events(record.row, found, error)
@@ -119,6 +118,7 @@ def close(session: Session, record: JobRecord, status: JobStatus, error: str | N
             step.finished_at, step.error, job.incomplete = job.finished_at, error, True
     for node in record.nodes:
         node.held = False
+        node.outcome = node.outcome or Outcome.SKIPPED  # the job was still queued
     counters.count(session, job)
     record_job_end(session, job)
 
@@ -176,21 +176,22 @@ def _node_events(job: tables.Job, found: Iterable[NodeOutcome], error: str | Non
     """Return the event with which a job ends for each of its nodes."""
     failures = [schemas.Failure.model_validate(failure) for failure in reversed(job.failures)]
     first_failures = {failure.node: failure.reason for failure in failures}
-    ended = []
+    told = []
     for outcome in found:
         event, detail = ACTIONS[job.action].ended_event, first_failures.get(outcome.target, error)
         result: Result | None = Result.FAIL
         if not outcome.reached:
             event, result = EventName.SKIPPED, None
-            detail = f"the {job.action} stopped before reaching this node; the node was not changed: {error}"
+            ended = "ended before this node was reached" if outcome.begun else "was not begun"
+            detail = f"the {job.action} {ended}, and the node is unchanged: {error}"
         elif outcome.registration is not None:
             detail = outcome.registration.detail
             result = Result.PASS if outcome.registration.accepted else Result.FAIL
         elif outcome.counts:
             result, detail = Result.PASS, None
         elif outcome.passed:
-            detail = f"passed itself, but the job did not: {error}"
+            detail = f"undone: it passed itself, but the job did not: {error}"
         if outcome.node is None:
             detail = f"{outcome.target}: {detail}" if detail else outcome.target
-        ended.append(job_event(job, outcome.node, event, result=result, detail=detail, changes=outcome.changes))
-    return ended
+        told.append(job_event(job, outcome.node, event, result=result, detail=detail, changes=outcome.changes))
+    return told

@@ -1,12 +1,10 @@
 """The plan of a request: its nodes, playbooks, inventory and vars, and the rules that it violates."""
 
-from collections.abc import Iterator
-from typing import Final
+from collections.abc import Iterator, Mapping
 
 from clusterm import schemas
-from clusterm.ansible.command import CannotRun
 from clusterm.ansible.inventory import inventory, merge_vars
-from clusterm.ansible.job_spec import JobSpec, draft
+from clusterm.ansible.job_spec import JobSpec, trial
 from clusterm.common.actions import ACTIONS
 from clusterm.common.redaction import redact
 from clusterm.enums import StepName
@@ -15,8 +13,6 @@ from clusterm.jobs.requests import JobRequest
 from clusterm.settings import Settings
 from clusterm.store import job_views, nodes, runtime_values
 from clusterm.store.session import Session
-
-_NO_ID: Final = 0
 
 
 def preview(session: Session, settings: Settings, request: JobRequest, *, queue: bool) -> schemas.Plan:
@@ -28,12 +24,13 @@ def preview(session: Session, settings: Settings, request: JobRequest, *, queue:
         request: the request, for an action on nodes.
         queue: whether the job may wait until other jobs have ended.
     """
-    decision = admission.evaluate(session, settings, request, queue=queue)
+    terms = request.terms
+    spec = trial(settings, request.action, check=terms.check)
+    problems = spec.problems()
+    decision = admission.evaluate(session, settings, request, problems, queue=queue)
     names = decision.names
     by_name = {node.name: nodes.to_wire(node, []) for node in nodes.by_names(session, names)}
     of_job = [by_name[name] for name in names]
-    terms = request.terms
-    spec = draft(settings, _NO_ID, request.action, settings.jobs_dir / str(_NO_ID), check=terms.check)
     size = terms.limit_batch or len(names) or 1
     extra_vars = merge_vars(settings.ansible, runtime_values.get(session, runtime_values.GLOBALS), request.extra_vars)
     waits_for = decision.waits_for
@@ -43,7 +40,7 @@ def preview(session: Session, settings: Settings, request: JobRequest, *, queue:
         nodes=of_job,
         batches=[names[start : start + size] for start in range(0, len(names), size)],
         check=terms.check,
-        steps=list(_steps(request, spec)),
+        steps=list(_steps(request, spec, problems)),
         inventory=inventory(request.action, names, of_job, settings.ansible, host_group=decision.host_group),
         extra_vars=redact(extra_vars, settings.secret_names),
         waits_for=job_views.refer(waits_for) if waits_for else None,
@@ -54,19 +51,17 @@ def preview(session: Session, settings: Settings, request: JobRequest, *, queue:
     )
 
 
-def _steps(request: JobRequest, spec: JobSpec) -> Iterator[schemas.PlannedStep]:
+def _steps(request: JobRequest, spec: JobSpec, problems: Mapping[StepName, str]) -> Iterator[schemas.PlannedStep]:
     """Yield the steps of a job, each followed by the rollback that runs if it fails."""
     for step in ACTIONS[request.action].steps:
-        yield _step(spec, step.name, None)
+        yield _step(spec, step.name, problems)
         if step.rollback and not request.terms.check:
-            yield _step(spec, step.rollback.name, f"if {step.name} fails")
+            yield _step(spec, step.rollback.name, problems, f"if {step.name} fails")
 
 
-def _step(spec: JobSpec, name: StepName, condition: str | None) -> schemas.PlannedStep:
-    try:
-        spec.command(name, None)
-        error = None
-    except CannotRun as reason:
-        error = str(reason)
+def _step(
+    spec: JobSpec, name: StepName, problems: Mapping[StepName, str], condition: str | None = None
+) -> schemas.PlannedStep:
     playbook = str(spec.location / spec.playbooks[name])
+    error = problems.get(name)
     return schemas.PlannedStep.model_construct(name=name, playbook=playbook, condition=condition, error=error)

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from typing import NamedTuple
 
 from clusterm.common.actions import ACTIONS
-from clusterm.enums import StepName
+from clusterm.enums import Outcome, StepName
 from clusterm.nodes import lifecycle
 from clusterm.nodes.changes import Changes
 from clusterm.store import tables
@@ -43,6 +43,8 @@ class NodeOutcome:
     """Name of the node; None for an address that is not a node's."""
     batch: int | None = None
     """Its batch, from 1; None for a job without batches."""
+    begun: bool = True
+    """Whether the job had begun its first step."""
     reached: bool = False
     """Whether its batch had begun."""
     passed: bool = False
@@ -53,6 +55,15 @@ class NodeOutcome:
     """For a machine that the job discovered."""
     changes: Changes = field(default_factory=dict)
     """What the end of the job changed in the node."""
+
+    @property
+    def outcome(self) -> Outcome:
+        """What the job did to it, in one word."""
+        if not self.reached:
+            return Outcome.NOT_REACHED if self.begun else Outcome.SKIPPED
+        if not self.passed or (self.registration is not None and not self.registration.accepted):
+            return Outcome.FAILED
+        return Outcome.PASSED if self.counts else Outcome.UNDONE
 
 
 class _Batch(NamedTuple):
@@ -90,7 +101,7 @@ def outcomes(record: JobRecord, *, failed: bool) -> list[NodeOutcome]:
     failed_nodes = {failure["node"] for failure in job.failures}
     found: list[NodeOutcome] = []
     for batch in _batches(record):
-        reached = batch.number is None or bool(batch.steps)
+        reached = bool(batch.steps) or not failed
         passed = set(batch.names)
         if failed:
             passed = lifecycle.passed(spec, batch.names, _done(batch)) - failed_nodes
@@ -103,6 +114,7 @@ def outcomes(record: JobRecord, *, failed: bool) -> list[NodeOutcome]:
                 target=name,
                 node=name if spec.on_nodes else None,
                 batch=batch.number,
+                begun=bool(record.steps),
                 reached=reached,
                 passed=reached and name in passed,
                 counts=reached and name in passed and counts,

@@ -35,7 +35,7 @@ def begin_queued(store: Store, settings: Settings) -> None:
             if room > 0 and taken.isdisjoint(names):
                 if violations := evaluate_queued(session, job, names, settings):
                     reason = f"not started when its turn came: {violations[0].refusal}"
-                    end_job(session, settings.retention, record, _all_failed(record), JobStatus.ERRORED, reason)
+                    end_job(session, settings.retention, record, _none_begun(record), JobStatus.ERRORED, reason)
                     changed.append(job_views.from_record(session, record))
                     continue
                 start_job(session, job, names)
@@ -49,7 +49,7 @@ def begin_queued(store: Store, settings: Settings) -> None:
             log_end(each)
 
 
-def _all_failed(record: JobRecord) -> list[NodeOutcome]:
-    """Return the outcomes of a job that was refused when its turn came: its nodes keep their status."""
+def _none_begun(record: JobRecord) -> list[NodeOutcome]:
+    """Return the outcomes of a job that was refused when its turn came."""
     on_nodes = ACTIONS[record.row.action].on_nodes
-    return [NodeOutcome(name, name if on_nodes else None, reached=True) for name in record.names]
+    return [NodeOutcome(name, name if on_nodes else None, begun=False) for name in record.names]

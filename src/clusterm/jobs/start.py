@@ -37,6 +37,5 @@ def start_job(session: Session, job: tables.Job, names: Sequence[str]) -> None:
             former[node.name], node.host_group = node.host_group, job.host_group
         if spec.begun_event:
             happened.append(job_event(job, node.name, spec.begun_event, changes=changes))
-    if job.limit_batch is not None:
-        job_queries.record_former_host_groups(session, job.id, former)
+    job_queries.record_former_host_groups(session, job.id, former)
     events.append(session, happened)

@@ -9,7 +9,7 @@ from datetime import datetime
 from typing import Final
 
 from clusterm.common.actions import ACTIONS, NODE_ACTIONS, ActionSpec, HostGroupUse
-from clusterm.enums import DEFAULT_HOST_GROUPS, ENDED, EventName, HostGroups, JobStatus, State, Status
+from clusterm.enums import DEFAULT_HOST_GROUPS, ENDED, EventName, HostGroups, JobStatus, Outcome, State, Status
 from clusterm.errors import NotFound, RequestRefused, quote
 from clusterm.nodes import lifecycle
 from clusterm.nodes.lifecycle import NodeFacts
@@ -134,24 +134,33 @@ def _next_steps(node: NodeFacts, facts: ExplanationInput) -> Iterator[SuggestedC
             command = f"clusterctl node {spec.name} {node.name}{option}"
             yield _job_step(command, spec.suggestion.format(group=group), spec, [node.name], group, facts)
     if job is not None and job.status in {JobStatus.ERRORED, JobStatus.CANCELLED} and ACTIONS[job.action].on_nodes:
-        failed = {failure.node for failure in job.failures}
-        some = [name for name in job.nodes if name in failed]
-        names, option = (some, " --failed-only") if some and len(some) < len(job.nodes) else (job.nodes, "")
-        command = f"clusterctl job retry {job.id}{option}"
-        what = f"retry job {job.id} on {'the nodes that failed' if option else 'all its nodes'}"
-        yield _job_step(command, what, ACTIONS[job.action], names, job.host_group, facts)
+        names = [name for name in job.nodes if job.outcomes.get(name) is not Outcome.PASSED]
+        option, which = (
+            ("", "all its nodes") if names == job.nodes else (" --failed-only", "the nodes that did not pass")
+        )
+        command, what = f"clusterctl job retry {job.id}{option}", f"retry job {job.id} on {which}"
+        yield _job_step(command, what, ACTIONS[job.action], names, job.host_group, facts, retries=True)
 
 
 def _job_step(
-    command: str, what: str, spec: ActionSpec, names: Sequence[str], host_group: str, facts: ExplanationInput
+    command: str,
+    what: str,
+    spec: ActionSpec,
+    names: Sequence[str],
+    host_group: str,
+    facts: ExplanationInput,
+    *,
+    retries: bool = False,
 ) -> SuggestedCommand:
     """Return a command that starts a job, with the reason for which it would be rejected, if any."""
-    refusal = _refusal(spec, names, host_group, facts)
+    refusal = _refusal(spec, names, host_group, facts, retries=retries)
     reason = facts.refused if refusal is None else str(refusal)
     return SuggestedCommand(command=command, what=what, allowed=reason is None, reason=reason)
 
 
-def _refusal(spec: ActionSpec, names: Sequence[str], host_group: str, facts: ExplanationInput) -> RequestRefused | None:
+def _refusal(
+    spec: ActionSpec, names: Sequence[str], host_group: str, facts: ExplanationInput, *, retries: bool
+) -> RequestRefused | None:
     """Return the first rule that a request would violate now."""
     for name in names:
         if name not in facts.cluster:
@@ -159,5 +168,5 @@ def _refusal(spec: ActionSpec, names: Sequence[str], host_group: str, facts: Exp
     if violation := lifecycle.host_group_violation(spec, host_group, facts.groups):
         return violation.refusal
     named = [facts.cluster[name] for name in names]
-    violations = lifecycle.violations(spec, named, host_group, facts.cluster, facts.groups)
+    violations = lifecycle.violations(spec, named, host_group, facts.cluster, facts.groups, retries=retries)
     return next((violation.refusal for violation in violations), None)

@@ -47,6 +47,8 @@ def violations(
     host_group: str,
     cluster: Mapping[str, NodeFacts],
     groups: HostGroups = DEFAULT_HOST_GROUPS,
+    *,
+    retries: bool = False,
 ) -> Iterator[RuleViolation]:
     """Yield every rule that the state of the cluster makes an action violate.
 
@@ -56,6 +58,7 @@ def violations(
         host_group: the group asked for, if any.
         cluster: every node, by name.
         groups: the site's host groups. A node in a group that is not among them counts as a worker.
+        retries: whether the action retries a job, and so may start from the status in which a failure leaves nodes.
     """
     if absent := [node.name for node in nodes if node.state is not State.DISCOVERED]:
         yield RuleViolation(
@@ -70,8 +73,9 @@ def violations(
     if refusal := _violated_master_rule(spec, nodes, host_group, cluster, groups):
         yield RuleViolation(refusal)
     transition = transition_of(spec)
+    sources = transition.sources | {transition.failure} if retries else transition.sources
     for node in nodes:
-        if node.status not in transition.sources:
+        if node.status not in sources:
             yield RuleViolation(
                 Conflict(
                     f"failed to update {node.name}'s state in inventory, "

@@ -140,7 +140,11 @@ def cancel_job(
 def retry_job(
     services: ServicesDep, requester: RequesterDep, job: JobLabel, body: schemas.RetryRequest | None = None
 ) -> Response:
-    """Start a job that repeats an ended one with the same vars, on all its nodes or on the nodes that failed."""
+    """Start a job that brings nodes where an ended job should have brought them, with the same action and vars.
+
+    The nodes may have the status in which the failure of the action leaves them: an update that failed is retried on
+    nodes that it took out of the cluster. Nodes that a commission has brought into the cluster are left out.
+    """
     body = body or schemas.RetryRequest()
     settings = services.live_settings.current
     begun = admission.retry(services.store, settings, job, requester, failed_only=body.failed_only, queue=body.queue)

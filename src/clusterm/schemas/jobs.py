@@ -11,7 +11,7 @@ from pydantic import (
 from pydantic_core import PydanticCustomError
 
 from clusterm.common.addresses import parse_place
-from clusterm.enums import Action, JobStatus, Result, State, Status, StepName, TaskStatus
+from clusterm.enums import Action, JobStatus, Outcome, State, Status, StepName, TaskStatus
 from clusterm.schemas.base import (
     Choices,
     ExtraVars,
@@ -159,7 +159,7 @@ class CancelRequest(Request):
 class RetryRequest(Request):
     """Retry a job."""
 
-    failed_only: bool = Field(default=False, description="Only on the nodes that failed.", examples=[True])
+    failed_only: bool = Field(default=False, description="Only on the nodes that did not pass.", examples=[True])
     queue: bool = Field(default=False, description="If other jobs keep the job from running now, let it wait.")
 
 
@@ -292,9 +292,12 @@ class Job(JobTerms, _JobHead):
     )
     steps: list[Step] = Field(default_factory=list)
     partial_success: bool = Field(default=False, description="Nodes pass even if other nodes of the job fail.")
-    results: dict[str, Result] = Field(
+    outcomes: dict[str, Outcome] = Field(
         default_factory=dict,
-        description="The result of each node by itself, whatever the other nodes did; empty until the job has ended.",
+        description="What the job did to each node; empty until it has ended. `passed`: every step passed. `failed`: a "
+        "step failed on it, or was stopped. `undone`: every step passed, but another node failed, which fails "
+        "all nodes unless `partial_success` is set. `skipped`: the job ended before its first step. `not reached`: the "
+        "job ended before the batch of the node.",
     )
     recap: dict[str, Recap] = Field(default_factory=dict)
     current: JobProgress | None = Field(default=None, description="Its progress, while it runs.")

@@ -47,6 +47,11 @@ class AnsibleSettings(Section):
         description="Playbook of decommission; also runs before an update and after a failed configure.",
     )
     upgrade_playbook: str = Field(default="rolling-upgrade.yml", description="Accepted for contiv's clients; not used.")
+    syntax_check: bool = Field(
+        default=True,
+        description="Whether `ansible-playbook --syntax-check` must accept the playbooks of a job, with the inventory, "
+        "variables and vault of the job, before its first step begins. It takes about a second.",
+    )
     every_node_needs_a_play: bool = Field(
         default=True,
         description="Whether a node passes a step only if a play of the playbook is for it, that is, if the `hosts` of "

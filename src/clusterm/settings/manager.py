@@ -150,9 +150,9 @@ class ManagerSettings(Section):
         default=1, ge=1, le=100, description="Maximum number of jobs that run at once, each on nodes of its own."
     )
     partial_success: bool = Field(
-        default=False,
+        default=True,
         description="Whether nodes can pass in a job in which other nodes fail. If false, one failure fails all nodes "
-        "of the job.",
+        "of the job, as in contiv.",
     )
     public_url: str = Field(
         default="",

@@ -8,7 +8,7 @@ from clusterm.settings.base import GIB, KIB, MIB, Section
 
 
 class RetentionSettings(Section):
-    """Limits on stored jobs, logs and events. The last successful and last failed job of each node are always kept."""
+    """Limits on stored jobs, logs and events. The last jobs that a node passed and failed are always kept."""
 
     jobs: int = Field(default=100, ge=1, description="Maximum number of ended jobs.")
     days: float = Field(default=0, ge=0, description="Days to keep a job after it ended. 0 disables the limit.")

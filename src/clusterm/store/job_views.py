@@ -91,7 +91,7 @@ def from_record(session: Session, record: JobRecord) -> schemas.Job:
             for step in begun
         ],
         partial_success=job.partial_success,
-        results={node.node: node.result for node in record.nodes if node.result},
+        outcomes={node.node: node.outcome for node in record.nodes if node.outcome},
         recap={
             node: schemas.Recap.model_validate(job.recap[node])
             for node in dict.fromkeys([*names, *job.recap])  # ansible's order is that of the first results

@@ -7,7 +7,7 @@ from typing import Final, NamedTuple
 from sqlalchemy import delete, func, select
 from sqlmodel import Session, col
 
-from clusterm.enums import ENDED, Action, JobStatus
+from clusterm.enums import ENDED, Action, JobStatus, Outcome
 from clusterm.settings import RetentionSettings
 from clusterm.store import jobs as job_queries
 from clusterm.store import tables
@@ -30,7 +30,7 @@ class Surplus(NamedTuple):
 def surplus(session: Session, retention: RetentionSettings) -> list[Surplus]:
     """Return the ended jobs to delete, the oldest first.
 
-    The last successful and the last failed job of each node are always kept.
+    The last job that each node has passed, and the last one that it has failed, are always kept.
     """
     job = tables.Job
     rows = session.connection().execute(
@@ -70,13 +70,18 @@ def prune(store: Store, retention: RetentionSettings) -> Iterator[Surplus]:
 
 
 def _kept_for_nodes(session: Session) -> set[int]:
-    """Return the ids of the last successful and the last failed job of each node, without dry runs."""
-    job, of_node = tables.Job, tables.JobNode
+    """Return the ids of the last jobs that each node passed and failed, without dry runs and cancelled jobs."""
+    job, of_node, node = tables.Job, tables.JobNode, tables.Node
     last = (
         select(func.max(col(job.end_order)))
         .join(of_node, col(of_node.job_id) == col(job.id))
-        .where(col(job.status).in_({JobStatus.COMPLETE, JobStatus.ERRORED}), col(job.check).is_(False))
-        .group_by(col(of_node.node), col(job.status))
+        .join(node, col(node.name) == col(of_node.node))
+        .where(
+            col(job.status).in_({JobStatus.COMPLETE, JobStatus.ERRORED}),
+            col(job.check).is_(False),
+            col(of_node.outcome).in_({Outcome.PASSED, Outcome.FAILED, Outcome.UNDONE}),
+        )
+        .group_by(col(of_node.node), col(of_node.outcome) == Outcome.PASSED)
     )
     return set(session.scalars(select(col(job.id)).where(col(job.end_order).in_(last))))
 

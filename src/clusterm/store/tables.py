@@ -14,6 +14,7 @@ from clusterm.enums import (
     EventName,
     JobStatus,
     NotificationKind,
+    Outcome,
     Result,
     State,
     Status,
@@ -32,6 +33,7 @@ _ACTION = _names(Action)
 _CAUSE = _names(Cause)
 _EVENT_NAME = _names(EventName)
 _JOB_STATUS = _names(JobStatus)
+_OUTCOME = _names(Outcome)
 _RESULT = _names(Result)
 _STATE = _names(State)
 _STATUS = _names(Status)
@@ -159,8 +161,7 @@ class JobNode(SQLModel, table=True):
     node: str
     held: bool
     former_host_group: str | None = None  # before the job, if the job has changed it and may have to restore it
-    # of this node alone; null until the job has ended, or if the job stopped before this node
-    result: Result | None = Field(default=None, sa_type=_RESULT)
+    outcome: Outcome | None = Field(default=None, sa_type=_OUTCOME)  # null until the job has ended
 
 
 class JobStep(SQLModel, table=True):

@@ -150,6 +150,7 @@ def test_a_job_that_is_no_longer_kept(capsys: pytest.CaptureFixture[str]) -> Non
 
 
 def test_a_retry_of_some_is_offered_where_some_failed() -> None:
-    of_two = job("Errored", nodes=["master-m", "node1-a"])
+    outcomes = {"master-m": "passed", "node1-a": "failed"}
+    of_two = job("Errored", nodes=["master-m", "node1-a"], outcomes=outcomes)
     commands = [step.command for step in explain("node1-a", facts(Status.UNALLOCATED, job=of_two)).next_steps]
     assert commands[-1] == "clusterctl job retry 7 --failed-only"

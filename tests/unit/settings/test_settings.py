@@ -95,6 +95,8 @@ def test_every_key_can_be_set_in_the_environment(monkeypatch: pytest.MonkeyPatch
     special |= {
         "probe": True,
         "register_discovered": False,
+        "partial_success": False,
+        "syntax_check": False,
         "every_node_needs_a_play": False,
         "log_format": "json",
         "log_level": "warning",

@@ -31,14 +31,15 @@ def test_a_job_opens_with_what_a_person_needs() -> None:
         "Duration      1 h 2 min",
         "Requested by  127.0.0.1",
         "Error         configure failed on node2-b",
+        "To retry      clusterctl job retry 7 --failed-only (2 of 3 nodes)",
         "",
         "NODE     TASK    MESSAGE  LINE  STEP",
         "node2-b  format  no disk  2     configure",
         "",
-        "NODE     OK  CHANGED  FAILED  UNREACHABLE  SKIPPED  RESCUED  IGNORED  RESULT",
-        "node1-a  3   2        0       0            0        0        0        pass",
-        "node2-b  2   0        1       0            0        0        0        fail",
-        "node3-c                                                               fail",
+        "NODE     OK  CHANGED  FAILED  UNREACHABLE  SKIPPED  RESCUED  IGNORED  OUTCOME",
+        "node1-a  3   2        0       0            0        0        0        passed",
+        "node2-b  2   0        1       0            0        0        0        failed",
+        "node3-c                                                               not reached",
         "",
         "PLAY [all] [bold]***[/bold]",
         "\x1b[0;31mfatal\x1b[0m: [node2-b]",
@@ -56,6 +57,7 @@ def test_a_job_says_what_else_there_is_to_know() -> None:
         "Cancel requested  by 10.0.0.1 at 2026-11-22T07:31:02Z",
         "Log               incomplete: lines are missing, or may be missing",
         "Error             configure failed on node2-b",
+        "To retry          clusterctl job retry 7 --failed-only (2 of 3 nodes)",
     ]
 
 
@@ -105,7 +107,8 @@ def shown(text: str) -> list[str]:
 def test_a_running_job_says_what_it_waits_for() -> None:
     busy = [BusyNode(node=f"node{n}", task="format\ndisks", since=RECENT - timedelta(minutes=2)) for n in (1, 2, 3, 4)]
     current = JobProgress(step="configure", play="all", task="format\ndisks", started_at=RECENT, busy=busy)
-    job = wire(JOB.model_copy(update={"status": JobStatus.RUNNING, "current": current, "failures": [], "recap": {}}))
+    job = wire(JOB.model_copy(update={"status": JobStatus.RUNNING, "current": current, "failures": []}))
+    job |= {"recap": {}, "outcomes": {}}
     lines = shown(printed(Document({**job, "logs": None}, job_views.job)))
     waits = "configure: format disks, waiting for node1, node2, node3 and 1 more, for <span>"
     assert [line for line in lines if line.startswith("Task")] == [f"Task          {waits}"]
