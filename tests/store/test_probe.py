@@ -282,6 +282,8 @@ def test_it_looks_where_ansible_would_connect_to(store: Store, port: Port) -> No
         "n-4": {"ansible_port": "{{ port }}"},
         "n-5": {"ansible_port": port.number, "ansible_host": f"{NETWORK}.1"},
         "n-6": {"ansible_port": port.number},
+        "n-7": {"ansible_connection": ["ssh"]},
+        "n-8": {"ansible_host": {"a": 1}, "ansible_port": [port.number]},
     }
     announce(store, *(f"{NETWORK}.{name[2:]}" for name in variables))
     with store.write() as session:
@@ -291,7 +293,7 @@ def test_it_looks_where_ansible_would_connect_to(store: Store, port: Port) -> No
     only_port = Settings.model_validate({"monitor": {"interval": 0.001, "misses": 1}})
     look(Probe(store, lambda: only_port))
     there = {name for name, state in states(store).items() if state is State.DISCOVERED}
-    assert there == {"n-3", "n-4", "n-5"}, "what cannot be known is left alone, and 22 is closed"
+    assert there == {"n-3", "n-4", "n-5", "n-7", "n-8"}, "what cannot be known is left alone, and 22 is closed"
 
     with store.write() as session:
         runtime_values.put(session, runtime_values.GLOBALS, {"ansible_port": port.number})

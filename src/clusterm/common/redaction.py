@@ -1,10 +1,13 @@
 """Mask secrets in output."""
 
+import importlib
 import json
 import re
 from collections.abc import Collection, Iterator
-from re import _parser  # the only parser of regular expressions in the library
 from typing import Any, Final
+
+_parser: Final[Any] = importlib.import_module("re._parser")
+"""The only parser of regular expressions in the library; type checkers do not know it."""
 
 MASK: Final = "********"
 """Replacement for a secret. When a client sends the mask back, it stands for the masked value."""

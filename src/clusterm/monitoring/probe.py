@@ -217,11 +217,15 @@ class Probe:
 
 
 def _target(name: str, place: Place, variables: Mapping[str, Any]) -> Target | None:
-    """Return the port that ansible would connect to; None without ssh, or if the port depends on a template."""
-    host, port = variables.get("ansible_host", place.address), ssh_port(variables)
-    if variables.get("ansible_connection", "ssh") not in _SSH or not isinstance(host, str) or "{{" in host:
+    """Return the port that ansible would connect to; None without ssh, or if the port depends on a template.
+
+    The variables are those of users, of any type.
+    """
+    connection, host = variables.get("ansible_connection", "ssh"), variables.get("ansible_host", place.address)
+    port = ssh_port(variables)
+    if not isinstance(connection, str) or not isinstance(host, str) or port is None:
         return None
-    return None if port is None else Target(name, place, host, port)
+    return Target(name, place, host, port) if connection in _SSH and "{{" not in host else None
 
 
 async def _connect(host: str, port: int, timeout: float) -> str | None:  # noqa: ASYNC109

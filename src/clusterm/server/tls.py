@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from clusterm.common.certificates import CertificateFile, read_certificates
+from clusterm.common.files import read_regular
 from clusterm.errors import StartupError
 from clusterm.schemas import HealthCheck
 from clusterm.settings import ManagerSettings

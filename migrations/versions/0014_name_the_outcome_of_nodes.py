@@ -1,12 +1,12 @@
 """name the outcome of nodes.
 
-Revision: 0016
+Revision: 0014
 Follows: 0013
 """
 
 from alembic import op
 
-revision = "0016"
+revision = "0014"
 down_revision = "0013"
 branch_labels = None
 depends_on = None
