@@ -235,7 +235,13 @@ class Clusterm:
         return dict(self.get(f"/info/job/{label}", **parameters))
 
     def ended(self, job: dict[str, Any]) -> dict[str, Any]:
-        """Wait until a job has ended, and return the job with its log."""
+        """Wait until a job has ended, and return the job with its log.
+
+        To follow its log costs the service less than to be asked again and again.
+        """
+        with contextlib.suppress(httpx.TransportError):  # the service may be killed meanwhile
+            path, selection = f"/info/logs/{job['id']}", {"follow": True, "tail": 0}
+            self.http.get(path, params=selection, timeout=WAIT_TIMEOUT_S)
 
         def look() -> bool:
             status = self.job(job["id"], logs=False)["status"]
