@@ -16,9 +16,9 @@ from support.programs import SCRIPTED
 from support.rows import BEGAN, add_logged_job, add_result
 from support.service import WAIT_TIMEOUT_S, Clusterm, wait_for
 
-from clusterm.enums import JobStatus, TaskStatus
-from clusterm.schemas import LogEnd, LogLine
-from clusterm.store import tables
+from clusterm.enums import JobStatus, StepName, TaskStatus
+from clusterm.schemas import Failure, LogEnd, LogLine
+from clusterm.store import failures, tables
 from clusterm.store.engine import Store
 
 NDJSON = {"Accept": "application/x-ndjson"}
@@ -117,9 +117,10 @@ def test_lines_are_selected(service: Clusterm, job: int, parameters: dict[str, A
 
 
 def test_the_lines_of_failures_are_found_also_where_no_results_are_kept(service: Clusterm, served: Store) -> None:
-    failures = [{"line": 33}, {"line": None}, {"line": 900}]
-    job_id = add_logged_job(served, LINES, failures=failures)
+    job_id = add_logged_job(served, LINES)
+    about = {"node": "node1-a", "step": StepName.CONFIGURE, "play": None, "task": "etcd", "message": ""}
     with served.write() as session:  # lines 33 to 35 are of one node and task
+        failures.add(session, job_id, [Failure(**about, line=line) for line in (33, None, 900)])
         session.get_one(tables.LogLine, (job_id, 34)).node = "node2-b"
     assert numbers(service, job_id, failed=True) == [*range(30, 39)]
 

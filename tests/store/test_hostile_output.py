@@ -171,6 +171,7 @@ def everything(store: Store, job_id: int) -> dict[str, Any]:
     """Return all that is kept of a job, but for times and numbers that differ between jobs; as answers have it."""
     times = {"at", "started_at", "finished_at", "job_id", "id"}
     kinds: dict[str, Any] = {"lines": tables.LogLine, "tasks": tables.JobTask, "results": tables.TaskResult}
+    kinds["failures"] = tables.JobFailure
     rows: dict[str, list[dict[str, Any]]] = {}
     with store.read() as session:
         job = job_queries.get(session, job_id)
@@ -179,4 +180,4 @@ def everything(store: Store, job_id: int) -> dict[str, Any]:
             rows[name] = [row.model_dump(exclude=times) for row in found]
         wire = job_views.to_wire(session, job).model_dump_json()
     assert json.loads(wire)["lines"] == len(rows["lines"])
-    return {**rows, "failures": job.failures, "recap": job.recap, "bytes": job.bytes}
+    return {**rows, "recap": job.recap, "bytes": job.bytes}

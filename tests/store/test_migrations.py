@@ -19,7 +19,7 @@ from clusterm.nodes import changes as node_changes
 from clusterm.nodes.selection import select
 from clusterm.schemas import MonitoredNode, MonitorEvent, NodeSelection
 from clusterm.settings import RetentionSettings, Settings
-from clusterm.store import events, nodes, runtime_values
+from clusterm.store import events, failures, nodes, runtime_values
 from clusterm.store.engine import Store
 from clusterm.store.migrations import alembic_config, migrate
 from clusterm.store.tables import SQLModel
@@ -171,6 +171,27 @@ def test_results_of_nodes_become_outcomes(store: Store) -> None:
     with store.connect() as connection:
         found = connection.exec_driver_sql("SELECT outcome FROM job_nodes ORDER BY job_id, position").scalars().all()
     assert found == [outcome for _, _, _, passed in jobs for outcome in (passed, "failed", None)]
+
+
+def test_failures_of_jobs_are_kept(store: Store) -> None:
+    known = [
+        {"node": "a-1", "step": "cleanup", "play": "all", "task": "Wipe", "message": "no\ndisk", "line": 7},
+        {"node": "a-1", "step": "configure", "play": None, "task": None, "message": "no play", "line": None},
+    ]
+    config = alembic_config()
+    store.create()
+    with store.connect() as connection, connection.begin():
+        config.attributes["connection"] = connection
+        command.upgrade(config, "0014")
+        columns = list(connection.exec_driver_sql("PRAGMA table_info(jobs)"))
+        for job_id, of_job in ((1, known), (2, [])):
+            kept = {"id": job_id, "end_order": job_id, "failures": json.dumps(of_job)}
+            values = tuple(kept.get(name, FILLER.get(kind, "text")) for _, name, kind, *_ in columns)
+            connection.exec_driver_sql(f"INSERT INTO jobs VALUES ({', '.join('?' * len(values))})", values)
+    migrate(store)
+    with store.read() as session:
+        assert [failure.model_dump(mode="json") for failure in failures.of_job(session, 1)] == known
+        assert failures.of_job(session, 2) == []
 
 
 def test_migrating_twice_changes_nothing(store: Store) -> None:

@@ -23,10 +23,10 @@ from clusterm.executor.output.ingest import Ingest
 from clusterm.executor.retry import retry_until_available
 from clusterm.jobs import start, stop
 from clusterm.jobs.progress import NextStep
-from clusterm.schemas import Failure, format_time
+from clusterm.schemas import format_time
 from clusterm.secrets.masking import Masker
+from clusterm.store import failures, log_lines, tables
 from clusterm.store import jobs as job_queries
-from clusterm.store import log_lines, tables
 from clusterm.store.engine import Store
 
 log = logging.getLogger(__name__)
@@ -329,12 +329,12 @@ class StepRun:
         with self._store.read() as session:
             job = job_queries.get(session, self._spec.job_id)
             elsewhere = set(job_queries.node_names(session, job.id)).difference(self._nodes)  # in other batches
-            of_step = [each for each in job.failures if each["step"] == self._name and each["node"] not in elsewhere]
+            of_step = failures.of_job(session, job.id, self._name)
             error = log_lines.ansible_error(session, job, job_queries.step(session, job.id, self._number))
-        failures = [Failure.model_validate(failure) for failure in of_step]
-        if failures and (error is None or status in _AFTER_RECAP):
-            first = failures[0]
-            others = len({failure.node for failure in failures} - {first.node})
+        found = [failure for failure in of_step if failure.node not in elsewhere]
+        if found and (error is None or status in _AFTER_RECAP):
+            first = found[0]
+            others = len({failure.node for failure in found} - {first.node})
             more = f" (and {others} more)" if others else ""
             return f"{playbook} failed on {first.node}{more}: {first.reason}"
         return f"{playbook} failed: {error.message if error else f'ansible-playbook ended with exit status {status}'}"
@@ -343,11 +343,11 @@ class StepRun:
         """Return why nodes have not passed although ansible reports success; None if all have passed."""
         with self._store.read() as session:
             step = job_queries.step(session, self._spec.job_id, self._number)
-            failures = job_queries.get(session, self._spec.job_id).failures
+            of_step = failures.of_job(session, self._spec.job_id, self._name)
         missed = [node for node in self._nodes if node not in (self._nodes if step.passed is None else step.passed)]
         if not missed:
             return None
-        if any(failure["step"] == self._name and failure["task"] for failure in failures):
+        if any(failure.task for failure in of_step):
             return self._explain(0)
         if step.without_play and self._spec.every_node_needs_a_play:
             reason = f"no play in {step.playbook} is for {_listed(step.without_play)}"

@@ -16,7 +16,7 @@ from clusterm.nodes import changes as node_changes
 from clusterm.nodes import host_keys, lifecycle
 from clusterm.notifications.events import record_job_end
 from clusterm.settings import RetentionSettings
-from clusterm.store import counters, events, job_records, job_views, log_reader, nodes, runtime_values, tables
+from clusterm.store import counters, events, failures, job_records, job_views, log_reader, nodes, runtime_values, tables
 from clusterm.store import jobs as job_queries
 from clusterm.store.engine import Store
 from clusterm.store.job_records import JobRecord
@@ -60,7 +60,7 @@ def finish(
         status = JobStatus.COMPLETE
         if error is not None:
             status, error = job.stop_status or JobStatus.ERRORED, job.stop_reason or error
-        found = outcomes(record, failed=error is not None)
+        found = outcomes(record, failures.failed_nodes(session, job.id), failed=error is not None)
         refused = _register(session, found, findings, job.extra_vars)
         if refused and error is None:
             more = f" (and {len(refused) - 1} more)" if len(refused) > 1 else ""
@@ -101,7 +101,10 @@ def end_job(
         node.outcome = outcome.outcome
     close(session, record, status, error)
     if not record.row.check:
-        ended = _node_events(record.row, found, error)
+        first_failures: dict[str, str] = {}
+        for failure in failures.of_job(session, record.row.id):
+            first_failures.setdefault(failure.node, failure.reason)
+        ended = _node_events(record.row, found, first_failures, error)
         events.add(session, ended, timeline=retention.timeline, node_events=retention.node_events)
 
 
@@ -172,10 +175,10 @@ def _settle_nodes(session: Session, record: JobRecord, found: Sequence[NodeOutco
             node.host_group = former_group
 
 
-def _node_events(job: tables.Job, found: Iterable[NodeOutcome], error: str | None) -> list[tables.Event]:
+def _node_events(
+    job: tables.Job, found: Iterable[NodeOutcome], first_failures: Mapping[str, str], error: str | None
+) -> list[tables.Event]:
     """Return the event with which a job ends for each of its nodes."""
-    failures = [schemas.Failure.model_validate(failure) for failure in reversed(job.failures)]
-    first_failures = {failure.node: failure.reason for failure in failures}
     told = []
     for outcome in found:
         event, detail = ACTIONS[job.action].ended_event, first_failures.get(outcome.target, error)

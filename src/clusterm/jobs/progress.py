@@ -3,7 +3,7 @@
 Both follow from what the store holds, so that an executor that resumes after a crash decides the same.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
@@ -89,22 +89,22 @@ def next_step(record: JobRecord) -> NextStep | None:
     return None
 
 
-def outcomes(record: JobRecord, *, failed: bool) -> list[NodeOutcome]:
+def outcomes(record: JobRecord, failed_nodes: Collection[str], *, failed: bool) -> list[NodeOutcome]:
     """Return the outcome for each node of a job that ends.
 
     Args:
         record: the job.
+        failed_nodes: the nodes with failures.
         failed: whether it ends with an error.
     """
     job = record.row
     spec = ACTIONS[job.action]
-    failed_nodes = {failure["node"] for failure in job.failures}
     found: list[NodeOutcome] = []
     for batch in _batches(record):
         reached = bool(batch.steps) or not failed
         passed = set(batch.names)
         if failed:
-            passed = lifecycle.passed(spec, batch.names, _done(batch)) - failed_nodes
+            passed = lifecycle.passed(spec, batch.names, _done(batch)).difference(failed_nodes)
         whole_batch = (
             batch.number is not None and len(passed) == len(batch.names) and not any(step.error for step in batch.steps)
         )

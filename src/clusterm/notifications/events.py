@@ -7,7 +7,7 @@ from uuid import uuid4
 
 from clusterm import schemas
 from clusterm.enums import EventName, JobStatus, NotificationKind, State
-from clusterm.store import job_views, outbox, tables
+from clusterm.store import failures, job_views, outbox, tables
 from clusterm.store import jobs as job_queries
 from clusterm.store.session import Session
 
@@ -74,7 +74,7 @@ def _kind_of(event: tables.Event) -> NotificationKind | None:
 
 def _about_job(session: Session, job: tables.Job) -> dict[str, Any]:
     names = job_queries.node_names(session, job.id)
-    failure = schemas.Failure.model_validate(job.failures[0]) if job.failures else None
+    failure = failures.first(session, job.id)
     assert job.finished_at is not None  # noqa: S101 -- it has ended
     # Not below 0, although the clock may have been set back while the job ran.
     seconds = max((job.finished_at - job.started_at).total_seconds(), 0.0) if job.started_at else None

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from sqlmodel import Session
 
 from clusterm import schemas
-from clusterm.store import job_records, tables, task_results
+from clusterm.store import failures, job_records, tables, task_results
 from clusterm.store.job_records import JobRecord
 from clusterm.store.jobs import node_names
 
@@ -99,5 +99,5 @@ def from_record(session: Session, record: JobRecord) -> schemas.Job:
         },
         current=task_results.current(session, begun[-1]) if begun and begun[-1].finished_at is None else None,
         warnings=job.warnings,
-        failures=[schemas.Failure.model_validate(failure) for failure in job.failures],
+        failures=failures.of_job(session, job.id),
     )

@@ -8,8 +8,8 @@ from sqlalchemy import ColumnElement, or_, select
 from sqlmodel import Session, col
 
 from clusterm.enums import FAILED_TASKS
+from clusterm.store import failures, log_lines, sqlite, tables
 from clusterm.store import jobs as job_queries
-from clusterm.store import log_lines, sqlite, tables
 
 CONTEXT: Final = 3
 """Lines that are shown before and after the lines of a failed result."""
@@ -86,9 +86,9 @@ def _failed(session: Session, job: tables.Job) -> Iterator[Span]:
     result = tables.TaskResult
     of_job = col(result.job_id) == job.id
     if session.scalars(select(col(result.number)).where(of_job).limit(1)).first() is None:
-        for failure in job.failures:
-            if (line := failure["line"]) is not None:
-                yield line, _end_of_result(session, job.id, line)
+        for failure in failures.of_job(session, job.id):
+            if failure.line is not None:
+                yield failure.line, _end_of_result(session, job.id, failure.line)
         return
     rows = select(col(result.first_line), col(result.last_line)).where(of_job, col(result.status).in_(FAILED_TASKS))
     for first, end in session.connection().execute(rows):

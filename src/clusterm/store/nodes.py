@@ -155,7 +155,7 @@ def at_addresses(session: Session, addresses: Iterable[str]) -> list[tables.Node
 
 
 def rename(session: Session, old: str, new: str, *, label: str, serial: str) -> None:
-    """Rename a node, also in its events and in the jobs that it was in.
+    """Rename a node, also in its events, and in jobs and their failures.
 
     Args:
         session: a writing transaction.
@@ -167,7 +167,7 @@ def rename(session: Session, old: str, new: str, *, label: str, serial: str) -> 
     node = tables.Node
     values = {"name": new, "label": label, "serial": serial}
     session.execute(update(node).where(col(node.name) == old).values(values))
-    for table in (tables.Event, tables.JobNode):
+    for table in (tables.Event, tables.JobNode, tables.JobFailure):
         session.execute(update(table).where(col(table.node) == old).values(node=new))
 
 

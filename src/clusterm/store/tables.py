@@ -143,7 +143,6 @@ class Job(SQLModel, table=True):
     partial_success: bool = Field(default=False, sa_column_kwargs={"server_default": "0"})
     sha256: str | None = None  # of the log of an ended job as it is served as text; null until then
     recap: dict[str, Any] = Field(default_factory=dict, sa_column=Column(JSON, nullable=False))
-    failures: list[dict[str, Any]] = Field(default_factory=list, sa_column=Column(JSON, nullable=False))
     warnings: list[str] = Field(default_factory=list, sa_column=Column(JSON, nullable=False, server_default="[]"))
 
 
@@ -186,6 +185,25 @@ class JobStep(SQLModel, table=True):
     after_stop: bool = False  # it is the cleanup after a stop, so that stop does not stop it
     offset: int = 0  # bytes of the output that are in the store
     first_unattributed_line: int | None = None  # first line whose origin no record has given yet
+
+
+class JobFailure(SQLModel, table=True):
+    """Why a node failed in a step."""
+
+    __tablename__ = "job_failures"
+    __table_args__ = (
+        ForeignKeyConstraint(["job_id"], ["jobs.id"], ondelete="CASCADE"),
+        Index("job_failures_by_node", "job_id", "step", "node"),
+    )
+
+    job_id: int = Field(primary_key=True)
+    number: int = Field(primary_key=True)  # in the order in which they occurred
+    node: str
+    step: StepName = Field(sa_type=_STEP_NAME)
+    play: str | None
+    task: str | None
+    message: str
+    line: int | None
 
 
 class JobTask(SQLModel, table=True):
@@ -308,6 +326,7 @@ __all__ = [
     "Event",
     "IdempotencyKey",
     "Job",
+    "JobFailure",
     "JobNode",
     "JobStep",
     "JobTask",

@@ -22,8 +22,8 @@ from clusterm.executor.output.space import release_space
 from clusterm.executor.output.task_results import Results
 from clusterm.executor.wrapper import TIME
 from clusterm.secrets.masking import Masker
+from clusterm.store import failures, log_lines, tables
 from clusterm.store import jobs as job_queries
-from clusterm.store import log_lines, tables
 from clusterm.store.session import Session
 
 _READ_BYTES: Final = 1 << 20  # maximum per transaction
@@ -55,7 +55,7 @@ class Ingest:
         spec: JobSpec,
         masker: Masker,
     ) -> None:
-        self.failures: list[dict[str, Any]] = []
+        self.failures: list[schemas.Failure] = []
         """Failed results that are not stored yet."""
         self.last_line_at: datetime | None = None
         self._job_id, self._number, self._name, self._playbook = step.job_id, step.number, step.name, step.playbook
@@ -118,15 +118,15 @@ class Ingest:
         job.bytes += sum(len(line["text"].encode()) + 1 for line in self._lines)
         if job.bytes > self._limit:
             log_lines.leave_out(session, job, self._limit)
-        if self._cleared or self.failures:
-            job.failures = [*self._without(self._cleared, job.failures), *self.failures]
+        failures.remove(session, self._job_id, self._name, self._cleared)
+        failures.add(session, self._job_id, self.failures)
         for warning in self._warnings:
             job_queries.warn(job, warning)
         step = job_queries.step(session, self._job_id, self._number)
         if self._stats is not None:
             job.recap = _sum(job.recap, self._stats.recap or {})
             if self._stats.nodes is not None:
-                self._settle(job, step, self._stats.nodes)
+                self._settle(session, step, self._stats.nodes)
         step.offset, step.first_unattributed_line, step.first_line = (
             self._offset,
             self._first_unattributed_line,
@@ -213,7 +213,7 @@ class Ingest:
         elif callback.node is not None and callback.event == "stopped":
             self._fail(callback.node, callback, callback.message, line=None)
         elif callback.node is not None:
-            self.failures = self._without({callback.node}, self.failures)
+            self.failures = [failure for failure in self.failures if failure.node != callback.node]
             self._cleared.add(callback.node)
             if callback.event == "cleared":
                 self._results.clear(callback.node)
@@ -235,7 +235,7 @@ class Ingest:
             message=message or "",
             line=line,
         )
-        self.failures.append(failure.model_dump(mode="json"))
+        self.failures.append(failure)
 
     def _take_error(self, error: str, end: int) -> None:
         """Tell in the job and in its log, once for each message, that the plugin failed."""
@@ -245,22 +245,19 @@ class Ingest:
             self._warnings.append(warning)
             self._take_line(Line(end, f"[clusterm: {warning}]", partial=False))
 
-    def _settle(self, job: tables.Job, step: tables.JobStep, outcomes: Mapping[str, Outcome]) -> None:
+    def _settle(self, session: Session, step: tables.JobStep, outcomes: Mapping[str, Outcome]) -> None:
         """Store which nodes passed, and drop the failures that did not fail their nodes in the end."""
         # A failure that ansible counts may be handled: a missing include in a block with a rescue section is.
-        job.failures = self._without({host for host, outcome in outcomes.items() if outcome == "passed"}, job.failures)
+        passed = {host for host, outcome in outcomes.items() if outcome == "passed"}
+        failures.remove(session, self._job_id, self._name, passed)
         step.without_play = [node for node in self._nodes if node not in outcomes]
         missed = step.without_play if self._every_node_needs_a_play else []
         elsewhere = {outcome for host, outcome in outcomes.items() if host not in self._nodes}
         if elsewhere & {"failed", "unreachable"}:  # such as localhost
             step.passed = []
         else:
-            passed = {host for host, outcome in outcomes.items() if outcome == "passed"}.union(step.without_play)
+            passed |= set(step.without_play)
             step.passed = [node for node in self._nodes if node in passed and node not in missed]
-
-    def _without(self, nodes: Collection[str], failures: Collection[dict[str, Any]]) -> list[dict[str, Any]]:
-        """Return failures except those of nodes in this step."""
-        return [failure for failure in failures if failure["step"] != self._name or failure["node"] not in nodes]
 
     def _line_of(self, callback: CallbackRecord) -> int | None:
         """Return the number of the line that reports a result: for a loop, of its first failed item.
