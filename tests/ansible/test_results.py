@@ -13,7 +13,8 @@ A, B = NODES = ["a-1", "b-2"]
 
 @pytest.fixture(scope="module")
 def site(module_clusterm: Clusterm) -> Clusterm:
-    """A clusterm with a playbook that has something of everything."""
+    """A clusterm with a playbook that has something of everything; a failed job leaves no node commissioned."""
+    module_clusterm.config["manager"]["partial_success"] = False
     module_clusterm.write_playbook("site.yml", PLAYBOOK)
     module_clusterm.write_playbook("probe.yml", PROBE)
     module_clusterm.start()
@@ -186,7 +187,8 @@ def test_no_record_stops_the_reading(new_clusterm: Clusterm) -> None:
     new_clusterm.start()
     new_clusterm.add_nodes(*NODES)
     job = new_clusterm.run("discover", NODES)
-    assert job["error"] == "configure (site.yml) failed: ansible-playbook ended with exit status 2"
+    reason = "configure (site.yml) failed: ansible-playbook ended with exit status 2"
+    assert job["error"] == f"1 of 2 nodes failed: {reason}"
     assert job["logs"].count("said before") == 27
     warning = "clusterm's callback plugin failed in configure (site.yml): a defect"
     assert job["warnings"] == [warning]

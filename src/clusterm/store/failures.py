@@ -1,7 +1,7 @@
 """Why nodes failed in the steps of jobs.
 
 A job may have a failure for each of ten thousand nodes: they are rows, so that a further one costs the same as the
-first, and so that nobody reads them with the job.
+first, and so that the job is read without them.
 """
 
 from collections.abc import Collection, Sequence
