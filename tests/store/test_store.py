@@ -3,6 +3,7 @@
 import threading
 from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta, timezone
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -12,11 +13,12 @@ from sqlmodel import Session, col, delete, func, select
 
 from clusterm.enums import Action, EventName, JobStatus, Result, StepName
 from clusterm.schemas import Event
-from clusterm.store import events, job_records, log_lines, log_reader, runtime_values, tables
+from clusterm.store import engine, events, job_records, log_lines, log_reader, runtime_values, tables
 from clusterm.store import jobs as job_queries
 from clusterm.store.engine import Store
 from clusterm.store.errors import StoreError
 from clusterm.store.log_query import LogQuery
+from clusterm.store.migrations import migrate
 
 NOW = datetime(2026, 11, 22, 7, 31, 2, 123456, tzinfo=UTC)
 MANY = 10**6
@@ -331,6 +333,28 @@ def test_readers_do_not_wait_for_a_writer(store: Store) -> None:
         session.flush()
         with store.read() as reader:
             assert job_queries.get(reader, job_id).error == ""
+
+
+def test_space_is_returned_without_waiting_for_readers(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A checkpoint that waits holds the lock of the writers, for as long as a response is read from one snapshot."""
+    monkeypatch.setattr(engine, "BUSY_TIMEOUT_S", 600.0)
+    store = Store(f"sqlite:///{tmp_path / 'clusterm.db'}")
+    migrate(store)
+
+    def write(value: str) -> None:
+        with store.write() as session:
+            runtime_values.put(session, "a", {"value": value * 100_000})
+
+    wal = tmp_path / "clusterm.db-wal"
+    with store.read() as session:
+        runtime_values.get(session, "a")  # takes the snapshot
+        write("1")
+        store.reclaim_space()
+        assert wal.stat().st_size > 100_000
+        write("2")
+    store.reclaim_space()
+    assert wal.stat().st_size == 0
+    store.close()
 
 
 def test_what_was_committed_is_on_the_disk(store: Store) -> None:

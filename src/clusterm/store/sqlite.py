@@ -46,6 +46,9 @@ _TRANSIENT_CODES: Final = frozenset(
 
 _MAX_PROBLEMS: Final = 20
 
+MAX_EMPTY_WAL_BYTES: Final = 16 * 1024 * 1024
+"""Size to which the file of the WAL is cut when it is written again from its start."""
+
 _PAGES_PER_STEP: Final = 500
 """Pages that one transaction returns to the disk."""
 
@@ -102,6 +105,7 @@ def configure_connection(connection: sqlite3.Connection) -> None:
     connection.execute("PRAGMA synchronous = FULL")  # committed data survives a power cut
     connection.execute("PRAGMA foreign_keys = ON")
     connection.execute("PRAGMA secure_delete = ON")  # no deleted or replaced data remains in the file
+    connection.execute(f"PRAGMA journal_size_limit = {MAX_EMPTY_WAL_BYTES}")
 
 
 def copy(source: Path, target: Path) -> None:
@@ -144,7 +148,15 @@ def reclaim_space(connection: sqlite3.Connection) -> None:
     while free and free != before:  # in a database that another program created, it may have no effect
         connection.execute(f"PRAGMA incremental_vacuum({_PAGES_PER_STEP})").fetchall()
         before, free = free, _free_pages(connection)
-    _empty_wal(connection)
+    # A truncation that waits for readers holds the lock of the writers meanwhile. Without waiting, it succeeds if no
+    # reader needs the WAL; otherwise the WAL is used again from its start when the readers have ended.
+    connection.execute("PRAGMA wal_checkpoint(PASSIVE)").fetchall()
+    (timeout,) = connection.execute("PRAGMA busy_timeout").fetchone()
+    connection.execute("PRAGMA busy_timeout = 0")
+    try:
+        _empty_wal(connection)
+    finally:
+        connection.execute(f"PRAGMA busy_timeout = {timeout}")
 
 
 def scrub(connection: sqlite3.Connection) -> None:
@@ -183,4 +195,5 @@ def _free_pages(connection: sqlite3.Connection) -> int:
 
 
 def _empty_wal(connection: sqlite3.Connection) -> None:
+    """Move the WAL into the database and cut it to nothing, unless other connections use it until the timeout."""
     connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
