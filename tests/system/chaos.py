@@ -21,7 +21,7 @@ from support import rules
 from support.service import Clusterm, wait_for
 
 from clusterm.common.actions import ACTIONS, NODE_ACTIONS
-from clusterm.enums import Action, StepName
+from clusterm.enums import Action, Status, StepName
 from clusterm.nodes import lifecycle
 
 JOBS: Final = 2
@@ -84,6 +84,7 @@ class Round:
         self._dice = random.Random(seed)
         self._clusterm = Clusterm(root)
         self._clusterm.config["ansible"]["stop_grace"] = 0.5
+        self._clusterm.config["manager"]["partial_success"] = False  # all nodes say the same as the job
         self._kills_wrappers = self._dice.random() < 0.4
         self._real_ansible = self._dice.random() < 0.3
         if self._real_ansible:
@@ -123,7 +124,7 @@ class Round:
         job = clusterm.ended(job)
         try:
             self._check_job(job, action, fail, lost="wrapper" in killed, cancelled=cancelled)
-            self._check_cluster(job, action)
+            self._check_cluster(job, action, former=Status(status))
         except AssertionError as error:
             kinds = f"killed: {sorted(killed)}, cancelled: {cancelled}, to fail: {fail}"
             error.add_note(f"{kinds}\n{json.dumps({**job, 'logs': job['logs'][-20:]}, indent=1)}")
@@ -184,15 +185,23 @@ class Round:
             if as_planned:
                 assert len(numbers) == (ANSIBLE_LINES if self._real_ansible else LINES)
 
-    def _check_cluster(self, job: dict[str, Any], action: Action) -> None:
-        """Check that nodes and events say the same as the job, and that nothing is left of it."""
+    def _check_cluster(self, job: dict[str, Any], action: Action, *, former: Status) -> None:
+        """Check that nodes and events say the same as the job, and that nothing is left of it.
+
+        Args:
+            job: the job.
+            action: its action.
+            former: the status of its nodes before the job.
+        """
         clusterm = self._clusterm
-        passed = job["status"] == "Complete"
+        passed, begun = job["status"] == "Complete", bool(job["steps"])
         for node in NODES:
-            assert clusterm.status_of(node) == lifecycle.status_after(ACTIONS[action], passed=passed)
-        events = [event for event in clusterm.get("/info/jobs/timeline", limit=1000)["items"] if event["result"]]
+            expected = lifecycle.status_after(ACTIONS[action], passed=passed) if begun else former
+            assert clusterm.status_of(node) == expected
+        events = [event for event in clusterm.get("/info/jobs/timeline", limit=1000)["items"] if event["job"]]
         of_job = [(event["node"], event["result"]) for event in events if event["job"] == job["id"]]
-        assert of_job == [(node, "pass" if passed else "fail") for node in NODES]
+        result = ("pass" if passed else "fail") if begun else None
+        assert of_job == [(node, result) for node in NODES]
         assert [event["job"] for event in events] == sorted(event["job"] for event in events)
         assert clusterm.job("last", logs=False)["id"] == job["id"]
         assert clusterm.http.get("/info/job/active").status_code == 404

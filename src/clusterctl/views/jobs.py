@@ -137,8 +137,8 @@ def _retry(job: Job) -> str:
     left = sum(outcome is not Outcome.PASSED for outcome in job.outcomes.values())
     if not left or job.check:
         return ""
-    option = "" if left == len(job.outcomes) else " --failed-only"
-    return f"clusterctl job retry {job.id}{option} ({left} of {len(job.outcomes)} nodes)"
+    every = len(job.outcomes)
+    return f"clusterctl job retry {job.id}" + ("" if left == every else f" --failed-only ({left} of {every} nodes)")
 
 
 def _failures(failures: Iterable[Failure]) -> Table:
