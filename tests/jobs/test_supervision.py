@@ -136,8 +136,9 @@ def test_silence_is_not_counted_while_the_executor_stands_still(counting: Cluste
     for _ in range(3):
         executor.suspend()
         time.sleep(4)
+        lines = clusterm.job(job["id"], logs=False)["lines"]
         executor.resume()
-        time.sleep(0.3)
+        wait_for(lambda: clusterm.job(job["id"], logs=False)["lines"] > lines, "the executor to read on")  # noqa: B023
     enough(clusterm)
     assert clusterm.ended(job)["status"] == "Complete"
 
