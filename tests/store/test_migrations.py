@@ -4,6 +4,7 @@ import json
 import shutil
 import sqlite3
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -11,6 +12,7 @@ from alembic import command
 from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
 from alembic.script import ScriptDirectory
+from sqlalchemy import Connection
 from support.databases import dump
 
 from clusterm.errors import Conflict
@@ -109,19 +111,29 @@ RENAMED = (
 FILLER = {"INTEGER": 1, "BOOLEAN": 1, "FLOAT": 1.0, "DATETIME": "2026-11-22 07:31:02.000000", "JSON": "{}"}
 
 
-def test_renamed_columns_keep_their_values(store: Store) -> None:
+@contextmanager
+def at_revision(store: Store, revision: str) -> Iterator[Connection]:
+    """Create the database of a revision, and open a transaction in it."""
     config = alembic_config()
     store.create()
     with store.connect() as connection, connection.begin():
         config.attributes["connection"] = connection
-        command.upgrade(config, "0009")
+        command.upgrade(config, revision)
+        yield connection
+
+
+def insert(connection: Connection, table: str, **given: object) -> None:
+    """Insert a row with these values and, in all other columns, with a filler."""
+    columns = list(connection.exec_driver_sql(f"PRAGMA table_info({table})"))
+    values = tuple(given.get(name, FILLER.get(kind, "text")) for _, name, kind, *_ in columns)
+    connection.exec_driver_sql(f"INSERT INTO {table} VALUES ({', '.join('?' * len(values))})", values)
+
+
+def test_renamed_columns_keep_their_values(store: Store) -> None:
+    with at_revision(store, "0009") as connection:
         connection.exec_driver_sql("PRAGMA defer_foreign_keys = ON")
         for table in dict.fromkeys(name for name, *_ in RENAMED):
-            kept = {old: value for name, old, _, value in RENAMED if name == table}
-            columns = [(row[1], row[2]) for row in connection.exec_driver_sql(f"PRAGMA table_info({table})")]
-            values = [kept.get(column, FILLER.get(kind, "text")) for column, kind in columns]
-            places = ", ".join("?" * len(values))
-            connection.exec_driver_sql(f"INSERT INTO {table} VALUES ({places})", tuple(values))
+            insert(connection, table, **{old: value for name, old, _, value in RENAMED if name == table})
     migrate(store)
     with store.connect() as connection:
         for table, _, column, value in RENAMED:
@@ -129,14 +141,8 @@ def test_renamed_columns_keep_their_values(store: Store) -> None:
 
 
 def test_host_vars_of_existing_nodes_are_secret_by_name_only(store: Store) -> None:
-    config = alembic_config()
-    store.create()
-    with store.connect() as connection, connection.begin():
-        config.attributes["connection"] = connection
-        command.upgrade(config, "0010")
-        columns = list(connection.exec_driver_sql("PRAGMA table_info(nodes)"))
-        values = tuple(FILLER.get(kind, "text") for _, _, kind, *_ in columns)
-        connection.exec_driver_sql(f"INSERT INTO nodes VALUES ({', '.join('?' * len(values))})", values)
+    with at_revision(store, "0010") as connection:
+        insert(connection, "nodes")
     migrate(store)
     with store.connect() as connection:
         assert connection.exec_driver_sql("SELECT secret_vars FROM nodes").scalar() == "[]"
@@ -151,17 +157,10 @@ def test_results_of_nodes_become_outcomes(store: Store) -> None:
         ("Errored", 1, None, "passed"),
         ("Errored", 0, 2, "passed"),
     )
-    config = alembic_config()
-    store.create()
-    with store.connect() as connection, connection.begin():
-        config.attributes["connection"] = connection
-        command.upgrade(config, "0013")
-        columns = list(connection.exec_driver_sql("PRAGMA table_info(jobs)"))
+    with at_revision(store, "0013") as connection:
         for job_id, (status, partial_success, limit_batch, _) in enumerate(jobs):
-            kept = {"id": job_id, "end_order": job_id, "status": status}
-            kept |= {"partial_success": partial_success, "limit_batch": limit_batch}
-            values = tuple(kept.get(name, FILLER.get(kind, "text")) for _, name, kind, *_ in columns)
-            connection.exec_driver_sql(f"INSERT INTO jobs VALUES ({', '.join('?' * len(values))})", values)
+            settings = {"partial_success": partial_success, "limit_batch": limit_batch}
+            insert(connection, "jobs", id=job_id, end_order=job_id, status=status, **settings)
             for position, result in enumerate(("pass", "fail", None)):
                 connection.exec_driver_sql(
                     "INSERT INTO job_nodes (job_id, position, node, held, result) VALUES (?, ?, ?, 0, ?)",
@@ -178,16 +177,9 @@ def test_failures_of_jobs_are_kept(store: Store) -> None:
         {"node": "a-1", "step": "cleanup", "play": "all", "task": "Wipe", "message": "no\ndisk", "line": 7},
         {"node": "a-1", "step": "configure", "play": None, "task": None, "message": "no play", "line": None},
     ]
-    config = alembic_config()
-    store.create()
-    with store.connect() as connection, connection.begin():
-        config.attributes["connection"] = connection
-        command.upgrade(config, "0014")
-        columns = list(connection.exec_driver_sql("PRAGMA table_info(jobs)"))
+    with at_revision(store, "0014") as connection:
         for job_id, of_job in ((1, known), (2, [])):
-            kept = {"id": job_id, "end_order": job_id, "failures": json.dumps(of_job)}
-            values = tuple(kept.get(name, FILLER.get(kind, "text")) for _, name, kind, *_ in columns)
-            connection.exec_driver_sql(f"INSERT INTO jobs VALUES ({', '.join('?' * len(values))})", values)
+            insert(connection, "jobs", id=job_id, end_order=job_id, failures=json.dumps(of_job))
     migrate(store)
     with store.read() as session:
         assert [failure.model_dump(mode="json") for failure in failures.of_job(session, 1)] == known

@@ -10,9 +10,9 @@ import psutil
 import pytest
 from support.service import wait_for
 
-from clusterm.background import supervisor as module
 from clusterm.background.supervisor import Supervisor
 from clusterm.enums import Action, JobStatus
+from clusterm.executor import stopped
 from clusterm.jobs import queue
 from clusterm.settings import Settings
 from clusterm.store import jobs as job_queries
@@ -66,7 +66,7 @@ def test_an_executor_that_was_stopped_is_continued_after_a_while(
         supervisor._executor_of(1)
         supervisor._continue_executor(1, at_once=False)
         assert executor.status() == psutil.STATUS_STOPPED
-        monkeypatch.setattr(module, "MAX_STOPPED_S", 0)
+        monkeypatch.setattr(stopped, "MAX_STOPPED_S", 0)
         supervisor._continue_executor(1, at_once=False)
         wait_for(lambda: executor.status() != psutil.STATUS_STOPPED, "the executor to be continued")
     finally:

@@ -4,25 +4,22 @@
 output, and an executor that resumes the job finds them there.
 """
 
+import contextlib
 import hashlib
 import json
-import os
 import re
-import signal
-import subprocess
-import time
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final
 
-from clusterm.ansible.command import find_executable, run_environment
+from clusterm.ansible import side_run
+from clusterm.ansible.command import find_executable
 from clusterm.ansible.job_spec import FACTS, JobSpec
 from clusterm.common.addresses import Place
 from clusterm.common.node_names import fit_part, serial_from_place
 from clusterm.schemas import MonitoredNode
 
 _PLAYBOOK: Final = Path(__file__).parent / "playbooks" / "facts.yml"
-_POLL_INTERVAL_S: Final = 0.2  # seconds between polls of ansible
 _GATHER_TIMEOUT_S: Final = 60.0  # seconds for any number of machines
 _GATHER_TIMEOUT_PER_NODE_S: Final = 2.0  # additional seconds per machine
 
@@ -81,24 +78,11 @@ def _gather(
     command = [executable, *spec.options, "--limit", f"@{limit}", "--forks", "50", str(_PLAYBOOK)]
     if is_local:
         command.insert(1, "--connection=local")
-    with (directory / "facts.log").open("ab") as log:
-        process = subprocess.Popen(
-            command,
-            stdin=subprocess.DEVNULL,
-            stdout=log,
-            stderr=log,
-            cwd=spec.location,
-            env=run_environment(spec.environment),
-            start_new_session=True,
-        )
-        deadline = time.monotonic() + _GATHER_TIMEOUT_S + _GATHER_TIMEOUT_PER_NODE_S * len(addresses)
-        while process.poll() is None:
-            if is_stopped() or time.monotonic() > deadline:
-                os.killpg(process.pid, signal.SIGKILL)
-                process.wait()
-                return "its facts were not gathered in time"
-            time.sleep(_POLL_INTERVAL_S)
-    return "its facts could not be gathered"
+    timeout = _GATHER_TIMEOUT_S + _GATHER_TIMEOUT_PER_NODE_S * len(addresses)
+    status = None
+    with (directory / "facts.log").open("ab") as log, contextlib.suppress(TimeoutError):
+        status = side_run.run(command, spec, log, is_stopped, timeout=timeout)
+    return "its facts were not gathered in time" if status is None else "its facts could not be gathered"
 
 
 def _node(address: str, facts: Mapping[str, Any]) -> MonitoredNode | str:

@@ -90,13 +90,15 @@ class JobSpec(BaseModel):
         action = ACTIONS[self.action]
         return [step.name for step in (action.steps if self.check else action.all_steps())]
 
-    def commands(self) -> list[list[str]]:
-        """Return the command lines of all steps that the job may run, on all its nodes.
+    def syntax_check_command(self) -> list[str]:
+        """Return the command line that checks the syntax of the playbooks of all steps that the job may run.
 
         Raises:
-            CannotRun: a file that one of them needs is missing or cannot be read.
+            CannotRun: a file that a step needs is missing or cannot be read.
         """
-        return [self.command(step, None) for step in self.steps()]
+        commands = [self.command(step, None) for step in self.steps()]
+        executable, *options, _ = commands[0]
+        return [executable, "--syntax-check", *options, *dict.fromkeys(command[-1] for command in commands)]
 
     def problems(self) -> dict[StepName, str]:
         """Return, for each step that cannot be run, the file that it lacks and what to do."""

@@ -4,7 +4,6 @@ import logging
 import os
 import re
 import shutil
-import signal
 import subprocess
 import sys
 import time
@@ -22,17 +21,9 @@ from clusterm.common.background_task import PeriodicTask
 from clusterm.common.backoff import Backoff
 from clusterm.common.transient import is_transient
 from clusterm.errors import SecretsUnavailable, VariablesRefused
-from clusterm.executor import wrapper
 from clusterm.executor.files import LOG
-from clusterm.executor.locks import (
-    MAX_STOPPED_S,
-    end_outdated_holder,
-    end_processes,
-    hold,
-    holder,
-    is_active,
-    playbook_runs,
-)
+from clusterm.executor.locks import end_outdated_holder, end_processes, hold, holder, is_active, playbook_runs
+from clusterm.executor.stopped import StoppedProcess
 from clusterm.jobs import completion, queue
 from clusterm.nodes import host_keys
 from clusterm.settings import Settings
@@ -69,7 +60,7 @@ class _Executor:
     backoff: Backoff = field(default_factory=_restart_backoff)
     is_ending: bool = False
     """Whether the job's processes are being ended, because its files are gone."""
-    stopped_at: float | None = None  # monotonic time at which the executor was first seen stopped by a signal
+    stopped: StoppedProcess = field(default_factory=StoppedProcess)
     _started: float = 0.0  # monotonic time
 
     def begin(self, process: subprocess.Popen[bytes]) -> None:
@@ -190,14 +181,7 @@ class Supervisor(PeriodicTask):
             at_once: whether something waits for the executor, such as a cancel; otherwise it waits a while.
         """
         executor = self._executors[job_id]
-        pid = holder(self._directory(job_id))
-        if pid is None or not wrapper.is_stopped(pid):
-            executor.stopped_at = None
-            return
-        executor.stopped_at = executor.stopped_at or time.monotonic()
-        if at_once or time.monotonic() - executor.stopped_at > MAX_STOPPED_S:
-            os.kill(pid, signal.SIGCONT)
-            executor.stopped_at = None
+        if executor.stopped.continue_if_due(holder(self._directory(job_id)), at_once=at_once):
             warning = "its executor was stopped by a signal and has been continued"
             executor.forwarder.log(log).warning(warning)
             with self._store.write() as session:

@@ -3,6 +3,8 @@
 import contextlib
 import os
 import shutil
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 from clusterm.ansible import ssh
@@ -38,12 +40,12 @@ def run(directory: Path) -> None:
     try:
         with store.read() as session:
             ended = job_queries.has_ended(job_queries.get(session, spec.job_id))
+            begun = bool(job_queries.steps(session, spec.job_id))
         if not ended:
-            with store.read() as session:
-                begun = bool(job_queries.steps(session, spec.job_id))
-            unfit = None if begun else preflight.objection(store, spec, directory)
+            is_stopped = partial(retry_until_available, partial(_is_stopped, store, spec.job_id))
+            unfit = None if begun else preflight.objection(store, spec, directory, is_stopped)
             error = unfit or _run_steps(store, spec, directory)
-            found = _discovered(store, spec, directory, error)
+            found = _discovered(store, spec, directory, error, is_stopped)
             with store.read() as session:
                 learned = ssh.learned(directory, job_queries.node_names(session, spec.job_id))
             retry_until_available(
@@ -87,15 +89,17 @@ def _run_steps(store: Store, spec: JobSpec, directory: Path) -> str | None:
             return error or str(interrupted)
 
 
-def _discovered(store: Store, spec: JobSpec, directory: Path, error: str | None) -> dict[str, MonitoredNode | str]:
+def _is_stopped(store: Store, job_id: int) -> bool:
+    with store.read() as session:
+        return job_queries.get(session, job_id).stop_reason is not None
+
+
+def _discovered(
+    store: Store, spec: JobSpec, directory: Path, error: str | None, is_stopped: Callable[[], bool]
+) -> dict[str, MonitoredNode | str]:
     """Identify the machines that a discover job has prepared."""
     if not spec.registers:
         return {}
-
-    def is_stopped() -> bool:
-        with store.read() as session:
-            return job_queries.get(session, spec.job_id).stop_reason is not None
-
     with store.read() as session:
         job = job_queries.get(session, spec.job_id)
         addresses = job_queries.node_names(session, spec.job_id)

@@ -16,9 +16,6 @@ from clusterm.executor import wrapper
 _VERSION: Final = version("clusterm")
 _EXECUTOR_MODULE: Final = "clusterm.executor"
 
-MAX_STOPPED_S: Final = 20.0
-"""Seconds after which an executor or wrapper that was stopped by a signal such as SIGSTOP is continued."""
-
 
 def hold(directory: Path) -> int | None:
     """Acquire the lock of a job's executor; the kernel releases it when the process exits.

@@ -18,9 +18,10 @@ from clusterm.ansible.job_spec import JobSpec
 from clusterm.common.service_log import JobLogger
 from clusterm.enums import JobStatus
 from clusterm.executor import wrapper
-from clusterm.executor.locks import MAX_STOPPED_S, is_watched
+from clusterm.executor.locks import is_watched
 from clusterm.executor.output.ingest import Ingest
 from clusterm.executor.retry import retry_until_available
+from clusterm.executor.stopped import StoppedProcess
 from clusterm.jobs import start, stop
 from clusterm.jobs.progress import NextStep
 from clusterm.schemas import format_time
@@ -71,7 +72,7 @@ class StepRun:
         self._silence = 0.0
         self._next_look = 0.0
         self._stopping = False
-        self._wrapper_stopped_at: float | None = None  # monotonic time
+        self._stopped_wrapper = StoppedProcess()
         self._boot: str | None = None
         self._log: JobLogger
 
@@ -237,13 +238,7 @@ class StepRun:
         Without its wrapper, ansible can neither be stopped nor write more than the pipe holds.
         """
         process = self._living("wrapper")
-        if process is None or not wrapper.is_stopped(process["pid"]):
-            self._wrapper_stopped_at = None
-            return
-        self._wrapper_stopped_at = self._wrapper_stopped_at or time.monotonic()
-        if self._stopping or time.monotonic() - self._wrapper_stopped_at > MAX_STOPPED_S:
-            os.kill(process["pid"], signal.SIGCONT)
-            self._wrapper_stopped_at = None
+        if self._stopped_wrapper.continue_if_due(process["pid"] if process else None, at_once=self._stopping):
             warning = f"the wrapper of step {self._name} was stopped by a signal and has been continued"
             self._log.warning(warning)
             with self._store.write() as session:

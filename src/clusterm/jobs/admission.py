@@ -131,11 +131,8 @@ def _left_to_do(session: Session, first: tables.Job, *, failed_only: bool) -> li
     """
     record = job_records.load(session, first)
     left = [node.node for node in record.nodes if not (failed_only and node.outcome is Outcome.PASSED)]
-    spec = ACTIONS[first.action]
-    if spec.enters_cluster and not first.check:
-        done = lifecycle.transition_of(spec).success
-        there = {node.name for node in nodes.by_names(session, left) if node.status is done}
-        left = [name for name in left if name not in there]
+    cluster = {node.name: node for node in nodes.by_names(session, left)}
+    left = lifecycle.left_to_retry(ACTIONS[first.action], left, cluster, check=first.check)
     if not left:
         raise Conflict(f"nothing is left to do of job {first.id}: its nodes are where it should have brought them")
     return left

@@ -134,12 +134,14 @@ def _next_steps(node: NodeFacts, facts: ExplanationInput) -> Iterator[SuggestedC
             command = f"clusterctl node {spec.name} {node.name}{option}"
             yield _job_step(command, spec.suggestion.format(group=group), spec, [node.name], group, facts)
     if job is not None and job.status in {JobStatus.ERRORED, JobStatus.CANCELLED} and ACTIONS[job.action].on_nodes:
-        names = [name for name in job.nodes if job.outcomes.get(name) is not Outcome.PASSED]
+        spec = ACTIONS[job.action]
+        failed = [name for name in job.nodes if job.outcomes.get(name) is not Outcome.PASSED]
         option, which = (
-            ("", "all its nodes") if names == job.nodes else (" --failed-only", "the nodes that did not pass")
+            ("", "all its nodes") if failed == job.nodes else (" --failed-only", "the nodes that did not pass")
         )
         command, what = f"clusterctl job retry {job.id}{option}", f"retry job {job.id} on {which}"
-        yield _job_step(command, what, ACTIONS[job.action], names, job.host_group, facts, retries=True)
+        if names := lifecycle.left_to_retry(spec, failed, facts.cluster, check=job.check):
+            yield _job_step(command, what, spec, names, job.host_group, facts, retries=True)
 
 
 def _job_step(

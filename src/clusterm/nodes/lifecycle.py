@@ -154,6 +154,23 @@ def status_after(spec: ActionSpec, *, passed: bool) -> Status:
     return transition.success if passed else transition.failure
 
 
+def left_to_retry(
+    spec: ActionSpec, names: Iterable[str], cluster: Mapping[str, NodeFacts], *, check: bool
+) -> list[str]:
+    """Return the nodes on which the retry of a job has something to do: nodes that are not in the cluster yet.
+
+    Args:
+        spec: the job's action.
+        names: the nodes or addresses to retry it on.
+        cluster: the nodes by name; a node may have been removed.
+        check: whether ansible runs in check mode, which changes no node.
+    """
+    if check or not spec.enters_cluster:
+        return list(names)
+    done = transition_of(spec).success
+    return [name for name in names if name not in cluster or cluster[name].status is not done]
+
+
 def transition_of(spec: ActionSpec) -> Transition:
     """Return the transition of an action on nodes.
 

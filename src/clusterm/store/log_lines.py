@@ -47,6 +47,22 @@ def attribute(session: Session, job_id: int, first: int, last: int, *, task: int
     )
 
 
+def count(session: Session, job: tables.Job, rows: Sequence[dict[str, Any]], limit: int) -> None:
+    """Count appended lines in their job, and leave out lines of its log if it has become larger than a limit.
+
+    Args:
+        session: a writing transaction.
+        job: the job.
+        rows: the lines, which were appended and, as far as is known, attributed.
+        limit: maximum size of the log in bytes.
+    """
+    if rows:
+        job.lines = rows[-1]["seq"]
+        job.bytes += sum(len(row["text"].encode()) + 1 for row in rows)
+    if job.bytes > limit:
+        leave_out(session, job, limit)
+
+
 def leave_out(session: Session, job: tables.Job, limit: int) -> None:
     """Delete lines from the middle of the log of a job until it is not larger than a limit.
 

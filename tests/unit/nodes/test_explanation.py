@@ -154,3 +154,13 @@ def test_a_retry_of_some_is_offered_where_some_failed() -> None:
     of_two = job("Errored", nodes=["master-m", "node1-a"], outcomes=outcomes)
     commands = [step.command for step in explain("node1-a", facts(Status.UNALLOCATED, job=of_two)).next_steps]
     assert commands[-1] == "clusterctl job retry 7 --failed-only"
+
+
+def test_a_retry_leaves_out_what_another_job_has_brought_into_the_cluster() -> None:
+    of_two = job("Errored", nodes=["master-m", "node1-a"], outcomes={"master-m": "failed", "node1-a": "failed"})
+    (retry,) = [
+        step for step in explain("node1-a", facts(Status.UNALLOCATED, job=of_two)).next_steps if "retry" in step.command
+    ]
+    assert (retry.command, retry.allowed) == ("clusterctl job retry 7", True)
+    there = explain("node1-a", facts(Status.ALLOCATED, job=of_two)).next_steps
+    assert not [step for step in there if "retry" in step.command]

@@ -114,10 +114,7 @@ class Ingest:
         for first, last, task, node in self._claims:
             log_lines.attribute(session, self._job_id, first, last, task=task, node=node)
         job = job_queries.get(session, self._job_id)
-        job.lines = self._seq
-        job.bytes += sum(len(line["text"].encode()) + 1 for line in self._lines)
-        if job.bytes > self._limit:
-            log_lines.leave_out(session, job, self._limit)
+        log_lines.count(session, job, self._lines, self._limit)
         failures.remove(session, self._job_id, self._name, self._cleared)
         failures.add(session, self._job_id, self.failures)
         for warning in self._warnings:
