@@ -206,13 +206,15 @@ def test_executor_killed_before_it_comes_to_ansible(counting: Clusterm) -> None:
     assert runs(clusterm) == ["site"]
 
 
-def test_job_whose_service_died_before_it_did_anything_for_it(counting: Clusterm) -> None:
+@pytest.mark.parametrize("directory", ["1.new", "1"], ids=["half written", "its files lost by a power cut"])
+def test_job_whose_service_died_before_it_did_anything_for_it(counting: Clusterm, directory: str) -> None:
     clusterm = counting.start()
     clusterm.add_nodes("a-1")
     clusterm.kill()
-    half_written = clusterm.state_dir / "jobs" / "1.new"
+    half_written = clusterm.state_dir / "jobs" / directory
     half_written.mkdir(parents=True)
     (half_written / "extra_vars.json").write_text("{")
+    (half_written / "plan.json").touch()
     with offline(clusterm) as store:
         request = JobRequest(Action.COMMISSION, ["a-1"], host_group="service-master")
         begun = admission.begin(store, load(str(clusterm.root / "clusterm.json")), request, Requester("127.0.0.1"))
@@ -222,6 +224,23 @@ def test_job_whose_service_died_before_it_did_anything_for_it(counting: Clusterm
     assert job["status"] == "Complete"
     assert runs(clusterm) == ["site"]
     assert clusterm.status_of("a-1") == "Allocated"
+    nothing_left(clusterm)
+
+
+@pytest.mark.parametrize("content", [None, b""], ids=["lost", "empty"])
+def test_a_begun_job_whose_specification_a_power_cut_has_taken(counting: Clusterm, content: bytes | None) -> None:
+    clusterm = counting.start()
+    job = begin(clusterm)
+    power_cut(clusterm)
+    specification = clusterm.state_dir / "jobs" / str(job["id"]) / "plan.json"
+    specification.unlink()
+    if content is not None:
+        specification.write_bytes(content)
+    clusterm.start()
+    ended = clusterm.ended(job)
+    assert (ended["status"], ended["log_incomplete"]) == ("Errored", True)
+    assert ended["error"].startswith("interrupted: its files are gone")
+    assert runs(clusterm) == ["site"], "a step is never run twice"
     nothing_left(clusterm)
 
 

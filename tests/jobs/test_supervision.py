@@ -93,7 +93,7 @@ def test_a_job_whose_files_were_deleted_ends_after_its_processes(counting: Clust
     wait_for(output.exists, "the output of ansible")
     reading = "import sys, time; file = open(sys.argv[1]); time.sleep(600)"
     stranger = psutil.Popen([sys.executable, "-c", reading, output])
-    wait_for(stranger.open_files, "the reader to open the output")
+    wait_for(lambda: str(output) in {file.path for file in stranger.open_files()}, "the reader to open the output")
     if not wrapper_lives:
         for executor in clusterm.executors():
             executor.suspend()  # it would start another wrapper

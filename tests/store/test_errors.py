@@ -51,6 +51,18 @@ def test_a_full_disk_makes_the_database_unavailable_and_changes_nothing(store: S
         assert runtime_values.get(session, "value 0") == {}
 
 
+def test_a_connection_that_can_only_read_is_replaced(store: Store) -> None:
+    """SQLite opens a file for reading only if it cannot open it for writing, and a pool would keep the connection."""
+    with store.read() as session:
+        raw = session.connection().connection.driver_connection
+        assert raw is not None
+        raw.execute("PRAGMA query_only = ON")
+    with pytest.raises(StoreUnavailable, match="attempt to write a readonly database"), store.write() as session:
+        runtime_values.put(session, "value", {"a": 1})
+    with store.write() as session:
+        runtime_values.put(session, "value", {"a": 1})
+
+
 def test_writing_is_tested_for_real_when_it_has_failed(store: Store) -> None:
     """A full disk refuses no lock: only what is written tells."""
     soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)

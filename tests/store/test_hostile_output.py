@@ -108,6 +108,7 @@ def test_a_record_is_understood_or_not_but_breaks_nothing(data: dict[str, Any]) 
 @example(output=[written({"event": "task", "number": 2**63, "task": "t"})])
 @example(output=[written({"event": "stats", "recap": {"a-1": {"ok": 2**63, "failed": -1}}, "nodes": {"\0": "passed"}})])
 @example(output=[written({"event": "stats", "recap": {}, "nodes": {"\0": "passed", "a-1": "failed"}})])
+@example(output=[written({"event": "play", "recap": {"a-1": {"ok": 1}}}), written({"event": "play", "recap": {}})])
 @example(output=[b"said\n", written({"event": "error", "message": "\0"})] * 2)
 @settings(max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture])
 def test_reading_goes_on_whatever_was_written_or_died(store: Store, tmp_path: Path, output: list[bytes]) -> None:

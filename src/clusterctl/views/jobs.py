@@ -179,7 +179,9 @@ def _results(results: Sequence[TaskResult]) -> Text:
 
 
 def _duration(job: Job) -> str:
-    return span(job.started_at, job.finished_at)
+    if job.seconds is None:  # it has not begun, or the service is of version 0.1
+        return span(job.started_at, job.finished_at)
+    return format_duration(timedelta(seconds=job.seconds))
 
 
 def _action(job: Job) -> str:

@@ -26,6 +26,7 @@ from clusterm.ansible.inventory import inventory, merge_vars
 from clusterm.ansible.variables import dump, mark_unsafe
 from clusterm.common import umask
 from clusterm.common.actions import ACTIONS
+from clusterm.common.files import sync_directory
 from clusterm.common.redaction import secrets_in
 from clusterm.enums import DEFAULT_HOST_GROUPS, Action, Role, StepName
 from clusterm.schemas import Job, Node
@@ -195,7 +196,9 @@ def prepare(
         _write(unfinished / ssh.KNOWN, ssh.known_hosts(host_keys))
         _write(unfinished / "extra_vars.json", dump(extra_vars))
         _write(unfinished / _SPEC_FILE, spec.model_dump_json())
+        sync_directory(unfinished)
         unfinished.rename(directory)
+        sync_directory(settings.jobs_dir)
     except OSError:
         shutil.rmtree(unfinished, ignore_errors=True)  # on a full disk, recording the job's end needs the space
         raise
@@ -282,3 +285,5 @@ def _write(file: Path, text: str) -> None:
     """Write a file that only its owner can read."""
     with os.fdopen(os.open(file, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w", encoding="utf-8") as opened:
         opened.write(text)
+        opened.flush()
+        os.fsync(opened.fileno())  # a job that is begun needs its files, even after a power cut

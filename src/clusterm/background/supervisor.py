@@ -220,9 +220,18 @@ class Supervisor(PeriodicTask):
             SecretsUnavailable: secrets of the job cannot be decrypted.
             VariablesRefused: variables of the job may not be set any more.
             OSError: the executor cannot be started.
-            ValueError: the job's files are damaged.
         """
-        if not directory.exists() and not self._prepare(job_id):
+        if directory.exists():
+            lock = hold(directory)
+            if lock is None:  # an executor of an earlier service holds it
+                if end_outdated_holder(directory):
+                    executor.forwarder.log(log).warning(
+                        "its executor is of another version; the next one resumes the job"
+                    )
+                return
+            os.close(lock)
+        spec = _load(directory)
+        if spec is None and not self._prepare(job_id, directory):
             if end_processes(directory):
                 if not executor.is_ending:
                     executor.forwarder.log(log).warning("its files are gone: its processes are being ended")
@@ -230,13 +239,7 @@ class Supervisor(PeriodicTask):
                 return
             self._fail(job_id, "interrupted: its files are gone, as after the restore of a backup")
             return
-        lock = hold(directory)
-        if lock is None:  # an executor of an earlier service holds it
-            if end_outdated_holder(directory):
-                executor.forwarder.log(log).warning("its executor is of another version; the next one resumes the job")
-            return
-        os.close(lock)
-        if not self._is_of(job_id, JobSpec.load(directory)):
+        if spec is not None and not self._is_of(job_id, spec):
             if not end_processes(directory):
                 shutil.rmtree(directory)
             return
@@ -261,12 +264,14 @@ class Supervisor(PeriodicTask):
             accepted_at = job_queries.get(session, job_id).created_at
         return spec.accepted_at in {accepted_at, None}
 
-    def _prepare(self, job_id: int) -> bool:
+    def _prepare(self, job_id: int, directory: Path) -> bool:
         """Write the directory of a job; return False if its first step has begun, since a step must not run twice."""
         with self._store.read() as session:
             row = job_queries.get(session, job_id)
             if job_queries.steps(session, job_id):
                 return False
+            if directory.exists():  # the disk has lost some of its files
+                shutil.rmtree(directory)
             job = job_views.to_wire(session, row)
             settings = self._settings()
             cipher = settings.cipher  # it reads the key once
@@ -282,6 +287,18 @@ class Supervisor(PeriodicTask):
 
     def _directory(self, job_id: int) -> Path:
         return self._settings().jobs_dir / str(job_id)
+
+
+def _load(directory: Path) -> JobSpec | None:
+    """Return the specification in a job's directory; None if it is missing or damaged.
+
+    Raises:
+        OSError: it cannot be read.
+    """
+    try:
+        return JobSpec.load(directory)
+    except (FileNotFoundError, ValueError):
+        return None
 
 
 def _last_words(directory: Path) -> str:

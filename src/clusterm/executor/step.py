@@ -15,6 +15,7 @@ from typing import Any, Final
 
 from clusterm.ansible.command import CannotRun, run_environment
 from clusterm.ansible.job_spec import JobSpec
+from clusterm.common.elapsed import boot_id, seconds_since
 from clusterm.common.service_log import JobLogger
 from clusterm.enums import JobStatus
 from clusterm.executor import wrapper
@@ -22,7 +23,7 @@ from clusterm.executor.locks import is_watched
 from clusterm.executor.output.ingest import Ingest
 from clusterm.executor.retry import retry_until_available
 from clusterm.executor.stopped import StoppedProcess
-from clusterm.jobs import start, stop
+from clusterm.jobs import stop
 from clusterm.jobs.progress import NextStep
 from clusterm.schemas import format_time
 from clusterm.secrets.masking import Masker
@@ -114,6 +115,7 @@ class StepRun:
                     playbook=self._spec.playbooks[self._name],
                     batch=self._batch,
                     started_at=datetime.now(UTC),
+                    started_clock=time.monotonic(),
                     after_stop=job.stop_reason is not None,
                 )
                 session.add(row)
@@ -128,7 +130,7 @@ class StepRun:
         if (self._directory / "started").exists():
             self._log.info("this executor resumes step %s", self._name, extra={"step": self._name})
             return
-        if self._boot != start.boot_id():  # the step may have been started before a power cut that lost its files
+        if self._boot != boot_id():  # the step may have been started before a power cut that lost its files
             raise Interrupted(self._interruption())
         with self._store.read() as session:
             everybody = len(self._nodes) == len(job_queries.node_names(session, self._spec.job_id))
@@ -296,19 +298,20 @@ class StepRun:
     def _end(self, status: int | None, error: str | None, *, lost: int) -> None:
         with self._store.write() as session:
             row = job_queries.step(session, self._spec.job_id, self._number)
+            job = job_queries.get(session, self._spec.job_id)
             row.finished_at, row.exit_status, row.error = datetime.now(UTC), status, error
+            row.seconds = seconds_since(row.started_at or row.finished_at, job.boot_id, row.started_clock)
             if error and row.passed and set(self._nodes).issubset(row.passed):
                 row.passed = None  # the step failed for a reason that ansible attributes to no node
             if status == 0 and row.without_play is None:
                 job_queries.warn(
-                    job_queries.get(session, self._spec.job_id),
+                    job,
                     f"the results of {self._name} ({row.playbook}) are not known, because clusterm's callback plugin "
                     "did not report them: its nodes passed because ansible-playbook ended with exit status 0",
                 )
-            lasted = row.finished_at - (row.started_at or row.finished_at)
             if lost:
-                job_queries.get(session, self._spec.job_id).incomplete = True
-        about = {"step": self._name, "exit_status": status, "seconds": lasted.total_seconds(), "error": error}
+                job.incomplete = True
+            about = {"step": self._name, "exit_status": status, "seconds": row.seconds, "error": error}
         outcome = f"failed: {error}" if error else "passed"
         self._log.info("step %s ended after %.1f s, %s", self._name, about["seconds"], outcome, extra=about)
 

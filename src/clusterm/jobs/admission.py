@@ -1,5 +1,6 @@
 """Admission of jobs: every rule is checked before anything changes."""
 
+import time
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -9,6 +10,7 @@ from clusterm import schemas
 from clusterm.ansible.job_spec import trial
 from clusterm.common.actions import ACTIONS, ActionSpec, HostGroupUse
 from clusterm.common.addresses import ssh_port
+from clusterm.common.elapsed import boot_id
 from clusterm.enums import HostGroups, JobStatus, Outcome, StepName
 from clusterm.errors import (
     ActiveJob,
@@ -206,6 +208,8 @@ def _begin(
         encrypted=own_vars.ciphertext,
         requested_by=requester.name,
         created_at=datetime.now(UTC),
+        created_clock=time.monotonic(),
+        boot_id=boot_id(),
         retry_of=request.retry_of,
         **dict(request.terms),
         partial_success=settings.manager.partial_success,

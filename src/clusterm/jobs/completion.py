@@ -8,6 +8,7 @@ from typing import Any, Final
 from clusterm import schemas
 from clusterm.common.actions import ACTIONS
 from clusterm.common.addresses import PORT_VAR, Place, ssh_port
+from clusterm.common.elapsed import seconds_since
 from clusterm.enums import DEFAULT_HOST_GROUPS, EventName, HostGroups, JobStatus, Outcome, Result
 from clusterm.errors import RequestRefused
 from clusterm.jobs.events import job_event, log_end, set_status
@@ -114,11 +115,14 @@ def close(session: Session, record: JobRecord, status: JobStatus, error: str | N
     job.status = status
     job.error = error or ""
     job.finished_at = datetime.now(UTC)
+    if job.started_at:
+        job.seconds = seconds_since(job.started_at, job.boot_id, job.started_clock)
     job.end_order = job_queries.next_end_order(session)
     job.sha256 = job.sha256 or log_reader.NOTHING.sha256  # a job that never ran has no log
     for step in record.steps:
         if step.finished_at is None:  # it was interrupted before the end of its output was read
             step.finished_at, step.error, job.incomplete = job.finished_at, error, True
+            step.seconds = seconds_since(step.started_at or job.finished_at, job.boot_id, step.started_clock)
     for node in record.nodes:
         node.held = False
         node.outcome = node.outcome or Outcome.SKIPPED  # the job was still queued

@@ -56,7 +56,7 @@ def log_begun(job: schemas.Job) -> None:
 
 def log_end(job: schemas.Job) -> None:
     """Log how a job ended."""
-    seconds = (job.finished_at - job.started_at).total_seconds() if job.finished_at and job.started_at else 0.0
+    seconds = job.seconds or 0.0
     level = logging.INFO if job.status is JobStatus.COMPLETE else logging.WARNING
     how = f"{job.status}: {job.error}" if job.error else job.status
     about = {"status": job.status, "seconds": seconds, "error": job.error or None}

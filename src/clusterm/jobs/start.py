@@ -3,9 +3,9 @@
 import time
 from collections.abc import Sequence
 from datetime import UTC, datetime
-from pathlib import Path
 
 from clusterm.common.actions import ACTIONS
+from clusterm.common.elapsed import boot_id, seconds_since
 from clusterm.enums import JobStatus
 from clusterm.jobs.events import job_event, set_status
 from clusterm.store import events, nodes, tables
@@ -13,14 +13,10 @@ from clusterm.store import jobs as job_queries
 from clusterm.store.session import Session
 
 
-def boot_id() -> str:
-    """Return the id of the machine's present boot (Linux, random(4))."""
-    return Path("/proc/sys/kernel/random/boot_id").read_text().strip()
-
-
 def start_job(session: Session, job: tables.Job, names: Sequence[str]) -> None:
     """Start an admitted job, and set its nodes to the status that they have while it runs."""
     job.status = JobStatus.RUNNING
+    job.waited = seconds_since(job.created_at, job.boot_id, job.created_clock)
     job.started_at = datetime.now(UTC)
     job.started_clock = time.monotonic()
     job.boot_id = boot_id()

@@ -76,8 +76,6 @@ def _about_job(session: Session, job: tables.Job) -> dict[str, Any]:
     names = job_queries.node_names(session, job.id)
     failure = failures.first(session, job.id)
     assert job.finished_at is not None  # noqa: S101 -- it has ended
-    # Not below 0, although the clock may have been set back while the job ran.
-    seconds = max((job.finished_at - job.started_at).total_seconds(), 0.0) if job.started_at else None
     return {
         "id": job.id,
         "action": job.action,
@@ -90,7 +88,7 @@ def _about_job(session: Session, job: tables.Job) -> dict[str, Any]:
         "requested_by": job.requested_by,
         "started_at": schemas.format_time(job.started_at) if job.started_at else None,
         "finished_at": schemas.format_time(job.finished_at),
-        "seconds": seconds,
+        "seconds": job.seconds,
         "first_failure": failure and {"node": failure.node, "task": failure.task, "message": failure.message},
     }
 

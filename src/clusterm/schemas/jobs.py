@@ -1,6 +1,6 @@
 """Jobs: requests, jobs, their tasks and differences."""
 
-from typing import Annotated, Any
+from typing import Annotated, Any, Final
 
 from pydantic import (
     AfterValidator,
@@ -163,6 +163,13 @@ class RetryRequest(Request):
     queue: bool = Field(default=False, description="If other jobs keep the job from running now, let it wait.")
 
 
+_SECONDS: Final[Any] = Field(
+    default=None,
+    description="Duration up to its end, or so far, in seconds; null if it has not begun. Setting the clock does not "
+    "change it, unlike the difference of the times.",
+)
+
+
 class Step(ResponseModel):
     """One playbook run of a job."""
 
@@ -171,6 +178,7 @@ class Step(ResponseModel):
     batch: int | None = Field(default=None, description="Number of its batch, from 1; null for a job without batches.")
     started_at: Timestamp | None
     finished_at: Timestamp | None
+    seconds: float | None = _SECONDS
     exit_status: int | None = Field(description="Exit status of ansible-playbook; null if it did not exit by itself.")
     error: str | None
     first_line: int | None = Field(description="Number of its first log line.")
@@ -274,6 +282,7 @@ class Job(JobTerms, _JobHead):
     created_at: Timestamp
     started_at: Timestamp | None
     finished_at: Timestamp | None
+    seconds: float | None = _SECONDS
     requested_by: str
     retry_of: int | None = Field(default=None, description="Id of the job that this job retries.")
     cancel_requested_at: Timestamp | None = Field(default=None, description="When a client requested to stop it.")
@@ -355,3 +364,4 @@ class JobSummary(ResponseModel):
     requested_by: str
     started_at: Timestamp | None
     finished_at: Timestamp | None
+    seconds: float | None = _SECONDS

@@ -64,11 +64,9 @@ def count(session: Session, job: tables.Job) -> None:
     """
     totals = get(session)
     ran = totals.running.setdefault((job.action, job.status), Durations.none())
-    assert job.finished_at is not None  # noqa: S101 -- it has ended
-    # Not below 0, although the clock may have been set back while the job ran.
-    ran.add(max((job.finished_at - job.started_at).total_seconds(), 0.0) if job.started_at else 0.0)
-    if job.started_at:
-        totals.waiting.add(max((job.started_at - job.created_at).total_seconds(), 0.0))
+    ran.add(job.seconds or 0.0)
+    if job.waited is not None:
+        totals.waiting.add(job.waited)
     totals.lines += job.lines
     totals.bytes += job.bytes
     runtime_values.put(session, runtime_values.TOTALS, _to_json(totals))

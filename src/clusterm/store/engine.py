@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from sqlalchemy import Connection, create_engine, event, text
-from sqlalchemy.engine import make_url
+from sqlalchemy.engine import ExceptionContext, make_url
 from sqlmodel import Session
 
 from clusterm.store import sqlite
@@ -47,6 +47,7 @@ class Store:
         )
         event.listen(self._engine, "connect", lambda connection, _: sqlite.configure_connection(connection))
         event.listen(self._engine, "begin", _begin)
+        event.listen(self._engine, "handle_error", _replace_spoiled_connection)
         self._writing = self._engine.execution_options(writes=True)
 
     @contextmanager
@@ -176,6 +177,11 @@ class Store:
                 work(connection.driver_connection)
             finally:
                 connection.close()
+
+
+def _replace_spoiled_connection(context: ExceptionContext) -> None:
+    if sqlite.spoils_connection(context.original_exception):
+        context.is_disconnect = True
 
 
 def _begin(connection: Connection) -> None:

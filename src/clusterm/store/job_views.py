@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from sqlmodel import Session
 
 from clusterm import schemas
+from clusterm.common.elapsed import seconds_since
 from clusterm.store import failures, job_records, tables, task_results
 from clusterm.store.job_records import JobRecord
 from clusterm.store.jobs import node_names
@@ -44,6 +45,7 @@ def summary(session: Session, job: tables.Job) -> schemas.JobSummary:
         requested_by=job.requested_by,
         started_at=job.started_at,
         finished_at=job.finished_at,
+        seconds=_seconds(job, job),
     )
 
 
@@ -69,6 +71,7 @@ def from_record(session: Session, record: JobRecord) -> schemas.Job:
         created_at=job.created_at,
         started_at=job.started_at,
         finished_at=job.finished_at,
+        seconds=_seconds(job, job),
         requested_by=job.requested_by,
         retry_of=job.retry_of,
         cancel_requested_at=job.stop_requested_at if job.stop_requested_by else None,
@@ -84,6 +87,7 @@ def from_record(session: Session, record: JobRecord) -> schemas.Job:
                 batch=step.batch,
                 started_at=step.started_at,
                 finished_at=step.finished_at,
+                seconds=_seconds(step, job),
                 exit_status=step.exit_status,
                 error=step.error,
                 first_line=step.first_line,
@@ -101,3 +105,10 @@ def from_record(session: Session, record: JobRecord) -> schemas.Job:
         warnings=job.warnings,
         failures=failures.of_job(session, job.id),
     )
+
+
+def _seconds(what: tables.Job | tables.JobStep, job: tables.Job) -> float | None:
+    """Return the duration of a job or of one of its steps; until now if it has not ended."""
+    if what.started_at is None or what.finished_at is not None:
+        return what.seconds
+    return seconds_since(what.started_at, job.boot_id, what.started_clock)

@@ -44,6 +44,10 @@ _TRANSIENT_CODES: Final = frozenset(
     }
 )
 
+_CONNECTION_CODES: Final = frozenset(
+    {sqlite3.SQLITE_IOERR, sqlite3.SQLITE_CANTOPEN, sqlite3.SQLITE_READONLY, sqlite3.SQLITE_PERM}
+)
+
 _MAX_PROBLEMS: Final = 20
 
 MAX_EMPTY_WAL_BYTES: Final = 16 * 1024 * 1024
@@ -66,6 +70,16 @@ def is_damage(error: BaseException) -> bool:
     """Return whether a driver's error says that the file is damaged, or is no database."""
     code = getattr(error, "sqlite_errorcode", None)
     return code is not None and code & _PRIMARY_CODE in {sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB}
+
+
+def spoils_connection(error: BaseException) -> bool:
+    """Return whether to open another connection after a driver's error.
+
+    If SQLite cannot open the file for writing, be it for want of a file descriptor, it opens it for reading only, and
+    the connection stays so.
+    """
+    code = getattr(error, "sqlite_errorcode", None)
+    return code is not None and code & _PRIMARY_CODE in _CONNECTION_CODES
 
 
 class FileIdentity(NamedTuple):

@@ -121,8 +121,12 @@ class Job(SQLModel, table=True):
     started_at: datetime | None = None
     finished_at: datetime | None = None
     end_order: int | None = None  # 1 for the job that ended first; the greatest is `last`
-    boot_id: str | None = None  # of the machine when the job started, whose processes do not survive a reboot
-    started_clock: float | None = None  # seconds of the monotonic clock in that boot
+    # of the machine when the job was accepted, or started since; the job's processes do not survive a reboot
+    boot_id: str | None = None
+    created_clock: float | None = None  # seconds of the monotonic clock in that boot
+    started_clock: float | None = None  # likewise
+    waited: float | None = None  # seconds from its acceptance to its start
+    seconds: float | None = None  # from its start to its end
     retry_of: int | None = None
     # whether ansible runs in check mode and only reports what it would change
     check: bool = Field(default=False, sa_column_kwargs={"server_default": "0"})
@@ -175,6 +179,8 @@ class JobStep(SQLModel, table=True):
     batch: int | None = None  # number of the batch, from 1; null for all nodes at once
     started_at: datetime | None = None
     finished_at: datetime | None = None
+    started_clock: float | None = None  # seconds of the monotonic clock in the boot in which the job started
+    seconds: float | None = None  # from its start to its end
     exit_status: int | None = None
     error: str | None = None
     # nodes that passed; null if ansible has not reported them

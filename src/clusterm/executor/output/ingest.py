@@ -89,7 +89,7 @@ class Ingest:
         self._claims: list[tuple[int, int, int | None, str | None]] = []
         self._cleared: set[str] = set()
         self._warnings: list[str] = []
-        self._stats: CallbackRecord | None = None
+        self._stats: list[CallbackRecord] = []
 
     @property
     def pending(self) -> bool:
@@ -120,10 +120,10 @@ class Ingest:
         for warning in self._warnings:
             job_queries.warn(job, warning)
         step = job_queries.step(session, self._job_id, self._number)
-        if self._stats is not None:
-            job.recap = _sum(job.recap, self._stats.recap or {})
-            if self._stats.nodes is not None:
-                self._settle(session, step, self._stats.nodes)
+        for stats in self._stats:
+            job.recap = _sum(job.recap, stats.recap or {})
+            if stats.nodes is not None:
+                self._settle(session, step, stats.nodes)
         step.offset, step.first_unattributed_line, step.first_line = (
             self._offset,
             self._first_unattributed_line,
@@ -133,7 +133,7 @@ class Ingest:
     def written(self) -> None:
         """Drop the buffered data, which is stored now, and return the space of the stored output to the disk."""
         self._results.written()
-        self._lines, self._claims, self.failures, self._stats = [], [], [], None
+        self._lines, self._claims, self.failures, self._stats = [], [], [], []
         self._cleared, self._warnings = set(), []
         if self._offset - self._released >= _RELEASE_BYTES:
             release_space(self._output.fileno(), self._offset - 1)  # a wrapper that takes over reads the last byte
@@ -216,7 +216,7 @@ class Ingest:
                 self._results.clear(callback.node)
 
     def _take_stats(self, callback: CallbackRecord) -> None:
-        self._stats = callback
+        self._stats.append(callback)
         if callback.nodes is not None and self._every_node_needs_a_play:
             for node in self._nodes:
                 if node not in callback.nodes:
