@@ -53,8 +53,8 @@ class LiveSettings:
         self._source = source
         self._base = settings
         self._changing = threading.Lock()
-        self.current = self._with_change(settings)
         with store.write() as session:
+            self.current = self._with_change(session, settings)
             encrypted = encrypted_values.encrypt_all(session, self.current.cipher)
             _publish(session, self.current)
         if encrypted:
@@ -118,23 +118,23 @@ class LiveSettings:
         if self._source == "-":
             log.warning("the configuration came from standard input and cannot be read again")
             return
-        settings = load(self._source)
-        if any(getattr(settings, section) != getattr(self._base, section) for section in _FIXED):
-            log.warning("changes of the sections %s need a restart", ", ".join(_FIXED))
         with self._changing:
+            settings = load(self._source)
+            fixed = [section for section in _FIXED if getattr(settings, section) != getattr(self._base, section)]
             base = self._base.model_copy(update={section: getattr(settings, section) for section in _RELOADED})
-            changed = self._with_change(base)
             with self._store.write() as session:
+                changed = self._with_change(session, base)
                 self._encrypt_for(session, changed)
                 _publish(session, changed)
             self._base, self.current = base, changed
+        if fixed:
+            log.warning("changes of these sections need a restart: %s", ", ".join(fixed))
         self._warn_about_refused_vars()
         log.info("the configuration was read again")
 
-    def _with_change(self, settings: Settings) -> Settings:
-        """Apply the change over REST, unless the file or the environment have changed since."""
-        with self._store.read() as session:
-            stored = runtime_values.get_encrypted(session, runtime_values.CONFIG)
+    def _with_change(self, session: Session, settings: Settings) -> Settings:
+        """Apply the change over REST, unless the file or the environment have changed since: it is dropped then."""
+        stored = runtime_values.get_encrypted(session, runtime_values.CONFIG)
         try:
             change = settings.cipher.decrypt(stored, "the configuration that was set over REST")
         except SecretsUnavailable as lost:
@@ -149,12 +149,10 @@ class LiveSettings:
         # A key that only one of the two versions knows is not a change: the service was upgraded or downgraded.
         if any(present[key] != value for key, value in before.items() if key in present):
             log.warning("the ansible section of the configuration file is new: what was set over REST is dropped")
-            with self._store.write() as session:
-                runtime_values.put(session, runtime_values.CONFIG, {})
+            runtime_values.put(session, runtime_values.CONFIG, {})
             return settings
         if stored.masked:  # an older version stored it in the clear
-            with self._store.write() as session:
-                runtime_values.put(session, runtime_values.CONFIG, {}, settings.cipher.encrypt_json(change))
+            runtime_values.put(session, runtime_values.CONFIG, {}, settings.cipher.encrypt_json(change))
         fixed = AnsibleSettings.fixed_over_rest()
         known = {key: value for key, value in change["ansible"].items() if key in present and key not in fixed}
         return settings.model_copy(update={_SECTION: AnsibleSettings.model_validate(present | known)})

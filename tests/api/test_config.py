@@ -209,6 +209,6 @@ def test_sighup_keeps_what_was_set_over_rest_unless_the_file_says_something_new(
 def test_sighup_says_what_needs_a_restart(ready: Clusterm) -> None:
     before = ready.get("/config")
     ready.config["manager"]["addr"] = "127.0.0.1:1"
-    reload(ready, "need a restart", user="ann")
+    reload(ready, "changes of these sections need a restart: manager\n", user="ann")
     assert shown(ready)["user"] == "ann"
     assert ready.get("/config")["manager"] == before["manager"]

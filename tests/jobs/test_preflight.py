@@ -7,7 +7,7 @@ from typing import Any
 import psutil
 import pytest
 from support.programs import PASSING
-from support.service import Clusterm, wait_for
+from support.service import Clusterm, is_alive, wait_for
 
 A, B = NODES = ["a-1", "b-2"]
 
@@ -164,9 +164,11 @@ def test_a_job_can_be_stopped_and_resumed_while_its_playbooks_are_checked(breaka
 
     job = clusterm.begin("update", [A])
     wait_for(lambda: begun(2), "the check of the next job")
+    (check,) = clusterm.programs()
     for executor in clusterm.executors():
         executor.kill()
         psutil.wait_procs([executor])
+    wait_for(lambda: not is_alive(check), "the check to end with its executor")
     wait_for(lambda: begun(3), "the check by another executor")
     slow.unlink()
     assert clusterm.ended(job)["status"] == "Complete"

@@ -113,3 +113,17 @@ def test_a_file_whose_secrets_cannot_be_encrypted_has_no_effect(
     file.write_text(json.dumps({"manager": {"state_dir": str(tmp_path)}, "retention": {"jobs": 7}}))
     live_settings.reload()
     assert live_settings.current.retention.jobs == 7
+
+
+def test_a_reload_that_fails_keeps_what_was_set_over_rest(full: tuple[Store, LiveSettings], tmp_path: Path) -> None:
+    """The file drops it together with what else the reload changes."""
+    store, live_settings = full
+    live_settings.change({"ansible": {"user": "ann"}}, "test")
+    file = tmp_path / "clusterm.json"
+    former = file.read_text()
+    file.write_text(json.dumps({**json.loads(former), "ansible": {"secret_vars": ["licence"]}}))
+    with pytest.raises(StoreUnavailable, match="full"):
+        live_settings.reload()
+    file.write_text(former)
+    assert live_settings.current.ansible.user == "ann"
+    assert LiveSettings(store, str(file), load(str(file))).current.ansible.user == "ann"

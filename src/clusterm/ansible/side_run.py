@@ -1,5 +1,6 @@
 """Run a program of ansible for a job beside its steps. It ends with its caller, and may be run again."""
 
+import ctypes
 import os
 import signal
 import subprocess
@@ -9,6 +10,9 @@ from typing import BinaryIO, Final
 
 from clusterm.ansible.command import run_environment
 from clusterm.ansible.job_spec import JobSpec
+
+_LIBC: Final = ctypes.CDLL(None)
+_PR_SET_PDEATHSIG: Final = 1  # prctl(2)
 
 _POLL_INTERVAL_S: Final = 0.02
 _STOP_POLL_INTERVAL_S: Final = 0.5
@@ -46,6 +50,7 @@ def run(
         env=run_environment(spec.environment),
         start_new_session=True,
         umask=umask,
+        preexec_fn=_end_with_parent,  # noqa: PLW1509 -- an executor has one thread
     )
     try:
         deadline = time.monotonic() + timeout
@@ -64,3 +69,8 @@ def run(
         if process.returncode is None:
             os.killpg(process.pid, signal.SIGKILL)
             process.wait()
+
+
+def _end_with_parent() -> None:
+    """Let the kernel kill this process if the executor dies. The next one runs it again."""
+    _LIBC.prctl(_PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
