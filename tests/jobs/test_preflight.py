@@ -1,6 +1,7 @@
 """A mistake in a playbook, or a file that is not there, reaches no node."""
 
 import copy
+import re
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -172,3 +173,18 @@ def test_a_job_can_be_stopped_and_resumed_while_its_playbooks_are_checked(breaka
     wait_for(lambda: begun(3), "the check by another executor")
     slow.unlink()
     assert clusterm.ended(job)["status"] == "Complete"
+
+
+def test_of_a_long_rejection_the_end_is_kept(breakable: Clusterm) -> None:
+    clusterm = breakable
+    program = clusterm.root / "long-check"
+    program.write_text(
+        "#!/bin/sh\ncase $* in *--syntax-check*) yes 'much to say' | head -n 200000; echo 'ERROR! no'; exit 4;; esac\n"
+    )
+    program.chmod(0o755)
+    clusterm.config["ansible"]["executable"] = str(program)
+    clusterm.reload()
+    job = clusterm.run("update", [A], host_group="service-master")
+    assert job["error"].endswith("(cleanup.yml, site.yml): no")
+    assert re.fullmatch(r"\[clusterm: \d+ bytes of output are missing here: it is too large\]", job["logs"][0])
+    assert job["logs"][-1] == "ERROR! no"

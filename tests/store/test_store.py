@@ -13,7 +13,7 @@ from sqlmodel import Session, col, delete, func, select
 
 from clusterm.enums import Action, EventName, JobStatus, Result, StepName
 from clusterm.schemas import Event
-from clusterm.store import engine, events, job_records, log_lines, log_reader, runtime_values, tables
+from clusterm.store import engine, events, idempotency_keys, job_records, log_lines, log_reader, runtime_values, tables
 from clusterm.store import jobs as job_queries
 from clusterm.store.engine import Store
 from clusterm.store.errors import StoreError
@@ -397,3 +397,14 @@ def test_events_outlive_their_job(store: Store) -> None:
     with store.write() as session:
         session.exec(delete(tables.Job).where(col(tables.Job.id) == job_id))
     assert read_timeline(store)[0].job == job_id
+
+
+def test_keys_of_the_latest_jobs_outlive_a_clock_that_is_set_forward(store: Store) -> None:
+    with store.write() as session:
+        for job_id in (1, 2000, 2500):
+            idempotency_keys.remember(session, f"key {job_id}", "digest", job_id)
+        session.connection().exec_driver_sql("UPDATE idempotency_keys SET at = datetime(at, '-2 days')")
+        idempotency_keys.remember(session, "another", "digest", 2501)
+    with store.read() as session:
+        kept = [job_id for job_id in (1, 2000, 2500) if idempotency_keys.get(session, f"key {job_id}")]
+    assert kept == [2000, 2500]

@@ -120,6 +120,8 @@ def diff(data: Json) -> View:
         before, after = (format_duration(timedelta(seconds=seconds)) for seconds in (slower.before, slower.after))
         table.add_row(*map(cell, ("slower", "", slower.step, slower.task, before, after, "", "")))
     yield from if_rows(table)
+    if found.omitted:
+        yield f"{found.omitted} more differences of results are not listed\n"
 
 
 def job(data: Json) -> View:

@@ -38,16 +38,13 @@ def run(directory: Path) -> None:
     spec = JobSpec.load(directory)
     store = Store(spec.store_url)
     try:
-        with store.read() as session:
-            ended = job_queries.has_ended(job_queries.get(session, spec.job_id))
-            begun = bool(job_queries.steps(session, spec.job_id))
+        ended, begun = retry_until_available(partial(_progress, store, spec.job_id))
         if not ended:
             is_stopped = partial(retry_until_available, partial(_is_stopped, store, spec.job_id))
             unfit = None if begun else preflight.objection(store, spec, directory, is_stopped)
             error = unfit or _run_steps(store, spec, directory)
             found = _discovered(store, spec, directory, error, is_stopped)
-            with store.read() as session:
-                learned = ssh.learned(directory, job_queries.node_names(session, spec.job_id))
+            learned = ssh.learned(directory, retry_until_available(partial(_names, store, spec.job_id)))
             retry_until_available(
                 lambda: completion.finish(
                     store, spec.retention, spec.job_id, error, Findings(found, learned, spec.host_groups)
@@ -89,6 +86,17 @@ def _run_steps(store: Store, spec: JobSpec, directory: Path) -> str | None:
             return error or str(interrupted)
 
 
+def _progress(store: Store, job_id: int) -> tuple[bool, bool]:
+    """Return whether a job has ended, and whether a step of it has begun."""
+    with store.read() as session:
+        return job_queries.has_ended(job_queries.get(session, job_id)), bool(job_queries.steps(session, job_id))
+
+
+def _names(store: Store, job_id: int) -> list[str]:
+    with store.read() as session:
+        return list(job_queries.node_names(session, job_id))
+
+
 def _is_stopped(store: Store, job_id: int) -> bool:
     with store.read() as session:
         return job_queries.get(session, job_id).stop_reason is not None
@@ -100,14 +108,21 @@ def _discovered(
     """Identify the machines that a discover job has prepared."""
     if not spec.registers:
         return {}
-    with store.read() as session:
-        job = job_queries.get(session, spec.job_id)
-        addresses = job_queries.node_names(session, spec.job_id)
-        if job.stop_reason is not None:
-            return {}
-        if error is not None:
-            passed = [step.passed or () for step in job_queries.steps(session, spec.job_id)]
-            addresses = [address for address in addresses if all(address in those for those in passed)]
+    addresses = retry_until_available(partial(_prepared, store, spec.job_id, failed=error is not None))
+    if not addresses:
+        return {}
     masker = Masker(spec.secrets)
     found = identify(spec, directory, addresses, is_stopped)
     return {address: masker.mask(node) if isinstance(node, str) else node for address, node in found.items()}
+
+
+def _prepared(store: Store, job_id: int, *, failed: bool) -> list[str]:
+    """Return the addresses of the machines that a discover job has prepared; none if it was stopped."""
+    with store.read() as session:
+        if job_queries.get(session, job_id).stop_reason is not None:
+            return []
+        addresses = list(job_queries.node_names(session, job_id))
+        if not failed:
+            return addresses
+        passed = [step.passed or () for step in job_queries.steps(session, job_id)]
+        return [address for address in addresses if all(address in those for those in passed)]

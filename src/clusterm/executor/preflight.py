@@ -4,6 +4,7 @@ Every playbook must be there, and `ansible-playbook --syntax-check` must accept 
 vault of the job.
 """
 
+import os
 from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
@@ -46,9 +47,11 @@ def objection(store: Store, spec: JobSpec, directory: Path, is_stopped: Callable
     def check() -> tuple[int | None, list[Line]]:
         with (directory / "syntax-check.log").open("w+b") as output:
             status = side_run.run(command, spec, output, is_stopped, timeout=_TIMEOUT_S, umask=spec.umask)
-            output.seek(0)
+            omitted = max(output.seek(0, os.SEEK_END) - _MAX_OUTPUT_BYTES, 0)
+            output.seek(omitted)  # the error is at the end
             parser = OutputParser(spec.nonce, masker=Masker(spec.secrets))
-            parsed = [*parser.feed(output.read(_MAX_OUTPUT_BYTES)), *parser.close()]
+            mark = f"[clusterm: {omitted} bytes of output are missing here: it is too large]\n" if omitted else ""
+            parsed = [*parser.feed(mark.encode() + output.read()), *parser.close()]
         return status, [item for item in parsed if isinstance(item, Line)]
 
     try:

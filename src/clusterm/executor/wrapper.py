@@ -130,6 +130,8 @@ class ProcessMonitor:
         cause = found.get("losing")  # clusterm 0.1 does not record it
         if cause:
             self._output.continue_loss(cause)
+        if not lives(self._process):
+            self._output.lost += 1  # maybe: with its last process, a pipe loses what is in it
         self._name(losing=cause)
         self._watch(self._check_alive)
 

@@ -111,10 +111,9 @@ async def _requester(
             alias="Idempotency-Key",
             min_length=1,
             max_length=255,
-            description="Any text that the client chooses. For a day, a repetition of the request with the same key "
-            "starts no job: the response is the first job, or 410 if that was deleted. Another request with the same "
-            "key is rejected (422). "
-            "Each token has its own keys.",
+            description="Any text that the client chooses. For a day, and for the latest 1000 jobs, a repetition of "
+            "the request with the same key starts no job: the response is the first job, or 410 if that was deleted. "
+            "Another request with the same key is rejected (422). Each token has its own keys.",
         ),
     ] = None,
 ) -> Requester:

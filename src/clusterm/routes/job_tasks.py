@@ -37,14 +37,18 @@ def list_tasks(
     limit: Limit = 100,
     cursor: Cursor = None,
 ) -> Response:
-    """Return the tasks that ansible ran, in order, each with its times and one result per node."""
+    """Return the tasks that ansible ran, in order, each with its times and one result per node.
+
+    A page ends before `limit` tasks if their results are many: follow `next`.
+    """
     after = parse_cursor(cursor) or 0
     with services.store.read() as session:
         row = job_queries.resolve(session, job)
         named = None if node is None else nodes.spellings(session, node)
-        tasks = task_results.tasks(session, row.id, limit=limit + 1, after=after, nodes=named, status=status, task=task)
-    items = tasks[:limit]
-    return json_response(schemas.Page(items=items, next=str(items[-1].number) if len(tasks) > limit else None))
+        items, more = task_results.tasks(
+            session, row.id, limit=limit, after=after, nodes=named, status=status, task=task
+        )
+    return json_response(schemas.Page(items=items, next=str(items[-1].number) if more else None))
 
 
 @routes.get(

@@ -349,6 +349,9 @@ class JobDiff(ResponseModel):
     after: int = Field(description="Id of the later job.", examples=[7])
     failing: list[ResultChange] = Field(description="Tasks that fail on a node and did not before.")
     changed: list[ResultChange] = Field(description="Tasks that change a node and did not before.")
+    omitted: int = Field(
+        default=0, description="How many more of either there are: at most 5000 of each are listed, the first ones."
+    )
     slower: list[DurationChange] = Field(
         description="Tasks that take more than twice as long, and at least a second more, summed over their runs."
     )

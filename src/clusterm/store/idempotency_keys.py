@@ -11,6 +11,9 @@ from clusterm.store import tables
 KEPT: Final = timedelta(days=1)
 """How long a key is stored."""
 
+_KEPT_JOBS: Final = 1000
+"""The keys of so many jobs before the latest one are stored longer, since the clock may have been set forward."""
+
 
 def get(session: Session, key: str) -> tables.IdempotencyKey | None:
     """Return the record of a key, None if the key is new."""
@@ -27,5 +30,6 @@ def remember(session: Session, key: str, request: str, job_id: int) -> None:
         job_id: the job that the request began or stopped.
     """
     now = datetime.now(UTC)
-    session.execute(delete(tables.IdempotencyKey).where(col(tables.IdempotencyKey.at) < now - KEPT))
+    known = tables.IdempotencyKey
+    session.execute(delete(known).where(col(known.at) < now - KEPT, col(known.job_id) < job_id - _KEPT_JOBS))
     session.add(tables.IdempotencyKey(key=key, request=request, job_id=job_id, at=now))

@@ -7,7 +7,8 @@ slow.
 from collections import defaultdict
 from collections.abc import Collection, Mapping, Sequence
 from datetime import datetime
-from typing import Any
+from itertools import accumulate
+from typing import Any, Final
 
 from sqlalchemy import bindparam, func, insert, or_, select, update
 from sqlmodel import Session, col
@@ -125,6 +126,10 @@ def clear_failures(session: Session, job_id: int, step: int, cleared: Mapping[st
     )
 
 
+MAX_PAGE_RESULTS: Final = 10_000
+"""Results after which a page of tasks ends, so that its size does not depend on how many nodes a job has."""
+
+
 def tasks(
     session: Session,
     job_id: int,
@@ -134,13 +139,13 @@ def tasks(
     nodes: Collection[str] | None = None,
     status: TaskStatus | None = None,
     task: str | None = None,
-) -> list[schemas.Task]:
-    """Return a job's tasks in the order in which they began, with their results.
+) -> tuple[list[schemas.Task], bool]:
+    """Return a page of a job's tasks with their results, in the order in which they began, and whether more follow.
 
     Args:
         session: any transaction.
         job_id: the job.
-        limit: the maximum number of tasks.
+        limit: the maximum number of tasks; fewer are returned if they have many results.
         after: only tasks with a greater number.
         nodes: only results of these nodes, and tasks with such results.
         status: only results with this status, and tasks with such results.
@@ -153,7 +158,7 @@ def tasks(
         .join(step, (col(step.job_id) == col(_task.job_id)) & (col(step.number) == col(_task.step)))
         .where(col(_task.job_id) == job_id, col(_task.number) > after, col(_task.name).is_not(None))
         .order_by(col(_task.number))
-        .limit(limit)
+        .limit(limit + 1)
     )
     wanted = [col(_result.job_id) == job_id]
     if nodes is not None:
@@ -164,16 +169,26 @@ def tasks(
         query = query.where(col(_task.name).icontains(task, autoescape=True))
     if len(wanted) > 1:
         query = query.where(col(_task.number).in_(select(col(_result.task)).where(*wanted)))
-    rows = session.connection().execute(query).mappings().all()
-    if not rows:
-        return []
+    found_tasks = session.connection().execute(query).mappings().all()
+    if not found_tasks:
+        return [], False
+    page = col(_result.task).between(found_tasks[0]["number"], found_tasks[-1]["number"])
+    counting = select(col(_result.task), func.count()).where(*wanted, page).group_by(col(_result.task))
+    counts: dict[int, int] = dict(map(tuple, session.connection().execute(counting)))  # type: ignore[arg-type]
+    totals = accumulate(counts.get(row["number"], 0) for row in found_tasks)
+    rows = [
+        row
+        for position, (row, total) in enumerate(zip(found_tasks, totals, strict=True))
+        if position < limit and (position == 0 or total <= MAX_PAGE_RESULTS)
+    ]
     of_tasks: dict[int, list[schemas.TaskResult]] = defaultdict(list)
     page = col(_result.task).between(rows[0]["number"], rows[-1]["number"])
     columns = [col(getattr(_result, name)) for name in ("task", *schemas.TaskResult.model_fields)]
     found = session.connection().execute(select(*columns).where(*wanted, page).order_by(col(_result.number)))
     for row in found.mappings():
         of_tasks[row["task"]].append(schemas.TaskResult.model_construct(**row))
-    return [schemas.Task.model_construct(task=row["name"], results=of_tasks[row["number"]], **row) for row in rows]
+    items = [schemas.Task.model_construct(task=row["name"], results=of_tasks[row["number"]], **row) for row in rows]
+    return items, len(rows) < len(found_tasks)
 
 
 def current(session: Session, step: tables.JobStep) -> schemas.JobProgress:

@@ -1,6 +1,8 @@
 """A wrapper whose output nobody reads, or whose output has a part that was released."""
 
 import json
+import os
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -86,6 +88,28 @@ def test_a_wrapper_that_takes_over_knows_why_output_was_lost(tmp_path: Path, gat
     assert successor.wait() == 0
     assert record(tmp_path, "ended")["lost"] > 0
     assert b"[clusterm: lines of output are missing here: more than" in (tmp_path / "output").read_bytes()
+
+
+@pytest.mark.parametrize("ends_before", [True, False])
+def test_output_may_be_lost_with_the_pipe(tmp_path: Path, *, ends_before: bool) -> None:
+    """When the last process that has a pipe open ends, the pipe loses what nobody has read."""
+    program = "import time, sys; print('last words', flush=True); time.sleep(0 if sys.argv[1:] else 600)"
+    command = [sys.executable, "-c", program, *(["end"] if ends_before else [])]
+    running = subprocess.Popen([sys.executable, wrapper.__file__, str(tmp_path), "1", str(LIMIT), *command])
+    wait_for(lambda: record(tmp_path, "started"), "the program")
+    started = record(tmp_path, "started")
+    if ends_before:
+        running.wait()
+        (tmp_path / "ended").unlink()  # as if the wrapper had been killed just before
+    else:
+        running.kill()
+        running.wait()
+    successor = subprocess.Popen([sys.executable, wrapper.__file__, str(tmp_path), "1", str(LIMIT)])
+    if not ends_before:
+        wait_for(lambda: record(tmp_path, "started")["wrapper"] != started["wrapper"], "the next wrapper")
+        os.kill(started["process"]["pid"], signal.SIGKILL)
+    assert successor.wait() == 0
+    assert (record(tmp_path, "ended")["lost"] > 0) == ends_before
 
 
 def test_an_executor_of_version_0_1_0_gives_no_limit(tmp_path: Path) -> None:
