@@ -14,7 +14,7 @@ READY := $(VENV)/.ready
 ANSIBLE_READY := .venv-ansible/.ready
 
 .DEFAULT_GOAL := help
-.PHONY: help demo serve test test-fast test-outcomes check audit format docs chaos soak differential fuzz bench image-check \
+.PHONY: help demo serve test test-fast test-outcomes check audit format docs chaos faults soak differential fuzz bench image-check \
 	migration constraints ansible-versions clean
 
 help: ## List the targets
@@ -56,6 +56,9 @@ docs: $(READY) ## Generate the reference out of the code
 
 chaos: $(READY) ## Kill processes at random in 50 rounds of real jobs, and check what must hold whatever dies
 	PYTHONPATH=tests $(BIN)/python tests/system/chaos.py $(ARGS)
+
+faults: $(READY) ## Let each call of a small job fail once, and check the same: ARGS="--sample 10" for every tenth
+	PYTHONPATH=tests $(BIN)/python tests/system/faults/faults.py $(ARGS)
 
 soak: $(READY) ## Run a service under mixed load for an hour: ARGS="--minutes 60"
 	PYTHONPATH=tests $(BIN)/python tests/system/soak.py $(ARGS)
