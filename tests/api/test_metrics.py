@@ -6,13 +6,14 @@ import sqlite3
 import subprocess
 from collections.abc import Iterable
 from contextlib import closing
+from itertools import product
 from pathlib import Path
 
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 from support.programs import SCRIPTED
 from support.requirements import path_of, requires
-from support.service import WAIT_TIMEOUT_S, Clusterm, wait_for
+from support.service import WAIT_TIMEOUT_S, Clusterm, kill_all, wait_for
 
 Samples = dict[tuple[str, frozenset[tuple[str, str]]], float]
 
@@ -72,7 +73,13 @@ def test_what_is_now(service: Clusterm, tmp_path: Path) -> None:
     running = service.begin("commission", ["node1-a"], extra_vars={"until": str(tmp_path / "end")})
     queued = service.post("/commission/nodes", {"nodes": ["node2-b"], "host_group": "service-master", "queue": True})
     assert queued.json()["status"] == "Queued"
+    wait_for(lambda: service.job(running["id"], logs=False)["lines"], "the first line")
     samples = read(service)
+    assert 0 < value(samples, "clusterm_job_running_seconds", action="commission") < WAIT_TIMEOUT_S
+    silent = value(samples, "clusterm_job_silent_seconds", action="commission")
+    assert 0 <= silent <= value(samples, "clusterm_job_running_seconds", action="commission")
+    assert value(samples, "clusterm_job_running_seconds", action="update") == 0
+    assert 0 < value(samples, "clusterm_job_oldest_queued_seconds") < WAIT_TIMEOUT_S
     assert value(samples, "clusterm_jobs", status="Running") == 1
     assert value(samples, "clusterm_jobs", status="Queued") == 1
     assert value(samples, "clusterm_nodes", status="Provisioning", state="Discovered") == 1
@@ -89,6 +96,33 @@ def test_what_is_now(service: Clusterm, tmp_path: Path) -> None:
     service.ended(queued.json())
     samples = read(service)
     assert value(samples, "clusterm_jobs", status="Running") == value(samples, "clusterm_jobs", status="Queued") == 0
+
+
+def test_every_series_of_jobs_and_nodes_is_there_from_the_start(service: Clusterm) -> None:
+    samples = read(service)
+    for action, status in product(("commission", "update", "decommission", "discover"), ("Complete", "Errored")):
+        assert value(samples, "clusterm_job_duration_seconds_count", action=action, status=status) == 0
+    assert value(samples, "clusterm_nodes", status="Allocated", state="Disappeared") == 0
+    assert value(samples, "clusterm_notifications_failed_total", webhook="nobody") == 0
+    assert value(samples, "clusterm_job_oldest_queued_seconds") == 0
+
+
+def test_health_and_lost_executors(service: Clusterm, tmp_path: Path) -> None:
+    service.add_nodes("node1-a")
+    job = service.begin("commission", ["node1-a"], extra_vars={"until": str(tmp_path / "end")})
+    samples = read(service)
+    assert value(samples, "clusterm_ready") == value(samples, "clusterm_health_check_ok", check="ansible") == 1
+    assert value(samples, "clusterm_executors_lost_total") == 0
+    kill_all(wait_for(service.executors, "the executor"))
+    wait_for(lambda: value(read(service), "clusterm_executors_lost_total") == 1, "the loss of the executor")
+    (tmp_path / "end").touch()
+    service.ended(job)
+    assert value(read(service), "clusterm_executors_lost_total") == 1
+    service.config["manager"]["min_free_bytes"] = 2**60
+    service.restart()
+    samples = read(service)
+    assert value(samples, "clusterm_ready") == value(samples, "clusterm_health_check_ok", check="disk") == 0
+    assert value(samples, "clusterm_state_dir_free_bytes") < value(samples, "clusterm_state_dir_min_free_bytes")
 
 
 def test_requests_are_counted_by_route_and_not_by_what_clients_make_up(service: Clusterm) -> None:

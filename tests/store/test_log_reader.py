@@ -7,12 +7,12 @@ from types import SimpleNamespace
 from typing import Any, cast
 
 import pytest
+from prometheus_client import Gauge
 from support.rows import BEGAN, add_logged_job, add_result
 
 from clusterm.enums import JobStatus, StepName, TaskStatus
 from clusterm.logs import follower, formats
 from clusterm.logs.follower import LogFollower, Position
-from clusterm.observability.metrics import Metrics
 from clusterm.routes import logs
 from clusterm.routes.dependencies import Services
 from clusterm.store import jobs as job_queries
@@ -80,7 +80,10 @@ def test_silent_followers_hear_that_the_connection_lives(
         place = Position(job_id, 1, LogQuery(follow=True), encoding)
         found: list[bytes] = []
         service = cast(
-            "Services", SimpleNamespace(follower=reads, metrics=Metrics(store, tmp_path), authenticator=None)
+            "Services",
+            SimpleNamespace(
+                follower=reads, metrics=SimpleNamespace(followers=Gauge("f", "", registry=None)), authenticator=None
+            ),
         )
         async for piece in logs._chunks(service, place, None):
             found.append(piece)

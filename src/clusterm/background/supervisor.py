@@ -96,6 +96,8 @@ class Supervisor(PeriodicTask):
         self._settings = settings
         self._echo_job_logs = echo_job_logs
         self._executors: dict[int, _Executor] = {}
+        self.lost_executors = 0
+        """Executors of this service that died before their jobs had ended."""
         self._leftovers: list[Path] | None = None  # directories of the last service, still to be examined
 
     def run(self) -> None:
@@ -145,6 +147,7 @@ class Supervisor(PeriodicTask):
         with self.isolated(f"log of job {job_id}"):
             executor.forwarder.forward()
         if executor.process is not None and executor.process.poll() is not None:
+            self.lost_executors += 1
             executor.record_death(killed=executor.process.returncode <= 0)
         if executor.process is None and executor.backoff.is_over():
             self._start_executor(job_id, executor)

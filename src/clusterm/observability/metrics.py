@@ -4,11 +4,12 @@ Names follow Prometheus' conventions (https://prometheus.io/docs/practices/namin
 each scrape, so a restart does not reset them; counters of requests and background tasks start at zero.
 """
 
+import math
 import shutil
-from collections.abc import Callable, Iterable, Iterator
-from datetime import datetime
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from datetime import UTC, datetime
 from importlib.metadata import version
-from pathlib import Path
+from itertools import product
 from typing import Final
 
 from prometheus_client import (
@@ -31,8 +32,12 @@ from prometheus_client.exposition import generate_latest
 from prometheus_client.registry import Collector
 
 from clusterm.common.background_task import TaskStatus
-from clusterm.enums import ENDED, JobStatus
-from clusterm.store import counters, nodes, outbox
+from clusterm.common.elapsed import seconds_since
+from clusterm.enums import ENDED, Action, JobStatus, State, Status
+from clusterm.observability import health
+from clusterm.schemas import HealthCheck
+from clusterm.settings import ManagerSettings
+from clusterm.store import counters, log_lines, nodes, outbox, tables
 from clusterm.store import jobs as job_queries
 from clusterm.store.engine import Store
 from clusterm.store.errors import StoreError
@@ -49,21 +54,27 @@ class Metrics:
 
     Args:
         store: the store.
-        state_dir: the state directory, whose free space is measured.
+        manager: the settings of the state directory, whose free space is measured.
+        checks: runs the health checks.
         tasks: returns the present status of the background tasks.
+        lost_executors: returns the number of executors that died before their jobs had ended.
         certificate_expiry: returns when the certificate in use expires; None without one.
     """
 
     def __init__(
         self,
         store: Store,
-        state_dir: Path,
-        tasks: Callable[[], Iterable[TaskStatus]] = tuple,
-        certificate_expiry: Callable[[], datetime | None] = lambda: None,
+        manager: ManagerSettings,
+        *,
+        checks: Callable[[], Mapping[str, HealthCheck]],
+        tasks: Callable[[], Iterable[TaskStatus]],
+        lost_executors: Callable[[], int],
+        certificate_expiry: Callable[[], datetime | None],
     ) -> None:
         disable_created_metrics()  # type: ignore[no-untyped-call]  # they double the number of series without a use
         self._registry = CollectorRegistry()
-        self._registry.register(_StoreCollector(store, state_dir))
+        self._registry.register(_StoreCollector(store, manager))
+        self._registry.register(_HealthCollector(checks, lost_executors))
         self._registry.register(_TaskCollector(tasks))
         self._registry.register(_CertificateCollector(certificate_expiry))
         ProcessCollector(registry=self._registry)
@@ -93,9 +104,9 @@ class Metrics:
 class _StoreCollector(Collector):
     """Metrics that the store keeps."""
 
-    def __init__(self, store: Store, state_dir: Path) -> None:
+    def __init__(self, store: Store, manager: ManagerSettings) -> None:
         self._store = store
-        self._state_dir = state_dir
+        self._manager = manager
 
     def collect(self) -> Iterator[Metric]:
         """Yield the metrics. If the store cannot be read, `clusterm_store_up` is 0 and the job metrics are missing."""
@@ -112,13 +123,21 @@ class _StoreCollector(Collector):
         yield from found
         size = self._store.size()
         yield GaugeMetricFamily("clusterm_store_size_bytes", "Size of the database's files.", value=size)
-        free = shutil.disk_usage(self._state_dir).free
-        yield GaugeMetricFamily("clusterm_state_dir_free_bytes", "Room on the disk of the state directory.", value=free)
+        disk = shutil.disk_usage(self._manager.state_dir)
+        for name, text, value in (
+            ("free", "Room on the disk of the state directory.", disk.free),
+            ("size", "Size of the disk of the state directory.", disk.total),
+            ("min_free", "Room below which no job starts (manager.min_free_bytes).", self._manager.min_free_bytes),
+        ):
+            yield GaugeMetricFamily(f"clusterm_state_dir_{name}_bytes", text, value=value)
 
     def _of_jobs(self) -> Iterator[Metric]:
         with self._store.read() as session:
             counted = counters.get(session)
             unended = job_queries.count_unended(session)
+            running = job_queries.running(session)
+            silent = {job.id: log_lines.last(session, job.id) for job in running}
+            queued = job_queries.queued(session)
         now = GaugeMetricFamily("clusterm_jobs", "Jobs that have not ended.", labels=("status",))
         for status in JobStatus:
             if status not in ENDED:
@@ -127,9 +146,30 @@ class _StoreCollector(Collector):
         ran = HistogramMetricFamily(
             "clusterm_job_duration_seconds", "How long ended jobs ran.", labels=("action", "status")
         )
-        for (action, status), durations in counted.running.items():
+        for action, status in product(Action, sorted(ENDED)):
+            durations = counted.running.get((action, status), counters.Durations.none())
             ran.add_metric((action, status), list(durations.cumulative()), durations.seconds)
         yield ran
+        runs = GaugeMetricFamily(
+            "clusterm_job_running_seconds",
+            "How long the running job of an action that started first has been running; 0 without one.",
+            labels=("action",),
+        )
+        silence = GaugeMetricFamily(
+            "clusterm_job_silent_seconds",
+            "How long ansible has written nothing, in the running job of an action where it is longest; 0 without one.",
+            labels=("action",),
+        )
+        for action in Action:
+            jobs = [job for job in running if job.action == action]
+            runs.add_metric((action,), max((_running_seconds(job) for job in jobs), default=0.0))
+            silence.add_metric((action,), max((_silent_seconds(job, silent[job.id]) for job in jobs), default=0.0))
+        yield from (runs, silence)
+        yield GaugeMetricFamily(
+            "clusterm_job_oldest_queued_seconds",
+            "How long the job that was queued first has been waiting; 0 without one.",
+            value=max((seconds_since(job.created_at, job.boot_id, job.created_clock) for job in queued), default=0.0),
+        )
         waited = HistogramMetricFamily("clusterm_job_queue_seconds", "How long jobs waited for their turn.")
         waited.add_metric((), list(counted.waiting.cumulative()), counted.waiting.seconds)
         yield waited
@@ -140,8 +180,8 @@ class _StoreCollector(Collector):
         with self._store.read() as session:
             counted = nodes.count(session)
         family = GaugeMetricFamily("clusterm_nodes", "Nodes.", labels=("status", "state"))
-        for (status, state), number in counted.items():
-            family.add_metric((status, state), number)
+        for status, state in product(Status, State):
+            family.add_metric((status, state), counted.get((status, state), 0))
         yield family
 
     def _of_notifications(self) -> Iterator[Metric]:
@@ -162,6 +202,28 @@ class _StoreCollector(Collector):
             sent.add_metric((name,), count.sent)
             failed.add_metric((name,), count.failed)
         yield from (pending, sent, failed)
+
+
+class _HealthCollector(Collector):
+    """Whether the service is ready, and what it has lost."""
+
+    def __init__(self, checks: Callable[[], Mapping[str, HealthCheck]], lost_executors: Callable[[], int]) -> None:
+        self._checks = checks
+        self._lost_executors = lost_executors
+
+    def collect(self) -> Iterator[Metric]:
+        """Yield the metrics."""
+        found = dict(self._checks())
+        yield GaugeMetricFamily(
+            "clusterm_ready", "1 if jobs can run and be stored, as /readyz reports.", value=int(health.is_ready(found))
+        )
+        checks = GaugeMetricFamily("clusterm_health_check_ok", "1 if a check of /readyz passes.", labels=("check",))
+        for name, check in found.items():
+            checks.add_metric((name,), int(check.ok))
+        yield checks
+        yield CounterMetricFamily(
+            "clusterm_executors_lost", "Executors that died before their jobs had ended.", value=self._lost_executors()
+        )
 
 
 class _CertificateCollector(Collector):
@@ -204,3 +266,13 @@ class _TaskCollector(Collector):
             if task.last_success is not None:
                 last_success.add_metric((task.name,), task.last_success.timestamp())
         yield from (runs, failures, last_success)
+
+
+def _running_seconds(job: tables.Job) -> float:
+    return seconds_since(job.started_at or job.created_at, job.boot_id, job.started_clock)
+
+
+def _silent_seconds(job: tables.Job, last: tables.LogLine | None) -> float:
+    """Return the time since the last line of a job, and not more than it has been running."""
+    since_line = max((datetime.now(UTC) - last.at).total_seconds(), 0.0) if last else math.inf
+    return min(since_line, _running_seconds(job))

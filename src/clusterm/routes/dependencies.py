@@ -26,6 +26,7 @@ from clusterm.live_settings import LiveSettings
 from clusterm.logs.follower import LogFollower
 from clusterm.monitoring.monitors import Monitors
 from clusterm.notifications.sender import NotificationSender
+from clusterm.observability import health
 from clusterm.observability.metrics import Metrics
 from clusterm.routes.auth import authenticate, principal_of, security, sender_of
 from clusterm.schemas import HealthCheck, Problem
@@ -52,6 +53,19 @@ class Services:
     ansible_check: AnsibleCheck = field(default_factory=AnsibleCheck)
     since: datetime = field(default_factory=lambda: datetime.now(UTC))
     """Time of the start."""
+
+    def check_health(self) -> dict[str, HealthCheck]:
+        """Run the health checks, and return their results by name."""
+        settings = self.live_settings.current
+        return health.check(
+            self.store,
+            settings,
+            ansible=self.ansible_check.problem(settings.ansible.executable),
+            monitors=self.monitors.problems(),
+            notifications=self.notification_sender.problems(),
+            certificate=self.certificate_check(),
+            tasks=[task.status for task in self.tasks],
+        )
 
 
 def _service(request: Request) -> Services:

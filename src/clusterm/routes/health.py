@@ -13,11 +13,10 @@ from clusterm.ansible.versions import versions
 from clusterm.enums import JobStatus
 from clusterm.observability import health
 from clusterm.routes.auth import may_read
-from clusterm.routes.dependencies import PROBLEM_TYPE, Router, Services, ServicesDep, json_response, problem_responses
+from clusterm.routes.dependencies import PROBLEM_TYPE, Router, ServicesDep, json_response, problem_responses
 from clusterm.schemas import (
     BackgroundTaskStatus,
     Health,
-    HealthCheck,
     NodeCount,
     NotificationCount,
     Problem,
@@ -56,7 +55,7 @@ def get_readiness(request: Request, services: ServicesDep) -> Response:
     Warnings, such as a Serf agent that cannot be reached, do not affect readiness. The route may be polled every few
     seconds: ansible is run only every few minutes.
     """
-    found = _check(services)
+    found = services.check_health()
     webhooks = found.get("notifications")
     if webhooks is not None and not webhooks.ok and not may_read(services.authenticator, request):
         found["notifications"] = webhooks.model_copy(update={"why": _UNNAMED_WEBHOOKS})
@@ -76,7 +75,7 @@ def get_status(request: Request, services: ServicesDep) -> Response:
 
     Members from the store are empty while the store cannot be read, which `checks` report.
     """
-    manager, found = services.live_settings.current.manager, _check(services)
+    manager, found = services.live_settings.current.manager, services.check_health()
     status = ServiceStatus(
         version=version("clusterm"),
         url=manager.public_url or str(request.base_url).rstrip("/"),
@@ -103,19 +102,6 @@ def get_status(request: Request, services: ServicesDep) -> Response:
 def get_versions(services: ServicesDep) -> Response:
     """Return the versions of clusterm, of the ansible that it runs, and of what it runs on."""
     return json_response(versions(services.live_settings.current.ansible.executable, sqlite=services.store.version))
-
-
-def _check(services: Services) -> dict[str, HealthCheck]:
-    settings = services.live_settings.current
-    return health.check(
-        services.store,
-        settings,
-        ansible=services.ansible_check.problem(settings.ansible.executable),
-        monitors=services.monitors.problems(),
-        notifications=services.notification_sender.problems(),
-        certificate=services.certificate_check(),
-        tasks=[task.status for task in services.tasks],
-    )
 
 
 def _of_store(session: Session) -> dict[str, Any]:

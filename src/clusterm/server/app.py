@@ -69,9 +69,6 @@ def create_app(
         authenticator.usage,
         reloader,
     )
-    metrics = Metrics(
-        store, manager.state_dir, lambda: [task.status for task in tasks], lambda: tls.expires_at if tls else None
-    )
 
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
@@ -93,14 +90,21 @@ def create_app(
         redoc_url=None,
         lifespan=lifespan,
     )
-    app.state.services = Services(
+    services = app.state.services = Services(
         store,
         live_settings,
         supervisor,
         monitors,
         notification_sender,
         follower,
-        metrics,
+        Metrics(
+            store,
+            manager,
+            checks=lambda: services.check_health(),  # noqa: PLW0108 -- there are no services yet
+            tasks=lambda: [task.status for task in tasks],
+            lost_executors=lambda: supervisor.lost_executors,
+            certificate_expiry=lambda: tls.expires_at if tls else None,
+        ),
         authenticator,
         tasks,
         certificate_check=lambda: tls.check() if tls else None,
@@ -117,7 +121,7 @@ def create_app(
     app.add_middleware(AnswerHeadAndOptions)
     app.add_middleware(CheckOrigins, hosts=AllowedHosts(manager, lambda: tls.names if tls else ()), manager=manager)
     app.add_middleware(SizeLimits, manager=manager)
-    app.add_middleware(CountRequests, metrics=metrics)
+    app.add_middleware(CountRequests, metrics=services.metrics)
     app.add_middleware(ReadForwarded, manager=manager)
     app.add_middleware(ResponseHeaders)
     app.openapi = lambda: openapi_document(app)  # type: ignore[method-assign]  # FastAPI documents this way
