@@ -137,7 +137,7 @@ class Supervisor(PeriodicTask):
         if not directory.is_dir() or not (name := re.fullmatch(r"([0-9]{1,18})(\.new)?", directory.name)):
             log.warning("%s is not a job's directory and is ignored", directory)
         elif name[2]:
-            shutil.rmtree(directory, ignore_errors=True)  # its job was never started
+            _remove(directory)  # its job was never started
         else:
             self._executor_of(int(name[1]))
 
@@ -173,8 +173,8 @@ class Supervisor(PeriodicTask):
         elif (executor.process is not None and executor.process.poll() is None) or is_active(directory):
             self._continue_executor(job_id, at_once=True)
         else:
+            _remove(directory)
             del self._executors[job_id]
-            shutil.rmtree(directory, ignore_errors=True)
 
     def _continue_executor(self, job_id: int, *, at_once: bool) -> None:
         """Continue an executor that was stopped by a signal, since only a running one stops its job and ends it.
@@ -302,6 +302,21 @@ def _load(directory: Path) -> JobSpec | None:
         return JobSpec.load(directory)
     except (FileNotFoundError, ValueError):
         return None
+
+
+def _remove(directory: Path) -> None:
+    """Remove the directory of a job, unless that will never be possible.
+
+    Raises:
+        OSError: it cannot be removed now.
+    """
+    try:
+        shutil.rmtree(directory)
+    except OSError as error:
+        if is_transient(error):
+            raise
+        if not isinstance(error, FileNotFoundError):
+            log.warning("%s cannot be removed: %s", directory, error.strerror)
 
 
 def _last_words(directory: Path) -> str:
