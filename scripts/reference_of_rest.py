@@ -5,7 +5,7 @@ import re
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from reference_markdown import REF, Schema, default_of, one_line, table, title_of, type_of
+from reference_markdown import REF, Schema, default_of, one_line, table, type_of
 
 Operation = dict[str, Any]
 
@@ -72,7 +72,7 @@ def _operation(title: str, operation: Operation, schemas: Mapping[str, Schema]) 
 
 
 def _object(name: str, schema: Schema, *, is_sent: bool) -> Iterator[str]:
-    yield from ("", f"### {title_of(name)}", "")
+    yield from ("", f"### {name}", "")
     if text := schema.get("description"):
         yield from (one_line(text), "")
     if "enum" in schema:

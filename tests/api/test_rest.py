@@ -642,7 +642,12 @@ def test_every_error_has_one_shape(service: Clusterm, method: str, path: str, st
 
 
 def operations(document: dict[str, Any]) -> list[tuple[str, str, dict[str, Any]]]:
-    return [(method, path, about) for path, item in document["paths"].items() for method, about in item.items()]
+    """Return method, path without the version, and description of each operation."""
+    return [
+        (method, path.removeprefix("/v1"), about)
+        for path, item in document["paths"].items()
+        for method, about in item.items()
+    ]
 
 
 def resolve(document: dict[str, Any], schema: dict[str, Any]) -> dict[str, Any]:
