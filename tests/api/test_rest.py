@@ -609,7 +609,7 @@ def test_requests_refused_for_an_active_job_leave_no_trace(
         ):
             response = service.post(path, body)
             assert is_problem(response, 409)
-            assert "there is already an active job, please try in sometime. Job: " in response.json()["detail"]
+            assert "another job has not ended: " in response.json()["detail"]
             assert service.dump() == before
     assert service.job("last")["id"] == job["id"]
 

@@ -83,7 +83,7 @@ def test_a_waiting_job_is_not_overtaken_on_its_nodes(busy: Clusterm) -> None:
     clusterm.begin("commission", ["a-1"])
     refused = clusterm.post("/decommission/nodes", {"nodes": ["a-1"]})
     assert refused.status_code == 409
-    assert "there is already an active job" in refused.json()["detail"]
+    assert "another job has not ended" in refused.json()["detail"]
     clusterm.begin("commission", ["a-2", "a-1"], queue=True)
     clusterm.begin("commission", ["a-2"], queue=True)
     clusterm.begin("commission", ["a-3"], queue=True)

@@ -46,7 +46,7 @@ def openapi_document(app: FastAPI) -> dict[str, Any]:
             if operation["security"]:
                 refusals = {
                     str(status): problem
-                    for status, problem in problem_responses(401, 403, 429).items()
+                    for status, problem in problem_responses(401, 403, 422, 429).items()
                     if status != 503
                 }
                 operation["responses"] = dict(sorted((refusals | operation["responses"]).items()))
