@@ -148,7 +148,7 @@ Choices = Annotated[list[T], BeforeValidator(none_to_empty_list)]
 class ResponseModel(BaseModel):
     """Base class of responses."""
 
-    model_config = ConfigDict(extra="ignore", defer_build=True)
+    model_config = ConfigDict(extra="ignore", defer_build=True, json_schema_serialization_defaults_required=True)
 
 
 class Request(BaseModel):
