@@ -93,7 +93,7 @@ class LiveSettings:
                     f"the section {quote(section)} cannot be changed over REST, only ansible can: change the "
                     "configuration file",
                     ProblemCode.SECTION_FIXED,
-                    section=json.dumps(section),
+                    section=quote(section),
                 )
         changes = {} if config.get(_SECTION) is None else config[_SECTION]
         if not isinstance(changes, dict):

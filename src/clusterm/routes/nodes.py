@@ -73,7 +73,7 @@ class _NodeFilter:
 
     @property
     def narrows(self) -> bool:
-        """Whether it selects not simply all nodes."""
+        """Whether it can leave nodes out."""
         return bool(self.names or self.statuses or self.states or self.groups)
 
     def select(self, session: Session) -> list[str]:
