@@ -101,7 +101,7 @@ def problems() -> Iterator[str]:
     """Describe every code of problems."""
     yield from table(
         ("code", "status", "meaning"),
-        ((f"`{code}`", f"{code.status.value} {code.status.phrase}", code.meaning) for code in ProblemCode),
+        ((f"`{code}`", str(code.status.value), code.meaning) for code in ProblemCode),
     )
 
 

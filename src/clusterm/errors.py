@@ -18,7 +18,7 @@ ClustermError
 │   │   ├── Forbidden       403
 │   │   └── TooManyRequests 429
 │   ├── Drained             503
-│   └── EncryptionUnavailable 503
+│   └── EncryptionUnavailable  503
 ├── StoreError              503; defined in clusterm.store.errors
 │   └── StoreUnavailable    a retry may succeed
 └── StartupError            printed as one line on stderr, with a non-zero exit status

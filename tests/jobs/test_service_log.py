@@ -100,6 +100,7 @@ def test_what_else_it_tells(talkative: Clusterm) -> None:
         (422, "/commission/nodes"),
     ]
     assert "no node has the name or address" in refused[0]["message"]
+    assert refused[0]["code"] == "node_not_found"
     messages = [entry["message"] for entry in said]
     assert "the configuration was changed over REST by 127.0.0.1: user" in messages
     assert "the globals were set by 127.0.0.1: password" in messages

@@ -58,7 +58,9 @@ def handle_http_error(request: Request, error: Exception) -> Response:
         headers["Allow"] = _allowed_methods(request)
         if request.method == "OPTIONS":
             return Response(status_code=HTTPStatus.NO_CONTENT, headers=headers)
-    return reject(request, _HTTP_ERRORS.get(error.status_code, ProblemCode.INTERNAL_ERROR), str(error.detail), headers)
+    code = _HTTP_ERRORS.get(error.status_code, ProblemCode.INTERNAL_ERROR)
+    is_phrase = error.detail == HTTPStatus(error.status_code).phrase
+    return reject(request, code, code.meaning if is_phrase else str(error.detail), headers)
 
 
 def _allowed_methods(request: Request) -> str:

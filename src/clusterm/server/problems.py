@@ -57,7 +57,7 @@ def reject(request: Request, code: ProblemCode, detail: str, headers: dict[str, 
     """Return the response to a rejected request, and log the rejection: at debug level for reads, else at info."""
     level = logging.DEBUG if request.method in {"GET", "HEAD"} else logging.INFO
     sender, path = auth.sender_of(request), shorten(request.scope["path"])
-    fields = {"method": request.method, "path": path, "status": int(code.status), "sender": sender}
+    fields = {"method": request.method, "path": path, "status": int(code.status), "code": str(code), "sender": sender}
     values = (request.method, path, sender, code.status, detail)
     log.log(level, "%s %s from %s rejected with %d: %s", *values, extra=service_log.log_fields(**fields))
     return problem_response(code, detail, headers)
