@@ -12,10 +12,11 @@ VENV := .venv$(if $(PYTHON),-$(notdir $(PYTHON)))
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 ANSIBLE_READY := .venv-ansible/.ready
+GENERATORS_READY := .venv-generators/.ready
 
 .DEFAULT_GOAL := help
 .PHONY: help demo serve test test-fast test-outcomes check audit format docs chaos faults soak differential fuzz bench image-check \
-	migration constraints ansible-versions clean
+	migration constraints ansible-versions client-generators clean
 
 help: ## List the targets
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/\1\t\2/p' Makefile | while IFS='	' read -r target what; do \
@@ -27,7 +28,7 @@ demo: $(READY) ## Show clusterm at work, on this machine alone
 serve: $(READY) ## Run the service
 	@$(BIN)/clusterm serve $(ARGS)
 
-test: $(READY) $(ANSIBLE_READY) ## Run all tests
+test: $(READY) $(ANSIBLE_READY) $(GENERATORS_READY) ## Run all tests
 	$(BIN)/pytest -n $(WORKERS) --dist loadscope --no-loadscope-reorder --durations=10 $(ARGS)
 
 test-fast: $(READY) ## Run the tests that need no service, in less than a minute
@@ -85,6 +86,8 @@ constraints: ## Pin the newest version of every package in constraints.txt
 
 ansible-versions: $(ANSIBLE_READY) ## Install the other versions of ansible-core that the tests run
 
+client-generators: $(GENERATORS_READY) ## Install the generators of clients that the tests run
+
 clean: ## Remove everything that make made
 	rm -rf .venv .venv-* .mypy_cache .pytest_cache .ruff_cache .import_linter_cache .hypothesis build dist
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
@@ -95,4 +98,8 @@ $(READY): constraints.txt pyproject.toml
 
 $(ANSIBLE_READY): scripts/setup_ansible_versions.sh $(wildcard tests/ansible/versions/*.txt)
 	@sh scripts/setup_ansible_versions.sh
+	@touch $@
+
+$(GENERATORS_READY): scripts/setup_client_generators.sh $(wildcard tests/system/generators/*)
+	@sh scripts/setup_client_generators.sh
 	@touch $@

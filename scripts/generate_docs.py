@@ -23,6 +23,7 @@ import clusterctl.app
 import clusterm.cli.main
 from clusterm import enums
 from clusterm.live_settings import LiveSettings
+from clusterm.problem_codes import ProblemCode
 from clusterm.server.app import create_app
 from clusterm.settings import Settings
 from clusterm.store.engine import Store
@@ -96,6 +97,14 @@ def enumerations() -> Iterator[str]:
             yield from table(("name", "meaning"), ((f"`{name}`", comment) for name, comment in comments))
 
 
+def problems() -> Iterator[str]:
+    """Describe every code of problems."""
+    yield from table(
+        ("code", "status", "meaning"),
+        ((f"`{code}`", str(code.status.value), code.meaning) for code in ProblemCode),
+    )
+
+
 def rest_api() -> Iterator[str]:
     """Describe the REST API."""
     return rest(openapi())
@@ -130,6 +139,7 @@ _REFERENCE: Final[Mapping[str, Callable[[], Iterator[str]]]] = {
     "cli.md": cli,
     "configuration.md": configuration,
     "enumerations.md": enumerations,
+    "problems.md": problems,
     "rest.md": rest_api,
 }
 _GUIDE: Final[Mapping[str, Callable[[], Iterator[str]]]] = {"CONTRIBUTING.md": layout}

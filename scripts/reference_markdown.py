@@ -31,7 +31,7 @@ def type_of(schema: Schema) -> str:
         name = re.sub(r"\B(?=[A-Z])", " ", kind).lower()
         return f"[{name}]({'enumerations.md' if hasattr(enums, kind) else ''}#{name.replace(' ', '-')})"
     if "$ref" in schema:
-        name = title_of(schema["$ref"].removeprefix(REF))
+        name = schema["$ref"].removeprefix(REF)
         return f"[{name}](#{name.lower().replace(' ', '-')})"
     if "anyOf" in schema:
         return " or ".join(type_of(each) for each in schema["anyOf"])
@@ -48,12 +48,6 @@ def type_of(schema: Schema) -> str:
 def default_of(schema: Schema) -> str:
     """Return the default of a value; empty if it has none, or null."""
     return "" if schema.get("default") is None else f"`{json.dumps(schema['default'], ensure_ascii=False)}`"
-
-
-def title_of(name: str) -> str:
-    """Return a readable name of an object: pydantic names a page of jobs `Page_Job_`."""
-    page = re.fullmatch(r"Page_(\w+)_", name)
-    return f"Page of {page[1]}" if page else name
 
 
 def one_line(text: str) -> str:

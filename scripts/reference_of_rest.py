@@ -5,7 +5,7 @@ import re
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from reference_markdown import REF, Schema, default_of, one_line, table, title_of, type_of
+from reference_markdown import REF, Schema, default_of, one_line, table, type_of
 
 Operation = dict[str, Any]
 
@@ -32,9 +32,9 @@ def rest(document: dict[str, Any]) -> Iterator[str]:
     yield from ("", "## Errors", "", "Each is a [Problem](#problem). Any request can be answered with 431 and 503.", "")
     yield from table(("status", "meaning"), sorted(errors.items()))
     yield from ("", "## Objects")
-    sent = _sent(operations, schemas)
+    in_requests = sent(operations, schemas)
     for name, schema in sorted(schemas.items()):
-        yield from _object(name, schema, is_sent=name in sent)
+        yield from _object(name, schema, is_sent=name in in_requests)
 
 
 def _operation(title: str, operation: Operation, schemas: Mapping[str, Schema]) -> Iterator[str]:
@@ -72,7 +72,7 @@ def _operation(title: str, operation: Operation, schemas: Mapping[str, Schema]) 
 
 
 def _object(name: str, schema: Schema, *, is_sent: bool) -> Iterator[str]:
-    yield from ("", f"### {title_of(name)}", "")
+    yield from ("", f"### {name}", "")
     if text := schema.get("description"):
         yield from (one_line(text), "")
     if "enum" in schema:
@@ -92,7 +92,7 @@ def _object(name: str, schema: Schema, *, is_sent: bool) -> Iterator[str]:
     )
 
 
-def _sent(operations: Mapping[str, Operation], schemas: Mapping[str, Schema]) -> set[str]:
+def sent(operations: Mapping[str, Operation], schemas: Mapping[str, Schema]) -> set[str]:
     """Return the names of the objects in request bodies."""
     text = json.dumps([operation.get("requestBody") for operation in operations.values()])
     names: set[str] = set()

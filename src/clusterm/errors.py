@@ -1,7 +1,7 @@
 """The tree of domain errors.
 
 ClustermError
-├── RequestRefused          sent to the client with its HTTP status
+├── RequestRefused          sent to the client with its code, and the code's HTTP status
 │   ├── BadRequest          400
 │   ├── NotFound            404
 │   ├── Conflict            409
@@ -10,6 +10,7 @@ ClustermError
 │   ├── JobDeleted          410
 │   ├── IdempotencyKeyReused 422
 │   ├── VariablesRefused    422
+│   ├── UnknownParameter    422
 │   ├── Misdirected         421
 │   ├── CrossOrigin         403
 │   ├── AccessDenied        sent before the request's body is read
@@ -17,7 +18,7 @@ ClustermError
 │   │   ├── Forbidden       403
 │   │   └── TooManyRequests 429
 │   ├── Drained             503
-│   └── NotReady            503
+│   └── EncryptionUnavailable  503
 ├── StoreError              503; defined in clusterm.store.errors
 │   └── StoreUnavailable    a retry may succeed
 └── StartupError            printed as one line on stderr, with a non-zero exit status
@@ -25,7 +26,8 @@ ClustermError
 """
 
 import json
-from http import HTTPStatus
+
+from clusterm.problem_codes import ProblemCode
 
 
 class ClustermError(Exception):
@@ -33,75 +35,98 @@ class ClustermError(Exception):
 
 
 class RequestRefused(ClustermError):
-    """The request was rejected, and nothing was changed."""
+    """The request was rejected, and nothing was changed.
 
-    status: HTTPStatus
+    Args:
+        detail: the reason, and what to do.
+        code: the kind of problem.
+        facts: what contiv's phrase for the code names, such as `name`; see `common.contiv`.
+    """
+
+    def __init__(self, detail: str, code: ProblemCode, **facts: str) -> None:
+        super().__init__(detail)
+        self.code = code
+        self.facts = facts
+
+    def extended(self, text: str) -> "RequestRefused":
+        """Return the same rejection with a text appended to its reason."""
+        return RequestRefused(f"{self}{text}", self.code, **self.facts)
 
 
 class BadRequest(RequestRefused):
     """The request is invalid, independent of the cluster's state."""
 
-    status = HTTPStatus.BAD_REQUEST
-
 
 class NotFound(RequestRefused):
     """The request names something that does not exist."""
-
-    status = HTTPStatus.NOT_FOUND
 
 
 class Conflict(RequestRefused):
     """The request conflicts with the cluster's current state."""
 
-    status = HTTPStatus.CONFLICT
-
 
 class ActiveJob(Conflict):
-    """Another job is running."""
+    """Another job is running or queued."""
 
     def __init__(self, job: str) -> None:
-        super().__init__(f"there is already an active job, please try in sometime. Job: {job}")
+        detail = f"another job has not ended: {job}. Wait for its end, or queue this one with --queue"
+        super().__init__(detail, ProblemCode.ACTIVE_JOB, job=job)
 
 
 class SecretsUnavailable(Conflict):
     """Secrets in the database cannot be decrypted, or new secrets cannot be encrypted."""
 
+    def __init__(self, detail: str) -> None:
+        super().__init__(detail, ProblemCode.SECRETS_UNAVAILABLE)
+
 
 class JobDeleted(RequestRefused):
     """An idempotency key belongs to an earlier, identical request whose job was deleted."""
 
-    status = HTTPStatus.GONE
+    def __init__(self, detail: str) -> None:
+        super().__init__(detail, ProblemCode.JOB_DELETED)
 
 
 class IdempotencyKeyReused(RequestRefused):
     """An idempotency key was used with a different request before."""
 
-    status = HTTPStatus.UNPROCESSABLE_ENTITY
+    def __init__(self, detail: str) -> None:
+        super().__init__(detail, ProblemCode.IDEMPOTENCY_KEY_REUSED)
 
 
 class VariablesRefused(RequestRefused):
     """Variables would choose how ansible connects or what it executes, and are not allowed to clients."""
 
-    status = HTTPStatus.UNPROCESSABLE_ENTITY
+    def __init__(self, detail: str) -> None:
+        super().__init__(detail, ProblemCode.VARIABLES_NOT_ALLOWED)
+
+
+class UnknownParameter(RequestRefused):
+    """The request has a query parameter that its route does not have."""
+
+    def __init__(self, detail: str) -> None:
+        super().__init__(detail, ProblemCode.UNKNOWN_PARAMETER)
 
 
 class Misdirected(RequestRefused):
     """The request names a host that is not this service."""
 
-    status = HTTPStatus.MISDIRECTED_REQUEST
+    def __init__(self, detail: str) -> None:
+        super().__init__(detail, ProblemCode.MISDIRECTED)
 
 
 class CrossOrigin(RequestRefused):
     """A web page of another origin sent the request."""
 
-    status = HTTPStatus.FORBIDDEN
+    def __init__(self, detail: str) -> None:
+        super().__init__(detail, ProblemCode.CROSS_ORIGIN)
 
 
 class AccessDenied(RequestRefused):
     """The client is not permitted to send the request."""
 
-    def __init__(self, detail: str, headers: dict[str, str]) -> None:
-        super().__init__(detail)
+    def __init__(self, detail: str, code: ProblemCode, headers: dict[str, str]) -> None:
+        super().__init__(detail, code)
         self.headers = headers
         """Headers of the response."""
 
@@ -109,43 +134,41 @@ class AccessDenied(RequestRefused):
 class Unauthorized(AccessDenied):
     """The request has no valid token; RFC 6750 defines the header."""
 
-    status = HTTPStatus.UNAUTHORIZED
-
-    def __init__(self, detail: str, error: str) -> None:
-        attribute = f', error="{error}"' if error else ""
-        super().__init__(detail, {"WWW-Authenticate": f'Bearer realm="clusterm"{attribute}'})
+    def __init__(self, detail: str, code: ProblemCode) -> None:
+        attribute = ', error="invalid_token"' if code is ProblemCode.TOKEN_INVALID else ""
+        super().__init__(detail, code, {"WWW-Authenticate": f'Bearer realm="clusterm"{attribute}'})
 
 
 class Forbidden(AccessDenied):
     """The token's role does not permit the request."""
 
-    status = HTTPStatus.FORBIDDEN
-
     def __init__(self, detail: str) -> None:
-        super().__init__(detail, {"WWW-Authenticate": 'Bearer realm="clusterm", error="insufficient_scope"'})
+        challenge = 'Bearer realm="clusterm", error="insufficient_scope"'
+        super().__init__(detail, ProblemCode.ROLE_INSUFFICIENT, {"WWW-Authenticate": challenge})
 
 
 class TooManyRequests(AccessDenied):
     """The token exceeds its limit of requests or of open streams."""
 
-    status = HTTPStatus.TOO_MANY_REQUESTS
-
-    def __init__(self, detail: str, retry_after: int) -> None:
-        super().__init__(detail, {"Retry-After": str(retry_after)})
+    def __init__(self, detail: str, code: ProblemCode, retry_after: int) -> None:
+        super().__init__(detail, code, {"Retry-After": str(retry_after)})
 
 
 class Drained(RequestRefused):
     """The service is drained and accepts no new jobs."""
 
-    status = HTTPStatus.SERVICE_UNAVAILABLE
     retry_after = 60
     """Seconds after which to retry."""
 
+    def __init__(self, detail: str) -> None:
+        super().__init__(detail, ProblemCode.DRAINED)
 
-class NotReady(RequestRefused):
-    """The service is not ready."""
 
-    status = HTTPStatus.SERVICE_UNAVAILABLE
+class EncryptionUnavailable(RequestRefused):
+    """The change contains secrets, and they cannot be encrypted or decrypted at present."""
+
+    def __init__(self, detail: str) -> None:
+        super().__init__(detail, ProblemCode.ENCRYPTION_UNAVAILABLE)
 
 
 class StartupError(ClustermError):

@@ -3,7 +3,7 @@
 import logging
 from typing import Any
 
-from clusterm.errors import NotReady, SecretsUnavailable
+from clusterm.errors import EncryptionUnavailable, SecretsUnavailable
 from clusterm.schemas.request_vars import check_request_vars
 from clusterm.settings import Settings
 from clusterm.store import runtime_values
@@ -29,7 +29,7 @@ def replace(store: Store, settings: Settings, extra_vars: dict[str, Any], reques
 
     Raises:
         VariablesRefused: requests may not set some of the variables.
-        NotReady: secrets cannot be encrypted, or the present ones not be decrypted.
+        EncryptionUnavailable: secrets cannot be encrypted, or the present ones not be decrypted.
     """
     cipher = settings.cipher
     with store.write() as session:
@@ -39,7 +39,7 @@ def replace(store: Store, settings: Settings, extra_vars: dict[str, Any], reques
             check_request_vars(restored, settings.ansible.request_vars_allowed, "the globals")
             masked, encrypted = cipher.encrypt(restored)
         except SecretsUnavailable as lost:
-            raise NotReady(str(lost)) from None
+            raise EncryptionUnavailable(str(lost)) from None
         runtime_values.put(session, runtime_values.GLOBALS, masked, encrypted)
     log.info("the globals were set by %s: %s", requester, ", ".join(sorted(masked)) or "none")
     return masked

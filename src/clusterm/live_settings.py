@@ -13,8 +13,10 @@ from urllib.parse import urlsplit
 
 from pydantic import ValidationError
 
+from clusterm.common import contiv
 from clusterm.common.redaction import MASK, redact, restore
-from clusterm.errors import BadRequest, NotReady, SecretsUnavailable
+from clusterm.errors import BadRequest, EncryptionUnavailable, SecretsUnavailable, quote
+from clusterm.problem_codes import ProblemCode
 from clusterm.schemas.request_vars import SETTING, refusals
 from clusterm.settings import AnsibleSettings, Reload, Settings, load
 from clusterm.store import encrypted_values, runtime_values
@@ -79,28 +81,30 @@ class LiveSettings:
 
         Raises:
             BadRequest: another section or a fixed setting would change, or a value is not valid.
-            NotReady: the change cannot be encrypted.
+            EncryptionUnavailable: the change cannot be encrypted.
             StoreError: the change cannot be stored.
         """
         if config is None:
-            raise BadRequest("nil value specified for clusterm configuration")
+            raise BadRequest('give the sections to change as the member "config"', ProblemCode.NO_CONFIGURATION)
         present = self.shown()
         for section, values in config.items():
-            if section != _SECTION and not _is_unchanged(values, present.get(section, {})):
+            if section != _SECTION and not contiv.is_unchanged(values, present.get(section, {})):
                 raise BadRequest(
-                    f"{json.dumps(section)} configuration can't be changed. "
-                    "Only changes to ansible configuration are allowed."
+                    f"the section {quote(section)} cannot be changed over REST, only ansible can: change the "
+                    "configuration file",
+                    ProblemCode.SECTION_FIXED,
+                    section=quote(section),
                 )
         changes = {} if config.get(_SECTION) is None else config[_SECTION]
         if not isinstance(changes, dict):
-            raise BadRequest('"ansible" configuration should be an object')
+            raise BadRequest("the section ansible must be an object", ProblemCode.INVALID_CONFIGURATION)
         with self._changing:
             ansible = _change_ansible(self.current.ansible, changes)
             change = {"base": self._base.ansible.model_dump(mode="json"), "ansible": ansible.model_dump(mode="json")}
             try:
                 encrypted_change = self.current.cipher.encrypt_json(change)
             except SecretsUnavailable as lost:
-                raise NotReady(str(lost)) from None
+                raise EncryptionUnavailable(str(lost)) from None
             changed = self.current.model_copy(update={_SECTION: ansible})
             with self._store.write() as session:
                 runtime_values.put(session, runtime_values.CONFIG, {}, encrypted_change)
@@ -218,20 +222,11 @@ def _change_ansible(ansible: AnsibleSettings, changes: dict[str, Any]) -> Ansibl
         changed = AnsibleSettings.model_validate(ansible.model_dump() | changes)
     except ValidationError as error:
         reasons = "; ".join(f"{'.'.join(map(str, e['loc']))}: {e['msg']}" for e in error.errors())
-        raise BadRequest(f'"ansible" configuration is not valid: {reasons}') from None
+        raise BadRequest(f"the section ansible is not valid: {reasons}", ProblemCode.INVALID_CONFIGURATION) from None
     for name in AnsibleSettings.fixed_over_rest():
         if getattr(changed, name) != getattr(ansible, name):
-            raise BadRequest(f"ansible.{name} can only be changed in the configuration file or the environment")
+            raise BadRequest(
+                f"ansible.{name} can only be changed in the configuration file or the environment",
+                ProblemCode.SETTING_FIXED,
+            )
     return changed
-
-
-def _is_unchanged(values: Any, present: dict[str, Any]) -> bool:
-    """Return whether a section changes nothing. Go's clients write keys in other cases, and empty values."""
-    if not isinstance(values, dict):
-        return values is None
-    lowered = {key.lower(): value for key, value in present.items()}
-    return all(
-        (not value and value is not False)
-        or lowered.get(key.lower(), lowered.get(key.lower().replace("_", ""))) == value
-        for key, value in values.items()
-    )

@@ -97,16 +97,16 @@ def test_every_route_lets_in_whom_it_should(service: Clusterm, store: Store) -> 
     with httpx.Client(base_url=service.http.base_url) as anybody:
         for path, item in document["paths"].items():
             for method in map(str.upper, item):
-                route = (method, path)
+                route = (method, path.removeprefix("/v1"))
                 needed = TokenRole.ADMIN if route in ADMIN_ONLY else ranks[method != "GET" and route not in LOOKS]
                 if item[method.lower()]["security"] != ([] if route in OPEN else [{"token": [needed]}]):
                     wrong.append((*route, "is described otherwise"))
                 for what, headers in strangers.items():
-                    answer = ask(anybody, *route, headers)
+                    answer = ask(anybody, method, path, headers)
                     if answer.status_code in {401, 403} if route in OPEN else not is_refused(answer, 401):
                         wrong.append((*route, what, answer.status_code))
                 for role, headers in roles:
-                    answer = ask(anybody, *route, headers)
+                    answer = ask(anybody, method, path, headers)
                     enough = route in OPEN or ranks.index(role) >= ranks.index(needed)
                     if answer.status_code in {401, 403} if enough else not is_refused(answer, 403):
                         wrong.append((*route, role, answer.status_code))

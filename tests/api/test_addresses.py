@@ -60,7 +60,7 @@ def test_a_node_is_found_by_each_spelling_of_its_address(service: Clusterm, name
 @pytest.mark.parametrize(("name", "form", "text"), EVERY)
 def test_no_spelling_makes_a_second_node_of_an_address(service: Clusterm, name: str, form: str, text: str) -> None:
     before = service.dump()
-    refusal = f"Existing nodes: [{name}:{form}]"
+    refusal = f"other nodes have these addresses: {name} ({form})"
     for response in (report(service, "other", "o", text), service.post("/discover/nodes", {"addrs": [text]})):
         assert response.status_code == 409
         assert refusal in response.json()["detail"]
@@ -123,7 +123,7 @@ def test_nodes_share_an_address_at_different_ports(service: Clusterm) -> None:
         )
     taken = report(service, "vm", "x", "127.0.7.1", port=2202)
     assert taken.status_code == 409
-    assert "Existing nodes: [vm-2202:127.0.7.1:2202]" in taken.json()["detail"]
+    assert "other nodes have these addresses: vm-2202 (127.0.7.1:2202)" in taken.json()["detail"]
     moved = service.post("/node/vm-2201/set", {"vars": {"ansible_port": 2202}})
     assert moved.status_code == 409
     assert service.http.get("/info/node/127.0.7.1:2203").status_code == 404
@@ -174,7 +174,7 @@ def test_two_machines_behind_one_address_are_imported(service: Clusterm) -> None
         ("late-127.0.7.9-2222", False),
         ("bracket-2001-db8--5-2200", True),
     ]
-    assert "[box2222-127.0.7.9-2222:127.0.7.9:2222]" in answer["nodes"][2]["reason"]
+    assert "box2222-127.0.7.9-2222 (127.0.7.9:2222)" in answer["nodes"][2]["reason"]
     assert service.get("/info/node/2001:db8::5")["configuration_state"]["ssh_port"] == 2200
 
 
@@ -211,7 +211,7 @@ def test_the_good_nodes_of_a_report_are_stored_and_the_others_named(service: Clu
     assert answer["esx-1-VMware-56-4d-8a"]["monitoring_state"]["serial_number"] == "VMware-56-4d-8a"
     reasons = {each["node"]: each["reason"] for each in answer["rejected"]}
     assert list(reasons) == ["thief-t", "bad-b", "---b", "nodes.4"]
-    assert "esx-1-VMware-56-4d-8a:127.0.8.1" in reasons["thief-t"]
+    assert "esx-1-VMware-56-4d-8a (127.0.8.1)" in reasons["thief-t"]
     assert reasons["bad-b"] == "addr: 'not an address' is neither an IP address nor a host name"
     assert reasons["---b"].startswith("label: '--' is no valid name")
     parsed = MonitorAnswer.model_validate(answer)
@@ -230,5 +230,5 @@ def test_a_report_of_which_nothing_can_be_stored_is_an_error(service: Clusterm) 
     assert report_all(service, bad, bad).status_code == 422
     conflict = report_all(service, thief, bad)
     assert conflict.status_code == 409
-    assert conflict.json()["detail"].endswith(f"[v6-a:{V6[0]}] (and 1 more nodes were rejected)")
+    assert conflict.json()["detail"].endswith(f"v6-a ({V6[0]}) (and 1 more nodes were rejected)")
     assert service.dump() == before

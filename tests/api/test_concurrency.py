@@ -66,7 +66,7 @@ def test_of_eight_commissions_exactly_one_begins(service: Clusterm, tmp_path: Pa
         (winner,) = [response.json() for response in responses if response.status_code == 200]
         for response in responses:
             if response.status_code == 409:
-                assert "there is already an active job, please try in sometime. Job: " in response.json()["detail"]
+                assert "another job has not ended: " in response.json()["detail"]
                 assert winner["nodes"][0] in response.json()["detail"]
 
         assert len(service.get("/info/jobs", limit=1000)["items"]) == jobs + 1

@@ -1,6 +1,7 @@
 """What contiv's client sends is understood, and every phrase that it knows is answered."""
 
 import json
+import re
 from pathlib import Path
 from typing import Any
 
@@ -9,6 +10,7 @@ import pytest
 from support.programs import SCRIPTED
 from support.service import Clusterm
 
+GO = {"User-Agent": "Go-http-client/1.1"}
 MASTER, WORKER = "service-master", "service-worker"
 SERF = {"Addr": "", "AuthKey": "", "Timeout": 0}
 """Its section of the configuration, as Go writes one that nobody set."""
@@ -36,7 +38,7 @@ def service(module_clusterm: Clusterm) -> Clusterm:
 
 def go(service: Clusterm, path: str, **members: Any) -> httpx.Response:
     """POST as Go's encoder does: what is empty is left out, except for structs such as `monitor_event`."""
-    return service.post(path, {"monitor_event": {"name": "", "nodes": None}, **members})
+    return service.post(path, {"monitor_event": {"name": "", "nodes": None}, **members}, headers=GO)
 
 
 # Requests
@@ -287,7 +289,16 @@ def test_a_refusal_has_contiv_s_phrase(
     response = go(service, path, **members)
     assert response.status_code == status, response.text
     assert phrase in response.json()["detail"]
+    assert_plain(service.post(path, members), response)
     assert service.dump() == before
+
+
+def assert_plain(response: httpx.Response, to_contiv: httpx.Response) -> None:
+    """Check that another client gets the same problem in plain English."""
+    plain, phrase = response.json(), to_contiv.json()
+    assert {**plain, "detail": ""} == {**phrase, "detail": ""}
+    assert plain["detail"] != phrase["detail"]
+    assert not re.search("atleast|doesn't exist|sometime|invalid or empty|nil value|transition|specif", plain["detail"])
 
 
 @pytest.mark.parametrize(
@@ -305,9 +316,10 @@ def test_a_refusal_has_contiv_s_phrase(
 def test_a_question_without_an_answer_has_contiv_s_phrase(
     service: Clusterm, path: str, status: int, phrase: str
 ) -> None:
-    response = service.http.get(path)
+    response = service.http.get(path, headers=GO)
     assert response.status_code == status, response.text
     assert phrase in response.json()["detail"]
+    assert_plain(service.http.get(path), response)
 
 
 def test_a_worker_needs_a_master(clusterm: Clusterm) -> None:
@@ -322,6 +334,6 @@ def test_there_is_no_last_job_before_the_first_even_after_a_refusal(clusterm: Cl
     """contiv made the refused one the last."""
     clusterm.add_nodes("node1-a")
     assert go(clusterm, "/commission/nodes", nodes=["node1-a"]).status_code == 400
-    response = clusterm.http.get("/info/job/last")
+    response = clusterm.http.get("/info/job/last", headers=GO)
     assert response.status_code == 404
     assert 'info for "last" job doesn\'t exist' in response.json()["detail"]

@@ -8,6 +8,12 @@ import pytest
 from fastapi.openapi.models import OpenAPI
 from support.service import Clusterm
 
+VERBS = {
+    *("get", "list", "commission", "decommission", "update", "discover", "plan", "set", "rename", "remove", "import"),
+    *("cancel", "retry", "compare", "explain", "report", "drain", "undrain"),
+}
+"""What the ids of operations begin with; an object follows."""
+
 
 @pytest.fixture(scope="module")
 def service(module_clusterm: Clusterm) -> Clusterm:
@@ -57,6 +63,12 @@ def test_operation_ids_are_unique_and_path_parameters_are_described(service: Clu
     for path, operations in document["paths"].items():
         for about in operations.values():
             ids.append(about["operationId"])
+            assert about["operationId"].partition("_")[0] in VERBS, path
+            assert re.fullmatch(r"[a-z]+(_[a-z]+)+", about["operationId"]), path
             named = {one["name"] for one in about.get("parameters", []) if one["in"] == "path"}
             assert named == set(re.findall(r"\{(\w+)\}", path))
     assert len(ids) == len(set(ids))
+
+
+def test_names_of_schemas_are_words(service: Clusterm) -> None:
+    assert [name for name in service.get("/openapi.json")["components"]["schemas"] if not name.isalpha()] == []

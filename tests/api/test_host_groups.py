@@ -13,7 +13,7 @@ def test_a_site_with_groups_of_its_own(new_clusterm: Clusterm) -> None:
     refused = clusterm.post("/commission/nodes", {"nodes": ["n-1"], "host_group": "service-master"})
     assert (refused.status_code, refused.json()["detail"]) == (
         400,
-        'invalid or empty host-group specified: "service-master". Host groups: compute, control',
+        '"service-master" is no host group. Host groups: compute, control',
     )
     named = {"name": "discovered", "nodes": [{"label": "compute", "serial": "x", "addr": "127.0.1.9"}]}
     assert clusterm.post("/monitor/event", {"monitor_event": named}).is_success, "compute-x is no group"

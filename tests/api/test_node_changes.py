@@ -192,8 +192,8 @@ def test_an_inventory_is_imported(service: Clusterm, tmp_path: Path) -> None:
     ], run.stdout + run.stderr
     skipped = {line.split()[0]: line for line in run.stdout.splitlines() if "  skipped" in line}
     assert "neither an IP address nor a host name" in skipped["no_address"]
-    assert "Existing nodes: [head-10.9.0.4:10.9.0.4]" in skipped["twin"]
-    assert "already exist with the specified management addresses" in skipped["taken"]
+    assert "other nodes have these addresses: head-10.9.0.4 (10.9.0.4)" in skipped["twin"]
+    assert "other nodes have these addresses" in skipped["taken"]
     *notes, count = run.stderr.splitlines()
     assert count == "6 of 9 hosts imported"
     assert notes == [

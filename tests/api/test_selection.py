@@ -29,9 +29,14 @@ def test_nodes_are_listed_by_selection_and_in_pages(racks: Clusterm) -> None:
         "rack2-b",
     ]
     assert racks.get("/info/nodes", host_group="service-worker") == {}
-    first = racks.get("/info/nodes", limit=3)
-    assert first == {"items": [every[name] for name in ("rack1-a", "rack1-b", "rack2-a")], "next": "rack2-a"}
-    assert racks.get("/info/nodes", cursor=first["next"]) == {"items": [every["rack2-b"]], "next": None}
+    for path in ("/nodes", "/info/nodes"):
+        first = racks.get(path, limit=3)
+        assert first == {"items": [every[name] for name in ("rack1-a", "rack1-b", "rack2-a")], "next": "rack2-a"}
+        assert racks.get(path, cursor=first["next"]) == {"items": [every["rack2-b"]], "next": None}
+    assert racks.get("/nodes") == {"items": list(every.values()), "next": None}
+    assert racks.get("/nodes", status="Allocated", limit=1) == {"items": [every["rack1-a"]], "next": "rack1-a"}
+    assert racks.http.get("/info/nodes", params={"limit": 1}).headers["Deprecation"].startswith("@")
+    assert not [path for path in ("/nodes", "/info/nodes") if "Deprecation" in racks.http.get(path).headers]
     missing = racks.http.get("/info/nodes", params={"name": "rack9-*"})
     assert (missing.status_code, missing.json()["detail"]) == (404, 'no node matches "rack9-*"')
 

@@ -351,4 +351,4 @@ def test_vagrant(service: Clusterm) -> None:
     values = host_vars(service, "db_master-127.0.0.1-2200")
     assert (values["ansible_port"], values["ansible_user"]) == (2200, "vagrant")
     twin = import_(service, INVENTORIES / "vagrant", "--label=web=other")
-    assert "Existing nodes: [web-127.0.0.1-2222:127.0.0.1:2222]" in twin.stdout
+    assert "other nodes have these addresses: web-127.0.0.1-2222 (127.0.0.1:2222)" in twin.stdout

@@ -158,7 +158,7 @@ class Failing:
 
     def log_lines(self, job: int, _: Lines) -> Iterator[Any]:
         yield from []
-        raise Unavailable(f"job {job} doesn't exist")
+        raise Unavailable(f"there is no job {job}")
 
 
 def test_what_cannot_be_had_is_noted(troubled: Clusterm, tmp_path: Path) -> None:
@@ -171,7 +171,7 @@ def test_what_cannot_be_had_is_noted(troubled: Clusterm, tmp_path: Path) -> None
         "globals.json: the store cannot be used now\n"
         "nodes/node1-a.jsonl: the store cannot be used now\n"
         "nodes/node2-b.jsonl: the store cannot be used now\n"
-        "jobs/2/log.txt: job 2 doesn't exist\n"
+        "jobs/2/log.txt: there is no job 2\n"
     )
 
 

@@ -242,19 +242,19 @@ def test_a_plan_tells_all_that_forbids_it(rolling: Clusterm) -> None:
     assert rolling.post("/monitor/event", {"monitor_event": gone}).status_code == 200
     body = {"nodes": ["a-1", "a-2", "b-*", "nobody", "x*"], "host_group": "nonsense"}
     plan = rolling.post("/plan/commission/nodes", body).json()
-    assert [(objection["nodes"], objection["reason"][:40]) for objection in plan["objections"]] == [
-        ([], 'node with name or address "nobody" doesn'),
+    assert [(objection["nodes"], objection["reason"][:41]) for objection in plan["objections"]] == [
+        ([], 'no node has the name or address "nobody"'),
         ([], 'no node matches "x*"'),
-        ([], 'invalid or empty host-group specified: "'),
-        (["b-1"], "one or more nodes are not in discovered "),
-        (["a-1"], "failed to update a-1's state in inventor"),
-        (["a-2"], "failed to update a-2's state in inventor"),
+        ([], '"nonsense" is no host group. Host groups:'),
+        (["b-1"], "not all nodes are in the state Discovered"),
+        (["a-1"], "cannot commission a-1: it is Allocated, a"),
+        (["a-2"], "cannot commission a-2: it is Allocated, a"),
     ]
     assert rolling.post("/commission/nodes", body).json()["detail"] == plan["objections"][0]["reason"]
     shown = rolling.clusterctl("nodes", "commission", "a-1", "b-1", "-g", "service-master", "--dry-run")
     assert shown.returncode == 1
     assert "REASON" in shown.stdout
-    assert "it would be refused: one or more nodes are not in discovered state" in shown.stderr
+    assert "it would be refused: not all nodes are in the state Discovered" in shown.stderr
     (rolling.playbooks / "site.yml").unlink()
     shown = rolling.clusterctl("nodes", "update", "a-1", "--dry-run")
     assert (shown.returncode, "it would be refused: the playbook" in shown.stderr) == (1, True)

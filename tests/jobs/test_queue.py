@@ -42,7 +42,7 @@ def test_requests_beyond_the_limit_are_refused_unless_they_queue(busy: Clusterm)
     first = clusterm.begin("commission", ["a-1"])
     refused = clusterm.post("/commission/nodes", {"nodes": ["a-2"], "host_group": "service-master"})
     assert refused.status_code == 409
-    assert f"Job: commission a-1 as service-master (id {first['id']})" in refused.json()["detail"]
+    assert f"another job has not ended: commission a-1 as service-master (id {first['id']})" in refused.json()["detail"]
     second = clusterm.begin("commission", ["a-2"], queue=True)
     third = clusterm.begin("commission", ["a-3"], queue=True)
     assert (second["status"], third["status"]) == ("Queued", "Queued")
@@ -83,7 +83,7 @@ def test_a_waiting_job_is_not_overtaken_on_its_nodes(busy: Clusterm) -> None:
     clusterm.begin("commission", ["a-1"])
     refused = clusterm.post("/decommission/nodes", {"nodes": ["a-1"]})
     assert refused.status_code == 409
-    assert "there is already an active job" in refused.json()["detail"]
+    assert "another job has not ended" in refused.json()["detail"]
     clusterm.begin("commission", ["a-2", "a-1"], queue=True)
     clusterm.begin("commission", ["a-2"], queue=True)
     clusterm.begin("commission", ["a-3"], queue=True)
@@ -93,7 +93,7 @@ def test_a_waiting_job_is_not_overtaken_on_its_nodes(busy: Clusterm) -> None:
     # The second wanted a node that was commissioned by then.
     assert statuses(clusterm) == {1: "Complete", 2: "Errored", 3: "Complete", 4: "Complete"}
     error = clusterm.job(2)["error"]
-    assert error.startswith("not started when its turn came: failed to update a-1's state in inventory")
+    assert error.startswith("not started when its turn came: cannot commission a-1: it is Allocated")
     assert clusterm.status_of("a-1") == "Allocated"
 
 

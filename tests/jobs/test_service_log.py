@@ -99,7 +99,8 @@ def test_what_else_it_tells(talkative: Clusterm) -> None:
         (404, "/commission/nodes"),
         (422, "/commission/nodes"),
     ]
-    assert "doesn't exists" in refused[0]["message"]
+    assert "no node has the name or address" in refused[0]["message"]
+    assert refused[0]["code"] == "node_not_found"
     messages = [entry["message"] for entry in said]
     assert "the configuration was changed over REST by 127.0.0.1: user" in messages
     assert "the globals were set by 127.0.0.1: password" in messages

@@ -12,6 +12,7 @@ from clusterm.access import token_management, usage
 from clusterm.access.authenticator import Authenticator
 from clusterm.enums import TokenRole
 from clusterm.errors import Conflict, Unauthorized
+from clusterm.problem_codes import ProblemCode
 from clusterm.settings import ManagerSettings
 from clusterm.store import tokens as token_queries
 from clusterm.store.engine import Store
@@ -87,7 +88,7 @@ def test_the_host_s_token_when_file_and_database_differ(
 
 def test_refusals_do_not_flood_the_log(store: Store, caplog: pytest.LogCaptureFixture) -> None:
     recorder = Authenticator(store, ManagerSettings).usage
-    refusal = Unauthorized("this token is not known here", "invalid_token")
+    refusal = Unauthorized("this token is not known here", ProblemCode.TOKEN_INVALID)
     with caplog.at_level(logging.INFO):
         for _ in range(1000):
             recorder.log_rejection(refusal, "GET /info/nodes", "192.0.2.1")

@@ -60,7 +60,7 @@ def test_an_operation_is_tried_by_clicking_and_no_other_host_is_asked(service: C
     page.locator(".modal-ux input").fill(service.http.headers["Authorization"].removeprefix("Bearer "))
     page.locator(".modal-ux").get_by_role("button", name="Apply credentials").click()
     page.locator(".modal-ux").get_by_role("button", name="Close", exact=True).click()
-    operation = page.locator(".opblock", has=page.locator('[data-path="/info/node/{name}"]')).first
+    operation = page.locator(".opblock", has=page.locator('[data-path="/v1/info/node/{name}"]')).first
     operation.locator(".opblock-summary-control").click()
     operation.get_by_role("button", name="Try it out").click()
     operation.get_by_placeholder("name").fill("node1-a")

@@ -148,7 +148,7 @@ def test_nodes_are_what_their_agents_are(agents: Agents, new_clusterm: Clusterm)
     log = clusterm.log.read_text()
     assert log.count('"hub" is no node: it has no tag NodeLabel, NodeSerial, NodeAddr') == 1
     assert log.count('"hostile" is no node: NodeLabel') == 1
-    assert log.count('thief-s" is refused: one or more nodes already exist') == 1
+    assert log.count('thief-s" is refused: other nodes have these addresses') == 1
     assert "\x1b" not in log
     assert "Traceback" not in log
     assert clusterm.get("/readyz")["degraded"] == []

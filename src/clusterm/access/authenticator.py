@@ -13,6 +13,7 @@ from clusterm.access.rate_limit import TokenBucket
 from clusterm.access.usage import UsageRecorder
 from clusterm.enums import Auth, TokenRole, TokenStatus
 from clusterm.errors import Forbidden, TooManyRequests, Unauthorized
+from clusterm.problem_codes import ProblemCode
 from clusterm.settings import ManagerSettings
 from clusterm.store import tokens as token_queries
 from clusterm.store.engine import Store
@@ -62,7 +63,7 @@ class Authenticator:
             TooManyRequests: it exceeds its rate limit.
         """
         if token is None:
-            raise Unauthorized("this needs a token, sent as: Authorization: Bearer TOKEN", "")
+            raise Unauthorized("this needs a token, sent as: Authorization: Bearer TOKEN", ProblemCode.TOKEN_REQUIRED)
         principal = self._principal(token)
         if not principal.may(needed):
             raise Forbidden(f"this needs the role {needed}; the token {principal.name} has the role {principal.role}")
@@ -98,6 +99,7 @@ class Authenticator:
         if self._streams[principal.token_id] >= limit:
             raise TooManyRequests(
                 f"the token {principal.name} has {limit} streams open, which is as many as manager.max_streams allows",
+                ProblemCode.TOO_MANY_STREAMS,
                 _STREAM_RETRY_AFTER_S,
             )
         self._streams[principal.token_id] += 1
@@ -110,9 +112,9 @@ class Authenticator:
         with self._store.read() as session:
             found = token_queries.by_digest(session, tokens.digest(token))
         if found is None:
-            raise Unauthorized("this token is not known here", "invalid_token")
+            raise Unauthorized("this token is not known here", ProblemCode.TOKEN_INVALID)
         if (status := token_queries.status_of(found)) is not TokenStatus.VALID:
-            raise Unauthorized(f"the token {found.name} is {status}", "invalid_token")
+            raise Unauthorized(f"the token {found.name} is {status}", ProblemCode.TOKEN_INVALID)
         self.usage.record_use(found.id)
         return Principal(found.id, found.name, found.role)
 
@@ -130,5 +132,7 @@ class Authenticator:
             wait = self._buckets.setdefault(principal.token_id, TokenBucket(limit, now)).take(now)
         if wait:
             raise TooManyRequests(
-                f"the token {principal.name} asks more often than manager.requests_per_minute allows, {limit}", wait
+                f"the token {principal.name} asks more often than manager.requests_per_minute allows, {limit}",
+                ProblemCode.RATE_LIMITED,
+                wait,
             )

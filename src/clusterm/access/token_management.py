@@ -11,6 +11,7 @@ from clusterm.common.files import read_regular, write_private
 from clusterm.common.paths import TOKEN_FILE
 from clusterm.enums import TokenRole, TokenStatus
 from clusterm.errors import Conflict, NotFound, StartupError, quote
+from clusterm.problem_codes import ProblemCode
 from clusterm.schemas import format_time
 from clusterm.store import tokens as token_queries
 from clusterm.store.engine import Store
@@ -47,7 +48,10 @@ def create(store: Store, name: str, role: TokenRole, lifetime: timedelta | None)
         present = token_queries.by_name(session, name)
         if present is not None:
             if token_queries.status_of(present) is TokenStatus.VALID:
-                raise Conflict(f"there is a token {name} already: revoke it first (clusterm token revoke {name})")
+                raise Conflict(
+                    f"there is a token {name} already: revoke it first (clusterm token revoke {name})",
+                    ProblemCode.TOKEN_EXISTS,
+                )
             present.revoked_at = datetime.now(UTC)  # it has expired, and the name is free again
             session.flush()
         return _add(session, name, role, lifetime)
@@ -62,7 +66,10 @@ def revoke(store: Store, name: str) -> None:
     with store.write() as session:
         token = token_queries.by_name(session, name)
         if token is None:
-            raise NotFound(f"there is no token {quote(name)} to revoke; see which there are with: clusterm token list")
+            raise NotFound(
+                f"there is no token {quote(name)} to revoke; see which there are with: clusterm token list",
+                ProblemCode.TOKEN_NOT_FOUND,
+            )
         token.revoked_at = datetime.now(UTC)
 
 

@@ -8,6 +8,7 @@ from typing import Final
 
 from clusterm.common.durations import parse_duration
 from clusterm.errors import BadRequest, quote
+from clusterm.problem_codes import ProblemCode
 
 PREFIX: Final = "clusterm_"
 """Prefix of every token, by which users, log filters and secret scanners recognize it."""
@@ -34,7 +35,10 @@ def check_name(name: str) -> None:
         BadRequest: it is not.
     """
     if not _NAME.fullmatch(name):
-        raise BadRequest(f"{quote(name)} cannot be the name of a token: up to 64 letters, digits and any of . _ @ -")
+        raise BadRequest(
+            f"{quote(name)} cannot be the name of a token: up to 64 letters, digits and any of . _ @ -",
+            ProblemCode.INVALID_TOKEN_NAME,
+        )
 
 
 def parse_lifetime(text: str) -> timedelta:
@@ -44,5 +48,8 @@ def parse_lifetime(text: str) -> timedelta:
         BadRequest: the text is not a lifetime.
     """
     if not _LIFETIME.fullmatch(text):
-        raise BadRequest(f"{quote(text)} is no lifetime of a token: say a number with a unit, as 12h, 30d or 8w")
+        raise BadRequest(
+            f"{quote(text)} is no lifetime of a token: say a number with a unit, as 12h, 30d or 8w",
+            ProblemCode.INVALID_TOKEN_LIFETIME,
+        )
     return parse_duration(text)

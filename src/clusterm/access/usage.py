@@ -64,7 +64,8 @@ class UsageRecorder(PeriodicTask):
             self._rejections[key] += 1
             is_first = self._rejections[key] == 1
         if is_first:
-            fields = service_log.log_fields(status=int(rejection.status), sender=client)
+            code = rejection.code
+            fields = service_log.log_fields(status=int(code.status), code=str(code), sender=client)
             log.warning("%s from %s was rejected: %s", request, client, rejection, extra=fields)
 
     def run(self) -> None:

@@ -29,6 +29,7 @@ from clusterm.nodes import lifecycle
 from clusterm.nodes.changes import address_conflict
 from clusterm.nodes.lifecycle import RuleViolation
 from clusterm.nodes.selection import select
+from clusterm.problem_codes import ProblemCode
 from clusterm.schemas.request_vars import check_request_vars
 from clusterm.settings import Settings
 from clusterm.store import encrypted_values, idempotency_keys, job_records, job_views, nodes, runtime_values, tables
@@ -110,7 +111,10 @@ def retry(
             return known
         first = job_queries.get(session, first.id)
         if not job_queries.has_ended(first):
-            raise Conflict(f"job {first.id} has not ended: wait for it, or cancel it, before it is tried again")
+            raise Conflict(
+                f"job {first.id} has not ended: wait for it, or cancel it, before it is tried again",
+                ProblemCode.JOB_NOT_ENDED,
+            )
         extra_vars = job_queries.decrypt_vars(first, settings.cipher)
         request = JobRequest(
             first.action,
@@ -136,7 +140,10 @@ def _left_to_do(session: Session, first: tables.Job, *, failed_only: bool) -> li
     cluster = {node.name: node for node in nodes.by_names(session, left)}
     left = lifecycle.left_to_retry(ACTIONS[first.action], left, cluster, check=first.check)
     if not left:
-        raise Conflict(f"nothing is left to do of job {first.id}: its nodes are where it should have brought them")
+        raise Conflict(
+            f"nothing is left to do of job {first.id}: its nodes are where it should have brought them",
+            ProblemCode.NOTHING_TO_RETRY,
+        )
     return left
 
 
@@ -172,7 +179,9 @@ def evaluate(
     if blocking and not queue:
         shared = sorted(set(names).intersection(blocking.names))
         violations.append(RuleViolation(ActiveJob(job_views.refer(blocking)), shared))
-    violations += [RuleViolation(Conflict(reason)) for reason in dict.fromkeys(unfit.values())]
+    violations += [
+        RuleViolation(Conflict(reason, ProblemCode.PLAYBOOK_UNUSABLE)) for reason in dict.fromkeys(unfit.values())
+    ]
     if not (blocking and queue):
         retries = request.retry_of is not None
         violations += _apply_rules(spec, names, host_group, candidates, groups, retries=retries)
@@ -184,7 +193,7 @@ def blocking_reason(session: Session, names: Sequence[str], *, max_active: int) 
     if runtime_values.get(session, runtime_values.DRAIN):
         return _DRAINED
     blocking = _blocking_job(session, names, max_active)
-    return f"{ActiveJob(job_views.refer(blocking))}; with --queue it waits for its turn" if blocking else None
+    return str(ActiveJob(job_views.refer(blocking))) if blocking else None
 
 
 def _begin(
@@ -271,12 +280,12 @@ def _find_targets(
         selected = select(request.targets, request.select, candidates)
         return selected.names, [RuleViolation(refusal) for refusal in selected.refusals]
     if not request.targets:
-        return [], [RuleViolation(BadRequest("atleast one node should be specified"))]
+        return [], [RuleViolation(BadRequest("give at least one address", ProblemCode.NO_NODES))]
     try:
         # Those of a retried or queued job may be older than their present form.
         addresses = list(dict.fromkeys(schemas.check_address(address) for address in request.targets))
     except ValueError as error:
-        return list(request.targets), [RuleViolation(BadRequest(str(error)))]
+        return list(request.targets), [RuleViolation(BadRequest(str(error), ProblemCode.INVALID_ADDRESS))]
     port = ssh_port(request.extra_vars)
     if existing := [node for node in nodes.at_addresses(session, addresses) if node.place.port == port]:
         refusal = address_conflict((node.name, node.place) for node in existing)
@@ -301,7 +310,7 @@ def _check_stored_vars(
         try:
             check_request_vars(variables, settings.ansible.request_vars_allowed, whose)
         except VariablesRefused as refused:
-            yield RuleViolation(Conflict(str(refused)))
+            yield RuleViolation(Conflict(str(refused), ProblemCode.STORED_VARIABLES_NOT_ALLOWED))
 
 
 def _apply_rules(

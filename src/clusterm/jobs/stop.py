@@ -9,6 +9,7 @@ from clusterm.jobs.admission import known_job
 from clusterm.jobs.completion import close
 from clusterm.jobs.events import job_logger, log_end
 from clusterm.jobs.requests import Requester
+from clusterm.problem_codes import ProblemCode
 from clusterm.store import idempotency_keys, job_records, job_views
 from clusterm.store import jobs as job_queries
 from clusterm.store.engine import Store
@@ -35,7 +36,7 @@ def request_stop(
             return known
         job = job_queries.resolve(session, label)
         if job_queries.has_ended(job):
-            raise Conflict(f"job {job.id} has ended already: it is {job.status}")
+            raise Conflict(f"job {job.id} has ended already: it is {job.status}", ProblemCode.JOB_ENDED)
         if job.stop_status is None:
             job.stop_status, job.stop_reason = status, reason
             job.stop_requested_by, job.stop_requested_at = (requester.name if requester else None), datetime.now(UTC)

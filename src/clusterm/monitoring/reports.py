@@ -10,10 +10,11 @@ from typing import Any, Final
 from clusterm.common import service_log
 from clusterm.common.addresses import Place
 from clusterm.enums import Cause, EventName, State
-from clusterm.errors import BadRequest, Conflict, NotFound, RequestRefused, quote
+from clusterm.errors import BadRequest, Conflict, RequestRefused, quote
 from clusterm.nodes import changes as node_changes
 from clusterm.nodes import lifecycle
 from clusterm.notifications.events import record_node_events
+from clusterm.problem_codes import ProblemCode
 from clusterm.schemas import MonitoredNode, MonitorEvent, RejectedNode
 from clusterm.settings import Settings
 from clusterm.store import events, nodes, tables
@@ -60,17 +61,19 @@ def report(store: Store, settings: Settings, monitor_event: MonitorEvent) -> tup
     """
     if monitor_event.name not in _EVENTS:
         raise BadRequest(
-            f"Invalid or empty event name specified: {quote(monitor_event.name)}. Events: {', '.join(_EVENTS)}"
+            f"{quote(monitor_event.name)} is no event of monitoring: use {' or '.join(_EVENTS)}",
+            ProblemCode.INVALID_MONITOR_EVENT,
+            event=quote(monitor_event.name),
         )
     if not monitor_event.nodes:
-        raise BadRequest("atleast one node should be specified")
+        raise BadRequest("give at least one node", ProblemCode.NO_NODES)
     discovered = monitor_event.name == EventName.DISCOVERED
     reports = [NodeReport(node.name, node if discovered else None) for node in monitor_event.nodes]
     rejected = report_each(store, settings, reports)
     if len(rejected) == len(reports):
         _, reason = rejected[0]
         others = len(rejected) - 1 + len(monitor_event.invalid)
-        raise type(reason)(f"{reason} (and {others} more nodes were rejected)") if others else reason
+        raise reason.extended(f" (and {others} more nodes were rejected)") if others else reason
     not_stored = [RejectedNode(node=each.name, reason=str(reason)) for each, reason in rejected]
     not_stored += monitor_event.invalid
     if not_stored:
@@ -150,7 +153,7 @@ class _ReportBatch:
         if report.node is not None:
             self._discover(node, report.node)
         elif node is None:
-            raise NotFound(f"node with name or address {quote(report.name)} doesn't exists")
+            raise nodes.not_found(report.name)
         elif node.state is not State.DISAPPEARED:
             self._set_state(node, State.DISAPPEARED, f"was at {node.place}")
 
@@ -167,7 +170,9 @@ class _ReportBatch:
 
     def _discover(self, node: tables.Node | None, monitored: MonitoredNode) -> None:
         if monitored.name in self._settings.ansible.host_groups:
-            raise BadRequest(f'a node cannot be called "{monitored.name}": that is a host group')
+            raise BadRequest(
+                f'a node cannot be called "{monitored.name}": that is a host group', ProblemCode.INVALID_NAME
+            )
         place = node_changes.place_reported(node, monitored)
         if node is not None and node.place == place and node.state is State.DISCOVERED:
             return

@@ -9,6 +9,7 @@ from clusterm.common.redaction import holds_mask
 from clusterm.enums import Cause, EventName, HostGroups, State, Status
 from clusterm.errors import BadRequest, Conflict, SecretsUnavailable
 from clusterm.nodes import lifecycle
+from clusterm.problem_codes import ProblemCode
 from clusterm.schemas import RenameRequest, SetRequest, check_host_vars, check_name
 from clusterm.schemas.request_vars import check_request_vars
 from clusterm.secrets.encryption import EncryptedVars, VariableCipher
@@ -71,7 +72,7 @@ def change(
         try:
             after, encrypted = cipher.encrypt(check_host_vars(wanted), secret_vars)
         except ValueError as error:
-            raise BadRequest(str(error)) from None
+            raise BadRequest(str(error), ProblemCode.INVALID_HOST_VARS) from None
         if wanted != present:
             place = node.place
             node.inventory_vars, node.encrypted, node.secret_vars = after, encrypted, secret_vars
@@ -115,7 +116,7 @@ def rename(
             check_name(label)
             check_name(serial)
         except ValueError as error:
-            raise BadRequest(str(error)) from None
+            raise BadRequest(str(error), ProblemCode.INVALID_NAME) from None
         check_free_name(new, {node.name for node in nodes.list_all(session)}, groups)
         _check_idle(session, old)
         nodes.rename(session, old, new, label=label, serial=serial)
@@ -145,7 +146,8 @@ def remove(store: Store, retention: RetentionSettings, name: str, by: str, *, fo
         if node.status not in _AT_REST and not force:
             raise Conflict(
                 f"node {node.name} is {node.status}: decommission it first, or force its removal, "
-                "which does not change the machine"
+                "which does not change the machine",
+                ProblemCode.NODE_IN_CLUSTER,
             )
         changes: Changes = {"status": [node.status, None], "address": [node.address, None]}
         gone = nodes.to_wire(node, [])
@@ -179,7 +181,8 @@ def register(session: Session, monitored: schemas.MonitoredNode, groups: HostGro
         if node.state is State.DISCOVERED:
             raise Conflict(
                 f"node {node.name} exists already, at {node.place}: two machines call themselves so. "
-                f"Add this one by another name: clusterctl node add LABEL --addr {place}"
+                f"Add this one by another name: clusterctl node add LABEL --addr {place}",
+                ProblemCode.NODE_EXISTS,
             )
         changes |= move(node, place)
     if node.state is not State.DISCOVERED:
@@ -247,7 +250,8 @@ def move(node: tables.Node, place: Place, cipher: VariableCipher | None = None) 
         elif cipher is None:
             raise Conflict(
                 f"the host vars of {node.name} are encrypted: set its port by "
-                f"`clusterctl node set {node.name} {PORT_VAR}={place.port}`"
+                f"`clusterctl node set {node.name} {PORT_VAR}={place.port}`",
+                ProblemCode.HOST_VARS_ENCRYPTED,
             )
         else:
             host_vars = {**nodes.decrypt_vars(node, cipher), PORT_VAR: place.port}
@@ -260,9 +264,11 @@ def move(node: tables.Node, place: Place, cipher: VariableCipher | None = None) 
 
 def address_conflict(existing: Iterable[tuple[str, Place]]) -> Conflict:
     """Return the error for places that nodes have already, given as pairs of a node's name and its place."""
-    listed = " ".join(f"{name}:{place}" for name, place in existing)
+    pairs = list(existing)
     return Conflict(
-        f"one or more nodes already exist with the specified management addresses. Existing nodes: [{listed}]"
+        f"other nodes have these addresses: {', '.join(f'{name} ({place})' for name, place in pairs)}",
+        ProblemCode.ADDRESS_IN_USE,
+        nodes=" ".join(f"{name}:{place}" for name, place in pairs),
     )
 
 
@@ -291,7 +297,8 @@ def _check_group(node: tables.Node, host_group: str, groups: HostGroups) -> None
     if node.status not in _AT_REST:
         raise Conflict(
             f"node {node.name} is {node.status}: only an update changes the host group of a node that is part of the "
-            f"cluster. Run: clusterctl node update {node.name} --host-group {host_group}"
+            f"cluster. Run: clusterctl node update {node.name} --host-group {host_group}",
+            ProblemCode.NODE_IN_CLUSTER,
         )
 
 
@@ -307,15 +314,18 @@ def check_free_name(name: str, names: Container[str], groups: HostGroups) -> Non
         RequestRefused: a node or a host group has the name.
     """
     if name in groups:
-        raise BadRequest(f'a node cannot be called "{name}": that is a host group')
+        raise BadRequest(f'a node cannot be called "{name}": that is a host group', ProblemCode.INVALID_NAME)
     if name in names:
-        raise Conflict(f"node {name} exists already")
+        raise Conflict(f"node {name} exists already", ProblemCode.NODE_EXISTS)
 
 
 def _check_idle(session: Session, name: str) -> None:
     """Check that the node is in no queued or running job."""
     if job := job_queries.unended_on(session, name):
-        raise Conflict(f"node {name} is in job {job.id}, which is {job.status}: wait for its end, or cancel it")
+        raise Conflict(
+            f"node {name} is in job {job.id}, which is {job.status}: wait for its end, or cancel it",
+            ProblemCode.NODE_IN_JOB,
+        )
 
 
 def user_event(node: str, event: EventName, by: str, changes: Changes, detail: str) -> tables.Event:

@@ -10,10 +10,11 @@ from typing import Final
 
 from clusterm.common.actions import ACTIONS, NODE_ACTIONS, ActionSpec, HostGroupUse
 from clusterm.enums import DEFAULT_HOST_GROUPS, ENDED, EventName, HostGroups, JobStatus, Outcome, State, Status
-from clusterm.errors import NotFound, RequestRefused, quote
+from clusterm.errors import RequestRefused
 from clusterm.nodes import lifecycle
 from clusterm.nodes.lifecycle import NodeFacts
 from clusterm.schemas import Event, Explanation, Failure, Job, SuggestedCommand
+from clusterm.store.nodes import not_found
 
 _STATUS: Final = {
     Status.UNALLOCATED: "known, but not part of the cluster",
@@ -166,7 +167,7 @@ def _refusal(
     """Return the first rule that a request would violate now."""
     for name in names:
         if name not in facts.cluster:
-            return NotFound(f"node with name or address {quote(name)} doesn't exists")
+            return not_found(name)
     if violation := lifecycle.host_group_violation(spec, host_group, facts.groups):
         return violation.refusal
     named = [facts.cluster[name] for name in names]

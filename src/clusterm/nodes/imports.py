@@ -18,6 +18,7 @@ from clusterm.nodes.changes import (
     new_node,
     user_event,
 )
+from clusterm.problem_codes import ProblemCode
 from clusterm.schemas import (
     ImportAnswer,
     ImportedNode,
@@ -82,7 +83,8 @@ def import_nodes(
                 if monitored.name in hosts:
                     raise Conflict(
                         f"host {quote(hosts[monitored.name])} has the same node name: give one of them a label of its "
-                        f"own, as --label {outcome.host}=LABEL"
+                        f"own, as --label {outcome.host}=LABEL",
+                        ProblemCode.NODE_EXISTS,
                     )
                 outcome.exists = monitored.name in existing
                 check_free_name(monitored.name, existing, groups)
@@ -128,11 +130,15 @@ def _identify(given: ImportedNode, host_vars: Mapping[str, Any]) -> MonitoredNod
     if any(mark in given.addr for mark in _TEMPLATES):
         raise BadRequest(
             f"its address {quote(given.addr)} is a template that cannot be evaluated without a playbook: give the host "
-            "an ansible_host that depends on the inventory only"
+            "an ansible_host that depends on the inventory only",
+            ProblemCode.INVALID_ADDRESS,
         )
     if not fit_part(given.label):
         host = given.host or given.label
-        raise BadRequest(f"{quote(host)} has no letter or digit that a node name can have: give --label {host}=LABEL")
+        raise BadRequest(
+            f"{quote(host)} has no letter or digit that a node name can have: give --label {host}=LABEL",
+            ProblemCode.INVALID_NAME,
+        )
     try:
         place = parse_place(given.addr)
         if PORT_VAR in host_vars:
@@ -140,9 +146,10 @@ def _identify(given: ImportedNode, host_vars: Mapping[str, Any]) -> MonitoredNod
         serial = given.serial or serial_from_place(place)
         return MonitoredNode(label=given.label, serial=serial, addr=place.address, port=place.port)
     except ValidationError as error:
-        raise BadRequest("; ".join(f"{e['loc'][0]}: {e['msg']}" for e in error.errors())) from None
+        reasons = "; ".join(f"{e['loc'][0]}: {e['msg']}" for e in error.errors())
+        raise BadRequest(reasons, ProblemCode.INVALID_NAME) from None
     except ValueError as reason:
-        raise BadRequest(f"addr: {reason}") from None
+        raise BadRequest(f"addr: {reason}", ProblemCode.INVALID_ADDRESS) from None
 
 
 def _set_vars(node: tables.Node, host_vars: dict[str, Any], secret_vars: Iterable[str], cipher: VariableCipher) -> None:
@@ -155,7 +162,7 @@ def _set_vars(node: tables.Node, host_vars: dict[str, Any], secret_vars: Iterabl
     try:
         node.inventory_vars, node.encrypted = cipher.encrypt(check_host_vars(host_vars), node.secret_vars)
     except ValueError as reason:
-        raise BadRequest(f"{reason}: import fewer with --without-vars GLOB") from None
+        raise BadRequest(f"{reason}: import fewer with --without-vars GLOB", ProblemCode.INVALID_HOST_VARS) from None
 
 
 def _host_group(given: Collection[str], mapping: Mapping[str, str], groups: HostGroups) -> str:
@@ -171,6 +178,7 @@ def _host_group(given: Collection[str], mapping: Mapping[str, str], groups: Host
     if len(found) > 1:
         raise Conflict(
             f"it is in several host groups: {', '.join(found)}; "
-            f"give the one that decides, as --map {found[0]}={found[0]}"
+            f"give the one that decides, as --map {found[0]}={found[0]}",
+            ProblemCode.HOST_GROUP_AMBIGUOUS,
         )
     return found[0] if found else lifecycle.first_group(groups)

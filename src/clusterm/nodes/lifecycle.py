@@ -1,6 +1,6 @@
 """The lifecycle of nodes as pure functions: what an action may do, which steps follow, and which status nodes get.
 
-A request is checked as a whole before anything changes. The phrases of the errors are contiv's.
+A request is checked as a whole before anything changes.
 """
 
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
@@ -10,6 +10,7 @@ from typing import Protocol
 from clusterm.common.actions import ActionSpec, HostGroupUse, Transition
 from clusterm.enums import DEFAULT_HOST_GROUPS, HostGroups, Role, State, Status, StepName
 from clusterm.errors import BadRequest, Conflict, RequestRefused, quote
+from clusterm.problem_codes import ProblemCode
 
 
 class NodeFacts(Protocol):
@@ -63,8 +64,9 @@ def violations(
     if absent := [node.name for node in nodes if node.state is not State.DISCOVERED]:
         yield RuleViolation(
             Conflict(
-                "one or more nodes are not in discovered state, please check their network reachability. "
-                f"Non-discovered nodes: [{' '.join(absent)}]"
+                f"not all nodes are in the state Discovered: {', '.join(absent)}. Check whether they can be reached",
+                ProblemCode.NODES_NOT_DISCOVERED,
+                names=" ".join(absent),
             ),
             absent,
         )
@@ -74,12 +76,16 @@ def violations(
         yield RuleViolation(refusal)
     transition = transition_of(spec)
     sources = transition.sources | {transition.failure} if retries else transition.sources
+    allowed = " or ".join(status for status in Status if status in sources)
     for node in nodes:
         if node.status not in sources:
             yield RuleViolation(
                 Conflict(
-                    f"failed to update {node.name}'s state in inventory, "
-                    f'Error: transition from "{node.status}" to "{transition.running}" is not allowed'
+                    f"cannot {spec.name} {node.name}: it is {node.status}, and would have to be {allowed}",
+                    ProblemCode.TRANSITION_NOT_ALLOWED,
+                    name=node.name,
+                    status=node.status,
+                    running=transition.running,
                 ),
                 [node.name],
             )
@@ -106,7 +112,11 @@ def check_host_group(host_group: str, groups: HostGroups) -> None:
     """
     if host_group not in groups:
         raise BadRequest(
-            f"invalid or empty host-group specified: {quote(host_group)}. Host groups: {', '.join(groups)}"
+            f"{quote(host_group)} is no host group. Host groups: {', '.join(groups)}"
+            if host_group
+            else f"give a host group: {', '.join(groups)}",
+            ProblemCode.INVALID_HOST_GROUP,
+            host_group=quote(host_group),
         )
 
 
@@ -189,7 +199,8 @@ def _nodes_in_unknown_groups(nodes: Sequence[NodeFacts], groups: HostGroups) -> 
         yield RuleViolation(
             Conflict(
                 "one or more nodes are in a host group that ansible.host_groups does not name any more: "
-                f"[{listed}]. Update them with a host group: {', '.join(groups)}"
+                f"[{listed}]. Update them with a host group: {', '.join(groups)}",
+                ProblemCode.HOST_GROUP_NOT_CONFIGURED,
             ),
             [node.name for node in unknown],
         )
@@ -210,19 +221,19 @@ def _violated_master_rule(
         return None
     if spec.enters_cluster and becomes_worker:
         return Conflict(
-            "Cannot commission a worker node without existence of a master node in the cluster, "
-            "make sure atleast one master node is commissioned."
+            "a worker needs a reachable master in the cluster: commission a master first", ProblemCode.MASTER_REQUIRED
         )
     if spec.stays_in_cluster and becomes_worker:
         return Conflict(
-            "Updating these nodes as worker will result in no master node in the cluster, "
-            "make sure atleast one node is commissioned as master."
+            "no reachable master would be left in the cluster: commission another master, or update a node to master, "
+            "first",
+            ProblemCode.NO_MASTER_LEFT,
         )
     takes_a_master = any(_is_master(node, groups) for node in nodes)
     if spec.leaves_cluster and takes_a_master and any(_is_worker(node, groups) for node in others):
         return Conflict(
-            "decommissioning the specified node(s) will leave only worker nodes in the cluster, "
-            "make sure all worker nodes are decommissioned before last master node."
+            "only workers would be left in the cluster: decommission all workers before the last reachable master",
+            ProblemCode.ONLY_WORKERS_LEFT,
         )
     return None
 

@@ -8,8 +8,9 @@ from fnmatch import translate
 from typing import Final
 
 from clusterm.errors import BadRequest, Conflict, NotFound, RequestRefused, quote
+from clusterm.problem_codes import ProblemCode
 from clusterm.schemas import NodeSelection
-from clusterm.store.nodes import Candidate, at_place
+from clusterm.store.nodes import Candidate, at_place, not_found
 
 MAX_NAMES: Final = 10_000
 """Maximum number of targets of a request."""
@@ -41,19 +42,20 @@ def select(targets: Sequence[str], selection: NodeSelection, candidates: Sequenc
         candidates: all nodes, by name.
     """
     if selection.all and targets:
-        refusal = BadRequest('either name nodes or select "all" of them, not both')
+        refusal = BadRequest('either name nodes or select "all" of them, not both', ProblemCode.INVALID_SELECTION)
         return Selected(refusals=[refusal])
     if not (targets or selection.all or selection.narrows):
-        return Selected(refusals=[BadRequest("atleast one node should be specified")])
+        return Selected(refusals=[BadRequest("give at least one node", ProblemCode.NO_NODES)])
     globs = [target for target in targets if _is_glob(target)]
     if len(targets) > MAX_NAMES or len(globs) > MAX_GLOBS or any(len(glob) > MAX_GLOB_LENGTH for glob in globs):
         limits = f"{MAX_NAMES} names and {MAX_GLOBS} globs of {MAX_GLOB_LENGTH} characters"
-        return Selected(refusals=[BadRequest(f"more than {limits}: select nodes by status, state or host group")])
+        detail = f"more than {limits}: select nodes by status, state or host group"
+        return Selected(refusals=[BadRequest(detail, ProblemCode.INVALID_SELECTION)])
     refusals: list[RequestRefused] = []
     named = list(_named(targets, candidates, refusals)) if targets else candidates
     found = list(dict.fromkeys(node.name for node in named if _fits(node, selection)))
     if not found and not refusals:
-        refusals.append(NotFound(f"no node matches {_describe(targets, selection)}"))
+        refusals.append(_no_match(_describe(targets, selection)))
     return Selected(found, refusals)
 
 
@@ -76,11 +78,15 @@ def _named(
         if node_of_target is not None:
             yield node_of_target
         elif target not in matching:
-            refusals.append(NotFound(f"node with name or address {quote(target)} doesn't exists"))
+            refusals.append(not_found(target))
         elif matching[target] or _matches_any(target, candidates):
             yield from matching[target]
         else:
-            refusals.append(NotFound(f"no node matches {quote(target)}"))
+            refusals.append(_no_match(quote(target)))
+
+
+def _no_match(what: str) -> NotFound:
+    return NotFound(f"no node matches {what}", ProblemCode.NO_NODE_MATCHES)
 
 
 def _is_glob(target: str) -> bool:

@@ -85,7 +85,7 @@ def get_drain(services: ServicesDep) -> Response:
     role=TokenRole.ADMIN,
     summary="Take no new jobs",
 )
-def drain(services: ServicesDep, by: By) -> Response:
+def drain_service(services: ServicesDep, by: By) -> Response:
     """Refuse new jobs with 503 and hold queued ones back, also after a restart. Running jobs continue."""
     log.info("drained by %s", by)
     return json_response(job_drain.drain(services.store, drained=True))
@@ -98,7 +98,7 @@ def drain(services: ServicesDep, by: By) -> Response:
     role=TokenRole.ADMIN,
     summary="Take new jobs again",
 )
-def undrain(services: ServicesDep, by: By) -> Response:
+def undrain_service(services: ServicesDep, by: By) -> Response:
     """End a drain."""
     log.info("drain ended by %s", by)
     answered = json_response(job_drain.drain(services.store, drained=False))

@@ -3,7 +3,7 @@
 import hashlib
 import json
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from functools import partial
@@ -11,6 +11,7 @@ from typing import Annotated, Any, Final, TypeVar
 
 import orjson
 from fastapi import APIRouter, Depends, Header, Path, Query, Request, Response
+from fastapi.dependencies.models import Dependant
 from fastapi.routing import APIRoute
 from pydantic import AfterValidator, BaseModel, BeforeValidator
 from pydantic_core import to_json
@@ -20,7 +21,7 @@ from clusterm.ansible.check import AnsibleCheck
 from clusterm.background.supervisor import Supervisor
 from clusterm.common.background_task import BackgroundTask
 from clusterm.enums import TokenRole
-from clusterm.errors import BadRequest, quote
+from clusterm.errors import BadRequest, UnknownParameter, quote
 from clusterm.jobs.requests import Requester
 from clusterm.live_settings import LiveSettings
 from clusterm.logs.follower import LogFollower
@@ -28,6 +29,7 @@ from clusterm.monitoring.monitors import Monitors
 from clusterm.notifications.sender import NotificationSender
 from clusterm.observability import health
 from clusterm.observability.metrics import Metrics
+from clusterm.problem_codes import ProblemCode
 from clusterm.routes.auth import authenticate, principal_of, security, sender_of
 from clusterm.schemas import HealthCheck, Problem
 from clusterm.store.engine import Store
@@ -217,7 +219,9 @@ def parse_cursor(cursor: str | None) -> int | None:
     if cursor is None:
         return None
     if not (cursor.isascii() and cursor.isdigit() and len(cursor) <= 18):
-        raise BadRequest(f'{quote(cursor)} is no cursor: pass the "next" of the page before')
+        raise BadRequest(
+            f'{quote(cursor)} is no cursor: pass the "next" of the page before', ProblemCode.INVALID_CURSOR
+        )
     return int(cursor)
 
 
@@ -226,6 +230,24 @@ class _StrictRequest(Request):
 
     async def json(self) -> Any:
         return decode_json(await self.body())
+
+
+def _query_parameters(dependant: Dependant) -> set[str]:
+    """Return the names of a route's query parameters, with those of its dependencies."""
+    return {each.alias for each in dependant.query_params}.union(*map(_query_parameters, dependant.dependencies))
+
+
+def _check_parameters(request: Request, known: Sequence[str]) -> None:
+    """Check that a request has no query parameters that its route would ignore.
+
+    Raises:
+        UnknownParameter: it has.
+    """
+    unknown = sorted(set(request.query_params) - set(known))
+    if unknown:
+        more = f" and {len(unknown) - 1} more" if len(unknown) > 1 else ""
+        parameters = f"its parameters are {', '.join(known)}" if known else "it has no parameters"
+        raise UnknownParameter(f"this route has no query parameter {quote(unknown[0])}{more}: {parameters}")
 
 
 class AuthenticatedRoute(APIRoute):
@@ -243,13 +265,16 @@ class AuthenticatedRoute(APIRoute):
         super().__init__(path, endpoint, **options | {"openapi_extra": security(role)})
 
     def get_route_handler(self) -> Any:
-        """Authenticate and authorize a request before its body is read."""
+        """Authenticate and authorize a request before its body is read, and check the names of its parameters."""
         handle = super().get_route_handler()
+        known = sorted(_query_parameters(self.dependant))
 
         async def strictly(request: Request) -> Response:
             authenticator = _service(request).authenticator
             if self.role is not None and authenticator.is_required:
                 await authenticate(authenticator, request, self.role)
+            if self.role is not None:  # load balancers may add any parameter to the address of a public route
+                _check_parameters(request, known)
             response: Response = await handle(_StrictRequest(request.scope, request.receive))
             return response
 

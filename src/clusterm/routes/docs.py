@@ -15,6 +15,9 @@ routes = Router("docs")
 _ASSETS: Final = "static-offline-docs"
 """Path at which FastAPIOffline serves the page's assets, relative to the page."""
 
+DOCS_PATHS: Final = ("/docs", "/openapi.json", f"/{_ASSETS}/")
+"""Beginnings of the paths of the documentation."""
+
 
 @routes.get("/docs", include_in_schema=False, role=None)
 def get_docs(request: Request) -> Response:

@@ -2,7 +2,6 @@
 
 import shutil
 from contextlib import suppress
-from http import HTTPStatus
 from importlib.metadata import version
 from typing import Any, Final
 
@@ -12,6 +11,7 @@ from fastapi import Request, Response
 from clusterm.ansible.versions import versions
 from clusterm.enums import JobStatus
 from clusterm.observability import health
+from clusterm.problem_codes import ProblemCode
 from clusterm.routes.auth import may_read
 from clusterm.routes.dependencies import PROBLEM_TYPE, Router, ServicesDep, json_response, problem_responses
 from clusterm.schemas import (
@@ -61,11 +61,11 @@ def get_readiness(request: Request, services: ServicesDep) -> Response:
         found["notifications"] = webhooks.model_copy(update={"why": _UNNAMED_WEBHOOKS})
     if health.is_ready(found):
         return json_response(Readiness(degraded=health.reasons(found, needed=False), checks=found))
-    status = HTTPStatus.SERVICE_UNAVAILABLE
-    problem = Problem(title=status.phrase, status=status, detail="; ".join(health.reasons(found, needed=True)))
+    code = ProblemCode.NOT_READY
+    problem = Problem.of(code, "; ".join(health.reasons(found, needed=True)))
     shown = {name: check.model_dump() for name, check in found.items()}
     return Response(
-        orjson.dumps({**problem.model_dump(), "checks": shown}), status_code=status, media_type=PROBLEM_TYPE
+        orjson.dumps({**problem.model_dump(), "checks": shown}), status_code=code.status, media_type=PROBLEM_TYPE
     )
 
 

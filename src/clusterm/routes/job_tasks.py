@@ -28,7 +28,7 @@ routes = Router("jobs")
     responses=problem_responses(400, 404, 422),
     summary="Show the tasks of a job",
 )
-def list_tasks(
+def list_job_tasks(
     services: ServicesDep,
     job: JobLabel,
     node: Annotated[str | None, Query(description="Only results of this node: name or address.")] = None,

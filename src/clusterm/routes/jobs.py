@@ -88,7 +88,7 @@ def list_jobs(
     responses={**event_formats.EVENTS, **problem_responses(422)},
     summary="Show what happened in the cluster",
 )
-def get_timeline(
+def list_timeline(
     request: Request,
     services: ServicesDep,
     *,

@@ -63,7 +63,7 @@ _VERSION: Final = version("clusterm")
     },
     summary="Show or follow a job's log",
 )
-async def get_logs(
+async def get_job_log(
     http: Request,
     services: ServicesDep,
     job: JobLabel,

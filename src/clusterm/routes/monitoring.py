@@ -18,7 +18,7 @@ routes = Router("monitoring")
     responses=problem_responses(400, 404, 409, 413, 415, 422),
     summary="Report nodes as discovered or disappeared",
 )
-def post_event(services: ServicesDep, body: schemas.MonitorRequest) -> Response:
+def report_nodes(services: ServicesDep, body: schemas.MonitorRequest) -> Response:
     """Store a report of a monitoring system. The first report of a node as discovered registers the node.
 
     Returns the nodes, by name, after the report. Nodes that cannot be stored do not affect the other ones; they are

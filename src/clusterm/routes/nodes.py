@@ -1,10 +1,11 @@
 """Routes of nodes and of actions on them."""
 
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Annotated, Final
 
 import orjson
-from fastapi import Path, Query, Request, Response
+from fastapi import Depends, Path, Query, Request, Response
 from pydantic import AfterValidator, WithJsonSchema
 
 from clusterm import schemas
@@ -41,6 +42,8 @@ routes = Router("nodes")
 EVENTS_SHOWN = 10
 """Number of latest events in the response for a node."""
 _PAGE: Final = 1000
+_PAGES_DEPRECATED: Final = "@1795651200"
+"""Value of `Deprecation` (RFC 9745) for pages of /info/nodes: 2026-11-26."""
 
 
 def _check_on_nodes(action: Action) -> Action:
@@ -49,39 +52,91 @@ def _check_on_nodes(action: Action) -> Action:
     return action
 
 
+_Names = Annotated[
+    list[str] | None,
+    Query(alias="name", description="Only these: names, management addresses, or globs as `rack1-*`."),
+]
+_Statuses = Annotated[list[Status] | None, Query(alias="status", description="Only nodes with one of these statuses.")]
+_States = Annotated[list[State] | None, Query(alias="state", description="Only nodes in one of these states.")]
+_Groups = Annotated[list[str] | None, Query(alias="host_group", description="Only nodes in one of these host groups.")]
+_NodeLimit = Annotated[int, Query(ge=1, le=10_000, description="Maximum number of items.")]
+
+
+@dataclass(frozen=True)
+class _NodeFilter:
+    """The query parameters that select nodes."""
+
+    names: _Names = None
+    statuses: _Statuses = None
+    states: _States = None
+    groups: _Groups = None
+
+    @property
+    def narrows(self) -> bool:
+        """Whether it can leave nodes out."""
+        return bool(self.names or self.statuses or self.states or self.groups)
+
+    def select(self, session: Session) -> list[str]:
+        """Return the names of the selected nodes, sorted.
+
+        Raises:
+            RequestRefused: a name is not a node's, or a glob matches no node.
+        """
+        selection = schemas.NodeSelection(
+            status=self.statuses or [], state=self.states or [], host_group=self.groups or [], all=not self.names
+        )
+        return sorted(_names(session, self.names or [], selection))
+
+
+_NodeFilterDep = Annotated[_NodeFilter, Depends()]
+
+
 @routes.get(
-    "/info/nodes",
-    response_model=dict[str, schemas.Node] | schemas.Page[schemas.Node],
-    responses=problem_responses(404, 409, 422),
+    "/nodes",
+    response_model=schemas.Page[schemas.Node],
+    responses=problem_responses(404, 409),
     summary="List nodes",
 )
 def list_nodes(
-    services: ServicesDep,
-    name: Annotated[
-        list[str] | None, Query(description="Only these: names, management addresses, or globs as `rack1-*`.")
-    ] = None,
-    status: Annotated[list[Status] | None, Query(description="Only nodes with one of these statuses.")] = None,
-    state: Annotated[list[State] | None, Query(description="Only nodes in one of these states.")] = None,
-    host_group: Annotated[list[str] | None, Query(description="Only nodes in one of these host groups.")] = None,
-    limit: Annotated[
-        int | None, Query(ge=1, le=10_000, description="Return a page of at most this many nodes.")
-    ] = None,
-    cursor: Cursor = None,
+    services: ServicesDep, wanted: _NodeFilterDep, limit: _NodeLimit = 100, cursor: Cursor = None
 ) -> Response:
-    """Return nodes, each with its latest event: an object by name or, if `limit` or `cursor` is given, a page.
+    """Return nodes by name, each with its latest event.
 
     A name that is not a node's, or a glob that matches no node, is an error (404).
     """
-    selection = schemas.NodeSelection(status=status or [], state=state or [], host_group=host_group or [], all=not name)
-    paged = limit is not None or cursor is not None
     with services.store.read() as session:
-        names = _names(session, name or [], selection) if paged or name or selection.narrows else None
-        if names is None or not paged:
-            every = {name: orjson.Fragment(encode_json(node)) for name, node in nodes.listed(session, names)}
-            return value_response(every)
-        rest = sorted(name for name in names if cursor is None or name > cursor)
-        page = rest[: limit or _PAGE]
-        items = [node for _, node in nodes.listed(session, page)]
+        return _page(session, wanted, limit, cursor)
+
+
+@routes.get(
+    "/info/nodes",
+    response_model=dict[str, schemas.Node],
+    responses=problem_responses(404, 409),
+    summary="Show nodes as an object",
+)
+def get_nodes_by_name(
+    services: ServicesDep,
+    wanted: _NodeFilterDep,
+    limit: Annotated[int | None, Query(ge=1, le=10_000, include_in_schema=False)] = None,
+    cursor: Annotated[str | None, Query(include_in_schema=False)] = None,
+) -> Response:
+    """Return all selected nodes as an object by name, each with its latest event.
+
+    `GET /nodes` returns them in pages.
+    """
+    with services.store.read() as session:
+        if limit is not None or cursor is not None:  # in 0.1.0 this route had pages, too
+            response = _page(session, wanted, limit or _PAGE, cursor)
+            response.headers["Deprecation"] = _PAGES_DEPRECATED
+            return response
+        listed = nodes.listed(session, wanted.select(session) if wanted.narrows else None)
+        return value_response({name: orjson.Fragment(encode_json(node)) for name, node in listed})
+
+
+def _page(session: Session, wanted: _NodeFilter, limit: int, cursor: str | None) -> Response:
+    rest = [name for name in wanted.select(session) if cursor is None or name > cursor]
+    page = rest[:limit]
+    items = [node for _, node in nodes.listed(session, page)]
     return value_response({"items": items, "next": page[-1] if len(rest) > len(page) else None})
 
 
@@ -177,7 +232,7 @@ def _start(spec: ActionSpec) -> Callable[..., Response]:
 for _spec in NODE_ACTIONS:
     routes.post(
         f"/{_spec.name}/nodes",
-        name=_spec.name,
+        name=f"{_spec.name}_nodes",
         response_model=schemas.Job,
         responses=problem_responses(400, 404, 409, 410, 413, 415, 422),
         summary=_spec.summary,
@@ -192,7 +247,7 @@ for _spec in NODE_ACTIONS:
     role=TokenRole.VIEWER,  # it only reads
     summary="Show what a request would do",
 )
-def plan(
+def plan_nodes(
     services: ServicesDep,
     action: Annotated[
         Action,
@@ -216,7 +271,7 @@ def plan(
     summary=ACTIONS[Action.DISCOVER].summary,
     description=ACTIONS[Action.DISCOVER].description,
 )
-def discover(services: ServicesDep, requester: RequesterDep, body: schemas.DiscoverRequest) -> Response:
+def discover_nodes(services: ServicesDep, requester: RequesterDep, body: schemas.DiscoverRequest) -> Response:
     """Start a discover job."""
     request = JobRequest(Action.DISCOVER, body.addrs, extra_vars=body.extra_vars, terms=schemas.JobTerms.of(body))
     return _begin(services, requester, request, queue=body.queue)

@@ -18,16 +18,19 @@ from pydantic import (
 )
 from pydantic_core import PydanticCustomError
 
+from clusterm.common import contiv
 from clusterm.common.addresses import canonical_address
 from clusterm.common.ip_ranges import expand
 from clusterm.common.node_names import MAX_PART_LENGTH, PART_PATTERN, fit_part
+from clusterm.problem_codes import ProblemCode
 
 T = TypeVar("T")
 
 MAX_NESTING: Final = 100
 """Maximum levels of objects and arrays in extra vars and host vars."""
 
-_CONTIV_MEMBERS: Final = frozenset({"nodes", "addrs", "host_group", "extra_vars", "job", "monitor_event", "config"})
+EXTRA_VARS_ERROR: Final = "extra_vars"
+"""Type of the validation error of extra vars."""
 
 
 def format_time(at: datetime) -> str:
@@ -72,19 +75,16 @@ def fit_name(value: str) -> str:
 
 
 def _parse_extra_vars(value: Any) -> Any:
-    """Parse a string that holds a JSON object, because contiv's client sends strings."""
-    if value is None or value == "":
-        return {}
+    """Return extra vars as an object."""
     try:
-        parsed = json.loads(value, parse_constant=_refuse_constant) if isinstance(value, str) else value
+        parsed = contiv.parse_object(value, parse_constant=_refuse_constant)
         if not isinstance(parsed, dict):
-            raise TypeError(f"a JSON object is needed, not {_JSON_TYPES.get(type(parsed), 'this')}")  # noqa: TRY301
+            raise TypeError(f"it is {_JSON_TYPES.get(type(parsed), 'something else')}")  # noqa: TRY301
         json.dumps(parsed, allow_nan=False, ensure_ascii=False).encode()
         if _is_deeper(parsed, MAX_NESTING):
             raise ValueError(f"it is nested more than {MAX_NESTING} levels deep")  # noqa: TRY301
     except (ValueError, TypeError, RecursionError) as error:
-        message = f'"extra_vars" should be a valid json. Error: {error}'
-        raise PydanticCustomError("extra_vars", "{message}", {"message": message}) from None
+        raise PydanticCustomError(EXTRA_VARS_ERROR, "not a JSON object: {reason}", {"reason": str(error)}) from None
     return parsed
 
 
@@ -148,7 +148,7 @@ Choices = Annotated[list[T], BeforeValidator(none_to_empty_list)]
 class ResponseModel(BaseModel):
     """Base class of responses."""
 
-    model_config = ConfigDict(extra="ignore", defer_build=True)
+    model_config = ConfigDict(extra="ignore", defer_build=True, json_schema_serialization_defaults_required=True)
 
 
 class Request(BaseModel):
@@ -161,7 +161,7 @@ class Request(BaseModel):
     def _drop_members_of_other_requests(cls, value: Any) -> Any:
         if not isinstance(value, dict):
             return value
-        return {key: item for key, item in value.items() if key in cls.model_fields or key not in _CONTIV_MEMBERS}
+        return contiv.own_members(value, cls.model_fields)
 
 
 class Page(ResponseModel, Generic[T]):
@@ -174,9 +174,22 @@ class Page(ResponseModel, Generic[T]):
 class Problem(ResponseModel):
     """An error, after RFC 9457."""
 
-    type: str = "about:blank"
-    title: str = Field(examples=["Conflict"])
-    status: int = Field(examples=[409])
-    detail: str = Field(
-        examples=["there is already an active job, please try in sometime. Job: commission node1-a (7)"]
+    type: str = Field(
+        default="about:blank",
+        description="The code as URI; it leads nowhere.",
+        examples=[ProblemCode.ACTIVE_JOB.type],
     )
+    code: str = Field(
+        default="", description="Kind of the problem, for programs.", examples=[ProblemCode.ACTIVE_JOB.value]
+    )
+    title: str = Field(description="The code in words.", examples=[ProblemCode.ACTIVE_JOB.summary])
+    status: int = Field(description="The status of the response.", examples=[ProblemCode.ACTIVE_JOB.status.value])
+    detail: str = Field(
+        description="The reason, and what to do; for people.",
+        examples=["another job has not ended: commission node1-a (7)"],
+    )
+
+    @classmethod
+    def of(cls, code: ProblemCode, detail: str) -> "Problem":
+        """Return a problem of a kind."""
+        return cls(type=code.type, code=code, title=code.summary, status=code.status, detail=detail)

@@ -122,7 +122,7 @@ class MonitorRequest(Request):
 class MonitorAnswer(ResponseModel):
     """The stored nodes of a report, each a `Node` in a member called by its name, and the rejected nodes."""
 
-    model_config = ConfigDict(extra="allow")
+    model_config = ConfigDict(extra="allow", json_schema_serialization_defaults_required=False)
     __pydantic_extra__: dict[str, Node]
 
     rejected: list[RejectedNode] = Field(

@@ -23,6 +23,7 @@ from clusterm.observability.metrics import Metrics
 from clusterm.routes import config, docs, health, host_keys, job_tasks, jobs, logs, monitoring, node_changes, nodes
 from clusterm.routes import metrics as prometheus
 from clusterm.routes.dependencies import Services
+from clusterm.server.api_version import ReadApiVersion
 from clusterm.server.exception_handlers import (
     handle_defect,
     handle_http_error,
@@ -86,6 +87,7 @@ def create_app(
         servers=SERVERS,
         root_path_in_servers=False,
         redirect_slashes=False,
+        generate_unique_id_function=lambda route: route.name,
         docs_url=None,
         redoc_url=None,
         lifespan=lifespan,
@@ -122,6 +124,7 @@ def create_app(
     app.add_middleware(CheckOrigins, hosts=AllowedHosts(manager, lambda: tls.names if tls else ()), manager=manager)
     app.add_middleware(SizeLimits, manager=manager)
     app.add_middleware(CountRequests, metrics=services.metrics)
+    app.add_middleware(ReadApiVersion)
     app.add_middleware(ReadForwarded, manager=manager)
     app.add_middleware(ResponseHeaders)
     app.openapi = lambda: openapi_document(app)  # type: ignore[method-assign]  # FastAPI documents this way

@@ -6,11 +6,11 @@ import resource
 import socket
 from collections import Counter
 from collections.abc import Callable
-from http import HTTPStatus
 from typing import Any, Final
 
 from clusterm.access.proxies import TrustedProxies
 from clusterm.common.log_limits import RepetitionFilter
+from clusterm.problem_codes import ProblemCode
 from clusterm.server.problems import problem_bytes
 from clusterm.settings import ManagerSettings
 
@@ -107,7 +107,7 @@ class LimitedListener(socket.socket):
         retry_after = f"Retry-After: {_RETRY_AFTER_S}\r\n"
         connected.settimeout(0)
         with contextlib.suppress(OSError):  # the client has gone already
-            connected.send(problem_bytes(HTTPStatus.SERVICE_UNAVAILABLE, reason, retry_after))
+            connected.send(problem_bytes(ProblemCode.TOO_MANY_CONNECTIONS, reason, retry_after))
             connected.shutdown(socket.SHUT_WR)
 
 

@@ -17,6 +17,7 @@ import h11
 from uvicorn.protocols.http.h11_impl import H11Protocol, RequestResponseCycle
 
 from clusterm.common.sizes import exact_size
+from clusterm.problem_codes import ProblemCode
 from clusterm.server.problems import problem_bytes
 
 _LEAST: Final = 16 * 1024
@@ -73,9 +74,9 @@ class HttpProtocol(H11Protocol):
         if getattr(error, "error_status_hint", 0) == HTTPStatus.REQUEST_HEADER_FIELDS_TOO_LARGE:
             limit = exact_size(self.config.h11_max_incomplete_event_size or 0)
             detail = f"the address and the headers are larger than {limit}"
-            self.reject(HTTPStatus.REQUEST_HEADER_FIELDS_TOO_LARGE, detail)
+            self.reject(ProblemCode.HEAD_TOO_LARGE, detail)
         else:
-            self.reject(HTTPStatus.BAD_REQUEST, msg)
+            self.reject(ProblemCode.MALFORMED_REQUEST, msg)
 
     def pause_writing(self) -> None:
         """Stop sending until the client has read the buffered data, and start the timeout of reading."""
@@ -97,7 +98,7 @@ class HttpProtocol(H11Protocol):
         if self.conn.their_state is h11.IDLE and not self.conn.trailing_data[0]:
             self.transport.close()  # idle: no request to reject
         else:
-            self.reject(HTTPStatus.REQUEST_TIMEOUT, f"the request was not complete after {self._timeout:g} s")
+            self.reject(ProblemCode.REQUEST_TIMEOUT, f"the request was not complete after {self._timeout:g} s")
 
     def _time_out_response(self, unread: int) -> None:
         if unread - self.transport.get_write_buffer_size() < _LEAST:
@@ -105,11 +106,11 @@ class HttpProtocol(H11Protocol):
         else:
             self._await_reading()
 
-    def reject(self, status: HTTPStatus, detail: str) -> None:
+    def reject(self, code: ProblemCode, detail: str) -> None:
         """Send a problem, unless a response has begun, and close the connection."""
         cycle: RequestResponseCycle | None = self.cycle
         if cycle is None or cycle.response_complete or not cycle.response_started:
-            self.transport.write(problem_bytes(status, detail))
+            self.transport.write(problem_bytes(code, detail))
         self.transport.close()
 
 

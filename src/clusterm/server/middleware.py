@@ -12,6 +12,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from clusterm.common.sizes import exact_size
 from clusterm.observability.metrics import HTTP_METHODS, OTHER_LABEL, Metrics
+from clusterm.problem_codes import ProblemCode
 from clusterm.server.problems import ALL_METHODS, SECURITY_HEADERS, reject
 from clusterm.settings import ManagerSettings
 
@@ -94,12 +95,12 @@ class SizeLimits:
             return
         if sum(map(len, (scope["raw_path"], scope["query_string"], *chain(*scope["headers"])))) > self._head:
             refusal = f"the address and the headers are larger than {exact_size(self._head)}"
-            await reject(Request(scope), HTTPStatus.REQUEST_HEADER_FIELDS_TOO_LARGE, refusal)(scope, receive, send)
+            await reject(Request(scope), ProblemCode.HEAD_TOO_LARGE, refusal)(scope, receive, send)
             return
         too_large = f"the body is larger than {exact_size(self._body)}"
         announced = dict(scope["headers"]).get(b"content-length", b"0")
         if announced.isdigit() and int(announced[:20]) > self._body:
-            await reject(Request(scope), HTTPStatus.REQUEST_ENTITY_TOO_LARGE, too_large)(scope, receive, send)
+            await reject(Request(scope), ProblemCode.BODY_TOO_LARGE, too_large)(scope, receive, send)
             return
         received = 0
 

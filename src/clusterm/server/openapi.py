@@ -1,5 +1,7 @@
 """Generate the OpenAPI document."""
 
+import json
+import re
 from typing import Any, Final
 
 from fastapi import FastAPI
@@ -7,9 +9,10 @@ from fastapi import FastAPI
 from clusterm.routes import auth
 from clusterm.routes.dependencies import problem_responses
 from clusterm.schemas import LogEnd, LogLine, Problem
+from clusterm.server.api_version import V1
 
 DESCRIPTION: Final = """Runs ansible jobs on the nodes of a cluster, and records events, logs and the causes of
-failures. Start with the timeline: `GET /info/jobs/timeline`."""
+failures. Start with the timeline: `GET /v1/info/jobs/timeline`. Each path is also valid without `/v1`."""
 
 TAGS: Final = [
     {"name": "nodes", "description": "Nodes: list, history, changes, and jobs on them."},
@@ -27,7 +30,9 @@ SERVERS: Final = [{"url": "./", "description": "The service that this document c
 def openapi_document(app: FastAPI) -> dict[str, Any]:
     """Return FastAPI's document, completed by tokens, error responses and the records of streams."""
     if app.openapi_schema is None:
-        document = FastAPI.openapi(app)
+        # pydantic names a page of jobs Page[Job], and its schema Page_Job_.
+        document = json.loads(re.sub(r"Page(?:_(\w+)_|\[(\w+)\])", r"\1\2Page", json.dumps(FastAPI.openapi(app))))
+        document["paths"] = {f"{V1}{path}": operations for path, operations in document["paths"].items()}
         schemas = document["components"]["schemas"]
         for model in (Problem, LogLine, LogEnd):
             schemas[model.__name__] = model.model_json_schema(
@@ -41,9 +46,10 @@ def openapi_document(app: FastAPI) -> dict[str, Any]:
             if operation["security"]:
                 refusals = {
                     str(status): problem
-                    for status, problem in problem_responses(401, 403, 429).items()
+                    for status, problem in problem_responses(401, 403, 422, 429).items()
                     if status != 503
                 }
                 operation["responses"] = dict(sorted((refusals | operation["responses"]).items()))
         document["components"]["securitySchemes"] = auth.SCHEMES
-    return app.openapi_schema or {}
+        app.openapi_schema = document
+    return app.openapi_schema

@@ -62,7 +62,7 @@ class CheckOrigins:
                 if scope["method"] not in SAFE_METHODS:
                     check_origin(headers, self._public_url)
             except (Misdirected, CrossOrigin) as error:
-                await reject(Request(scope), error.status, str(error))(scope, receive, send)
+                await reject(Request(scope), error.code, str(error))(scope, receive, send)
                 return
         await self._app(scope, receive, send)
 

@@ -2,13 +2,13 @@
 
 import logging
 from collections.abc import Mapping
-from http import HTTPStatus
 from typing import Final
 
 from fastapi import Request, Response
 
 from clusterm.common import service_log
 from clusterm.common.log_limits import RepetitionFilter
+from clusterm.problem_codes import ProblemCode
 from clusterm.routes import auth
 from clusterm.routes.dependencies import PROBLEM_TYPE
 from clusterm.schemas import Problem
@@ -31,21 +31,21 @@ SECURITY_HEADERS: Final = {
 """Headers that make browsers treat a response as data only; the page at /docs has a policy of its own."""
 
 
-def problem_response(status: int, detail: str, headers: Mapping[str, str] | None = None) -> Response:
+def problem_response(code: ProblemCode, detail: str, headers: Mapping[str, str] | None = None) -> Response:
     """Return a problem as a response."""
-    problem = Problem(title=HTTPStatus(status).phrase, status=status, detail=detail)
-    return Response(problem.model_dump_json(), status_code=status, media_type=PROBLEM_TYPE, headers=headers)
+    body = Problem.of(code, detail).model_dump_json()
+    return Response(body, status_code=code.status, media_type=PROBLEM_TYPE, headers=headers)
 
 
-def problem_bytes(status: HTTPStatus, detail: str, headers: str = "") -> bytes:
+def problem_bytes(code: ProblemCode, detail: str, headers: str = "") -> bytes:
     """Return a problem as the whole response to a connection that is closed then, for clients without an application.
 
     Args:
-        status: the status.
+        code: the kind of problem.
         detail: the reason.
         headers: further headers, each with its line end.
     """
-    body = Problem(title=status.phrase, status=status, detail=detail).model_dump_json().encode()
+    body, status = Problem.of(code, detail).model_dump_json().encode(), code.status
     head = (
         f"HTTP/1.1 {status.value} {status.phrase}\r\nContent-Type: {PROBLEM_TYPE}\r\n{headers}"
         f"Content-Length: {len(body)}\r\nConnection: close\r\n\r\n"
@@ -53,14 +53,14 @@ def problem_bytes(status: HTTPStatus, detail: str, headers: str = "") -> bytes:
     return head.encode() + body
 
 
-def reject(request: Request, status: int, detail: str, headers: dict[str, str] | None = None) -> Response:
+def reject(request: Request, code: ProblemCode, detail: str, headers: dict[str, str] | None = None) -> Response:
     """Return the response to a rejected request, and log the rejection: at debug level for reads, else at info."""
     level = logging.DEBUG if request.method in {"GET", "HEAD"} else logging.INFO
     sender, path = auth.sender_of(request), shorten(request.scope["path"])
-    fields = {"method": request.method, "path": path, "status": int(status), "sender": sender}
-    values = (request.method, path, sender, status, detail)
+    fields = {"method": request.method, "path": path, "status": int(code.status), "code": str(code), "sender": sender}
+    values = (request.method, path, sender, code.status, detail)
     log.log(level, "%s %s from %s rejected with %d: %s", *values, extra=service_log.log_fields(**fields))
-    return problem_response(status, detail, headers)
+    return problem_response(code, detail, headers)
 
 
 def shorten(path: str) -> str:

@@ -9,6 +9,7 @@ from sqlmodel import Session, col, select
 
 from clusterm.enums import ENDED, Action, JobStatus
 from clusterm.errors import BadRequest, NotFound, quote
+from clusterm.problem_codes import ProblemCode
 from clusterm.secrets.encryption import EncryptedVars, VariableCipher
 from clusterm.store import tables
 
@@ -23,7 +24,7 @@ def get(session: Session, job_id: int) -> tables.Job:
     """
     job = find(session, job_id)
     if job is None:
-        raise NotFound(f"job {job_id} doesn't exist")
+        raise NotFound(f"there is no job {job_id}", ProblemCode.JOB_NOT_FOUND, job=str(job_id))
     return job
 
 
@@ -52,9 +53,12 @@ def resolve(session: Session, label: str) -> tables.Job:
     elif label == "last":
         job = last(session)
     else:
-        raise BadRequest(f"Invalid or empty job label specified: {quote(label)}. It is active, last or a job's id")
+        raise BadRequest(
+            f"{quote(label)} is no job: give active, last or the id of a job", ProblemCode.INVALID_JOB, job=quote(label)
+        )
     if job is None:
-        raise NotFound(f'info for "{label}" job doesn\'t exist')
+        reason = "no job is running" if label == "active" else "no job has ended yet"
+        raise NotFound(reason, ProblemCode.JOB_NOT_FOUND, job=label)
     return job
 
 

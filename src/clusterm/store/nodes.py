@@ -13,6 +13,7 @@ from clusterm.common import ssh_keys
 from clusterm.common.addresses import PORT_VAR, SSH_PORT, Place, parse_place, ssh_port
 from clusterm.enums import State, Status
 from clusterm.errors import Conflict, NotFound, quote
+from clusterm.problem_codes import ProblemCode
 from clusterm.secrets.encryption import EncryptedVars, VariableCipher
 from clusterm.store import tables
 
@@ -103,8 +104,13 @@ def get(session: Session, name: str) -> tables.Node:
     """
     node = find(session, name) or at_place(name, lambda address: at_addresses(session, [address]))
     if node is None:
-        raise NotFound(f"node with name or address {quote(name)} doesn't exists")
+        raise not_found(name)
     return node
+
+
+def not_found(name: str) -> NotFound:
+    """Return the error for a name or address that no node has."""
+    return NotFound(f"no node has the name or address {quote(name)}", ProblemCode.NODE_NOT_FOUND, name=quote(name))
 
 
 def find(session: Session, name: str) -> tables.Node | None:
@@ -125,7 +131,10 @@ def at_place(text: str, at_address: Callable[[str], Sequence[N]]) -> N | None:
     found = _at_place(text, at_address)
     if len(found) > 1:
         listed = ", ".join(f"{node.name} ({node.place})" for node in found)
-        raise Conflict(f"several nodes have the address {quote(text)}: {listed}. Give the name of one of them")
+        raise Conflict(
+            f"several nodes have the address {quote(text)}: {listed}. Give the name of one of them",
+            ProblemCode.ADDRESS_AMBIGUOUS,
+        )
     return found[0] if found else None
 
 

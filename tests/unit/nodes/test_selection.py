@@ -52,13 +52,13 @@ def test_what_a_selection_means(targets: Sequence[str], selection: dict[str, Any
 @pytest.mark.parametrize(
     ("targets", "selection", "reasons"),
     [
-        ([], {}, ["atleast one node should be specified"]),
-        ([], {"status": [], "host_group": None}, ["atleast one node should be specified"]),
+        ([], {}, ["give at least one node"]),
+        ([], {"status": [], "host_group": None}, ["give at least one node"]),
         (["rack1-a"], {"all": True}, ['either name nodes or select "all" of them, not both']),
         (
             ["x", "rack1-a", "RACK1-*"],
             {},
-            ['node with name or address "x" doesn\'t exists', 'no node matches "RACK1-*"'],
+            ['no node has the name or address "x"', 'no node matches "RACK1-*"'],
         ),
         ([], {"host_group": ["nobody"]}, ['no node matches host group "nobody"']),
         (["*", "rack9-*", "y?"], {}, ['no node matches "rack9-*"', 'no node matches "y?"']),

@@ -176,7 +176,7 @@ def test_extra_vars_that_are_no_json_object_are_refused(extra_vars: object) -> N
         with pytest.raises(ValidationError) as caught:
             request.model_validate({"extra_vars": extra_vars})
         (error,) = caught.value.errors()
-        assert error["msg"].startswith('"extra_vars" should be a valid json. Error: ')
+        assert error["msg"].startswith("not a JSON object: ")
         assert len(error["msg"]) < 500
 
 

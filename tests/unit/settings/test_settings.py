@@ -225,7 +225,7 @@ def test_a_variable_of_the_environment_that_is_not_valid_is_named(
         ({"ansible": {"user": 5}}, "ansible.user: "),
         ({"ansible": []}, "ansible: "),
         ({"ansible": {"extra_variables": "[1]"}}, "ansible.extra_variables"),
-        ({"ansible": {"extra_variables": "{"}}, '"extra_vars" should be a valid json'),
+        ({"ansible": {"extra_variables": "{"}}, "not a JSON object: "),
         ({"ansible": {"ssh_args": "{{ lookup('pipe', 'id') }}"}}, "ansible.ssh_args: "),
         ({"manager": {"addr": "9007"}}, "manager.addr: "),
         ({"manager": {"addr": "127.0.0.1:http"}}, "manager.addr: "),
