@@ -22,9 +22,12 @@ def bench(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Bench]:
 @pytest.mark.parametrize(
     "fault",
     [
+        Fault("start", "thread", "EAGAIN", 1),
+        Fault("start", "thread", "EAGAIN", 4),
         Fault("service", "write", "EIO", 3),
         Fault("service", "sync", "cut", 2),
         Fault("service", "spawn", "EAGAIN", 1),
+        Fault("service", "name", "EIO", 3),
         Fault("executor", "open", "EIO", 4),
         Fault("executor", "sync", "mixed", 5),
         Fault("wrapper", "write", "tear", 5),

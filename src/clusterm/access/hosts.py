@@ -13,7 +13,7 @@ from ipaddress import ip_address
 from typing import Final
 from urllib.parse import urlsplit
 
-from clusterm.errors import CrossOrigin, Misdirected, quote
+from clusterm.errors import CrossOrigin, Misdirected, StartupError, quote
 from clusterm.settings import ManagerSettings
 
 SAFE_METHODS: Final = frozenset({"GET", "HEAD", "OPTIONS"})
@@ -123,6 +123,9 @@ def _machine_names() -> Collection[str]:
     """Return the host name of this machine, and its fully qualified name unless DNS delays it."""
     names = {socket.gethostname()}
     lookup = threading.Thread(target=lambda: names.add(socket.getfqdn()), daemon=True)
-    lookup.start()
+    try:
+        lookup.start()
+    except RuntimeError as error:
+        raise StartupError(f"the names of this machine cannot be looked up: {error}") from error
     lookup.join(_FULL_NAME_TIMEOUT_S)
     return set(names)

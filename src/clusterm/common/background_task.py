@@ -13,6 +13,7 @@ from datetime import UTC, datetime
 from typing import Final
 
 from clusterm.common.name_lookup import NameLookupLoop
+from clusterm.errors import StartupError
 
 log = logging.getLogger(__name__)
 
@@ -152,8 +153,15 @@ class BackgroundTask(ABC):
         return self._stopping.is_set()
 
     def start(self) -> None:
-        """Start the thread."""
-        self._thread.start()
+        """Start the thread.
+
+        Raises:
+            StartupError: no thread can be started.
+        """
+        try:
+            self._thread.start()
+        except RuntimeError as error:
+            raise StartupError(f"the background task {self.status.name} cannot be started: {error}") from error
 
     def wake(self) -> None:
         """Start the next run now, or directly after the present one. Any thread may call this."""

@@ -1,7 +1,5 @@
 """Assembles the application: the parts of the service, background tasks, routes, error handlers and middleware."""
 
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
 from importlib.metadata import version
 
 from fastapi import FastAPI
@@ -52,7 +50,8 @@ def create_app(
         echo_job_logs: whether ansible's output is written to the service's log, too.
 
     Returns:
-        The application. Its state has `services`, and the `reloader` of settings and certificate.
+        The application. Its state has `services`, whose `tasks` the caller starts and stops, and the `reloader` of
+        settings and certificate.
     """
     manager = live_settings.current.manager  # its changes need a restart
     supervisor = Supervisor(store, lambda: live_settings.current, echo_job_logs=echo_job_logs)
@@ -71,14 +70,6 @@ def create_app(
         reloader,
     )
 
-    @asynccontextmanager
-    async def lifespan(_: FastAPI) -> AsyncIterator[None]:
-        for task in tasks:
-            task.start()
-        yield
-        for task in reversed(tasks):
-            task.stop()
-
     app = FastAPIOffline(
         title="clusterm",
         version=version("clusterm"),
@@ -90,7 +81,6 @@ def create_app(
         generate_unique_id_function=lambda route: route.name,
         docs_url=None,
         redoc_url=None,
-        lifespan=lifespan,
     )
     services = app.state.services = Services(
         store,

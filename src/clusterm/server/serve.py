@@ -4,7 +4,8 @@ import asyncio
 import logging
 import signal
 import socket
-from contextlib import closing
+from collections.abc import Iterable, Iterator
+from contextlib import ExitStack, closing, contextmanager
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -13,6 +14,7 @@ import uvicorn
 
 from clusterm.access.token_management import ensure_local_token
 from clusterm.common import service_log, umask
+from clusterm.common.background_task import BackgroundTask
 from clusterm.common.log_limits import RepetitionFilter
 from clusterm.common.paths import TOKEN_FILE
 from clusterm.enums import Auth, LogFormat, LogLevel
@@ -86,7 +88,8 @@ def serve(
         server = _Server(app, live_settings.current.manager, tls)
         limits = ConnectionLimits(settings.manager, raise_descriptor_limit())
         tune_interpreter()
-        server.run([LimitedListener(listening, limits, tls=tls is not None) for listening in sockets])
+        with _running(app.state.services.tasks):
+            server.run([LimitedListener(listening, limits, tls=tls is not None) for listening in sockets])
 
 
 def _check_not_lost(settings: Settings, database: Path) -> None:
@@ -104,6 +107,20 @@ def _check_not_lost(settings: Settings, database: Path) -> None:
             f"the database {database} is missing, but {left} shows that there was one: restore a backup with "
             "clusterm restore FILE, or start with --new-database to begin with an empty one"
         )
+
+
+@contextmanager
+def _running(tasks: Iterable[BackgroundTask]) -> Iterator[None]:
+    """Run background tasks during the block; stop them in reverse order.
+
+    Raises:
+        StartupError: no thread can be started.
+    """
+    with ExitStack() as started:
+        for task in tasks:
+            task.start()
+            started.callback(task.stop)
+        yield
 
 
 class _Server(uvicorn.Server):
