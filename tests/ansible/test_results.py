@@ -91,7 +91,7 @@ def test_results_can_be_chosen(site: Clusterm, failed: dict[str, Any]) -> None:
 
 
 def test_jobs_are_compared(site: Clusterm, failed: dict[str, Any]) -> None:
-    later = site.run("commission", NODES, extra_vars={"changes": True, "pause": 3, "word": "x"})
+    later = site.run("commission", NODES, extra_vars={"changes": True, "pause": 6, "word": "x"})
     assert later["status"] == "Complete"
     diff = site.get(f"/info/job/{failed['id']}/diff/{later['id']}")
     assert diff["failing"] == []
@@ -100,7 +100,7 @@ def test_jobs_are_compared(site: Clusterm, failed: dict[str, Any]) -> None:
         (B, "Say hello", "ok", "changed"),
     }
     [slower] = diff["slower"]
-    assert (slower["task"], slower["after"] > 3 > slower["before"]) == ("Say hello", True)
+    assert (slower["task"], slower["after"] > 6 > slower["before"]) == ("Say hello", True)
     [failing] = site.get(f"/info/job/{later['id']}/diff/{failed['id']}")["failing"]
     assert (failing["node"], failing["task"], failing["before"]) == (B, "Mount", "skipped")
     assert failing["line"] == failed["failures"][0]["line"]

@@ -150,6 +150,7 @@ def test_it_loads_nothing_of_the_service() -> None:
         "clusterm.common",
         "clusterm.common.actions",
         "clusterm.common.addresses",
+        "clusterm.common.contiv",
         "clusterm.common.durations",
         "clusterm.common.files",
         "clusterm.common.ip_ranges",
@@ -160,4 +161,5 @@ def test_it_loads_nothing_of_the_service() -> None:
         "clusterm.common.ssh_keys",
         "clusterm.enums",
         "clusterm.errors",
+        "clusterm.problem_codes",
     }

@@ -192,14 +192,14 @@ def test_the_docs_page_below_a_path(nginx: tuple[str, Path], tmp_path: Path) -> 
         page.on("pageerror", lambda error: failed.append(str(error)))
         for path in PATHS:
             page.goto(f"{nginx[0]}{path}/docs")
-            operation = page.locator(".opblock", has=page.locator('[data-path="/info/drain"]')).first
+            operation = page.locator(".opblock", has=page.locator('[data-path="/v1/info/drain"]')).first
             operation.locator(".opblock-summary-control").click()
             operation.get_by_role("button", name="Try it out").click()
             operation.get_by_role("button", name="Execute").click()
             live = operation.locator(".live-responses-table .response")
             assert live.locator(".response-col_status").inner_text().strip() == "200"
             shown = operation.locator(".request-url").inner_text()
-            assert shown.endswith(f"\n{nginx[0]}{path}/info/drain")
+            assert shown.endswith(f"\n{nginx[0]}{path}/v1/info/drain")
         assert failed == []
         context.close()
 
