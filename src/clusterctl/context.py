@@ -26,6 +26,11 @@ class Context:
         """The client of the service; connects at the first request."""
         return Client(self.url, note, self.certificates, token=credentials.find(self.url, self.token_file))
 
+    @property
+    def followed(self) -> int | None:
+        """Id of the job whose end the command waits for."""
+        return self.client.followed if "client" in self.__dict__ else None
+
     def close(self) -> None:
         """Close the client's connections, if it has any."""
         if "client" in self.__dict__:

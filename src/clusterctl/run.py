@@ -10,7 +10,7 @@ import typer
 from clusterctl.app import app
 from clusterctl.context import Context
 from clusterctl.errors import ClusterctlError
-from clusterctl.output.output import error, print_result
+from clusterctl.output.output import error, note, print_result
 
 
 def run() -> int:
@@ -21,6 +21,8 @@ def run() -> int:
     try:
         code = _command(context)
         sys.stdout.flush()
+    except KeyboardInterrupt:
+        code = 128 + signal.SIGINT
     except BrokenPipeError:
         _drop_output()
         code = 128 + signal.SIGPIPE
@@ -39,6 +41,9 @@ def run() -> int:
         code = 1
     finally:
         context.close()
+    if code == 128 + signal.SIGINT and (job := context.followed) is not None:
+        follow, cancel = f"clusterctl job get {job} --follow", f"clusterctl job cancel {job}"
+        note(f"job {job} goes on; follow it with: {follow}; cancel it with: {cancel}")
     return code
 
 

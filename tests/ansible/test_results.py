@@ -1,5 +1,6 @@
 """The results of tasks, as the store has them after real runs, and what is made of them."""
 
+import re
 import signal
 from typing import Any
 
@@ -76,6 +77,25 @@ def test_every_result_is_stored(site: Clusterm, failed: dict[str, Any]) -> None:
     lines = failed["logs"][mounted["first_line"] - 1 : mounted["last_line"]]
     assert any("fatal: [b-2]" in line for line in lines)
     assert failed["current"] is None
+
+
+def test_nodes_that_are_busy_when_a_job_is_stopped_have_failed_at_their_task(site: Clusterm) -> None:
+    job = site.begin("commission", NODES, extra_vars={"until": "/nowhere", "word": "x"})
+    wait_for(lambda: [busy["task"] for busy in _busy(site, job)] == ["Wait"], "the task that hangs")
+    progress = site.job(job["id"], logs=False)["current"]
+    assert (progress["number"], progress["failed"]) == (8, 0)
+    site.post(f"/job/{job['id']}/cancel", {"cleanup": False})
+    stopped = site.ended(job)
+    assert stopped["status"] == "Cancelled"
+    (failure,) = stopped["failures"]
+    assert (failure["node"], failure["step"], failure["play"], failure["task"]) == (B, "configure", "Provision", "Wait")
+    assert re.fullmatch(r"busy for \d+ s when the job was stopped", failure["message"])
+    assert "Wait: busy for" in site.clusterctl("node", "events", B).stdout
+
+
+def _busy(clusterm: Clusterm, job: dict[str, Any]) -> list[dict[str, Any]]:
+    current = clusterm.job(job["id"], logs=False)["current"]
+    return list(current["busy"]) if current else []
 
 
 def test_results_can_be_chosen(site: Clusterm, failed: dict[str, Any]) -> None:

@@ -2,6 +2,7 @@
 
 import json
 import os
+import pty
 import re
 import signal
 import socket
@@ -535,6 +536,49 @@ def test_a_running_job_is_followed_line_by_line(
     assert table.lines[-3:] == texts
     assert json.loads(runs[3].stdout) == clusterm.job(busy.id)
     assert ["Status", "Complete"] in rows(runs[4].stdout)
+
+
+@pytest.mark.parametrize("command", [("job", "wait"), ("job", "get", "--follow"), ("job", "logs", "--follow")])
+def test_ctrl_c_says_that_the_job_goes_on(
+    clusterm: Clusterm, busy: BusyNode, beside: Callable[..., Beside], command: tuple[str, ...]
+) -> None:
+    before = asked(clusterm)
+    waiting = beside(clusterm, *command, busy.id)
+    wait_for(lambda: waiting.lines or asked(clusterm) > before + 2, "it to have found the job, and to ask again")
+    waiting.process.send_signal(signal.SIGINT)
+    run = waiting.ended()
+    assert run.returncode == 128 + signal.SIGINT
+    follow, cancel = f"clusterctl job get {busy.id} --follow", f"clusterctl job cancel {busy.id}"
+    assert run.stderr == f"job {busy.id} goes on; follow it with: {follow}; cancel it with: {cancel}\n"
+    assert clusterm.job(busy.id, logs=False)["status"] == "Running"
+
+
+def asked(clusterm: Clusterm) -> float:
+    """Return how often a job was requested."""
+    counts = re.findall(
+        r'clusterm_http_requests_total\{.*route="/info/job/\{job\}".*\} (.*)', clusterm.http.get("/metrics").text
+    )
+    return sum(map(float, counts))
+
+
+def test_waiting_on_a_terminal_shows_the_progress(clusterm: Clusterm, busy: BusyNode) -> None:
+    ours, its = pty.openpty()
+    environment = {**os.environ, "CLUSTERM_URL": str(clusterm.http.base_url), "COLUMNS": "120"}
+    command = [str(BIN / "clusterctl"), "job", "wait", busy.id]
+    waiting = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=its, env=environment)
+    os.close(its)
+    try:
+        seen = b""
+        while b"configure: starting ansible, for" not in seen:
+            seen += os.read(ours, 1000)
+        waiting.send_signal(signal.SIGINT)
+        while b"goes on" not in seen:
+            seen += os.read(ours, 1000)
+    finally:
+        waiting.kill()
+        waiting.wait()
+        os.close(ours)
+    assert seen.rpartition(b"goes on")[0].endswith(b"\r\x1b[Kjob " + busy.id.encode() + b" "), seen
 
 
 def test_waiting_has_an_end(clusterm: Clusterm, busy: BusyNode) -> None:

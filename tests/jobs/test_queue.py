@@ -1,10 +1,12 @@
 """Who runs when: the limit, the queue, nodes that are taken, retries, repeated requests, and draining."""
 
+import json
 import sqlite3
 import subprocess
 import threading
 
 import pytest
+from support.programs import SCRIPTED
 from support.service import BIN, WAIT_TIMEOUT_S, Clusterm, wait_for
 
 WAITS_FOR_A_FILE = """
@@ -97,6 +99,39 @@ def test_a_waiting_job_is_not_overtaken_on_its_nodes(busy: Clusterm) -> None:
     assert clusterm.status_of("a-1") == "Allocated"
 
 
+def test_a_queued_job_says_why_it_waits_and_its_place(busy: Clusterm) -> None:
+    busy.config["manager"]["max_active_jobs"] = 2
+    clusterm = busy.start()
+    clusterm.add_nodes("a-1", "a-2", "a-3", "a-4")
+    clusterm.begin("commission", ["a-1"])
+    clusterm.begin("commission", ["a-2"])
+    clusterm.begin("commission", ["a-3"], queue=True)
+    clusterm.begin("update", ["a-4", "a-2", "a-1"], queue=True)
+    clusterm.begin("update", ["a-3", "a-4"], queue=True)
+    waits = {job["id"]: job["wait"] for job in clusterm.get("/info/jobs")["items"] if job["wait"]}
+    assert waits == {
+        3: {
+            "place": 1,
+            "queued": 3,
+            "job": None,
+            "nodes": [],
+            "reason": "2 jobs may run at a time (manager.max_active_jobs)",
+        },
+        4: {"place": 2, "queued": 3, "job": 2, "nodes": ["a-2"], "reason": "job 2 has not ended on a-2"},
+        5: {"place": 3, "queued": 3, "job": 3, "nodes": ["a-3"], "reason": "job 3 has not ended on a-3"},
+    }
+    assert clusterm.job(4)["wait"] == waits[4]
+    assert "Waits         place 2 of 3: job 2 has not ended on a-2\n" in clusterm.clusterctl("job", "get", "4").stdout
+    status = clusterm.clusterctl("status").stdout
+    assert "5 (update a-3 a-4): job 3 has not ended on a-3" in status
+    clusterm.post("/drain")
+    assert {job["wait"]["reason"] for job in clusterm.get("/info/status")["waiting"]} == {"the service is drained"}
+    let(clusterm, "a-1", "a-2", "a-3", "a-4")
+    assert clusterm.post("/undrain").is_success
+    for job in (1, 2, 3, 4, 5):
+        assert clusterm.ended({"id": job})["wait"] is None
+
+
 def test_node_is_held_by_one_job_in_the_database_itself(busy: Clusterm) -> None:
     busy.config["manager"]["max_active_jobs"] = 2
     clusterm = busy.start()
@@ -144,6 +179,31 @@ def test_retry_does_the_same_again(busy: Clusterm) -> None:
         third = clusterm.post(f"/job/{job}/retry", body)
         assert third.status_code == 409
         assert third.json()["detail"].startswith(f"nothing is left to do of job {job}: ")
+
+
+def test_a_retry_with_other_vars_and_its_plan(new_clusterm: Clusterm) -> None:
+    new_clusterm.use_program(SCRIPTED)
+    clusterm = new_clusterm.start()
+    clusterm.add_nodes("a-1")
+    first = clusterm.run("commission", ["a-1"], extra_vars={"status": 1, "password": "canary", "kept": "yes"})
+    planned = clusterm.clusterctl("job", "retry", "-e", "status=0", "--dry-run", "-o", "json")
+    assert planned.returncode == 0, planned.stderr
+    assert json.loads(planned.stdout)["extra_vars"]["status"] == "0"
+    assert "canary" not in planned.stdout
+    assert clusterm.job()["id"] == first["id"], "a plan starts nothing"
+    retried = clusterm.clusterctl("job", "retry", "-e", '{"status": 0}', "--wait")
+    assert retried.returncode == 0, retried.stderr
+    given = clusterm.program_input(clusterm.job())["extra_vars"]
+    assert {name: given[name] for name in ("status", "password", "kept")} == {
+        "status": 0,
+        "password": "canary",
+        "kept": "yes",
+    }
+    refused = clusterm.clusterctl("job", "retry", "--dry-run")
+    assert refused.returncode == 1
+    assert "nothing is left to do of job" in refused.stderr
+    forbidden = clusterm.post(f"/job/{first['id']}/retry", {"extra_vars": {"ansible_connection": "local"}})
+    assert forbidden.status_code == 422
 
 
 def test_retry_of_failed_nodes_only(clusterm: Clusterm) -> None:

@@ -38,6 +38,8 @@ class Client:
         token: Token | None = None,
     ) -> None:
         self._http = HttpTransport(url, note, certificates, timeout, token)
+        self.followed: int | None = None
+        """Id of the job whose end is awaited."""
 
     def close(self) -> None:
         """Close the connections."""
@@ -99,10 +101,18 @@ class Client:
         """
         return self._http.post_with_key("/discover/nodes", {"addrs": addrs, **without_none(members)})
 
-    def retry(self, job: str, *, failed_only: bool, queue: bool) -> Json:
-        """Start a job again that has ended, and return the new job."""
-        body = {"failed_only": failed_only, "queue": queue}
-        return self._http.post_with_key(f"/job/{_segment(job)}/retry", body, hint=_JOBS_HINT)
+    def retry(self, job: str, **members: Any) -> Json:
+        """Start a job again that has ended, and return the new job.
+
+        Args:
+            job: `last` or an id.
+            members: the members of `schemas.RetryRequest`.
+        """
+        return self._http.post_with_key(f"/job/{_segment(job)}/retry", members, hint=_JOBS_HINT)
+
+    def plan_retry(self, job: str, **members: Any) -> Json:
+        """Return what `retry` would do."""
+        return self._http.post(f"/plan/job/{_segment(job)}/retry", members, hint=_JOBS_HINT)
 
     def cancel(self, job: int, *, cleanup: bool) -> Json:
         """Cancel a job, and return it. Takes an id, because `active` may be another job when the request is retried."""

@@ -33,6 +33,7 @@ def log_lines(client: Client, job: int, note: PrintNote, lines: Lines = ALL) -> 
 
     The service ends a complete log with a `LogEnd`; a stream without one was cut off, and is resumed.
     """
+    client.followed = job
     retry = Retry(note, _OUTAGE_TIMEOUT_S)
     while True:
         arrived = False
@@ -54,12 +55,27 @@ def log_lines(client: Client, job: int, note: PrintNote, lines: Lines = ALL) -> 
             time.sleep(_MAX_POLL_INTERVAL_S)
 
 
-def end(client: Client, job: int, note: PrintNote, *, timeout: float | None = None) -> Json:
+def end(
+    client: Client,
+    job: int,
+    note: PrintNote,
+    *,
+    timeout: float | None = None,
+    report: Callable[[Json], None] = lambda _: None,
+) -> Json:
     """Wait until a job has ended, and return it.
+
+    Args:
+        client: the service.
+        job: the job's id.
+        note: prints that the service does not answer.
+        timeout: seconds to wait; None waits without a limit.
+        report: called with the job each time that it was read before its end.
 
     Raises:
         NotComplete: the job has not ended within `timeout` seconds.
     """
+    client.followed = job
     retry = Retry(note, _OUTAGE_TIMEOUT_S)
     deadline = None if timeout is None else time.monotonic() + timeout
     pause = _MIN_POLL_INTERVAL_S
@@ -67,7 +83,9 @@ def end(client: Client, job: int, note: PrintNote, *, timeout: float | None = No
         answer = _state(client, job, retry)
         status = read(Job, answer).status
         if status in ENDED:
+            client.followed = None
             return answer
+        report(answer)
         if deadline is not None:
             pause = min(pause, deadline - time.monotonic())
             if pause <= 0:

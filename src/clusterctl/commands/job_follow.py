@@ -8,7 +8,7 @@ from clusterctl.api.models import Json, read
 from clusterctl.context import Context
 from clusterctl.errors import NotComplete, Refused
 from clusterctl.output.output import Document, Note, Result, Stream, note
-from clusterctl.output.status_line import with_status_line
+from clusterctl.output.status_line import status_line, with_status_line
 from clusterctl.parsing import parse_job
 from clusterctl.views import jobs as job_views
 from clusterctl.views import logs as log_views
@@ -34,8 +34,30 @@ def started(context: Context, answer: Json, *, wait: bool, follow: bool) -> Resu
     client = context.client
     if follow:
         return Result([job_log(client, job.id)], then=lambda: conclude(following.end(client, job.id, note)))
-    ended = following.end(client, job.id, note)
+    ended = wait_for_end(client, job.id)
     return Result([Document(ended, job_views.job)], then=partial(conclude, ended))
+
+
+def wait_for_end(client: Client, job: int, *, timeout: float | None = None) -> Json:
+    """Wait until a job has ended, with its progress in a status line, and return it.
+
+    Args:
+        client: the service.
+        job: the job's id.
+        timeout: seconds to wait; None waits without a limit.
+
+    Raises:
+        NotComplete: the job has not ended in time.
+    """
+    with status_line() as line:
+
+        def print_note(text: str) -> None:
+            line.write("")
+            note(text)
+
+        return following.end(
+            client, job, print_note, timeout=timeout, report=lambda answer: line.write(job_views.job_progress(answer))
+        )
 
 
 def find(client: Client, job: str | None) -> Json:

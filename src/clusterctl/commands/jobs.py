@@ -10,12 +10,13 @@ from clusterctl.aliases import Verbs
 from clusterctl.api import following
 from clusterctl.api.models import Json, read
 from clusterctl.commands import logs
-from clusterctl.commands.job_follow import conclude, find, job_log, started
+from clusterctl.commands.job_follow import conclude, find, job_log, started, wait_for_end
+from clusterctl.commands.job_start import planned
 from clusterctl.context import Context, context_of
 from clusterctl.errors import NotComplete
-from clusterctl.options import AsJson, Cursor, Follow, JobName, OfNode, Queue, Since, Wait
+from clusterctl.options import AsJson, Cursor, DryRun, ExtraVars, Follow, JobName, OfNode, Queue, Since, Wait
 from clusterctl.output.output import Document, Format, Note, Result, note, page_items
-from clusterctl.parsing import parse_duration, parse_job, parse_since
+from clusterctl.parsing import parse_duration, parse_extra_vars, parse_job, parse_since
 from clusterctl.views import jobs as job_views
 from clusterm.enums import ENDED, Action, JobStatus, TaskStatus
 from clusterm.schemas import Job, JobDiff, Page, Task
@@ -49,7 +50,7 @@ def _followed(context: Context, answer: Json, *, logs: bool) -> Result:
     client = context.client
     job_id = read(Job, answer).id
     if context.output not in {Format.TABLE, Format.TEXT}:
-        following.end(client, job_id, note)
+        wait_for_end(client, job_id)
         ended = client.job(str(job_id), logs=logs)
         return Result([Document(ended, job_views.job)], then=partial(conclude, ended))
 
@@ -182,7 +183,7 @@ def wait(
     """
     context = context_of(ctx, as_json=as_json)
     job_id = read(Job, find(context.client, job)).id
-    ended = following.end(context.client, job_id, note, timeout=timeout)
+    ended = wait_for_end(context.client, job_id, timeout=timeout)
     return Result([Document(ended, job_views.job)], then=partial(conclude, ended))
 
 
@@ -210,7 +211,7 @@ def cancel(
     job_id = read(Job, client.job(parse_job(job or "active"), logs=False)).id
     answer = client.cancel(job_id, cleanup=not no_cleanup)
     if wait:
-        ended = following.end(client, job_id, note)
+        ended = wait_for_end(client, job_id)
         return Result([Document(ended, job_views.job)], then=partial(_check_cancelled, ended))
 
     def hint() -> Result:
@@ -236,6 +237,8 @@ def retry(
     job: JobName = None,
     *,
     failed_only: Annotated[bool, typer.Option("--failed-only", help="Only on the nodes that did not pass.")] = False,
+    extra_vars: ExtraVars = None,
+    dry_run: DryRun = False,
     queue: Queue = False,
     wait: Wait = False,
     follow: Follow = False,
@@ -243,13 +246,18 @@ def retry(
 ) -> Result:
     """Bring nodes where a job should have brought them.
 
-    The job is started again with the same action and vars. The retry of a failed update brings its nodes back into the
-    cluster. Nodes that are in the cluster already are left out of the retry of a commission. Without a job: the last
-    one that ended.
+    The job is started again with the same action and vars, and those of --extra-vars. The retry of a failed update
+    brings its nodes back into the cluster. Nodes that are in the cluster already are left out of the retry of a
+    commission. Without a job: the last one that ended.
     """
     context = context_of(ctx, as_json=as_json)
-    answer = context.client.retry(parse_job(job or "last"), failed_only=failed_only, queue=queue)
-    return started(context, answer, wait=wait, follow=follow)
+    label = parse_job(job or "last")
+    # A service of version 0.1 does not know the member.
+    own_vars = {"extra_vars": parse_extra_vars(extra_vars)} if extra_vars else {}
+    request = {"failed_only": failed_only, "queue": queue, **own_vars}
+    if dry_run:
+        return planned(context.client.plan_retry(label, **request))
+    return started(context, context.client.retry(label, **request), wait=wait, follow=follow)
 
 
 app.command("logs")(logs.logs)

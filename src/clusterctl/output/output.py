@@ -3,7 +3,8 @@
 import json
 import re
 import sys
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
+from contextlib import ExitStack, closing
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any, Final, TextIO
@@ -162,10 +163,13 @@ def _show_stream(stream: Stream, output: Format, out: TextIO) -> None:
             texts = iter([_dump(list(stream.items), output)])
         case _:
             texts = (_json_line(item) for item in stream.items)
-    for text in texts:
-        out.write(text)
-        if stream.live:
-            out.flush()
+    with ExitStack() as stack:
+        if isinstance(stream.items, Generator):
+            stack.enter_context(closing(stream.items))  # removes the status line also after Ctrl-C
+        for text in texts:
+            out.write(text)
+            if stream.live:
+                out.flush()
 
 
 def _readable(text: str, out: TextIO) -> str:

@@ -4,6 +4,7 @@ import shutil
 import sys
 import threading
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import Final
 
 from clusterctl.api.client import Client
@@ -30,7 +31,7 @@ def with_status_line(
     if not sys.stderr.isatty():
         yield from lines
         return
-    status_line = _StatusLine()
+    line_below = _StatusLine()
     ended = threading.Event()
 
     def refresh() -> None:
@@ -39,18 +40,30 @@ def with_status_line(
                 text = describe(client.job(str(job), logs=False))
             except ClusterctlError:
                 text = ""  # the reader of the lines reports the error
-            status_line.write(text)
+            line_below.write(text)
 
     threading.Thread(target=refresh, name="progress", daemon=True).start()
     try:
         for line in lines:
-            status_line.hide()
+            line_below.hide()
             yield line
             if not line.get("partial"):
-                status_line.allow()
+                line_below.allow()
     finally:
         ended.set()
-        status_line.hide()
+        line_below.hide()
+
+
+@contextmanager
+def status_line() -> Iterator["_StatusLine"]:
+    """Return a status line for a block that prints nothing else; it stays empty unless stderr is a terminal."""
+    line = _StatusLine()
+    if not sys.stderr.isatty():
+        line.hide()
+    try:
+        yield line
+    finally:
+        line.hide()
 
 
 class _StatusLine:

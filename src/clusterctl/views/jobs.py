@@ -25,7 +25,7 @@ def jobs(data: Json) -> View:
             cell(job.status),
             cell(time(job.created_at)),
             cell(_duration(job)),
-            cell(job.error),
+            cell(job.error or _wait(job)),
         )
     yield from if_rows(table)
 
@@ -49,6 +49,7 @@ def job_heading(data: Json) -> View:
             "Host group": job.host_group,
             "Extra vars": json.dumps(job.extra_vars, ensure_ascii=False) if job.extra_vars else "",
             "Status": job.status,
+            "Waits": _wait(job),
             "Task": job_progress(data),
             "Created": time(job.created_at),
             "Duration": _duration(job),
@@ -68,7 +69,10 @@ def job_progress(data: Json) -> str:
     current = read(Job, data).current
     if current is None:
         return ""
-    task = f"{current.step}: {current.task or 'starting ansible'}"
+    of = "" if current.expected is None else f" of about {max(current.expected, current.number)}"
+    number = f" (task {current.number}{of})" if current.number else ""
+    failed = f", {current.failed} failed" if current.failed else ""
+    task = f"{current.step}: {current.task or 'starting ansible'}{number}{failed}"
     since = min((busy.since for busy in current.busy if busy.since), default=current.started_at)
     names = [busy.node for busy in current.busy]
     others = f" and {len(names) - 3} more" if len(names) > 3 else ""
@@ -184,6 +188,11 @@ def _duration(job: Job) -> str:
     if job.seconds is None:  # it has not begun, or the service is of version 0.1
         return span(job.started_at, job.finished_at)
     return format_duration(timedelta(seconds=job.seconds))
+
+
+def _wait(job: Job) -> str:
+    """Return why a queued job waits, and its place in the queue."""
+    return f"place {job.wait.place} of {job.wait.queued}: {job.wait.reason}" if job.wait else ""
 
 
 def _action(job: Job) -> str:

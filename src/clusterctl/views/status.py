@@ -19,6 +19,7 @@ def status(data: Json) -> View:
             "Ready": "no: " + "; ".join(lacking) if lacking else "yes",
             "Warnings": "; ".join(warnings),
             "Jobs": _jobs(shown),
+            "Queue": _queue(shown),
             "Nodes": _nodes(shown),
             "Last job": _job(shown.last_job),
             "Last failure": _job(shown.last_failure),
@@ -45,6 +46,12 @@ def _jobs(shown: ServiceStatus) -> str:
     running = ", ".join(f"{job.id} ({job.desc})" for job in shown.running)
     drained = "; the service is drained and accepts no new jobs" if shown.drained else ""
     return f"{len(shown.running)} running{': ' if running else ''}{running}; {shown.queued} queued{drained}"
+
+
+def _queue(shown: ServiceStatus) -> str:
+    listed = [f"{job.id} ({job.desc}): {job.wait.reason}" for job in shown.waiting]
+    more = f"; and {shown.queued - len(listed)} more" if listed and shown.queued > len(listed) else ""
+    return "; ".join(listed) + more
 
 
 def _nodes(shown: ServiceStatus) -> str:

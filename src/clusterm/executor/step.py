@@ -27,7 +27,7 @@ from clusterm.jobs import stop
 from clusterm.jobs.progress import NextStep
 from clusterm.schemas import format_time
 from clusterm.secrets.masking import Masker
-from clusterm.store import failures, log_lines, tables
+from clusterm.store import failures, log_lines, tables, task_results
 from clusterm.store import jobs as job_queries
 from clusterm.store.engine import Store
 
@@ -311,6 +311,9 @@ class StepRun:
                 )
             if lost:
                 job.incomplete = True
+            if job.stop_reason is not None:
+                until = job.stop_requested_at or row.finished_at
+                failures.add(session, job.id, task_results.interrupted(session, row, until))
             about = {"step": self._name, "exit_status": status, "seconds": row.seconds, "error": error}
         outcome = f"failed: {error}" if error else "passed"
         self._log.info("step %s ended after %.1f s, %s", self._name, about["seconds"], outcome, extra=about)

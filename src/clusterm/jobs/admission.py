@@ -86,7 +86,7 @@ def begin(
 
 
 def retry(
-    store: Store, settings: Settings, label: str, requester: Requester, *, failed_only: bool, queue: bool = False
+    store: Store, settings: Settings, label: str, requester: Requester, body: schemas.RetryRequest
 ) -> schemas.Job:
     """Start a job that brings nodes where an ended job should have brought them, whatever its failure left them as.
 
@@ -97,8 +97,7 @@ def retry(
         settings: the current configuration.
         label: `last` or the id of the ended job.
         requester: the sender of the request.
-        failed_only: whether to leave out all nodes that passed.
-        queue: whether the job may wait until other jobs have ended.
+        body: on which nodes, and with which other vars.
 
     Raises:
         RequestRefused: there is no such job, it has not ended, nothing is left to do, or a rule forbids it.
@@ -109,24 +108,38 @@ def retry(
     with store.write() as session:
         if known := known_job(session, requester):
             return known
-        first = job_queries.get(session, first.id)
-        if not job_queries.has_ended(first):
-            raise Conflict(
-                f"job {first.id} has not ended: wait for it, or cancel it, before it is tried again",
-                ProblemCode.JOB_NOT_ENDED,
-            )
-        extra_vars = job_queries.decrypt_vars(first, settings.cipher)
-        request = JobRequest(
-            first.action,
-            _left_to_do(session, first, failed_only=failed_only),
-            host_group=first.host_group,
-            extra_vars=extra_vars,
-            terms=schemas.JobTerms.of(first),
-            retry_of=first.id,
-        )
-        begun = _begin(session, settings, request, requester, unfit, queue=queue)
+        request = retry_request(session, settings, job_queries.get(session, first.id), body)
+        begun = _begin(session, settings, request, requester, unfit, queue=body.queue)
     log_begun(begun)
     return begun
+
+
+def retry_request(session: Session, settings: Settings, first: tables.Job, body: schemas.RetryRequest) -> JobRequest:
+    """Return the request for the job that retries an ended job.
+
+    Args:
+        session: any transaction.
+        settings: the current configuration.
+        first: the ended job.
+        body: on which nodes, and with which other vars.
+
+    Raises:
+        Conflict: it has not ended, or nothing is left to do.
+        SecretsUnavailable: its vars cannot be decrypted.
+    """
+    if not job_queries.has_ended(first):
+        raise Conflict(
+            f"job {first.id} has not ended: wait for it, or cancel it, before it is tried again",
+            ProblemCode.JOB_NOT_ENDED,
+        )
+    return JobRequest(
+        first.action,
+        _left_to_do(session, first, failed_only=body.failed_only),
+        host_group=first.host_group,
+        extra_vars=job_queries.decrypt_vars(first, settings.cipher) | body.extra_vars,
+        terms=schemas.JobTerms.of(first),
+        retry_of=first.id,
+    )
 
 
 def _left_to_do(session: Session, first: tables.Job, *, failed_only: bool) -> list[str]:

@@ -21,7 +21,7 @@ def preview(session: Session, settings: Settings, request: JobRequest, *, queue:
     Args:
         session: any transaction.
         settings: the configuration.
-        request: the request, for an action on nodes.
+        request: the request.
         queue: whether the job may wait until other jobs have ended.
     """
     terms = request.terms
@@ -30,7 +30,7 @@ def preview(session: Session, settings: Settings, request: JobRequest, *, queue:
     decision = admission.evaluate(session, settings, request, problems, queue=queue)
     names = decision.names
     by_name = {node.name: nodes.to_wire(node, []) for node in nodes.by_names(session, names)}
-    of_job = [by_name[name] for name in names]
+    of_job = [by_name[name] for name in names if name in by_name]  # a discover job has none
     size = terms.limit_batch or len(names) or 1
     extra_vars = merge_vars(settings.ansible, runtime_values.get(session, runtime_values.GLOBALS), request.extra_vars)
     waits_for = decision.waits_for

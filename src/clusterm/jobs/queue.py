@@ -1,5 +1,8 @@
-"""Starts queued jobs in their turn."""
+"""Starts queued jobs in their turn, and explains why they wait."""
 
+from collections.abc import Mapping
+
+from clusterm import schemas
 from clusterm.common.actions import ACTIONS
 from clusterm.enums import JobStatus
 from clusterm.jobs.admission import evaluate_queued
@@ -12,6 +15,7 @@ from clusterm.store import job_records, job_views, runtime_values
 from clusterm.store import jobs as job_queries
 from clusterm.store.engine import Store
 from clusterm.store.job_records import JobRecord
+from clusterm.store.session import Session
 
 
 def begin_queued(store: Store, settings: Settings) -> None:
@@ -47,6 +51,43 @@ def begin_queued(store: Store, settings: Settings) -> None:
             job_logger(each).info("its turn has come: started", extra={"status": each.status})
         else:
             log_end(each)
+
+
+def waits(session: Session, max_active: int) -> Mapping[int, schemas.Wait]:
+    """Return why each queued job waits, by its id, in the order of the queue.
+
+    Args:
+        session: any transaction.
+        max_active: how many jobs may run at a time.
+    """
+    queued = job_queries.queued(session)
+    if not queued:
+        return {}
+    drained = bool(runtime_values.get(session, runtime_values.DRAIN))
+    taken: dict[str, int] = {}
+    running = job_queries.running(session)
+    for job in running:
+        taken |= dict.fromkeys(job_queries.node_names(session, job.id), job.id)
+    room = max_active - len(running)
+    found = {}
+    for place, job in enumerate(queued, start=1):
+        names = job_queries.node_names(session, job.id)
+        blocking = next((taken[name] for name in names if name in taken), None)
+        shared = [name for name in names if taken.get(name) == blocking] if blocking is not None else []
+        if drained:
+            reason = "the service is drained"
+        elif blocking is not None:
+            more = f" and {len(shared) - 1} more" if len(shared) > 1 else ""
+            reason = f"job {blocking} has not ended on {shared[0]}{more}"
+        elif room <= 0:
+            reason = f"{max_active} job{'s' if max_active > 1 else ''} may run at a time (manager.max_active_jobs)"
+        else:
+            reason = "it starts in a moment"
+            room -= 1
+        found[job.id] = schemas.Wait(place=place, queued=len(queued), reason=reason, job=blocking, nodes=shared)
+        for name in names:
+            taken.setdefault(name, job.id)
+    return found
 
 
 def _none_begun(record: JobRecord) -> list[NodeOutcome]:

@@ -10,6 +10,7 @@ from fastapi import Request, Response
 
 from clusterm.ansible.versions import versions
 from clusterm.enums import JobStatus
+from clusterm.jobs import queue
 from clusterm.observability import health
 from clusterm.problem_codes import ProblemCode
 from clusterm.routes.auth import may_read
@@ -20,6 +21,7 @@ from clusterm.schemas import (
     NodeCount,
     NotificationCount,
     Problem,
+    QueuedJob,
     Readiness,
     ServiceStatus,
     Versions,
@@ -30,6 +32,8 @@ from clusterm.store.errors import StoreError
 from clusterm.store.session import Session
 
 routes = Router("health")
+
+_MAX_WAITING: Final = 20
 
 _UNNAMED_WEBHOOKS: Final = "webhooks cannot be notified; a viewer sees which in /info/status"
 
@@ -94,7 +98,7 @@ def get_status(request: Request, services: ServicesDep) -> Response:
         tasks=[BackgroundTaskStatus.model_validate(task.status, from_attributes=True) for task in services.tasks],
     )
     with suppress(StoreError), services.store.read() as session:
-        status = status.model_copy(update=_of_store(session))
+        status = status.model_copy(update=_of_store(session, manager.max_active_jobs))
     return json_response(status)
 
 
@@ -104,11 +108,12 @@ def get_versions(services: ServicesDep) -> Response:
     return json_response(versions(services.live_settings.current.ansible.executable, sqlite=services.store.version))
 
 
-def _of_store(session: Session) -> dict[str, Any]:
+def _of_store(session: Session, max_active: int) -> dict[str, Any]:
     last, failure = job_queries.last(session), job_queries.last(session, JobStatus.ERRORED)
     return {
         "drained": bool(runtime_values.get(session, runtime_values.DRAIN)),
         "running": [job_views.summary(session, job) for job in job_queries.running(session)],
+        "waiting": _waiting(session, max_active),
         "queued": job_queries.count_unended(session).get(JobStatus.QUEUED, 0),
         "nodes": [
             NodeCount(status=status, state=state, nodes=number)
@@ -118,3 +123,12 @@ def _of_store(session: Session) -> dict[str, Any]:
         "last_failure": failure and job_views.summary(session, failure),
         "notifications": {name: NotificationCount(**count._asdict()) for name, count in outbox.counts(session).items()},
     }
+
+
+def _waiting(session: Session, max_active: int) -> list[QueuedJob]:
+    waits = list(queue.waits(session, max_active).items())[:_MAX_WAITING]
+    jobs = [(job_queries.get(session, job_id), wait) for job_id, wait in waits]
+    return [
+        QueuedJob(id=job.id, desc=job_views.describe(job, job_queries.node_names(session, job.id)), wait=wait)
+        for job, wait in jobs
+    ]

@@ -1,5 +1,6 @@
 """Routes of jobs and the timeline."""
 
+from collections.abc import Sequence
 from datetime import UTC, datetime
 from itertools import chain
 from typing import Annotated
@@ -9,7 +10,8 @@ from fastapi.responses import StreamingResponse
 
 from clusterm import schemas
 from clusterm.enums import Action, JobStatus
-from clusterm.jobs import admission, stop
+from clusterm.jobs import admission, queue, stop
+from clusterm.jobs.plan import preview
 from clusterm.logs.json_array import encode_log
 from clusterm.routes import event_formats
 from clusterm.routes.dependencies import (
@@ -19,6 +21,7 @@ from clusterm.routes.dependencies import (
     Limit,
     RequesterDep,
     Router,
+    Services,
     ServicesDep,
     Since,
     Until,
@@ -28,6 +31,7 @@ from clusterm.routes.dependencies import (
 )
 from clusterm.store import events, job_views, nodes
 from clusterm.store import jobs as job_queries
+from clusterm.store.session import Session
 
 routes = Router("jobs")
 
@@ -45,6 +49,7 @@ def get_job(
     with services.store.read() as session:
         row = job_queries.resolve(session, job)
         found, job_id, lines = job_views.to_wire(session, row), row.id, row.lines
+        _explain_waits(services, session, [found])
     if not with_logs:
         return json_response(found)
     members = found.model_dump_json(exclude={"logs"}).encode()
@@ -79,6 +84,7 @@ def list_jobs(
             until=until,
         )
         items = [job_views.to_wire(session, row) for row in rows[:limit]]
+        _explain_waits(services, session, items)
     return json_response(schemas.Page(items=items, next=str(items[-1].id) if len(rows) > limit else None))
 
 
@@ -147,6 +153,29 @@ def retry_job(
     """
     body = body or schemas.RetryRequest()
     settings = services.live_settings.current
-    begun = admission.retry(services.store, settings, job, requester, failed_only=body.failed_only, queue=body.queue)
+    begun = admission.retry(services.store, settings, job, requester, body)
     services.supervisor.wake()
     return json_response(begun)
+
+
+@routes.post(
+    "/plan/job/{job}/retry",
+    response_model=schemas.Plan,
+    responses=problem_responses(400, 404, 409, 413, 415, 422),
+    summary="Plan the retry of a job",
+)
+def plan_retry(services: ServicesDep, job: JobLabel, body: schemas.RetryRequest | None = None) -> Response:
+    """Return what the retry of a job would do now, and why it would be rejected. Nothing changes."""
+    body = body or schemas.RetryRequest()
+    settings = services.live_settings.current
+    with services.store.read() as session:
+        request = admission.retry_request(session, settings, job_queries.resolve(session, job), body)
+        return json_response(preview(session, settings, request, queue=body.queue))
+
+
+def _explain_waits(services: Services, session: Session, jobs: Sequence[schemas.Job]) -> None:
+    """Add to queued jobs why they wait."""
+    if any(job.status is JobStatus.QUEUED for job in jobs):
+        waits = queue.waits(session, services.live_settings.current.manager.max_active_jobs)
+        for job in jobs:
+            job.wait = waits.get(job.id)

@@ -43,6 +43,7 @@ from clusterm.schemas.jobs import (
     Step,
     Task,
     TaskResult,
+    Wait,
 )
 from clusterm.schemas.logs import LogEnd, LogLine
 from clusterm.schemas.monitoring import MonitorAnswer, MonitoredNode, MonitorEvent, MonitorRequest, RejectedNode
@@ -75,6 +76,7 @@ from clusterm.schemas.service import (
     Health,
     HealthCheck,
     NotificationCount,
+    QueuedJob,
     Readiness,
     ServiceStatus,
     Versions,
@@ -132,6 +134,7 @@ __all__ = [
     "Plan",
     "PlannedStep",
     "Problem",
+    "QueuedJob",
     "Readiness",
     "Recap",
     "RejectedNode",
@@ -151,6 +154,7 @@ __all__ = [
     "TaskResult",
     "Timestamp",
     "Versions",
+    "Wait",
     "check_address",
     "check_host_vars",
     "check_name",

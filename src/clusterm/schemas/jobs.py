@@ -160,6 +160,9 @@ class RetryRequest(Request):
     """Retry a job."""
 
     failed_only: bool = Field(default=False, description="Only on the nodes that did not pass.", examples=[True])
+    extra_vars: ExtraVars = Field(
+        default_factory=dict, description="Vars in addition to those of the job, or in place of those of the same name."
+    )
     queue: bool = Field(default=False, description="If other jobs keep the job from running now, let it wait.")
 
 
@@ -230,8 +233,23 @@ class JobProgress(ResponseModel):
     step: StepName
     play: str | None
     task: str | None = Field(description="The task that began last; null before the first task.")
+    number: int = Field(default=0, description="How many tasks of the step have begun.")
+    expected: int | None = Field(
+        default=None, description="How many tasks the step had when it passed last; null if it never has."
+    )
+    failed: int = Field(default=0, description="How many nodes have failed in the step.")
     started_at: Timestamp | None
     busy: list[BusyNode] = Field(description="Nodes that are running a task, longest first.")
+
+
+class Wait(ResponseModel):
+    """Why a queued job waits."""
+
+    place: int = Field(description="Place in the queue, from 1.")
+    queued: int = Field(description="Number of jobs in the queue.")
+    reason: str = Field(examples=["job 6 has not ended on node1-4c4c4544"])
+    job: int | None = Field(description="Id of the job whose end it waits for; null if it waits for no certain one.")
+    nodes: list[str] = Field(description="The nodes that both have.")
 
 
 class TaskResult(ResponseModel):
@@ -310,6 +328,7 @@ class Job(JobTerms, _JobHead):
     )
     recap: dict[str, Recap] = Field(default_factory=dict)
     current: JobProgress | None = Field(default=None, description="Its progress, while it runs.")
+    wait: Wait | None = Field(default=None, description="Why it waits, while it is queued.")
     failures: list[Failure] = Field(
         default_factory=list, description="Why nodes failed; failures that were handled are not among them."
     )

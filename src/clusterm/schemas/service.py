@@ -5,7 +5,7 @@ from pydantic import (
 )
 
 from clusterm.schemas.base import ResponseModel, Timestamp
-from clusterm.schemas.jobs import JobSummary
+from clusterm.schemas.jobs import JobSummary, Wait
 from clusterm.schemas.nodes import NodeCount
 
 
@@ -72,6 +72,14 @@ class BackgroundTaskStatus(ResponseModel):
     last_error_at: Timestamp | None = Field(description="End of the last run that failed; null if none has failed.")
 
 
+class QueuedJob(ResponseModel):
+    """A queued job, and why it waits."""
+
+    id: int = Field(examples=[7])
+    desc: str = Field(examples=["commission node1-4c4c4544 as service-master"])
+    wait: Wait
+
+
 class ServiceStatus(ResponseModel):
     """Summary of the service's state."""
 
@@ -83,6 +91,7 @@ class ServiceStatus(ResponseModel):
     drained: bool = Field(description="Whether new jobs are rejected.")
     running: list[JobSummary]
     queued: int = Field(description="Number of jobs in the queue.")
+    waiting: list[QueuedJob] = Field(default_factory=list, description="The first jobs in the queue, 20 at most.")
     nodes: list[NodeCount]
     last_job: JobSummary | None = Field(description="The one that ended last.")
     last_failure: JobSummary | None = Field(description="The one that ended Errored last.")

@@ -10,7 +10,7 @@ from datetime import datetime
 from itertools import accumulate
 from typing import Any, Final
 
-from sqlalchemy import bindparam, func, insert, or_, select, update
+from sqlalchemy import RowMapping, bindparam, distinct, func, insert, or_, select, update
 from sqlmodel import Session, col
 
 from clusterm import schemas
@@ -54,15 +54,16 @@ def latest(session: Session, job_id: int, step: int) -> list[dict[str, Any]]:
     return [dict(row) for row in session.connection().execute(query).mappings()]
 
 
-def busy(session: Session, job_id: int, step: int) -> list[dict[str, Any]]:
-    """Return the unfinished results of a step, in the order in which they began."""
+def _busy(session: Session, step: tables.JobStep) -> Sequence[RowMapping]:
+    """Return the unfinished results of a step with their tasks, in the order in which they began."""
     query = (
-        select(*_result.__table__.columns)  # type: ignore[attr-defined]
+        select(*(col(getattr(_result, name)) for name in ("node", "started_at", "first_line")))
+        .add_columns(col(_task.name), col(_task.play))
         .join(_task, (col(_task.job_id) == col(_result.job_id)) & (col(_task.number) == col(_result.task)))
-        .where(col(_result.job_id) == job_id, col(_result.status).is_(None), col(_task.step) == step)
+        .where(col(_result.job_id) == step.job_id, col(_result.status).is_(None), col(_task.step) == step.number)
         .order_by(col(_result.number))
     )
-    return [dict(row) for row in session.connection().execute(query).mappings()]
+    return session.connection().execute(query).mappings().all()
 
 
 def add_tasks(session: Session, rows: Sequence[Mapping[str, Any]]) -> None:
@@ -197,18 +198,65 @@ def current(session: Session, step: tables.JobStep) -> schemas.JobProgress:
     latest = session.scalars(
         query.where(col(_task.name).is_not(None)).order_by(col(_task.number).desc()).limit(1)
     ).first()
-    waited_for = busy(session, step.job_id, step.number)
-    numbers = {row["task"] for row in waited_for}
-    names: dict[int, str | None] = {
-        row.number: row.name for row in session.scalars(query.where(col(_task.number).in_(numbers)))
-    }
+    failed = select(func.count(distinct(col(tables.JobFailure.node)))).where(
+        col(tables.JobFailure.job_id) == step.job_id, col(tables.JobFailure.step) == step.name
+    )
     return schemas.JobProgress(
         step=step.name,
         play=latest.play if latest else None,
         task=latest.name if latest else None,
+        number=_count(session, step),
+        expected=_count(session, former) if (former := _passed_before(session, step)) else None,
+        failed=session.scalar(failed) or 0,
         started_at=latest.started_at if latest else step.started_at,
         busy=[
-            schemas.BusyNode(node=row["node"], task=names.get(row["task"]) or "", since=row["started_at"])
-            for row in waited_for
+            schemas.BusyNode(node=row["node"], task=row["name"] or "", since=row["started_at"])
+            for row in _busy(session, step)
         ],
     )
+
+
+def interrupted(session: Session, step: tables.JobStep, stopped_at: datetime) -> list[schemas.Failure]:
+    """Return a failure for each node that is busy with a task of a step that was stopped.
+
+    Args:
+        session: any transaction.
+        step: the step.
+        stopped_at: when it was asked to stop.
+    """
+    return [
+        schemas.Failure(
+            node=row["node"],
+            step=step.name,
+            play=row["play"],
+            task=row["name"],
+            message=f"busy for {_seconds(row['started_at'], stopped_at):.0f} s when the job was stopped",
+            line=row["first_line"],
+        )
+        for row in _busy(session, step)
+    ]
+
+
+def _seconds(start: datetime | None, end: datetime) -> float:
+    return max((end - start).total_seconds(), 0.0) if start else 0.0
+
+
+def _count(session: Session, step: tables.JobStep) -> int:
+    """Return the number of tasks of a step that have begun."""
+    query = select(func.count()).where(col(_task.job_id) == step.job_id, col(_task.step) == step.number)
+    return session.scalar(query.where(col(_task.name).is_not(None))) or 0
+
+
+def _passed_before(session: Session, step: tables.JobStep) -> tables.JobStep | None:
+    """Return the last run of the same step of the same action that has passed; None if there is none."""
+    job, former = tables.Job, tables.JobStep
+    action = select(col(job.action)).where(col(job.id) == step.job_id).scalar_subquery()
+    query = (
+        select(former)
+        .join(job, col(job.id) == col(former.job_id))
+        .where(col(job.action) == action, col(former.name) == step.name, col(former.playbook) == step.playbook)
+        .where(col(former.exit_status) == 0, col(former.job_id) != step.job_id)
+        .order_by(col(former.job_id).desc())
+        .limit(1)
+    )
+    return session.scalars(query).first()
