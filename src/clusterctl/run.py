@@ -43,7 +43,7 @@ def run() -> int:
         context.close()
     if code == 128 + signal.SIGINT and (job := context.followed) is not None:
         follow, cancel = f"clusterctl job get {job} --follow", f"clusterctl job cancel {job}"
-        note(f"job {job} goes on; follow it with: {follow}; cancel it with: {cancel}")
+        note(f"job {job} continues; follow it with: {follow}; cancel it with: {cancel}")
     return code
 
 

@@ -83,7 +83,7 @@ def test_nodes_that_are_busy_when_a_job_is_stopped_have_failed_at_their_task(sit
     job = site.begin("commission", NODES, extra_vars={"until": "/nowhere", "word": "x"})
     wait_for(lambda: [busy["task"] for busy in _busy(site, job)] == ["Wait"], "the task that hangs")
     progress = site.job(job["id"], logs=False)["current"]
-    assert (progress["number"], progress["failed"]) == (8, 0)
+    assert (progress["number"], progress["failed"]) == (9, 0)
     site.post(f"/job/{job['id']}/cancel", {"cleanup": False})
     stopped = site.ended(job)
     assert stopped["status"] == "Cancelled"

@@ -41,10 +41,11 @@ def test_a_service_at_work(new_clusterm: Clusterm) -> None:
     shown = clusterm.clusterctl("status")
     assert (shown.returncode, shown.stderr) == (0, "")
     lines = dict(line.split(maxsplit=1) for line in shown.stdout.replace("Last ", "Last_").splitlines())
-    assert list(lines) == ["Service", "Since", "Ready", "Jobs", "Nodes", "Last_job", "Last_failure", "Store"]
+    assert list(lines) == ["Service", "Since", "Ready", "Jobs", "Queue", "Nodes", "Last_job", "Last_failure", "Store"]
     assert lines["Service"].endswith(" at https://clusterm.example.org")
     assert lines["Ready"] == "yes"
     assert lines["Jobs"] == f"1 running: {running['id']} (commission node2-b as service-master); 1 queued"
+    assert lines["Queue"].endswith(": 1 job may run at a time (manager.max_active_jobs)")
     assert lines["Nodes"] == "2: 1 Allocated Discovered, 1 Provisioning Discovered"
     assert lines["Last_job"].startswith(f"{passed['id']} (commission node1-a as service-master) Complete at ")
     assert lines["Last_failure"].endswith(f": {failed['error']}")

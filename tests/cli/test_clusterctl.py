@@ -539,7 +539,7 @@ def test_a_running_job_is_followed_line_by_line(
 
 
 @pytest.mark.parametrize("command", [("job", "wait"), ("job", "get", "--follow"), ("job", "logs", "--follow")])
-def test_ctrl_c_says_that_the_job_goes_on(
+def test_ctrl_c_says_that_the_job_continues(
     clusterm: Clusterm, busy: BusyNode, beside: Callable[..., Beside], command: tuple[str, ...]
 ) -> None:
     before = asked(clusterm)
@@ -549,7 +549,7 @@ def test_ctrl_c_says_that_the_job_goes_on(
     run = waiting.ended()
     assert run.returncode == 128 + signal.SIGINT
     follow, cancel = f"clusterctl job get {busy.id} --follow", f"clusterctl job cancel {busy.id}"
-    assert run.stderr == f"job {busy.id} goes on; follow it with: {follow}; cancel it with: {cancel}\n"
+    assert run.stderr == f"job {busy.id} continues; follow it with: {follow}; cancel it with: {cancel}\n"
     assert clusterm.job(busy.id, logs=False)["status"] == "Running"
 
 
@@ -572,13 +572,13 @@ def test_waiting_on_a_terminal_shows_the_progress(clusterm: Clusterm, busy: Busy
         while b"configure: starting ansible, for" not in seen:
             seen += os.read(ours, 1000)
         waiting.send_signal(signal.SIGINT)
-        while b"goes on" not in seen:
+        while b"continues" not in seen:
             seen += os.read(ours, 1000)
     finally:
         waiting.kill()
         waiting.wait()
         os.close(ours)
-    assert seen.rpartition(b"goes on")[0].endswith(b"\r\x1b[Kjob " + busy.id.encode() + b" "), seen
+    assert seen.rpartition(b"continues")[0].endswith(b"\r\x1b[Kjob " + busy.id.encode() + b" "), seen
 
 
 def test_waiting_has_an_end(clusterm: Clusterm, busy: BusyNode) -> None:

@@ -124,10 +124,10 @@ def test_a_queued_job_says_why_it_waits_and_its_place(busy: Clusterm) -> None:
     assert "Waits         place 2 of 3: job 2 has not ended on a-2\n" in clusterm.clusterctl("job", "get", "4").stdout
     status = clusterm.clusterctl("status").stdout
     assert "5 (update a-3 a-4): job 3 has not ended on a-3" in status
-    clusterm.post("/drain")
+    clusterm.post("/manager/drain")
     assert {job["wait"]["reason"] for job in clusterm.get("/info/status")["waiting"]} == {"the service is drained"}
     let(clusterm, "a-1", "a-2", "a-3", "a-4")
-    assert clusterm.post("/undrain").is_success
+    assert clusterm.post("/manager/undrain").is_success
     for job in (1, 2, 3, 4, 5):
         assert clusterm.ended({"id": job})["wait"] is None
 
@@ -186,11 +186,13 @@ def test_a_retry_with_other_vars_and_its_plan(new_clusterm: Clusterm) -> None:
     clusterm = new_clusterm.start()
     clusterm.add_nodes("a-1")
     first = clusterm.run("commission", ["a-1"], extra_vars={"status": 1, "password": "canary", "kept": "yes"})
-    planned = clusterm.clusterctl("job", "retry", "-e", "status=0", "--dry-run", "-o", "json")
+    planned = clusterm.clusterctl("job", "retry", "-e", "status=0", "--dry-run", "--json")
     assert planned.returncode == 0, planned.stderr
     assert json.loads(planned.stdout)["extra_vars"]["status"] == "0"
     assert "canary" not in planned.stdout
     assert clusterm.job()["id"] == first["id"], "a plan starts nothing"
+    forbidden = clusterm.post(f"/job/{first['id']}/retry", {"extra_vars": {"ansible_connection": "local"}})
+    assert forbidden.status_code == 422
     retried = clusterm.clusterctl("job", "retry", "-e", '{"status": 0}', "--wait")
     assert retried.returncode == 0, retried.stderr
     given = clusterm.program_input(clusterm.job())["extra_vars"]
@@ -202,8 +204,6 @@ def test_a_retry_with_other_vars_and_its_plan(new_clusterm: Clusterm) -> None:
     refused = clusterm.clusterctl("job", "retry", "--dry-run")
     assert refused.returncode == 1
     assert "nothing is left to do of job" in refused.stderr
-    forbidden = clusterm.post(f"/job/{first['id']}/retry", {"extra_vars": {"ansible_connection": "local"}})
-    assert forbidden.status_code == 422
 
 
 def test_retry_of_failed_nodes_only(clusterm: Clusterm) -> None:
