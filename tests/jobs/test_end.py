@@ -1,5 +1,6 @@
 """A job's end states what ansible did on each node."""
 
+import re
 import textwrap
 from typing import Any
 
@@ -198,9 +199,11 @@ def test_a_stopped_job_and_a_killed_executor_have_the_failures_that_were(site: C
     assert site.post(f"/job/{job['id']}/cancel", {}).status_code == 200
     ended = site.ended(job)
     assert ended["status"] == "Cancelled"
-    assert reasons(ended) == {B: "disk full"}
+    found = reasons(ended)
+    assert found.pop(B) == "disk full"
     tasks = statuses(site, job)
     assert [name for name, _ in tasks] == ["deploy", "check", "repair", "wait", "broken"]
     assert dict(tasks)["deploy"] == {A: "rescued", B: "skipped", C: "skipped"}
     assert dict(tasks)["check"] == {B: "rescued", C: "rescued"}
-    assert dict(tasks)["wait"][A] in (None, "failed")
+    if dict(tasks)["wait"][A] != "failed":  # ansible may report it before it ends
+        assert re.fullmatch(r"busy for \d+ s when the job was stopped", found[A])

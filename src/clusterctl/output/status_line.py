@@ -91,6 +91,7 @@ class _StatusLine:
 
     def _put(self, text: str) -> None:
         if text or self._visible:
+            self._visible = True  # before it is, because Ctrl-C may come in between
             sys.stderr.write(_ERASE + text)
             sys.stderr.flush()
         self._visible = bool(text)

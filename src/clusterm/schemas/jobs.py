@@ -161,7 +161,9 @@ class RetryRequest(Request):
 
     failed_only: bool = Field(default=False, description="Only on the nodes that did not pass.", examples=[True])
     extra_vars: ExtraVars = Field(
-        default_factory=dict, description="Vars in addition to those of the job, or in place of those of the same name."
+        default_factory=dict,
+        description="Vars in addition to those of the job, or in place of those of the same name.",
+        examples=[{"version": "1.3"}],
     )
     queue: bool = Field(default=False, description="If other jobs keep the job from running now, let it wait.")
 
