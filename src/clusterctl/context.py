@@ -27,9 +27,9 @@ class Context:
         return Client(self.url, note, self.certificates, token=credentials.find(self.url, self.token_file))
 
     @property
-    def followed(self) -> int | None:
-        """Id of the job whose end the command waits for."""
-        return self.client.followed if "client" in self.__dict__ else None
+    def parting(self) -> str | None:
+        """What to print if the user interrupts the command."""
+        return self.client.parting if "client" in self.__dict__ else None
 
     def close(self) -> None:
         """Close the client's connections, if it has any."""

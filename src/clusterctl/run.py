@@ -41,9 +41,8 @@ def run() -> int:
         code = 1
     finally:
         context.close()
-    if code == 128 + signal.SIGINT and (job := context.followed) is not None:
-        follow, cancel = f"clusterctl job get {job} --follow", f"clusterctl job cancel {job}"
-        note(f"job {job} continues; follow it with: {follow}; cancel it with: {cancel}")
+    if code == 128 + signal.SIGINT and context.parting:
+        note(context.parting)
     return code
 
 

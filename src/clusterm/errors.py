@@ -175,6 +175,18 @@ class StartupError(ClustermError):
     """The service cannot start with its configuration."""
 
 
+class NoThread(StartupError):
+    """Python cannot start a thread.
+
+    Args:
+        what: what failed for that reason.
+        error: Python's error.
+    """
+
+    def __init__(self, what: str, error: RuntimeError) -> None:
+        super().__init__(f"{what}: {error}. Raise the limit of processes and threads (ulimit -u, TasksMax)")
+
+
 class StoreUnusable(StartupError):
     """The database cannot be opened, or not with this version."""
 

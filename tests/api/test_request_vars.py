@@ -22,6 +22,13 @@ GROUP = "service-master"
 OTHER_OBJECTS = {("/config", "config"), ("/import/nodes", "map")}
 """Members of requests with free names that are not variables."""
 
+OTHER_MEMBERS: dict[str, dict[str, Any]] = {
+    "/discover/nodes": {"addrs": ["10.0.0.9"]},
+    "/job/{job}/retry": {},
+    "/plan/job/{job}/retry": {},
+}
+"""What a request with variables needs besides, where it is not nodes and a host group."""
+
 
 @pytest.fixture(scope="module")
 def service(module_clusterm: Clusterm) -> Clusterm:
@@ -65,19 +72,22 @@ def test_every_route_with_variables_is_closed(service: Clusterm) -> None:
         "/globals",
         "/node/{name}/set",
         "/import/nodes",
+        "/job/{job}/retry",
+        "/plan/job/{job}/retry",
     }
+    service.run("commission", ["here-1"], extra_vars={"status": 1})
     before = service.dump()
     for _, route, path in sorted(variables - {("post", "/import/nodes", ("nodes", "[]", "vars"))}):
         (member,) = path
         body: dict[str, Any] = {member: HOSTILE}
         if member == "extra_vars" and route != "/globals":
-            body |= {"addrs": ["10.0.0.9"]} if "discover" in route else {"nodes": ["here-1"], "host_group": GROUP}
-        response = service.post(route.format(name="here-1", action="commission"), body)
+            body |= OTHER_MEMBERS.get(route, {"nodes": ["here-1"], "host_group": GROUP})
+        response = service.post(route.format(name="here-1", action="commission", job="last"), body)
         assert response.status_code == 422, (route, response.text)
         assert all(name in response.json()["detail"] for name in NAMED), response.text
         assert "fine" not in response.json()["detail"]
         body[member] = {"groups": {}}
-        reserved = service.post(route.format(name="here-1", action="commission"), body)
+        reserved = service.post(route.format(name="here-1", action="commission", job="last"), body)
         assert (reserved.status_code, "groups" in reserved.json()["detail"]) == (422, True), (route, reserved.text)
     assert service.dump() == before
 

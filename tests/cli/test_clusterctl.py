@@ -553,6 +553,17 @@ def test_ctrl_c_says_that_the_job_continues(
     assert clusterm.job(busy.id, logs=False)["status"] == "Running"
 
 
+def test_ctrl_c_while_a_job_is_being_cancelled(
+    clusterm: Clusterm, deaf: BusyNode, beside: Callable[..., Beside]
+) -> None:
+    waiting = beside(clusterm, "job", "cancel", deaf.id, "--wait")
+    before = asked(clusterm)
+    wait_for(lambda: asked(clusterm) > before + 2, "it to wait")
+    waiting.process.send_signal(signal.SIGINT)
+    advice = f"wait for that with: clusterctl job wait {deaf.id}"
+    assert waiting.ended().stderr == f"job {deaf.id} ends when ansible has exited; {advice}\n"
+
+
 def asked(clusterm: Clusterm) -> float:
     """Return how often a job was requested."""
     counts = re.findall(

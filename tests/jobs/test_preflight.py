@@ -188,3 +188,4 @@ def test_of_a_long_rejection_the_end_is_kept(breakable: Clusterm) -> None:
     assert job["error"].endswith("(cleanup.yml, site.yml): no")
     assert re.fullmatch(r"\[clusterm: \d+ bytes of output are missing here: it is too large\]", job["logs"][0])
     assert job["logs"][-1] == "ERROR! no"
+    assert job["log_incomplete"] is True

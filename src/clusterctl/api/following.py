@@ -33,7 +33,7 @@ def log_lines(client: Client, job: int, note: PrintNote, lines: Lines = ALL) -> 
 
     The service ends a complete log with a `LogEnd`; a stream without one was cut off, and is resumed.
     """
-    client.followed = job
+    client.parting = _parting(job)
     retry = Retry(note, _OUTAGE_TIMEOUT_S)
     while True:
         arrived = False
@@ -75,16 +75,18 @@ def end(
     Raises:
         NotComplete: the job has not ended within `timeout` seconds.
     """
-    client.followed = job
+    client.parting = _parting(job)
     retry = Retry(note, _OUTAGE_TIMEOUT_S)
     deadline = None if timeout is None else time.monotonic() + timeout
     pause = _MIN_POLL_INTERVAL_S
     while True:
         answer = _state(client, job, retry)
-        status = read(Job, answer).status
+        known = read(Job, answer)
+        status = known.status
         if status in ENDED:
-            client.followed = None
+            client.parting = None
             return answer
+        client.parting = _parting(job, is_stopping=known.cancel_requested_at is not None)
         report(answer)
         if deadline is not None:
             pause = min(pause, deadline - time.monotonic())
@@ -120,6 +122,14 @@ def events(ask: Callable[..., Json], note: PrintNote, *, limit: int, since: date
 
 def _events(page: Json) -> list[Event]:
     return read(Page[Event], page).items
+
+
+def _parting(job: int, *, is_stopping: bool = False) -> str:
+    """Return what to print if the user interrupts the wait for a job."""
+    if is_stopping:
+        return f"job {job} ends when ansible has exited; wait for that with: clusterctl job wait {job}"
+    follow, cancel = f"clusterctl job get {job} --follow", f"clusterctl job cancel {job}"
+    return f"job {job} continues; follow it with: {follow}; cancel it with: {cancel}"
 
 
 def _check_alive(client: Client, retry: Retry) -> None:

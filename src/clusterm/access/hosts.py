@@ -13,7 +13,7 @@ from ipaddress import ip_address
 from typing import Final
 from urllib.parse import urlsplit
 
-from clusterm.errors import CrossOrigin, Misdirected, StartupError, quote
+from clusterm.errors import CrossOrigin, Misdirected, NoThread, quote
 from clusterm.settings import ManagerSettings
 
 SAFE_METHODS: Final = frozenset({"GET", "HEAD", "OPTIONS"})
@@ -126,6 +126,6 @@ def _machine_names() -> Collection[str]:
     try:
         lookup.start()
     except RuntimeError as error:
-        raise StartupError(f"the names of this machine cannot be looked up: {error}") from error
+        raise NoThread("the names of this machine cannot be looked up", error) from error
     lookup.join(_FULL_NAME_TIMEOUT_S)
     return set(names)

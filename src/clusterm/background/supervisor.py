@@ -147,7 +147,7 @@ class Supervisor(PeriodicTask):
         with self.isolated(f"log of job {job_id}"):
             executor.forwarder.forward()
         if executor.process is not None and executor.process.poll() is not None:
-            self.lost_executors += 1
+            self.lost_executors += executor.process.returncode != 0  # with 0 it has just ended its job
             executor.record_death(killed=executor.process.returncode <= 0)
         if executor.process is None and executor.backoff.is_over():
             self._start_executor(job_id, executor)
@@ -240,7 +240,7 @@ class Supervisor(PeriodicTask):
                     executor.forwarder.log(log).warning("its files are gone: its processes are being ended")
                 executor.is_ending = True
                 return
-            self._fail(job_id, "interrupted: its files are gone, as after the restore of a backup")
+            self._fail(job_id, "interrupted: its files are gone, as after the restore of a backup or a power cut")
             return
         if spec is not None and not self._is_of(job_id, spec):
             if not end_processes(directory):

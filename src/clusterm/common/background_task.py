@@ -13,7 +13,7 @@ from datetime import UTC, datetime
 from typing import Final
 
 from clusterm.common.name_lookup import NameLookupLoop
-from clusterm.errors import StartupError
+from clusterm.errors import NoThread
 
 log = logging.getLogger(__name__)
 
@@ -156,12 +156,12 @@ class BackgroundTask(ABC):
         """Start the thread.
 
         Raises:
-            StartupError: no thread can be started.
+            NoThread: no thread can be started.
         """
         try:
             self._thread.start()
         except RuntimeError as error:
-            raise StartupError(f"the background task {self.status.name} cannot be started: {error}") from error
+            raise NoThread(f"the background task {self.status.name} cannot be started", error) from error
 
     def wake(self) -> None:
         """Start the next run now, or directly after the present one. Any thread may call this."""

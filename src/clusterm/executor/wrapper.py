@@ -274,7 +274,7 @@ class _Output:
         """Write the mark of a loss, and return whether there is room for it."""
         newline = "" if self._is_at_line_start() else "\n"
         count = "lines" if self._missing is None else f"{self._missing} bytes"
-        mark = f"{newline}[clusterm: {count} of output are missing here: {self._losing}]\n".encode()
+        mark = f"{newline}{missing_mark(count, str(self._losing))}\n".encode()
         if self._append(mark) < len(mark):
             return False
         self._losing, self._missing = None, 0
@@ -308,6 +308,16 @@ class _Output:
         if self._missing is not None:
             self._missing += count
         self.lost += count
+
+
+def missing_mark(count: str, cause: str) -> str:
+    """Return the line that takes the place of output that is lost.
+
+    Args:
+        count: how much is lost, as `12 bytes`.
+        cause: why.
+    """
+    return f"[clusterm: {count} of output are missing here: {cause}]"
 
 
 def identify(pid: int) -> dict[str, Any]:

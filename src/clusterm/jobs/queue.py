@@ -1,6 +1,7 @@
 """Starts queued jobs in their turn, and explains why they wait."""
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 
 from clusterm import schemas
 from clusterm.common.actions import ACTIONS
@@ -11,7 +12,7 @@ from clusterm.jobs.events import job_logger, log_end
 from clusterm.jobs.progress import NodeOutcome
 from clusterm.jobs.start import start_job
 from clusterm.settings import Settings
-from clusterm.store import job_records, job_views, runtime_values
+from clusterm.store import job_records, job_views, runtime_values, tables
 from clusterm.store import jobs as job_queries
 from clusterm.store.engine import Store
 from clusterm.store.job_records import JobRecord
@@ -25,27 +26,26 @@ def begin_queued(store: Store, settings: Settings) -> None:
     rule by now ends.
     """
     with store.read() as session:
-        if not job_queries.queued(session):
+        if job_queries.first_queued(session) is None:
             return
     changed = []
     with store.write() as session:
         if runtime_values.get(session, runtime_values.DRAIN):
             return
-        room = settings.manager.max_active_jobs - len(job_queries.running(session))
-        taken = job_queries.held_nodes(session)
-        for job in job_queries.queued(session):
+        line = _Line(session, settings.manager.max_active_jobs)
+        for job in line.queued:
+            if line.obstacle(job.id) is not None:
+                line.take(job.id)
+                continue
             record = job_records.load(session, job)
-            names = record.names
-            if room > 0 and taken.isdisjoint(names):
-                if violations := evaluate_queued(session, job, names, settings):
-                    reason = f"not started when its turn came: {violations[0].refusal}"
-                    end_job(session, settings.retention, record, _none_begun(record), JobStatus.ERRORED, reason)
-                    changed.append(job_views.from_record(session, record))
-                    continue
-                start_job(session, job, names)
-                changed.append(job_views.from_record(session, record))
-                room -= 1
-            taken.update(names)
+            if violations := evaluate_queued(session, job, record.names, settings):
+                reason = f"not started when its turn came: {violations[0].refusal}"
+                end_job(session, settings.retention, record, _none_begun(record), JobStatus.ERRORED, reason)
+            else:
+                start_job(session, job, record.names)
+                line.start()
+                line.take(job.id)
+            changed.append(job_views.from_record(session, record))
     for each in changed:
         if each.status is JobStatus.RUNNING:
             job_logger(each).info("its turn has come: started", extra={"status": each.status})
@@ -53,41 +53,91 @@ def begin_queued(store: Store, settings: Settings) -> None:
             log_end(each)
 
 
-def waits(session: Session, max_active: int) -> Mapping[int, schemas.Wait]:
-    """Return why each queued job waits, by its id, in the order of the queue.
+@dataclass(frozen=True)
+class Waiting:
+    """A queued job, its nodes or addresses, and why it waits."""
+
+    job: tables.Job
+    names: Sequence[str]
+    wait: schemas.Wait
+
+
+def waits(session: Session, max_active: int) -> Iterator[Waiting]:
+    """Yield why each queued job waits, in the order of the queue.
 
     Args:
         session: any transaction.
         max_active: how many jobs may run at a time.
     """
-    queued = job_queries.queued(session)
-    if not queued:
-        return {}
     drained = bool(runtime_values.get(session, runtime_values.DRAIN))
-    taken: dict[str, int] = {}
-    running = job_queries.running(session)
-    for job in running:
-        taken |= dict.fromkeys(job_queries.node_names(session, job.id), job.id)
-    room = max_active - len(running)
-    found = {}
-    for place, job in enumerate(queued, start=1):
-        names = job_queries.node_names(session, job.id)
-        blocking = next((taken[name] for name in names if name in taken), None)
-        shared = [name for name in names if taken.get(name) == blocking] if blocking is not None else []
-        if drained:
-            reason = "the service is drained"
-        elif blocking is not None:
+    line = _Line(session, max_active)
+    for place, job in enumerate(line.queued, start=1):
+        obstacle = line.obstacle(job.id)
+        if obstacle is None:
+            line.start()
+            obstacle = _Obstacle("it starts in a moment")
+        line.take(job.id)
+        reason = "the service is drained" if drained else obstacle.reason
+        wait = schemas.Wait(
+            place=place, queued=len(line.queued), reason=reason, job=obstacle.job, nodes=list(obstacle.nodes)
+        )
+        yield Waiting(job, line.names(job.id), wait)
+
+
+@dataclass(frozen=True)
+class _Obstacle:
+    """What keeps a job from starting now."""
+
+    reason: str
+    job: int | None = None
+    """The job that has not ended on some of its nodes."""
+    nodes: Sequence[str] = ()
+    """These nodes."""
+
+
+class _Line:
+    """The queue, walked along from its first job: which nodes are taken, and how many more jobs may start.
+
+    Args:
+        session: a transaction.
+        max_active: how many jobs may run at a time.
+    """
+
+    def __init__(self, session: Session, max_active: int) -> None:
+        self.queued = job_queries.queued(session)
+        self._names = job_queries.unended_nodes(session)
+        self._taken: dict[str, int] = {}
+        running = job_queries.running(session)
+        for job in running:
+            self.take(job.id)
+        self._max_active = max_active
+        self._room = max_active - len(running)
+
+    def names(self, job_id: int) -> Sequence[str]:
+        """Return the nodes or addresses of a job."""
+        return self._names.get(job_id, ())
+
+    def obstacle(self, job_id: int) -> _Obstacle | None:
+        """Return what keeps a job from starting; None if it may."""
+        names = self.names(job_id)
+        blocking = next((self._taken[name] for name in names if name in self._taken), None)
+        if blocking is not None:
+            shared = [name for name in names if self._taken.get(name) == blocking]
             more = f" and {len(shared) - 1} more" if len(shared) > 1 else ""
-            reason = f"job {blocking} has not ended on {shared[0]}{more}"
-        elif room <= 0:
-            reason = f"{max_active} job{'s' if max_active > 1 else ''} may run at a time (manager.max_active_jobs)"
-        else:
-            reason = "it starts in a moment"
-            room -= 1
-        found[job.id] = schemas.Wait(place=place, queued=len(queued), reason=reason, job=blocking, nodes=shared)
-        for name in names:
-            taken.setdefault(name, job.id)
-    return found
+            return _Obstacle(f"job {blocking} has not ended on {shared[0]}{more}", blocking, shared)
+        if self._room <= 0:
+            jobs = "1 job" if self._max_active == 1 else f"{self._max_active} jobs"
+            return _Obstacle(f"{jobs} may run at a time (manager.max_active_jobs)")
+        return None
+
+    def start(self) -> None:
+        """Count a further job that runs."""
+        self._room -= 1
+
+    def take(self, job_id: int) -> None:
+        """Keep later jobs from the nodes of a job that runs or waits."""
+        for name in self.names(job_id):
+            self._taken.setdefault(name, job_id)
 
 
 def _none_begun(record: JobRecord) -> list[NodeOutcome]:

@@ -137,7 +137,7 @@ class _StoreCollector(Collector):
             unended = job_queries.count_unended(session)
             running = job_queries.running(session)
             silent = {job.id: log_lines.last(session, job.id) for job in running}
-            queued = job_queries.queued(session)
+            queued = job_queries.first_queued(session)
         now = GaugeMetricFamily("clusterm_jobs", "Jobs that have not ended.", labels=("status",))
         for status in JobStatus:
             if status not in ENDED:
@@ -168,7 +168,7 @@ class _StoreCollector(Collector):
         yield GaugeMetricFamily(
             "clusterm_job_oldest_queued_seconds",
             "How long the job that was queued first has been waiting; 0 without one.",
-            value=max((seconds_since(job.created_at, job.boot_id, job.created_clock) for job in queued), default=0.0),
+            value=seconds_since(queued.created_at, queued.boot_id, queued.created_clock) if queued else 0.0,
         )
         waited = HistogramMetricFamily("clusterm_job_queue_seconds", "How long jobs waited for their turn.")
         waited.add_metric((), list(counted.waiting.cumulative()), counted.waiting.seconds)

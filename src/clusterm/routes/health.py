@@ -3,6 +3,7 @@
 import shutil
 from contextlib import suppress
 from importlib.metadata import version
+from itertools import islice
 from typing import Any, Final
 
 import orjson
@@ -34,6 +35,7 @@ from clusterm.store.session import Session
 routes = Router("health")
 
 _MAX_WAITING: Final = 20
+"""Queued jobs in the status of the service."""
 
 _UNNAMED_WEBHOOKS: Final = "webhooks cannot be notified; a viewer sees which in /info/status"
 
@@ -126,9 +128,7 @@ def _of_store(session: Session, max_active: int) -> dict[str, Any]:
 
 
 def _waiting(session: Session, max_active: int) -> list[QueuedJob]:
-    waits = list(queue.waits(session, max_active).items())[:_MAX_WAITING]
-    jobs = [(job_queries.get(session, job_id), wait) for job_id, wait in waits]
     return [
-        QueuedJob(id=job.id, desc=job_views.describe(job, job_queries.node_names(session, job.id)), wait=wait)
-        for job, wait in jobs
+        QueuedJob(id=each.job.id, desc=job_views.describe(each.job, each.names), wait=each.wait)
+        for each in islice(queue.waits(session, max_active), _MAX_WAITING)
     ]

@@ -176,6 +176,7 @@ def plan_retry(services: ServicesDep, job: JobLabel, body: schemas.RetryRequest 
 def _explain_waits(services: Services, session: Session, jobs: Sequence[schemas.Job]) -> None:
     """Add to queued jobs why they wait."""
     if any(job.status is JobStatus.QUEUED for job in jobs):
-        waits = queue.waits(session, services.live_settings.current.manager.max_active_jobs)
+        max_active = services.live_settings.current.manager.max_active_jobs
+        waits = {waiting.job.id: waiting.wait for waiting in queue.waits(session, max_active)}
         for job in jobs:
             job.wait = waits.get(job.id)

@@ -78,6 +78,27 @@ def queued(session: Session) -> Sequence[tables.Job]:
     ).all()
 
 
+def first_queued(session: Session) -> tables.Job | None:
+    """Return the job that was queued first, None if the queue is empty."""
+    query = select(tables.Job).where(tables.Job.status == JobStatus.QUEUED).order_by(col(tables.Job.id))
+    return session.exec(query.limit(1)).first()
+
+
+def unended_nodes(session: Session) -> dict[int, list[str]]:
+    """Return the nodes or addresses of the running and queued jobs, by job, in the order of the request."""
+    node, job = tables.JobNode, tables.Job
+    query = (
+        select(node.job_id, node.node)
+        .join(job, col(job.id) == col(node.job_id))
+        .where(col(job.status).not_in(ENDED))
+        .order_by(col(node.job_id), col(node.position))
+    )
+    found: dict[int, list[str]] = {}
+    for job_id, name in session.exec(query):
+        found.setdefault(job_id, []).append(name)
+    return found
+
+
 def count_unended(session: Session) -> dict[JobStatus, int]:
     """Return the number of jobs that have not ended, by status."""
     query = select(tables.Job.status, func.count()).where(col(tables.Job.status).not_in(ENDED))
@@ -195,11 +216,6 @@ def hold_nodes(session: Session, job_id: int) -> None:
         StoreError: another job has reserved one of the nodes.
     """
     session.execute(update(tables.JobNode).where(col(tables.JobNode.job_id) == job_id).values(held=True))
-
-
-def held_nodes(session: Session) -> set[str]:
-    """Return the nodes and addresses that running jobs have reserved."""
-    return set(session.exec(select(tables.JobNode.node).where(col(tables.JobNode.held))))
 
 
 def has_ended(job: tables.Job) -> bool:

@@ -47,6 +47,7 @@ _TRANSIENT_CODES: Final = frozenset(
 _CONNECTION_CODES: Final = frozenset(
     {sqlite3.SQLITE_IOERR, sqlite3.SQLITE_CANTOPEN, sqlite3.SQLITE_READONLY, sqlite3.SQLITE_PERM}
 )
+"""Errors after which the connection is not used again."""
 
 _MAX_PROBLEMS: Final = 20
 
@@ -62,14 +63,12 @@ def is_transient(error: BaseException) -> bool:
 
     Damage, a constraint, or a statement for another schema is not transient.
     """
-    code = getattr(error, "sqlite_errorcode", None)
-    return code is not None and code & _PRIMARY_CODE in _TRANSIENT_CODES
+    return _primary_code(error) in _TRANSIENT_CODES
 
 
 def is_damage(error: BaseException) -> bool:
     """Return whether a driver's error says that the file is damaged, or is no database."""
-    code = getattr(error, "sqlite_errorcode", None)
-    return code is not None and code & _PRIMARY_CODE in {sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB}
+    return _primary_code(error) in {sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB}
 
 
 def spoils_connection(error: BaseException) -> bool:
@@ -78,8 +77,7 @@ def spoils_connection(error: BaseException) -> bool:
     If SQLite cannot open the file for writing, be it for want of a file descriptor, it opens it for reading only, and
     the connection stays so.
     """
-    code = getattr(error, "sqlite_errorcode", None)
-    return code is not None and code & _PRIMARY_CODE in _CONNECTION_CODES
+    return _primary_code(error) in _CONNECTION_CODES
 
 
 class FileIdentity(NamedTuple):
@@ -198,6 +196,11 @@ def contains(text: SQLColumnExpression[Any], part: str, *, ignore_case: bool = F
 def byte_length(text: SQLColumnExpression[Any]) -> ColumnElement[int]:
     """Return the expression for the length of a text in UTF-8."""
     return func.length(cast(text, LargeBinary))
+
+
+def _primary_code(error: BaseException) -> int | None:
+    code = getattr(error, "sqlite_errorcode", None)
+    return None if code is None else code & _PRIMARY_CODE
 
 
 def _uri(path: Path, mode: str) -> str:

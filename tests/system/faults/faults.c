@@ -281,21 +281,8 @@ WRITING(int, ftruncate64, (int file, off64_t size), (file, size), (void)0)
 WRITING(int, fallocate, (int file, int mode, off_t at, off_t size), (file, mode, at, size), (void)0)
 WRITING(int, fallocate64, (int file, int mode, off64_t at, off64_t size), (file, mode, at, size), (void)0)
 
-ssize_t splice(int from, off64_t *at, int file, off64_t *to, size_t size, unsigned flags) {
-    if (!counted(file)) return REAL(splice)(from, at, file, to, size, flags);
-    lock();
-    int tear = 0;
-    ssize_t result = -1;
-    if (!strikes(WRITE, &tear)) {
-        if (tear) {
-            (void)!REAL(splice)(from, at, file, to, 100, flags);
-            end_here();
-        }
-        result = REAL(splice)(from, at, file, to, size, flags);
-    }
-    unlock();
-    return result;
-}
+WRITING(ssize_t, splice, (int from, off64_t *at, int file, off64_t *to, size_t size, unsigned flags),
+        (from, at, file, to, size, flags), (void)!REAL(splice)(from, at, file, to, 100, flags))
 
 /* Writing to the disk. Nothing here needs a real fsync: the copy is what a power cut leaves. */
 
@@ -350,38 +337,27 @@ OPENING(openat64, (int directory, const char *path, int flags, ...), directory)
 int __open_2(const char *path, int flags) { return opened(AT_FDCWD, path, flags, 0); }
 int __open64_2(const char *path, int flags) { return opened(AT_FDCWD, path, flags, 0); }
 
-#define MAKING(name, parameters, arguments, directory)                                                                  \
+/* Making, changing and removing names */
+
+#define NAMING(name, call, parameters, arguments, directory)                                                            \
     int name parameters {                                                                                               \
         char whole[PATH_MAX];                                                                                           \
         if (!control || !resolve(directory, path, whole)) return REAL(name) arguments;                                  \
         lock();                                                                                                         \
-        int result = strikes(OPEN, NULL) ? -1 : REAL(name) arguments;                                                   \
-        if (result == 0) note_new(whole);                                                                               \
+        int result = strikes(call, NULL) ? -1 : REAL(name) arguments;                                                   \
+        if (call == OPEN && result == 0) note_new(whole);                                                               \
         unlock();                                                                                                       \
         return result;                                                                                                  \
     }
 
-MAKING(mkdir, (const char *path, mode_t mode), (path, mode), AT_FDCWD)
-MAKING(mkdirat, (int directory, const char *path, mode_t mode), (directory, path, mode), directory)
-MAKING(mkfifo, (const char *path, mode_t mode), (path, mode), AT_FDCWD)
-
-/* Changing and removing names */
-
-#define NAMING(name, parameters, arguments, directory)                                                                  \
-    int name parameters {                                                                                               \
-        char whole[PATH_MAX];                                                                                           \
-        if (!control || !resolve(directory, path, whole)) return REAL(name) arguments;                                  \
-        lock();                                                                                                         \
-        int result = strikes(NAME, NULL) ? -1 : REAL(name) arguments;                                                   \
-        unlock();                                                                                                       \
-        return result;                                                                                                  \
-    }
-
-NAMING(rename, (const char *path, const char *target), (path, target), AT_FDCWD)
-NAMING(renameat, (int from, const char *path, int to, const char *target), (from, path, to, target), from)
-NAMING(unlink, (const char *path), (path), AT_FDCWD)
-NAMING(unlinkat, (int directory, const char *path, int flags), (directory, path, flags), directory)
-NAMING(rmdir, (const char *path), (path), AT_FDCWD)
+NAMING(mkdir, OPEN, (const char *path, mode_t mode), (path, mode), AT_FDCWD)
+NAMING(mkdirat, OPEN, (int directory, const char *path, mode_t mode), (directory, path, mode), directory)
+NAMING(mkfifo, OPEN, (const char *path, mode_t mode), (path, mode), AT_FDCWD)
+NAMING(rename, NAME, (const char *path, const char *target), (path, target), AT_FDCWD)
+NAMING(renameat, NAME, (int from, const char *path, int to, const char *target), (from, path, to, target), from)
+NAMING(unlink, NAME, (const char *path), (path), AT_FDCWD)
+NAMING(unlinkat, NAME, (int directory, const char *path, int flags), (directory, path, flags), directory)
+NAMING(rmdir, NAME, (const char *path), (path), AT_FDCWD)
 
 /* Processes and threads */
 
