@@ -13,6 +13,7 @@ from clusterctl.commands import (
     login,
     node,
     nodes,
+    report,
     status,
     support,
     timeline,
@@ -37,6 +38,7 @@ app.add_typer(nodes.nodes_app)
 app.command("discover")(nodes.discover)
 app.add_typer(jobs.app)
 app.command("timeline")(timeline.timeline)
+app.command("report")(report.report)
 app.command("status")(status.status)
 app.command("support-bundle")(support.support_bundle)
 app.add_typer(globals.app)

@@ -146,6 +146,10 @@ Since = Annotated[
     str | None,
     typer.Option(metavar="TIME", help="Only from this time on: 2026-11-22T07:31:02Z, or 30m, 2h, 1d ago."),
 ]
+Until = Annotated[
+    str | None,
+    typer.Option(metavar="TIME", help="Only before this time: 2026-11-22T09:00:00Z, or 30m, 2h, 1d ago."),
+]
 OfNode = Annotated[
     str | None,
     typer.Option("--node", metavar="NAME", help="Only of this node.", autocompletion=complete_node),

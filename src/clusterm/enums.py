@@ -73,9 +73,18 @@ class StepName(StrEnum):
     CLEANUP = "cleanup"
 
 
-class EventName(StrEnum):
-    """The kind of an event."""
+class EventKind(StrEnum):
+    """What an event is about. Each kind has a limit of its own, so that none displaces another."""
 
+    NODES = "nodes"  # a node, and what a job has done to it
+    JOBS = "jobs"  # a job
+    ADMIN = "admin"  # the service and its settings
+
+
+class EventName(StrEnum):
+    """What happened."""
+
+    # about nodes
     DISCOVERED = "discovered"  # a node was reported for the first time, came back or changed its address
     DISAPPEARED = "disappeared"  # a node became unreachable
     COMMISSIONING = "commissioning"  # a commission began
@@ -90,10 +99,51 @@ class EventName(StrEnum):
     REMOVED = "removed"  # a user removed a node
     KEY_TRUSTED = "key_trusted"  # a host key was trusted at its first use, or by a user
     KEY_FORGOTTEN = "key_forgotten"  # a user removed a trusted host key
+    # about jobs
+    QUEUED = "queued"  # a job was accepted, and waits for others
+    STARTED = "started"  # a job was accepted and began, or a queued job began
+    STOPPING = "stopping"  # a user cancelled a running job, or its time was over
+    ENDED = "ended"  # a job ended
+    REFUSED = "refused"  # a queued job violated a rule when its turn came
+    # about the service
+    SERVICE_STARTED = "service_started"
+    SERVICE_STOPPED = "service_stopped"
+    DRAINED = "drained"  # a user let the service refuse new jobs
+    UNDRAINED = "undrained"  # a user let the service accept new jobs again
+    CONFIGURED = "configured"  # settings changed: over REST, or in the configuration file
+    GLOBALS_CHANGED = "globals_changed"  # a user set the globals
+    TOKEN_CREATED = "token_created"
+    TOKEN_REVOKED = "token_revoked"
+
+    @property
+    def kind(self) -> EventKind:
+        """What an event of this name is about."""
+        return _KINDS.get(self, EventKind.NODES)
 
 
 BEGINNINGS: Final = frozenset({EventName.COMMISSIONING, EventName.DECOMMISSIONING, EventName.UPDATING})
 """Events in a node's history but not in the timeline, which shows only the end of a job."""
+
+
+_KINDS: Final = {
+    **dict.fromkeys(
+        (EventName.QUEUED, EventName.STARTED, EventName.STOPPING, EventName.ENDED, EventName.REFUSED), EventKind.JOBS
+    ),
+    **dict.fromkeys(
+        (
+            EventName.SERVICE_STARTED,
+            EventName.SERVICE_STOPPED,
+            EventName.DRAINED,
+            EventName.UNDRAINED,
+            EventName.CONFIGURED,
+            EventName.GLOBALS_CHANGED,
+            EventName.TOKEN_CREATED,
+            EventName.TOKEN_REVOKED,
+        ),
+        EventKind.ADMIN,
+    ),
+}
+"""The kinds of the events that are not about nodes."""
 
 
 class Cause(StrEnum):
@@ -102,6 +152,7 @@ class Cause(StrEnum):
     JOB = "job"  # a job began or ended
     MONITOR = "monitor"  # a report of monitoring
     USER = "user"  # a user's request
+    SERVICE = "service"  # the service started or stopped, or read its configuration
 
 
 class Result(StrEnum):

@@ -3,10 +3,12 @@
 import logging
 from typing import Any
 
+from clusterm.enums import Cause, EventName
 from clusterm.errors import EncryptionUnavailable, SecretsUnavailable
 from clusterm.schemas.request_vars import check_request_vars
+from clusterm.secrets.encryption import EncryptedVars, VariableCipher
 from clusterm.settings import Settings
-from clusterm.store import runtime_values
+from clusterm.store import events, runtime_values
 from clusterm.store.engine import Store
 
 log = logging.getLogger(__name__)
@@ -25,7 +27,7 @@ def replace(store: Store, settings: Settings, extra_vars: dict[str, Any], reques
         store: the store.
         settings: the current configuration.
         extra_vars: the new globals. A masked value keeps the present secret.
-        requester: name of the requester, for the log.
+        requester: name of the requester.
 
     Raises:
         VariablesRefused: requests may not set some of the variables.
@@ -41,5 +43,21 @@ def replace(store: Store, settings: Settings, extra_vars: dict[str, Any], reques
         except SecretsUnavailable as lost:
             raise EncryptionUnavailable(str(lost)) from None
         runtime_values.put(session, runtime_values.GLOBALS, masked, encrypted)
+        if changes := _changes(stored, restored, masked, cipher):
+            detail = events.describe_changes(changes)
+            name, cause = EventName.GLOBALS_CHANGED, Cause.USER
+            events.append(session, [events.new(None, name, cause=cause, by=requester, changes=changes, detail=detail)])
     log.info("the globals were set by %s: %s", requester, ", ".join(sorted(masked)) or "none")
     return masked
+
+
+def _changes(
+    stored: EncryptedVars, given: dict[str, Any], masked: dict[str, Any], cipher: VariableCipher
+) -> dict[str, list[Any]]:
+    """Return what a change of the globals changes, each with its old and new value, secrets masked."""
+    try:
+        former = cipher.decrypt(stored, "the globals")
+    except SecretsUnavailable:  # they are replaced because their key is lost
+        former = stored.masked
+    names = sorted(name for name in former.keys() | given.keys() if former.get(name) != given.get(name))
+    return {f"vars.{name}": [stored.masked.get(name), masked.get(name)] for name in names}

@@ -15,11 +15,12 @@ from pydantic import ValidationError
 
 from clusterm.common import contiv
 from clusterm.common.redaction import MASK, redact, restore
+from clusterm.enums import Cause, EventName
 from clusterm.errors import BadRequest, EncryptionUnavailable, SecretsUnavailable, quote
 from clusterm.problem_codes import ProblemCode
 from clusterm.schemas.request_vars import SETTING, refusals
 from clusterm.settings import AnsibleSettings, Reload, Settings, load
-from clusterm.store import encrypted_values, runtime_values
+from clusterm.store import encrypted_values, events, runtime_values
 from clusterm.store.engine import Store
 from clusterm.store.errors import StoreError
 from clusterm.store.session import Session
@@ -58,26 +59,21 @@ class LiveSettings:
         with store.write() as session:
             self.current = self._with_change(session, settings)
             encrypted = encrypted_values.encrypt_all(session, self.current.cipher)
-            _publish(session, self.current)
+            _publish(session, self.current, self.current)
         if encrypted:
             self._scrub()
         self._warn_about_refused_vars()
 
     def shown(self) -> dict[str, Any]:
         """Return the settings as they go over the wire, secrets redacted."""
-        shown = self.current.model_dump(mode="json")
-        shown["serf"] = redact(shown["serf"])
-        shown["notifications"]["webhooks"] = [_shown(webhook) for webhook in shown["notifications"]["webhooks"]]
-        extra_vars = json.loads(self.current.ansible.extra_variables)
-        shown[_SECTION]["extra_variables"] = json.dumps(redact(extra_vars, self.current.secret_names))
-        return shown
+        return _shown(self.current)
 
     def change(self, config: dict[str, Any] | None, by: str) -> None:
         """Change the ansible section: in effect, in the database and for stored secrets, or not at all.
 
         Args:
             config: sections by name. Absent sections, and absent keys of a section, are not changed.
-            by: name of the requester, for the log.
+            by: name of the requester.
 
         Raises:
             BadRequest: another section or a fixed setting would change, or a value is not valid.
@@ -109,6 +105,7 @@ class LiveSettings:
             with self._store.write() as session:
                 runtime_values.put(session, runtime_values.CONFIG, {}, encrypted_change)
                 self._encrypt_for(session, changed)
+                _publish(session, changed, self.current, by)
             self.current = changed
         log.info("the configuration was changed over REST by %s: %s", by, ", ".join(sorted(changes)) or "nothing")
 
@@ -129,7 +126,7 @@ class LiveSettings:
             with self._store.write() as session:
                 changed = self._with_change(session, base)
                 self._encrypt_for(session, changed)
-                _publish(session, changed)
+                _publish(session, changed, self.current)
             self._base, self.current = base, changed
         if fixed:
             log.warning("changes of these sections need a restart: %s", ", ".join(fixed))
@@ -193,12 +190,49 @@ class LiveSettings:
             log.warning("secrets were encrypted, but their old copies may still be in the database's file: %s", error)
 
 
-def _publish(session: Session, settings: Settings) -> None:
-    """Store the settings that executors apply to what all jobs share."""
+def _publish(session: Session, settings: Settings, former: Settings, by: str | None = None) -> None:
+    """Store the settings that executors apply to what all jobs share, and record what has changed in the timeline.
+
+    Args:
+        session: a writing transaction.
+        settings: the settings that come into effect.
+        former: the settings of this service until now.
+        by: name of the requester; None if the configuration file was read.
+    """
     runtime_values.put(session, runtime_values.RETENTION, settings.retention.model_dump(mode="json"))
+    before, after = runtime_values.get(session, runtime_values.SETTINGS), _shown(settings)
+    raw = _flat(former.model_dump(mode="json")), _flat(settings.model_dump(mode="json"))
+    old, new = _flat(before), _flat(after)  # a version before may lack a setting
+    changes = {
+        name: [old[name], value]
+        for name, value in new.items()
+        if name in old and (value != old[name] or raw[0].get(name) != raw[1][name])
+    }
+    if before == after and not changes:
+        return
+    runtime_values.put(session, runtime_values.SETTINGS, after)
+    if changes:
+        cause, detail = Cause.USER if by else Cause.SERVICE, events.describe_changes(changes)
+        happened = events.new(None, EventName.CONFIGURED, cause=cause, by=by, changes=changes, detail=detail)
+        events.append(session, [happened])
 
 
-def _shown(webhook: dict[str, Any]) -> dict[str, Any]:
+def _flat(settings: dict[str, Any]) -> dict[str, Any]:
+    """Return settings by `section.key`."""
+    return {f"{section}.{key}": value for section, values in settings.items() for key, value in values.items()}
+
+
+def _shown(settings: Settings) -> dict[str, Any]:
+    """Return settings as they go over the wire, secrets redacted."""
+    shown = settings.model_dump(mode="json")
+    shown["serf"] = redact(shown["serf"])
+    shown["notifications"]["webhooks"] = [_shown_webhook(webhook) for webhook in shown["notifications"]["webhooks"]]
+    extra_vars = json.loads(settings.ansible.extra_variables)
+    shown[_SECTION]["extra_variables"] = json.dumps(redact(extra_vars, settings.secret_names))
+    return shown
+
+
+def _shown_webhook(webhook: dict[str, Any]) -> dict[str, Any]:
     """Mask a webhook's secrets. The path of its URL may be one: the path of a Slack webhook suffices to post."""
     parts = urlsplit(webhook["url"])
     origin = f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}"

@@ -4,6 +4,8 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+from support.rows import read_timeline
+
 from clusterm.enums import Action, JobStatus, State, StepName
 from clusterm.jobs import completion
 from clusterm.jobs import events as job_events
@@ -11,7 +13,7 @@ from clusterm.live_settings import LiveSettings
 from clusterm.schemas import Event, Job, MonitoredNode
 from clusterm.secrets.encryption import make_key
 from clusterm.settings import RetentionSettings, Settings
-from clusterm.store import events, job_views, nodes, tables
+from clusterm.store import job_views, nodes, tables
 from clusterm.store import jobs as rows
 from clusterm.store.engine import Store
 
@@ -47,7 +49,7 @@ def end(store: Store, job_id: int, error: str | None, **discovered: MonitoredNod
     found = {name.replace("_", "."): node for name, node in discovered.items()}
     completion.finish(store, RETENTION, job_id, error, completion.Findings(discovered=found))
     with store.read() as session:
-        told = [event for event in events.timeline(session, 1000, limit=1000) if event.job == job_id]
+        told = [event for event in read_timeline(session) if event.job == job_id]
         return job_views.to_wire(session, rows.get(session, job_id)), told
 
 
@@ -101,7 +103,7 @@ def test_events_are_pruned_by_the_retention_of_the_running_service(store: Store,
     LiveSettings(store, None, settings)
     completion.finish(store, frozen, job_id, None)
     with store.read() as session:
-        assert len(events.timeline(session, 1000, limit=1000)) == 2
+        assert len(read_timeline(session)) == 2
 
 
 def test_what_cannot_be_registered_is_that_address_s_failure(store: Store) -> None:

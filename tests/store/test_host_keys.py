@@ -3,13 +3,14 @@
 from typing import Any
 
 from support.host_keys import FINGERPRINT, KEY, OTHER
+from support.rows import read_timeline
 
 from clusterm.enums import DEFAULT_HOST_GROUPS
 from clusterm.nodes import changes as node_changes
 from clusterm.nodes.host_keys import known, learn, replace
 from clusterm.schemas import MonitoredNode
 from clusterm.settings import RetentionSettings
-from clusterm.store import events, nodes, tables
+from clusterm.store import nodes, tables
 from clusterm.store.engine import Store
 
 
@@ -39,7 +40,7 @@ def test_keys_go_from_an_address_to_its_node_and_with_that(store: Store) -> None
     learned_by_a_job(store, {"web-1": [OTHER]}, {"web-1": "web-1"})
     assert keys_of(store, "web-1") == [KEY], "a key that is known is not replaced by a job"
     with store.read() as session:
-        told = [(event.node, event.event, event.detail) for event in events.timeline(session, 99, limit=99)]
+        told = [(event.node, event.event, event.detail) for event in read_timeline(session)]
     assert told == [
         (None, "key_trusted", f"10.0.0.1: ED25519 {FINGERPRINT} at first use"),
         ("web-1", "key_trusted", f"ED25519 {FINGERPRINT} at first use"),
@@ -55,5 +56,5 @@ def test_an_address_that_is_no_node_can_be_trusted_and_forgotten(store: Store) -
     replace(store, retention, "2001:db8::1", [], "ann")
     assert keys_of(store, "2001:db8::1") == []
     with store.read() as session:
-        told = [(event.event, event.by) for event in events.timeline(session, 99, limit=99)]
+        told = [(event.event, event.by) for event in read_timeline(session)]
     assert told == [("key_trusted", "ann"), ("key_trusted", "ann"), ("key_forgotten", "ann")]

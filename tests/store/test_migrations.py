@@ -14,6 +14,7 @@ from alembic.migration import MigrationContext
 from alembic.script import ScriptDirectory
 from sqlalchemy import Connection
 from support.databases import dump
+from support.rows import read_timeline
 
 from clusterm.errors import Conflict
 from clusterm.monitoring.reports import report
@@ -21,7 +22,7 @@ from clusterm.nodes import changes as node_changes
 from clusterm.nodes.selection import select
 from clusterm.schemas import MonitoredNode, MonitorEvent, NodeSelection
 from clusterm.settings import RetentionSettings, Settings
-from clusterm.store import events, failures, nodes, runtime_values
+from clusterm.store import failures, nodes, runtime_values
 from clusterm.store.engine import Store
 from clusterm.store.migrations import alembic_config, migrate
 from clusterm.store.tables import SQLModel
@@ -278,7 +279,7 @@ def test_addresses_get_their_canonical_form_and_nothing_else_changes(spelled: St
             assert (found[name].state, found[name].status, found[name].inventory_vars) == (state, status, host_vars)
         for text in ("::FFFF:10.7.7.7", "h1.Example.org", "0x7f.1", "[2001:db8::77]:2222"):
             assert nodes.get(session, text).state == "Discovered"
-    assert [line for line in before if 'INTO "events"' in line] == [
+    assert [line.replace(");", ",'nodes');") for line in before if 'INTO "events"' in line] == [
         line for line in dump(spelled.path) if 'INTO "events"' in line and "changed" not in line
     ]
 
@@ -286,7 +287,7 @@ def test_addresses_get_their_canonical_form_and_nothing_else_changes(spelled: St
 def test_nodes_that_have_the_same_address_by_now_are_kept_and_told_of(spelled: Store) -> None:
     migrate(spelled)
     with spelled.read() as session:
-        shown = events.timeline(session, 99, limit=99)
+        shown = read_timeline(session)
         told = [(event.node, event.event, event.detail, event.changes) for event in shown]
         with pytest.raises(Conflict, match=r"several nodes have the address .*: upper-a .*, zeros-a"):
             nodes.get(session, "[2001:db8::77]:22")

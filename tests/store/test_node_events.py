@@ -6,6 +6,7 @@ from typing import Any
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from sqlmodel import delete
+from support.rows import read_timeline as timeline_of
 
 from clusterm.enums import Cause, EventName, Result
 from clusterm.monitoring.reports import NodeReport, report, report_each
@@ -37,7 +38,7 @@ def add(store: Store, *new: tables.Event, timeline: int = 10, node_events: int =
 
 def timeline(store: Store, bound: int = 10, limit: int = 10**6) -> list[Event]:
     with store.read() as session:
-        return events.timeline(session, bound, limit=limit)
+        return timeline_of(session, bound, limit=limit)
 
 
 def history(store: Store, node: str = "n-1", bound: int = 10) -> list[Event]:

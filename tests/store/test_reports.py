@@ -1,10 +1,12 @@
 """Taking in what monitors say of many nodes at once."""
 
+from support.rows import read_timeline
+
 from clusterm.errors import Conflict, NotFound
 from clusterm.monitoring.reports import NodeReport, report, report_each
 from clusterm.schemas import MonitoredNode, MonitorEvent
 from clusterm.settings import Settings
-from clusterm.store import events, nodes, tables
+from clusterm.store import nodes, tables
 from clusterm.store.engine import Store
 
 KEEP = Settings.model_validate({"retention": {"timeline": 5000, "node_events": 5000}})
@@ -20,7 +22,7 @@ def there(monitored: MonitoredNode) -> NodeReport:
 
 def timeline(store: Store) -> list[str]:
     with store.read() as session:
-        return [f"{event.node} {event.event} {event.detail}" for event in events.timeline(session, 5000, limit=5000)]
+        return [f"{event.node} {event.event} {event.detail}" for event in read_timeline(session)]
 
 
 def test_many_nodes_are_taken_in_at_once_and_in_their_order(store: Store) -> None:

@@ -10,6 +10,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from sqlmodel import Session, col, delete, func, select
+from support.rows import read_timeline as timeline_of
 
 from clusterm.enums import Action, EventName, JobStatus, Result, StepName
 from clusterm.schemas import Event
@@ -74,7 +75,7 @@ def read(session: Session, job_id: int, *, start: int = 1) -> list[log_lines.Row
 
 def read_timeline(store: Store, bound: int = MANY, limit: int = MANY, **conditions: Any) -> list[Event]:
     with store.read() as session:
-        return events.timeline(session, bound, limit=limit, **conditions)
+        return timeline_of(session, bound, limit=limit, **conditions)
 
 
 def read_history(store: Store, node: str, bound: int = MANY, limit: int = MANY, **conditions: Any) -> list[Event]:

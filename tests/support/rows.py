@@ -5,17 +5,33 @@ from datetime import UTC, datetime, timedelta
 from types import MappingProxyType
 from typing import Any, Final
 
-from clusterm.enums import ENDED, Action, JobStatus, Outcome, State, Status, TaskStatus
+from clusterm import schemas
+from clusterm.enums import ENDED, Action, EventKind, JobStatus, Outcome, State, Status, TaskStatus
+from clusterm.store import events, tables
 from clusterm.store import jobs as job_queries
-from clusterm.store import tables
 from clusterm.store.engine import Store
 from clusterm.store.log_lines import append
+from clusterm.store.session import Session
 
 BEGAN: Final = datetime(2026, 11, 22, 7, 0, tzinfo=UTC)
 """The start of the jobs of `add_logged_job`."""
 
 NOW: Final = datetime.now(UTC)
 """The end of the jobs of `add_plain_job`."""
+
+
+def read_timeline(session: Session, bound: int = 10**6, *, limit: int = 10**6, **terms: Any) -> list[schemas.Event]:
+    """Return the timeline with the same bound for each kind of event.
+
+    Args:
+        session: any transaction.
+        bound: how many events of a kind it contains.
+        limit: the most to return.
+        terms: members of `events.TimelineFilter`, and `before` and `after`.
+    """
+    pages = {name: terms.pop(name) for name in ("before", "after") if name in terms}
+    wanted = events.TimelineFilter(**terms)
+    return events.timeline(session, dict.fromkeys(EventKind, bound), wanted, limit=limit, **pages)
 
 
 def add_logged_job(store: Store, lines: int, *, status: JobStatus = JobStatus.COMPLETE, **columns: Any) -> int:

@@ -196,12 +196,23 @@ class Client:
         )
 
     def timeline(
-        self, *, limit: int, node: str | None, since: datetime | None = None, after: int | None = None
+        self,
+        *,
+        limit: int,
+        since: datetime | None = None,
+        until: datetime | None = None,
+        **terms: Any,
     ) -> Json:
-        """Return the last events of the timeline, or the first ones after the event with the id `after`."""
-        return self._http.get(
-            "/info/jobs/timeline", limit=limit, node=node, since=format_optional_time(since), after=after
-        )
+        """Return the last events of the timeline, or the first ones after the event with the id `after`.
+
+        Args:
+            limit: the most to return.
+            since: only events at or after this time.
+            until: only events before this time.
+            terms: the other query parameters of the route.
+        """
+        terms |= {"since": format_optional_time(since), "until": format_optional_time(until)}
+        return self._http.get("/info/jobs/timeline", limit=limit, **terms)
 
     def log_lines(
         self, job: int, lines: Lines, *, follow: bool = False, silence: float | None = None

@@ -8,12 +8,15 @@ from rich.text import Text
 from clusterctl.api.models import Json, read
 from clusterctl.output.output import View
 from clusterctl.views.cells import STYLES, cell, if_rows, new_table, plain, plain_value, time
+from clusterm.enums import EventKind
 from clusterm.schemas import Event, Page
 
 
 def events(data: Json) -> View:
     """Return one row per event of the timeline."""
-    yield from if_rows(_events(read(Page[Event], data).items))
+    items = read(Page[Event], data).items
+    is_of_nodes = all(event.kind is EventKind.NODES for event in items)
+    yield from if_rows(_events(items) if is_of_nodes else _audit_trail(items))
 
 
 def node_events(data: Json) -> View:
@@ -24,7 +27,9 @@ def node_events(data: Json) -> View:
 def event_text(items: Iterator[Json]) -> Iterator[str]:
     """Return events as lines in the layout of the timeline."""
     for event in (read(Event, item) for item in items):
-        cells = (time(event.at), f"{plain(event):<40}", f"{plain(event.job):>5}", plain(event.detail))
+        by = f"(by {event.by})" if event.by and event.kind is not EventKind.NODES else ""
+        detail = plain(f"{event.detail or ''} {by}")
+        cells = (time(event.at), f"{plain(event):<40}", f"{plain(event.job):>5}", detail)
         yield "  ".join(cells).rstrip() + "\n"
 
 
@@ -35,6 +40,19 @@ def _events(items: Iterable[Event]) -> Table:
             cell(time(event.at)),
             Text(plain(event), STYLES.get(event.result or "", "")),
             cell(event.job),
+            cell(event.detail),
+        )
+    return table
+
+
+def _audit_trail(items: Iterable[Event]) -> Table:
+    table = new_table("TIME", "EVENT", "JOB", "BY", "DETAIL")
+    for event in items:
+        table.add_row(
+            cell(time(event.at)),
+            Text(plain(event), STYLES.get(event.result or "", "")),
+            cell(event.job),
+            cell(event.by or event.cause),
             cell(event.detail),
         )
     return table

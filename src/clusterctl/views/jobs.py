@@ -24,7 +24,7 @@ def jobs(data: Json) -> View:
             cell(", ".join(job.nodes)),
             cell(job.status),
             cell(time(job.created_at)),
-            cell(_duration(job)),
+            cell(job_duration(job)),
             cell(job.error or _wait(job)),
         )
     yield from if_rows(table)
@@ -52,7 +52,7 @@ def job_heading(data: Json) -> View:
             "Waits": _wait(job),
             "Task": job_progress(data),
             "Created": time(job.created_at),
-            "Duration": _duration(job),
+            "Duration": job_duration(job),
             "Requested by": job.requested_by,
             "Retry of": job.retry_of or "",
             "Cancel requested": _cancel(job),
@@ -184,7 +184,8 @@ def _results(results: Sequence[TaskResult]) -> Text:
     return Text(plain(", ".join(parts)), "red" if bad else "")
 
 
-def _duration(job: Job) -> str:
+def job_duration(job: Job) -> str:
+    """Return how long a job took, or has run so far."""
     if job.seconds is None:  # it has not begun, or the service is of version 0.1
         return span(job.started_at, job.finished_at)
     return format_duration(timedelta(seconds=job.seconds))

@@ -9,10 +9,11 @@ from typing import Final
 from clusterm.access import tokens
 from clusterm.common.files import read_regular, write_private
 from clusterm.common.paths import TOKEN_FILE
-from clusterm.enums import TokenRole, TokenStatus
+from clusterm.enums import Cause, EventName, TokenRole, TokenStatus
 from clusterm.errors import Conflict, NotFound, StartupError, quote
 from clusterm.problem_codes import ProblemCode
 from clusterm.schemas import format_time
+from clusterm.store import events
 from clusterm.store import tokens as token_queries
 from clusterm.store.engine import Store
 from clusterm.store.session import Session
@@ -36,8 +37,15 @@ class TokenInfo:
     last_used_at: str | None
 
 
-def create(store: Store, name: str, role: TokenRole, lifetime: timedelta | None) -> str:
+def create(store: Store, name: str, role: TokenRole, lifetime: timedelta | None, *, by: str | None = None) -> str:
     """Create a token and return it. Only its digest is stored, so it cannot be shown again.
+
+    Args:
+        store: the store.
+        name: its name.
+        role: what it allows.
+        lifetime: how long it is valid; None for no limit.
+        by: name of the requester; None for the service itself.
 
     Raises:
         BadRequest: the name is not valid.
@@ -54,10 +62,10 @@ def create(store: Store, name: str, role: TokenRole, lifetime: timedelta | None)
                 )
             present.revoked_at = datetime.now(UTC)  # it has expired, and the name is free again
             session.flush()
-        return _add(session, name, role, lifetime)
+        return _add(session, name, role, lifetime, by)
 
 
-def revoke(store: Store, name: str) -> None:
+def revoke(store: Store, name: str, *, by: str | None = None) -> None:
     """Revoke a token. Takes effect immediately, and closes open log streams within seconds.
 
     Raises:
@@ -71,6 +79,7 @@ def revoke(store: Store, name: str) -> None:
                 ProblemCode.TOKEN_NOT_FOUND,
             )
         token.revoked_at = datetime.now(UTC)
+        _record(session, EventName.TOKEN_REVOKED, by, f"{name}, {token.role}")
 
 
 def list_tokens(store: Store) -> list[TokenInfo]:
@@ -108,7 +117,7 @@ def ensure_local_token(store: Store, state_dir: Path) -> None:
                 if (former := token_queries.by_name(session, LOCAL)) is not None:
                     former.revoked_at = datetime.now(UTC)
                     session.flush()
-                write_private(file, f"{_add(session, LOCAL, TokenRole.OPERATOR, None)}\n")
+                write_private(file, f"{_add(session, LOCAL, TokenRole.OPERATOR, None, None)}\n")
                 log.info("made a token for clusterctl on this host, in %s", file)
             elif (status := token_queries.status_of(known)) is not TokenStatus.VALID:
                 log.warning("the token in %s is %s; remove the file, and the next start makes a new one", file, status)
@@ -116,9 +125,18 @@ def ensure_local_token(store: Store, state_dir: Path) -> None:
         raise StartupError(f"cannot keep a token in {file}: {error.strerror}; remove it, or make it readable") from None
 
 
-def _add(session: Session, name: str, role: TokenRole, lifetime: timedelta | None) -> str:
+def _record(session: Session, name: EventName, by: str | None, detail: str) -> None:
+    cause = Cause.USER if by else Cause.SERVICE
+    events.append(session, [events.new(None, name, cause=cause, by=by, detail=detail)])
+
+
+def _add(session: Session, name: str, role: TokenRole, lifetime: timedelta | None, by: str | None) -> str:
+    """Add a token; without a requester, the service creates it."""
     token, now = tokens.new_token(), datetime.now(UTC)
-    token_queries.add(session, name, role, tokens.digest(token), now, None if lifetime is None else now + lifetime)
+    expires_at = None if lifetime is None else now + lifetime
+    token_queries.add(session, name, role, tokens.digest(token), now, expires_at)
+    until = f", until {format_time(expires_at)}" if expires_at else ""
+    _record(session, EventName.TOKEN_CREATED, by, f"{name}, {role}{until}")
     return token
 
 

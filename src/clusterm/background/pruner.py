@@ -1,4 +1,4 @@
-"""Deletes jobs that exceed the retention settings, while the service runs."""
+"""Deletes jobs and events that exceed the retention settings, while the service runs."""
 
 import logging
 from collections.abc import Callable
@@ -6,8 +6,9 @@ from typing import Final
 
 from clusterm.common.background_task import PeriodicTask
 from clusterm.common.service_log import JobLogger
+from clusterm.enums import EventKind
 from clusterm.settings import RetentionSettings
-from clusterm.store import retention
+from clusterm.store import events, retention
 from clusterm.store.engine import Store
 from clusterm.store.errors import StoreError
 
@@ -39,9 +40,13 @@ class Pruner(PeriodicTask):
         self._settings = settings
 
     def run(self) -> None:
-        """Delete the jobs that exceed the settings, and return their space to the disk."""
+        """Delete what exceeds the settings, and return the space of jobs to the disk."""
+        settings = self._settings()
+        with self.isolated("events"), self._store.write() as session:
+            for kind in (EventKind.JOBS, EventKind.ADMIN):
+                events.prune(session, kind, settings.timeline_bounds[kind])
         with self._store.read() as session:
-            found = retention.surplus(session, self._settings())
+            found = retention.surplus(session, settings)
         for job in found:
             if self.is_stopping:
                 return

@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from clusterm.cli.options import Config, open_store
+from clusterm.cli.options import Config, local_user, open_store
 
 
 def drain_command(
@@ -20,10 +20,10 @@ def drain_command(
     from clusterm.jobs.drain import drain  # noqa: PLC0415
 
     with open_store(config) as (store, _):
-        running = drain(store, drained=True).running
+        running = drain(store, drained=True, by=local_user()).running
         while wait and running:
             time.sleep(1)
-            running = drain(store, drained=True).running
+            running = drain(store, drained=True, by=local_user()).running
     typer.echo("drained" + (f"; still running: job {', '.join(map(str, running))}" if running else ""))
 
 
@@ -32,5 +32,5 @@ def undrain_command(config: Config = None) -> None:
     from clusterm.jobs.drain import drain  # noqa: PLC0415
 
     with open_store(config) as (store, _):
-        drain(store, drained=False)
+        drain(store, drained=False, by=local_user())
     typer.echo("new jobs are accepted again")

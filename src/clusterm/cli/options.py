@@ -1,5 +1,7 @@
-"""The option `--config`, and the store of the configuration."""
+"""The option `--config`, the store of the configuration, and the user of the command."""
 
+import os
+import pwd
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Annotated
@@ -24,6 +26,16 @@ Config = Annotated[
         show_default=False,
     ),
 ]
+
+
+def local_user() -> str:
+    """Return the requester of a change that a command makes: the user of this host who runs it."""
+    number = os.getuid()
+    try:
+        name = pwd.getpwuid(number).pw_name
+    except KeyError:
+        name = str(number)
+    return f"user {name}"
 
 
 @contextmanager

@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from clusterm.cli.options import Config, open_store
+from clusterm.cli.options import Config, local_user, open_store
 from clusterm.enums import TokenRole
 
 token_cli = typer.Typer(
@@ -39,7 +39,7 @@ def create_token_command(
 
     lifetime = parse_lifetime(expires) if expires else None
     with open_store(config) as (store, _):
-        typer.echo(create(store, name, role, lifetime))
+        typer.echo(create(store, name, role, lifetime, by=local_user()))
 
 
 @token_cli.command("list")
@@ -71,7 +71,7 @@ def revoke_token_command(
     from clusterm.access.token_management import revoke  # noqa: PLC0415
 
     with open_store(config) as (store, _):
-        revoke(store, name)
+        revoke(store, name, by=local_user())
     typer.echo(f"the token {name} is revoked")
 
 

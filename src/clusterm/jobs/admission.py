@@ -22,7 +22,7 @@ from clusterm.errors import (
     SecretsUnavailable,
     VariablesRefused,
 )
-from clusterm.jobs.events import log_begun
+from clusterm.jobs.events import accepted_event, log_begun
 from clusterm.jobs.requests import JobRequest, Requester
 from clusterm.jobs.start import start_job
 from clusterm.nodes import lifecycle
@@ -32,7 +32,16 @@ from clusterm.nodes.selection import select
 from clusterm.problem_codes import ProblemCode
 from clusterm.schemas.request_vars import check_request_vars
 from clusterm.settings import Settings
-from clusterm.store import encrypted_values, idempotency_keys, job_records, job_views, nodes, runtime_values, tables
+from clusterm.store import (
+    encrypted_values,
+    events,
+    idempotency_keys,
+    job_records,
+    job_views,
+    nodes,
+    runtime_values,
+    tables,
+)
 from clusterm.store import jobs as job_queries
 from clusterm.store.engine import Store
 from clusterm.store.job_records import JobRecord
@@ -241,6 +250,8 @@ def _begin(
     job_queries.add_nodes(session, job.id, decision.names)
     if decision.waits_for is None:
         start_job(session, job, decision.names)
+    else:
+        events.append(session, [accepted_event(job, decision.names)])
     if requester.key is not None:
         idempotency_keys.remember(session, requester.key, requester.digest, job.id)
     session.flush()

@@ -11,7 +11,7 @@ from clusterm.common.addresses import PORT_VAR, Place, ssh_port
 from clusterm.common.elapsed import seconds_since
 from clusterm.enums import DEFAULT_HOST_GROUPS, EventName, HostGroups, JobStatus, Outcome, Result
 from clusterm.errors import RequestRefused
-from clusterm.jobs.events import job_event, log_end, set_status
+from clusterm.jobs.events import ended_event, job_event, log_end, set_status
 from clusterm.jobs.progress import NodeOutcome, Registration, outcomes
 from clusterm.nodes import changes as node_changes
 from clusterm.nodes import host_keys, lifecycle
@@ -110,9 +110,9 @@ def end_job(
 
 
 def close(session: Session, record: JobRecord, status: JobStatus, error: str | None) -> None:
-    """Set the end of a job: its status, its unfinished steps, its nodes' locks, its counters and notifications."""
+    """Set the end of a job: status, unfinished steps and nodes' locks, and what is counted, recorded and notified."""
     job = record.row
-    job.status = status
+    former, job.status = job.status, status
     job.error = error or ""
     job.finished_at = datetime.now(UTC)
     if job.started_at:
@@ -127,6 +127,7 @@ def close(session: Session, record: JobRecord, status: JobStatus, error: str | N
         node.held = False
         node.outcome = node.outcome or Outcome.SKIPPED  # the job was still queued
     counters.count(session, job)
+    events.append(session, [ended_event(job, former)])
     record_job_end(session, job)
 
 

@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 from clusterm.common.actions import ACTIONS
 from clusterm.common.elapsed import boot_id, seconds_since
 from clusterm.enums import JobStatus
-from clusterm.jobs.events import job_event, set_status
+from clusterm.jobs.events import accepted_event, job_event, set_status
 from clusterm.store import events, nodes, tables
 from clusterm.store import jobs as job_queries
 from clusterm.store.session import Session
@@ -21,11 +21,12 @@ def start_job(session: Session, job: tables.Job, names: Sequence[str]) -> None:
     job.started_clock = time.monotonic()
     job.boot_id = boot_id()
     job_queries.hold_nodes(session, job.id)
+    happened = [accepted_event(job, names)]
     spec = ACTIONS[job.action]
     if spec.transition is None or job.check:
+        events.append(session, happened)
         return
     former: dict[str, str] = {}
-    happened = []
     for node in nodes.by_names(session, names):
         changes = set_status(node, spec.transition.running)
         if job.host_group and node.host_group != job.host_group:

@@ -7,10 +7,10 @@ from clusterm.enums import JobStatus
 from clusterm.errors import Conflict
 from clusterm.jobs.admission import known_job
 from clusterm.jobs.completion import close
-from clusterm.jobs.events import job_logger, log_end
+from clusterm.jobs.events import job_logger, log_end, stopping_event
 from clusterm.jobs.requests import Requester
 from clusterm.problem_codes import ProblemCode
-from clusterm.store import idempotency_keys, job_records, job_views
+from clusterm.store import events, idempotency_keys, job_records, job_views
 from clusterm.store import jobs as job_queries
 from clusterm.store.engine import Store
 
@@ -40,6 +40,8 @@ def request_stop(
         if job.stop_status is None:
             job.stop_status, job.stop_reason = status, reason
             job.stop_requested_by, job.stop_requested_at = (requester.name if requester else None), datetime.now(UTC)
+            if job.status is JobStatus.RUNNING:
+                events.append(session, [stopping_event(job)])
         if not cleanup:
             job.stop_cleanup = False
         if job.status is JobStatus.QUEUED:

@@ -82,7 +82,11 @@ def change(
             if present.get(key) != wanted.get(key):
                 changes[f"vars.{key}"] = [before.get(key), after.get(key)]
         if changes:
-            add_events(session, retention, [user_event(node.name, EventName.CHANGED, by, changes, _in_words(changes))])
+            add_events(
+                session,
+                retention,
+                [user_event(node.name, EventName.CHANGED, by, changes, events.describe_changes(changes))],
+            )
         return node.name
 
 
@@ -336,12 +340,3 @@ def user_event(node: str, event: EventName, by: str, changes: Changes, detail: s
 def add_events(session: Session, retention: RetentionSettings, happened: list[tables.Event]) -> None:
     """Add events to a writing transaction."""
     events.add(session, happened, timeline=retention.timeline, node_events=retention.node_events)
-
-
-def _in_words(changes: Changes) -> str:
-    def write(value: Any) -> str:
-        return "none" if value is None else str(value)
-
-    return ", ".join(
-        f"{name.removeprefix('vars.')} {write(before)} → {write(after)}" for name, (before, after) in changes.items()
-    )

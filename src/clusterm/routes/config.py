@@ -1,6 +1,5 @@
 """Routes of globals, settings and draining."""
 
-import logging
 from typing import Any, Final
 
 from fastapi import Response
@@ -13,8 +12,6 @@ from clusterm.routes.dependencies import By, Router, ServicesDep, json_response,
 from clusterm.settings import Settings
 from clusterm.store import jobs as job_queries
 from clusterm.store import runtime_values
-
-log = logging.getLogger(__name__)
 
 routes = Router("settings")
 
@@ -87,8 +84,7 @@ def get_drain(services: ServicesDep) -> Response:
 )
 def drain_service(services: ServicesDep, by: By) -> Response:
     """Refuse new jobs with 503 and hold queued ones back, also after a restart. Running jobs continue."""
-    log.info("drained by %s", by)
-    return json_response(job_drain.drain(services.store, drained=True))
+    return json_response(job_drain.drain(services.store, drained=True, by=by))
 
 
 @routes.post(
@@ -100,7 +96,6 @@ def drain_service(services: ServicesDep, by: By) -> Response:
 )
 def undrain_service(services: ServicesDep, by: By) -> Response:
     """End a drain."""
-    log.info("drain ended by %s", by)
-    answered = json_response(job_drain.drain(services.store, drained=False))
+    answered = json_response(job_drain.drain(services.store, drained=False, by=by))
     services.supervisor.wake()
     return answered

@@ -1,5 +1,6 @@
 """Encode pages of events as JSON, NDJSON or CSV."""
 
+from collections.abc import Sequence
 from typing import Annotated, Any, Final
 
 from fastapi import Header, Request, Response
@@ -26,6 +27,19 @@ EVENTS: Final[dict[int | str, dict[str, Any]]] = {
     }
 }
 """OpenAPI description of the response."""
+
+
+def page(found: Sequence[schemas.Event], limit: int, after: int | None) -> schemas.Page[schemas.Event]:
+    """Return a page of events, whose `next` leads to older ones.
+
+    Args:
+        found: up to `limit` + 1 events, the oldest first.
+        limit: the most to return.
+        after: not None if they are the first ones after that event, and not the latest ones.
+    """
+    items = list(found[:limit] if after is not None else found[-limit:])
+    older = len(found) > limit and after is None
+    return schemas.Page(items=items, next=str(items[0].id) if older else None)
 
 
 def events_response(request: Request, page: schemas.Page[schemas.Event], accept: str) -> Response:

@@ -9,7 +9,7 @@ from fastapi import Query, Request, Response
 from fastapi.responses import StreamingResponse
 
 from clusterm import schemas
-from clusterm.enums import Action, JobStatus
+from clusterm.enums import Action, EventKind, JobStatus
 from clusterm.jobs import admission, queue, stop
 from clusterm.jobs.plan import preview
 from clusterm.logs.json_array import encode_log
@@ -100,19 +100,38 @@ def list_timeline(
     *,
     accept: event_formats.Accept = "",
     limit: Annotated[int, Query(ge=1, le=1_000_000, description="The most to return: the latest ones.")] = 30,
+    kind: Annotated[
+        list[EventKind] | None, Query(description="What the events are about; repeatable. Default: `nodes`.")
+    ] = None,
     node: Annotated[str | None, Query(description="Only this node's: name or management address.")] = None,
+    job: Annotated[int | None, Query(ge=1, le=2**62, description="Only of this job.")] = None,
+    by: Annotated[str | None, Query(description="Only of this requester.", examples=["ann"])] = None,
+    failed: Annotated[bool, Query(description="Only failures.")] = False,
     since: Since = None,
+    until: Until = None,
+    cursor: Cursor = None,
     after: AfterEvent = None,
 ) -> Response:
     """Return the latest events of the whole cluster, oldest first. Start here to see what happened.
 
-    To follow it, repeat the request with `after` set to the id of the last event that you have.
+    The events of kind `nodes` are what happened to nodes, `jobs` what happened to jobs from their acceptance to their
+    end, and `admin` starts and stops of the service and changes of its settings, globals and tokens. `next` leads to
+    older events. To follow the timeline, repeat the request with `after` set to the id of the last event that you have.
     """
-    bound = services.live_settings.current.retention.timeline
+    bounds = services.live_settings.current.retention.timeline_bounds
+    before = parse_cursor(cursor)
     with services.store.read() as session:
-        named = None if node is None else nodes.spellings(session, node)
-        found = events.timeline(session, bound, limit=limit, nodes=named, since=since, after=after)
-    return event_formats.events_response(request, schemas.Page(items=found, next=None), accept)
+        wanted = events.TimelineFilter(
+            kinds=frozenset(kind or (EventKind.NODES,)),
+            nodes=None if node is None else nodes.spellings(session, node),
+            job=job,
+            by=by,
+            failed=failed,
+            since=since,
+            until=until,
+        )
+        found = events.timeline(session, bounds, wanted, limit=limit + 1, before=before, after=after)
+    return event_formats.events_response(request, event_formats.page(found, limit, after), accept)
 
 
 @routes.post(

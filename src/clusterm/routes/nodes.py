@@ -182,10 +182,7 @@ def list_node_events(
             if not events.of_node(session, name, bound, limit=1):
                 raise
         found = events.of_node(session, name, bound, limit=limit + 1, before=before, since=since, after=after)
-    items = found[:limit] if after is not None else found[-limit:]
-    older = len(found) > limit and after is None
-    page = schemas.Page[schemas.Event](items=items, next=str(items[0].id) if older else None)
-    return event_formats.events_response(request, page, accept)
+    return event_formats.events_response(request, event_formats.page(found, limit, after), accept)
 
 
 @routes.get(

@@ -6,7 +6,7 @@ from pydantic import (
     Field,
 )
 
-from clusterm.enums import Cause, EventName, Result
+from clusterm.enums import Cause, EventKind, EventName, Result
 from clusterm.schemas.base import ResponseModel, Timestamp
 
 
@@ -16,18 +16,22 @@ class Event(ResponseModel):
     id: int = Field(description="Defines the order of events, independent of the clock.", examples=[42])
     at: Timestamp
     node: str | None = Field(
-        description="Name of the node; null for events of the whole cluster.", examples=["node2-b"]
+        description="Name of the node; null for events of a job or the service.", examples=["node2-b"]
     )
     event: EventName
+    kind: EventKind = Field(default=EventKind.NODES, description="What it is about.")
     result: Result | None = Field(description="Result of the job for the node; null for other events.")
     job: int | None = Field(description="Id of the job that caused the event.", examples=[7])
-    detail: str | None = Field(description="Reason of a failure.", examples=["disk /dev/sdb is missing"])
+    detail: str | None = Field(
+        description="Reason of a failure, or more about the event.", examples=["disk /dev/sdb is missing"]
+    )
     cause: Cause | None = Field(default=None, description="Cause of the event.")
     by: str | None = Field(default=None, description="The requester.", examples=["192.168.2.1"])
     changes: dict[str, list[Any]] = Field(
         default_factory=dict,
-        description="Changes of the node, each with old and new value: `status`, `state`, `address`, `host_group`, "
-        "`name`, `host_keys`, and host vars as `vars.NAME`.",
+        description="Changes, each with old and new value: of a node `status`, `state`, `address`, `host_group`, "
+        "`name`, `host_keys`, and host vars as `vars.NAME`; of a job `status`; of settings their names. Secrets are "
+        "masked.",
         examples=[{"status": ["Provisioning", "Allocated"]}],
     )
     times: int = Field(
@@ -37,6 +41,8 @@ class Event(ResponseModel):
 
     def __str__(self) -> str:
         """Return the event as a line of the timeline, without the time."""
-        summary = f"{self.node} {self.event}" if self.node else str(self.event)
+        about = f"job {self.job}" if self.kind is EventKind.JOBS else self.node
+        happened = self.event if self.kind is EventKind.NODES else self.event.replace("_", " ")
+        summary = f"{about} {happened}" if about else happened
         repeated = f", {self.times} times since {self.since:%Y-%m-%dT%H:%M:%SZ}" if self.since else ""
         return f"{summary}; result: {self.result}" if self.result else summary + repeated

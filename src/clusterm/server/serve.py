@@ -25,6 +25,7 @@ from clusterm.server.app import create_app
 from clusterm.server.connections import ConnectionLimits, LimitedListener, raise_descriptor_limit
 from clusterm.server.home import ensure_home
 from clusterm.server.http_protocol import HttpProtocol
+from clusterm.server.service_events import record_start, record_stop
 from clusterm.server.sockets import is_private, listen, url
 from clusterm.server.state_files import locked
 from clusterm.server.tls import HANDSHAKE_TIMEOUT_S, ServerLoop, Tls
@@ -88,8 +89,10 @@ def serve(
         server = _Server(app, live_settings.current.manager, tls)
         limits = ConnectionLimits(settings.manager, raise_descriptor_limit())
         tune_interpreter()
+        record_start(store)
         with _running(app.state.services.tasks):
             server.run([LimitedListener(listening, limits, tls=tls is not None) for listening in sockets])
+        record_stop(store)
 
 
 def _check_not_lost(settings: Settings, database: Path) -> None:

@@ -4,6 +4,7 @@ from pydantic import (
     Field,
 )
 
+from clusterm.enums import EventKind
 from clusterm.settings.base import GIB, KIB, MIB, Section
 
 
@@ -18,5 +19,20 @@ class RetentionSettings(Section):
         ge=64 * KIB,
         description="Maximum size of a job's log, in bytes; the middle of a larger log is dropped.",
     )
-    timeline: int = Field(default=1000, ge=1, le=10**6, description="Maximum number of events in the timeline.")
+    timeline: int = Field(
+        default=1000, ge=1, le=10**6, description="Maximum number of events of nodes in the timeline."
+    )
+    job_events: int = Field(default=10000, ge=1, le=10**6, description="Maximum number of events of jobs.")
+    admin_events: int = Field(
+        default=10000, ge=1, le=10**6, description="Maximum number of events of the service and its settings."
+    )
     node_events: int = Field(default=1000, ge=1, le=10**6, description="Maximum number of events kept per node.")
+
+    @property
+    def timeline_bounds(self) -> dict[EventKind, int]:
+        """How many events of each kind the timeline contains."""
+        return {
+            EventKind.NODES: self.timeline,
+            EventKind.JOBS: self.job_events,
+            EventKind.ADMIN: self.admin_events,
+        }

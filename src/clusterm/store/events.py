@@ -1,11 +1,13 @@
 """Events: the timeline of the cluster and the history of each node.
 
-Both are bounded views of one table. An event that is outside both is deleted. A flapping node or network causes many
-reachability events (a node was discovered or disappeared). So that they do not displace all other events, they get
-half of each view, or the space that the other events leave, and repeated ones are merged into one event.
+Both are bounded views of one table. In the timeline each kind of event has a bound of its own. An event that is
+outside both views is deleted. A flapping node or network causes many reachability events (a node was discovered or
+disappeared). So that they do not displace all other events of nodes, they get half of each view, or the space that
+the other events leave, and repeated ones are merged into one event.
 """
 
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any, Final, NamedTuple
 
@@ -14,7 +16,7 @@ from sqlmodel import Session, col, select
 from sqlmodel.sql.expression import SelectOfScalar
 
 from clusterm import schemas
-from clusterm.enums import BEGINNINGS, Cause, EventName, Result
+from clusterm.enums import BEGINNINGS, Cause, EventKind, EventName, Result
 from clusterm.store import tables
 
 REPEATED_WITHIN: Final = timedelta(hours=1)
@@ -25,7 +27,11 @@ _MAX_COMPARED: Final = 8
 
 _REACHABILITY: Final = frozenset({EventName.DISCOVERED, EventName.DISAPPEARED})
 
-_IN_TIMELINE: Final = col(tables.Event.event).not_in(BEGINNINGS)
+_MAX_VALUE: Final = 60
+"""Characters of a value in the description of a change."""
+
+_OF_NODES: Final = col(tables.Event.kind) == EventKind.NODES
+_IN_TIMELINE: Final = and_(_OF_NODES, col(tables.Event.event).not_in(BEGINNINGS))
 
 
 class _Reach(NamedTuple):
@@ -48,7 +54,7 @@ def new(
     event: EventName,
     *,
     cause: Cause,
-    changes: dict[str, Any],
+    changes: dict[str, Any] | None = None,
     detail: str | None = None,
     result: Result | None = None,
     job_id: int | None = None,
@@ -57,10 +63,10 @@ def new(
     """Return an event that happens now, to be added.
 
     Args:
-        node: the name of the node; None for the cluster.
+        node: the name of the node; None for a job or the service.
         event: what happened.
         cause: what made it happen.
-        changes: what it changed in the node: each member with its old and its new value.
+        changes: what it changed: each member with its old and its new value.
         detail: more about it, in a few words.
         result: how the job ended for the node.
         job_id: the job that caused it.
@@ -75,12 +81,24 @@ def new(
         detail=detail,
         cause=cause,
         by=by,
-        changes=changes,
+        changes=changes or {},
+    )
+
+
+def describe_changes(changes: Mapping[str, Sequence[Any]]) -> str:
+    """Return changes in words: each member with its old and its new value."""
+
+    def write(value: Any) -> str:
+        text = "none" if value is None else str(value) or '""'
+        return text if len(text) <= _MAX_VALUE else f"{text[: _MAX_VALUE - 1]}…"
+
+    return ", ".join(
+        f"{name.removeprefix('vars.')} {write(before)} → {write(after)}" for name, (before, after) in changes.items()
     )
 
 
 def append(session: Session, events: Iterable[tables.Event]) -> set[str | None]:
-    """Append events, in order, without deleting old ones; the next `add` does that.
+    """Append events, in order, without deleting old ones; the next `add` or `prune` does that.
 
     Returns:
         The names of the nodes; None for an event of the cluster.
@@ -88,6 +106,7 @@ def append(session: Session, events: Iterable[tables.Event]) -> set[str | None]:
     waiting: list[tables.Event] = []
     nodes: set[str | None] = set()
     for event in events:
+        event.kind = event.event.kind
         event.is_reachability = event.event in _REACHABILITY and event.result is None
         if event.is_reachability and not _is_first(event):
             if event.node in nodes:
@@ -101,20 +120,20 @@ def append(session: Session, events: Iterable[tables.Event]) -> set[str | None]:
 
 
 def add(session: Session, events: Iterable[tables.Event], *, timeline: int, node_events: int) -> None:
-    """Append events and delete those outside of both views.
+    """Append events of nodes, and delete those outside of both views.
 
     Args:
         session: a writing transaction.
         events: the new events, in order.
-        timeline: how many events the timeline contains.
+        timeline: how many events of nodes the timeline contains.
         node_events: how many events the history of each node contains.
     """
     nodes = append(session, events)
-    if not _are_more_than(session, timeline):
+    if not _are_more_than(session, timeline, _OF_NODES):
         return
     shown = and_(_IN_TIMELINE, _reach(session, timeline, _IN_TIMELINE).shows())
     for node in nodes:
-        of_node = col(tables.Event.node) == node
+        of_node = and_(_OF_NODES, col(tables.Event.node) == node)
         kept = shown
         if node is not None:
             if not _are_more_than(session, node_events, of_node):
@@ -123,32 +142,80 @@ def add(session: Session, events: Iterable[tables.Event], *, timeline: int, node
         session.execute(delete(tables.Event).where(of_node, not_(kept)))
 
 
+def prune(session: Session, kind: EventKind, bound: int) -> int:
+    """Delete the events of jobs or of the service that are outside of the timeline, and return how many."""
+    of_kind = col(tables.Event.kind) == kind
+    deleted = session.connection().execute(
+        delete(tables.Event).where(of_kind, col(tables.Event.id) < _reach(session, bound, of_kind).oldest)
+    )
+    return deleted.rowcount
+
+
+@dataclass(frozen=True)
+class TimelineFilter:
+    """Which events of the timeline are meant; None for any."""
+
+    kinds: Collection[EventKind] = (EventKind.NODES,)
+    nodes: Collection[str] | None = None
+    job: int | None = None
+    by: str | None = None
+    """The name of the requester."""
+    failed: bool = False
+    """Only failures."""
+    since: datetime | None = None
+    until: datetime | None = None
+    """Before this time."""
+
+    def conditions(self) -> list[ColumnElement[bool]]:
+        """Return the conditions besides the kinds."""
+        event = tables.Event
+        found: list[ColumnElement[bool]] = []
+        if self.nodes is not None:
+            found.append(col(event.node).in_(self.nodes))
+        if self.job is not None:
+            found.append(col(event.job_id) == self.job)
+        if self.by is not None:
+            found.append(col(event.by) == self.by)
+        if self.failed:
+            found.append(col(event.result) == Result.FAIL)
+        if self.since is not None:
+            found.append(col(event.at) >= self.since)
+        if self.until is not None:
+            found.append(col(event.at) < self.until)
+        return found
+
+
 def timeline(
     session: Session,
-    bound: int,
+    bounds: Mapping[EventKind, int],
+    wanted: TimelineFilter,
     *,
     limit: int,
-    nodes: Collection[str] | None = None,
-    since: datetime | None = None,
+    before: int | None = None,
     after: int | None = None,
 ) -> list[schemas.Event]:
     """Return the latest events of the timeline or, with `after`, the first ones after an event; oldest first.
 
     Args:
         session: any transaction.
-        bound: how many events the timeline contains.
+        bounds: how many events of each kind the timeline contains.
+        wanted: which events.
         limit: the maximum number of events.
-        nodes: only events of these nodes.
-        since: only events at or after this time.
+        before: only events with a smaller id.
         after: only events with a greater id.
     """
-    query = select(tables.Event).where(_IN_TIMELINE).limit(limit)
-    if limit > bound // 2 or any(term is not None for term in (nodes, since, after)):  # otherwise all are in the view
-        query = query.where(_reach(session, bound, _IN_TIMELINE).shows())
-    if nodes is not None:
-        query = query.where(col(tables.Event.node).in_(nodes))
-    if since is not None:
-        query = query.where(tables.Event.at >= since)
+    conditions = wanted.conditions()
+    is_latest = not conditions and before is None and after is None
+    kinds = []
+    for kind in wanted.kinds:
+        of_kind = _IN_TIMELINE if kind is EventKind.NODES else col(tables.Event.kind) == kind
+        if is_latest and limit <= bounds[kind] // 2:  # all of them are in the view
+            kinds.append(of_kind)
+        else:
+            kinds.append(and_(of_kind, _reach(session, bounds[kind], of_kind).shows()))
+    query = select(tables.Event).where(or_(*kinds), *conditions).limit(limit)
+    if before is not None:
+        query = query.where(col(tables.Event.id) < before)
     return _in_order(session, query, after)
 
 
@@ -173,7 +240,7 @@ def of_node(
         since: only events at or after this time.
         after: only events with a greater id.
     """
-    mine = col(tables.Event.node) == node
+    mine = and_(_OF_NODES, col(tables.Event.node) == node)
     shown = _reach(session, bound, mine).shows()
     query = select(tables.Event).where(mine, shown).limit(limit)
     if before is not None:
@@ -183,6 +250,13 @@ def of_node(
     return _in_order(session, query, after)
 
 
+def latest(session: Session, names: Collection[EventName]) -> tables.Event | None:
+    """Return the latest event of the service with one of these names."""
+    event = tables.Event
+    query = select(event).where(col(event.kind) == EventKind.ADMIN, col(event.event).in_(names))
+    return session.exec(query.order_by(col(event.id).desc()).limit(1)).first()
+
+
 def to_wire(event: tables.Event) -> schemas.Event:
     """Return an event as it goes over the wire."""
     return schemas.Event.model_construct(
@@ -190,6 +264,7 @@ def to_wire(event: tables.Event) -> schemas.Event:
         at=event.at,
         node=event.node,
         event=event.event,
+        kind=event.kind,
         result=event.result,
         job=event.job_id,
         detail=event.detail,

@@ -17,6 +17,9 @@ CONFIG: Final = "config"
 SERF: Final = "serf"
 """The names of the nodes that Serf has reported, to notice nodes that disappear while no service runs."""
 
+SETTINGS: Final = "settings"
+"""The settings that are in effect, secrets masked, to notice what an edit of the configuration file has changed."""
+
 RETENTION: Final = "retention"
 """The retention settings of the running service, which executors apply to the events of all jobs."""
 

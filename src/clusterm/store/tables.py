@@ -11,6 +11,7 @@ from clusterm.common.addresses import Place, ssh_port
 from clusterm.enums import (
     Action,
     Cause,
+    EventKind,
     EventName,
     JobStatus,
     NotificationKind,
@@ -31,6 +32,7 @@ def _names(kind: type[StrEnum]) -> Enum:
 
 _ACTION = _names(Action)
 _CAUSE = _names(Cause)
+_EVENT_KIND = _names(EventKind)
 _EVENT_NAME = _names(EventName)
 _JOB_STATUS = _names(JobStatus)
 _OUTCOME = _names(Outcome)
@@ -71,7 +73,7 @@ class Node(SQLModel, table=True):
 
 
 class Event(SQLModel, table=True):
-    """Something that happened to a node, or to the cluster if `node` is null.
+    """Something that happened to a node, a job or the service. `node` is null unless it happened to a node.
 
     An event is kept longer than its node and its job, so neither is a foreign key.
     """
@@ -79,7 +81,7 @@ class Event(SQLModel, table=True):
     __tablename__ = "events"
     __table_args__ = (
         Index("events_by_node", "node", "id"),
-        Index("events_by_reachability", "is_reachability", "id"),
+        Index("events_by_kind", "kind", "is_reachability", "id"),
         {"sqlite_autoincrement": True},
     )
 
@@ -87,6 +89,7 @@ class Event(SQLModel, table=True):
     at: datetime
     node: str | None
     event: EventName = Field(sa_type=_EVENT_NAME)
+    kind: EventKind = Field(default=EventKind.NODES, sa_type=_EVENT_KIND, sa_column_kwargs={"server_default": "nodes"})
     result: Result | None = Field(sa_type=_RESULT)
     job_id: int | None
     detail: str | None
