@@ -17,8 +17,8 @@ from support.service import BIN, WAIT_TIMEOUT_S, wait_for
 
 from clusterm.settings import ManagerSettings
 
-PACKAGING = ROOT / "packaging"
-UNIT = PACKAGING / "clusterm.service"
+FILES = ROOT / "src" / "clusterm" / "installation" / "files"
+UNIT = FILES / "clusterm.service"
 
 
 @pytest.fixture
@@ -63,7 +63,7 @@ def test_the_unit_limits_resources_as_its_documentation_says(unit: configparser.
 def test_user_and_directories_are_made(unit: configparser.ConfigParser, tmp_path: Path) -> None:
     (tmp_path / "etc").mkdir()
     for program, *arguments in (("systemd-sysusers",), ("systemd-tmpfiles", "--create")):
-        file = PACKAGING / f"{program.removeprefix('systemd-')}.d" / "clusterm.conf"
+        file = FILES / f"{program.removeprefix('systemd-')}.conf"
         subprocess.run([program, f"--root={tmp_path}", *arguments, str(file)], capture_output=True, check=True)
     users = [line.split(":") for line in (tmp_path / "etc" / "passwd").read_text().splitlines()]
     uid, home = next((int(user[2]), user[5]) for user in users if user[0] == unit["Service"]["User"])

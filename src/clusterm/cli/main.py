@@ -7,14 +7,15 @@ from typing import Annotated, NoReturn
 
 import typer
 
-from clusterm.cli import database, demo, drain, healthcheck, notifications, serve, tokens
+from clusterm.cli import database, demo, drain, healthcheck, init, notifications, serve, tokens
 from clusterm.common.standard_streams import replace_closed
 from clusterm.errors import ClustermError
 
 cli = typer.Typer(
     name="clusterm",
     help="The cluster manager service; its client is clusterctl.\n\n"
-    "To try it: `clusterm demo`. To run it: `clusterm serve`, with your playbooks in /etc/clusterm/playbooks.",
+    "To try it: `clusterm demo`. To run it: `clusterm init` writes a configuration and playbooks, and `clusterm serve` "
+    "starts the service.",
     no_args_is_help=True,
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
@@ -22,6 +23,7 @@ cli = typer.Typer(
     context_settings={"help_option_names": ["--help", "-h"]},
 )
 cli.add_typer(tokens.token_cli)
+cli.command("init")(init.init_command)
 cli.command("serve")(serve.serve_command)
 cli.command("migrate")(database.migrate_command)
 cli.command("prune")(database.prune_command)
