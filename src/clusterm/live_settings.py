@@ -191,7 +191,7 @@ class LiveSettings:
 
 
 def _publish(session: Session, settings: Settings, former: Settings, by: str | None = None) -> None:
-    """Store the settings that executors apply to what all jobs share, and record what has changed in the timeline.
+    """Store the settings that are in effect, and record in the timeline what has changed.
 
     Args:
         session: a writing transaction.
@@ -199,7 +199,6 @@ def _publish(session: Session, settings: Settings, former: Settings, by: str | N
         former: the settings of this service until now.
         by: name of the requester; None if the configuration file was read.
     """
-    runtime_values.put(session, runtime_values.RETENTION, settings.retention.model_dump(mode="json"))
     before, after = runtime_values.get(session, runtime_values.SETTINGS), _shown(settings)
     raw = _flat(former.model_dump(mode="json")), _flat(settings.model_dump(mode="json"))
     old, new = _flat(before), _flat(after)  # a version before may lack a setting

@@ -249,7 +249,7 @@ def test_what_a_job_leaves_whose_executor_died_after_its_end_goes_with_the_next_
     begin(clusterm)
     power_cut(clusterm)
     with offline(clusterm) as store:
-        completion.finish(store, load(str(clusterm.root / "clusterm.json")).retention, 1, None)
+        completion.finish(store, 1, None)
     assert list((clusterm.state_dir / "jobs").iterdir()) != []
     clusterm.start()
     nothing_left(clusterm)

@@ -1,7 +1,6 @@
 """Registration of discovered machines when their job ends."""
 
 from datetime import UTC, datetime
-from pathlib import Path
 from typing import Any
 
 from support.rows import read_timeline
@@ -9,15 +8,10 @@ from support.rows import read_timeline
 from clusterm.enums import Action, JobStatus, State, StepName
 from clusterm.jobs import completion
 from clusterm.jobs import events as job_events
-from clusterm.live_settings import LiveSettings
 from clusterm.schemas import Event, Job, MonitoredNode
-from clusterm.secrets.encryption import make_key
-from clusterm.settings import RetentionSettings, Settings
 from clusterm.store import job_views, nodes, tables
 from clusterm.store import jobs as rows
 from clusterm.store.engine import Store
-
-RETENTION = RetentionSettings()
 
 
 def job_on(store: Store, *addresses: str, **extra_vars: Any) -> int:
@@ -47,7 +41,7 @@ def machine(label: str, serial: str, addr: str) -> MonitoredNode:
 
 def end(store: Store, job_id: int, error: str | None, **discovered: MonitoredNode | str) -> tuple[Job, list[Event]]:
     found = {name.replace("_", "."): node for name, node in discovered.items()}
-    completion.finish(store, RETENTION, job_id, error, completion.Findings(discovered=found))
+    completion.finish(store, job_id, error, completion.Findings(discovered=found))
     with store.read() as session:
         told = [event for event in read_timeline(session) if event.job == job_id]
         return job_views.to_wire(session, rows.get(session, job_id)), told
@@ -92,18 +86,6 @@ def test_the_port_of_the_job_is_that_of_its_machines(store: Store) -> None:
     assert "set its port by `clusterctl node set a-1 ansible_port=2204`" in job.error
     with store.read() as session:
         assert {str(node.place) for node in nodes.list_all(session)} == {"a.example:2202", "a.example:2203"}
-
-
-def test_events_are_pruned_by_the_retention_of_the_running_service(store: Store, tmp_path: Path) -> None:
-    """Not by the retention with which the job started: other jobs share the timeline."""
-    job_id = job_on(store, "a.example", "b.example", "c.example")
-    frozen = RetentionSettings(timeline=1, node_events=1)
-    settings = Settings.model_validate({"manager": {"state_dir": tmp_path}, "retention": {"timeline": 2}})
-    make_key(settings.key_file)
-    LiveSettings(store, None, settings)
-    completion.finish(store, frozen, job_id, None)
-    with store.read() as session:
-        assert len(read_timeline(session)) == 2
 
 
 def test_what_cannot_be_registered_is_that_address_s_failure(store: Store) -> None:

@@ -9,7 +9,6 @@ from clusterm.enums import DEFAULT_HOST_GROUPS
 from clusterm.nodes import changes as node_changes
 from clusterm.nodes.host_keys import known, learn, replace
 from clusterm.schemas import MonitoredNode
-from clusterm.settings import RetentionSettings
 from clusterm.store import nodes, tables
 from clusterm.store.engine import Store
 
@@ -48,12 +47,11 @@ def test_keys_go_from_an_address_to_its_node_and_with_that(store: Store) -> None
 
 
 def test_an_address_that_is_no_node_can_be_trusted_and_forgotten(store: Store) -> None:
-    retention = RetentionSettings()
-    replace(store, retention, "2001:db8::1", [KEY, KEY], "ann")
+    replace(store, "2001:db8::1", [KEY, KEY], "ann")
     assert keys_of(store, "2001:db8::1") == [KEY]
-    answer = replace(store, retention, "2001:db8::1", [OTHER], "ann")
+    answer = replace(store, "2001:db8::1", [OTHER], "ann")
     assert [key.fingerprint for key in answer.forgotten] == [FINGERPRINT]
-    replace(store, retention, "2001:db8::1", [], "ann")
+    replace(store, "2001:db8::1", [], "ann")
     assert keys_of(store, "2001:db8::1") == []
     with store.read() as session:
         told = [(event.event, event.by) for event in read_timeline(session)]

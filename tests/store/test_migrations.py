@@ -21,7 +21,7 @@ from clusterm.monitoring.reports import report
 from clusterm.nodes import changes as node_changes
 from clusterm.nodes.selection import select
 from clusterm.schemas import MonitoredNode, MonitorEvent, NodeSelection
-from clusterm.settings import RetentionSettings, Settings
+from clusterm.settings import Settings
 from clusterm.store import failures, nodes, runtime_values
 from clusterm.store.engine import Store
 from clusterm.store.migrations import alembic_config, migrate
@@ -305,7 +305,7 @@ def test_nodes_that_have_the_same_address_by_now_are_kept_and_told_of(spelled: S
     assert report(spelled, Settings(), MonitorEvent(name="discovered", nodes=again)) == (["upper-a", "zeros-a"], [])
     with spelled.read() as session:
         assert not select(["upper-a", "zeros-a"], NodeSelection(), nodes.candidates(session)).refusals
-    node_changes.remove(spelled, RetentionSettings(), "zeros-a", "ann", force=False)
+    node_changes.remove(spelled, "zeros-a", "ann", force=False)
     with spelled.read() as session:
         assert nodes.get(session, "[2001:DB8::77]:22").name == "upper-a"
 

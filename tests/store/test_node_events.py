@@ -6,6 +6,7 @@ from typing import Any
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from sqlmodel import delete
+from support.rows import add_events
 from support.rows import read_timeline as timeline_of
 
 from clusterm.enums import Cause, EventName, Result
@@ -32,8 +33,7 @@ def job_end(node: str | None = "n-1", detail: str | None = None) -> tables.Event
 
 
 def add(store: Store, *new: tables.Event, timeline: int = 10, node_events: int = 10) -> None:
-    with store.write() as session:
-        events.add(session, new, timeline=timeline, node_events=node_events)
+    add_events(store, *new, timeline=timeline, node_events=node_events)
 
 
 def timeline(store: Store, bound: int = 10, limit: int = 10**6) -> list[Event]:

@@ -10,6 +10,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from sqlmodel import Session, col, delete, func, select
+from support.rows import add_events
 from support.rows import read_timeline as timeline_of
 
 from clusterm.enums import Action, EventName, JobStatus, Result, StepName
@@ -28,11 +29,6 @@ CHILDREN: tuple[Any, ...] = (tables.JobNode, tables.JobStep, tables.JobTask, tab
 
 def event(node: str | None = "node1-a", at: datetime = NOW, detail: str | None = None) -> tables.Event:
     return tables.Event(at=at, node=node, event=EventName.COMMISSIONED, result=Result.PASS, job_id=None, detail=detail)
-
-
-def add_events(store: Store, *new: tables.Event, timeline: int = MANY, node_events: int = MANY) -> None:
-    with store.write() as session:
-        events.add(session, new, timeline=timeline, node_events=node_events)
 
 
 def new_job(**columns: Any) -> tables.Job:

@@ -4,7 +4,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
-from support.rows import read_timeline
+from support.rows import add_events, read_timeline
 
 from clusterm.enums import Cause, EventKind, EventName, Result
 from clusterm.store import events, tables
@@ -31,16 +31,12 @@ def test_every_event_has_a_kind_and_a_text() -> None:
 
 
 def test_no_kind_displaces_another(store: Store) -> None:
-    with store.write() as session:
-        events.append(session, [event(EventName.STARTED, job_id=1), event(EventName.DRAINED, by="ann")])
-        nodes = [event(EventName.CHANGED, node="n-1", detail=str(number)) for number in range(9)]
-        events.add(session, nodes, timeline=3, node_events=3)
+    add_events(store, event(EventName.STARTED, job_id=1), event(EventName.DRAINED, by="ann"))
+    nodes = [event(EventName.CHANGED, node="n-1", detail=str(number)) for number in range(9)]
+    add_events(store, *nodes, timeline=3, node_events=3)
     assert shown(store, 3, kinds=ALL) == ["job 1 started", "drained", *["n-1 changed"] * 3]
-    with store.write() as session:
-        events.append(session, [event(EventName.ENDED, job_id=1, result=Result.FAIL) for _ in range(9)])
-        assert events.prune(session, EventKind.JOBS, 3) == 7
-        assert events.prune(session, EventKind.JOBS, 3) == 0
-        assert events.prune(session, EventKind.ADMIN, 3) == 0
+    ended = [event(EventName.ENDED, job_id=1, result=Result.FAIL) for _ in range(9)]
+    add_events(store, *ended, timeline=3, node_events=3)
     assert shown(store, kinds=ALL) == ["drained", *["n-1 changed"] * 3, *["job 1 ended; result: fail"] * 3]
     with store.read() as session:
         assert [each.detail for each in events.of_node(session, "n-1", 3, limit=9)] == ["6", "7", "8"]
@@ -53,10 +49,8 @@ def test_a_smaller_bound_counts_before_the_next_pruning(store: Store) -> None:
 
 
 def test_events_without_a_node_are_pruned_by_their_own_kind(store: Store) -> None:
-    with store.write() as session:
-        events.append(session, [event(EventName.STARTED, job_id=1)])
-        addresses = [event(EventName.DISCOVERED, result=Result.PASS, detail=str(number)) for number in range(5)]
-        events.add(session, addresses, timeline=2, node_events=2)
+    addresses = [event(EventName.DISCOVERED, result=Result.PASS, detail=str(number)) for number in range(5)]
+    add_events(store, event(EventName.STARTED, job_id=1), *addresses, timeline=2, node_events=2)
     assert shown(store, kinds=ALL) == ["job 1 started", *["discovered; result: pass"] * 2]
 
 

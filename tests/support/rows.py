@@ -7,10 +7,12 @@ from typing import Any, Final
 
 from clusterm import schemas
 from clusterm.enums import ENDED, Action, EventKind, JobStatus, Outcome, State, Status, TaskStatus
+from clusterm.settings import RetentionSettings
 from clusterm.store import events, tables
 from clusterm.store import jobs as job_queries
 from clusterm.store.engine import Store
 from clusterm.store.log_lines import append
+from clusterm.store.retention import prune_events
 from clusterm.store.session import Session
 
 BEGAN: Final = datetime(2026, 11, 22, 7, 0, tzinfo=UTC)
@@ -32,6 +34,15 @@ def read_timeline(session: Session, bound: int = 10**6, *, limit: int = 10**6, *
     pages = {name: terms.pop(name) for name in ("before", "after") if name in terms}
     wanted = events.TimelineFilter(**terms)
     return events.timeline(session, dict.fromkeys(EventKind, bound), wanted, limit=limit, **pages)
+
+
+def add_events(store: Store, *new: tables.Event, timeline: int | None = None, node_events: int = 10**6) -> None:
+    """Append events, and delete what is outside of the bounds; without `timeline` nothing is deleted."""
+    with store.write() as session:
+        events.append(session, new)
+    if timeline is not None:
+        bounds = {"timeline": timeline, "job_events": timeline, "admin_events": timeline}
+        prune_events(store, RetentionSettings(**bounds, node_events=node_events))
 
 
 def add_logged_job(store: Store, lines: int, *, status: JobStatus = JobStatus.COMPLETE, **columns: Any) -> int:

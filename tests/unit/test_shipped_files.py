@@ -1,9 +1,6 @@
-"""The shipped unit, configuration and composition."""
+"""The shipped unit and composition."""
 
 import configparser
-import re
-import tomllib
-from pathlib import Path
 
 import pytest
 import yaml
@@ -11,8 +8,7 @@ from support.documents import ROOT
 
 from clusterm.settings import Settings
 
-PACKAGING = ROOT / "packaging"
-UNIT = PACKAGING / "clusterm.service"
+UNIT = ROOT / "src" / "clusterm" / "installation" / "files" / "clusterm.service"
 
 
 @pytest.fixture
@@ -28,16 +24,6 @@ def test_systemd_leaves_jobs_alone(unit: configparser.ConfigParser) -> None:
     assert service["KillMode"] == "process"
     assert service["OOMPolicy"] == "continue"
     assert service["ExecReload"] == "/bin/kill -HUP $MAINPID"
-
-
-def test_the_configuration_is_the_default_but_for_the_state_directory(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("os.geteuid", lambda: 1000)
-    shipped = (PACKAGING / "clusterm.toml").read_text()
-    default = Settings().model_dump()
-    assert Settings(**tomllib.loads(shipped)).manager.state_dir == Path("/var/lib/clusterm")
-    every = Settings(**tomllib.loads(re.sub(r"^# (\w+ = )", r"\1", shipped, flags=re.MULTILINE))).model_dump()
-    every["manager"]["state_dir"] = default["manager"]["state_dir"]
-    assert every == default
 
 
 def test_what_compose_needs_is_there() -> None:

@@ -6,7 +6,6 @@ from typing import Final
 
 from clusterm.common.background_task import PeriodicTask
 from clusterm.common.service_log import JobLogger
-from clusterm.enums import EventKind
 from clusterm.settings import RetentionSettings
 from clusterm.store import events, retention
 from clusterm.store.engine import Store
@@ -38,13 +37,13 @@ class Pruner(PeriodicTask):
         )
         self._store = store
         self._settings = settings
+        self._last_event = 0
 
     def run(self) -> None:
         """Delete what exceeds the settings, and return the space of jobs to the disk."""
         settings = self._settings()
-        with self.isolated("events"), self._store.write() as session:
-            for kind in (EventKind.JOBS, EventKind.ADMIN):
-                events.prune(session, kind, settings.timeline_bounds[kind])
+        with self.isolated("events"):
+            self._prune_events(settings)
         with self._store.read() as session:
             found = retention.surplus(session, settings)
         for job in found:
@@ -54,6 +53,14 @@ class Pruner(PeriodicTask):
                 self._delete(job)
         if found:
             self._store.reclaim_space()
+
+    def _prune_events(self, settings: RetentionSettings) -> None:
+        """Delete events, when there are enough new ones to be worth the search."""
+        with self._store.read() as session:
+            last = events.last_id(session)
+        if last - self._last_event > min(settings.timeline_bounds.values()) // 100:
+            retention.prune_events(self._store, settings)
+            self._last_event = last
 
     def _delete(self, job: retention.Surplus) -> None:
         if retention.delete_job(self._store, job.job_id):

@@ -286,7 +286,7 @@ class Supervisor(PeriodicTask):
         return True
 
     def _fail(self, job_id: int, error: str) -> None:
-        completion.finish(self._store, self._settings().retention, job_id, error)
+        completion.finish(self._store, job_id, error)
 
     def _directory(self, job_id: int) -> Path:
         return self._settings().jobs_dir / str(job_id)

@@ -25,8 +25,8 @@ def prune_command(
     *,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Only print which jobs would be deleted.")] = False,
 ) -> None:
-    """Delete jobs beyond the retention settings. The running service does this every minute."""
-    from clusterm.store.retention import prune, surplus  # noqa: PLC0415
+    """Delete jobs and events beyond the retention settings. The running service does this every minute."""
+    from clusterm.store.retention import prune, prune_events, surplus  # noqa: PLC0415
 
     with open_store(config) as (store, settings):
         if dry_run:
@@ -36,6 +36,8 @@ def prune_command(
             jobs = prune(store, settings.retention)
         for job in jobs:
             typer.echo(f"job {job.job_id}  {job.bytes} bytes of log  {job.reason}")
+        if not dry_run and (count := prune_events(store, settings.retention)):
+            typer.echo(f"{count} events")
 
 
 def check_command(config: Config = None) -> None:

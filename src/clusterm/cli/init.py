@@ -26,9 +26,10 @@ def init_command(
         ),
     ] = False,
 ) -> None:
-    """Write a configuration with all settings as comments, and playbooks to start from.
+    """Write a configuration and playbooks to start from.
 
-    Files that exist are not changed: the command names them and writes nothing.
+    The configuration has every setting as a comment, with its default. Files that exist are not changed: the command
+    names them and writes nothing.
     """
     from clusterm.installation import writer  # noqa: PLC0415 -- reads every setting
 

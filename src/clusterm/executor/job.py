@@ -46,9 +46,7 @@ def run(directory: Path) -> None:
             found = _discovered(store, spec, directory, error, is_stopped)
             learned = ssh.learned(directory, retry_until_available(partial(_names, store, spec.job_id)))
             retry_until_available(
-                lambda: completion.finish(
-                    store, spec.retention, spec.job_id, error, Findings(found, learned, spec.host_groups)
-                )
+                lambda: completion.finish(store, spec.job_id, error, Findings(found, learned, spec.host_groups))
             )
         _clear(directory)
     finally:

@@ -16,8 +16,7 @@ from clusterm.jobs.progress import NodeOutcome, Registration, outcomes
 from clusterm.nodes import changes as node_changes
 from clusterm.nodes import host_keys, lifecycle
 from clusterm.notifications.events import record_job_end
-from clusterm.settings import RetentionSettings
-from clusterm.store import counters, events, failures, job_records, job_views, log_reader, nodes, runtime_values, tables
+from clusterm.store import counters, events, failures, job_records, job_views, log_reader, nodes, tables
 from clusterm.store import jobs as job_queries
 from clusterm.store.engine import Store
 from clusterm.store.job_records import JobRecord
@@ -39,14 +38,11 @@ class Findings:
 _NOTHING: Final = Findings()
 
 
-def finish(
-    store: Store, retention: RetentionSettings, job_id: int, error: str | None, findings: Findings = _NOTHING
-) -> None:
+def finish(store: Store, job_id: int, error: str | None, findings: Findings = _NOTHING) -> None:
     """End a running job. A job that has ended already does not change.
 
     Args:
         store: the store.
-        retention: how many events to keep, unless a service has stored what it keeps.
         job_id: the job.
         error: why it failed; None if it did not.
         findings: what its executor learned.
@@ -71,14 +67,13 @@ def finish(
         if error is not None and last_batch is not None:
             error = f"in batch {last_batch}: {error}"
         host_keys.learn(session, job, findings.host_keys, {outcome.target: outcome.node for outcome in found})
-        end_job(session, runtime_values.live_retention(session, retention), record, found, status, error)
+        end_job(session, record, found, status, error)
         ended = job_views.from_record(session, record)
     log_end(ended)
 
 
 def end_job(
     session: Session,
-    retention: RetentionSettings,
     record: JobRecord,
     found: Sequence[NodeOutcome],
     status: JobStatus,
@@ -88,7 +83,6 @@ def end_job(
 
     Args:
         session: a writing transaction.
-        retention: how many events to keep.
         record: the job.
         found: the outcome for each of its nodes.
         status: the status it ends with.
@@ -105,8 +99,7 @@ def end_job(
         first_failures: dict[str, str] = {}
         for failure in failures.of_job(session, record.row.id):
             first_failures.setdefault(failure.node, failure.reason)
-        ended = _node_events(record.row, found, first_failures, error)
-        events.add(session, ended, timeline=retention.timeline, node_events=retention.node_events)
+        events.append(session, _node_events(record.row, found, first_failures, error))
 
 
 def close(session: Session, record: JobRecord, status: JobStatus, error: str | None) -> None:

@@ -40,7 +40,7 @@ def begin_queued(store: Store, settings: Settings) -> None:
             record = job_records.load(session, job)
             if violations := evaluate_queued(session, job, record.names, settings):
                 reason = f"not started when its turn came: {violations[0].refusal}"
-                end_job(session, settings.retention, record, _none_begun(record), JobStatus.ERRORED, reason)
+                end_job(session, record, _none_begun(record), JobStatus.ERRORED, reason)
             else:
                 start_job(session, job, record.names)
                 line.start()

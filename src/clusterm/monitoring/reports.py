@@ -120,8 +120,7 @@ def _report_batch(
     with store.write() as session:
         batch = _ReportBatch(session, settings, concerning)
         yield batch
-        retention = settings.retention
-        events.add(session, batch.events, timeline=retention.timeline, node_events=retention.node_events)
+        events.append(session, batch.events)
         record_node_events(session, batch.events)
     for event in batch.events:
         about = service_log.log_fields(node=event.node, event=event.event)

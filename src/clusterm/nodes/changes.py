@@ -13,7 +13,6 @@ from clusterm.problem_codes import ProblemCode
 from clusterm.schemas import RenameRequest, SetRequest, check_host_vars, check_name
 from clusterm.schemas.request_vars import check_request_vars
 from clusterm.secrets.encryption import EncryptedVars, VariableCipher
-from clusterm.settings import RetentionSettings
 from clusterm.store import events, nodes, tables
 from clusterm.store import jobs as job_queries
 from clusterm.store.engine import Store
@@ -28,7 +27,6 @@ Changes = dict[str, list[Any]]
 
 def change(
     store: Store,
-    retention: RetentionSettings,
     name: str,
     request: SetRequest,
     by: str,
@@ -40,7 +38,6 @@ def change(
 
     Args:
         store: the store.
-        retention: how many events to keep.
         name: the name or address of the node.
         request: the new values.
         by: the requester.
@@ -82,22 +79,16 @@ def change(
             if present.get(key) != wanted.get(key):
                 changes[f"vars.{key}"] = [before.get(key), after.get(key)]
         if changes:
-            add_events(
-                session,
-                retention,
-                [user_event(node.name, EventName.CHANGED, by, changes, events.describe_changes(changes))],
-            )
+            detail = events.describe_changes(changes)
+            events.append(session, [user_event(node.name, EventName.CHANGED, by, changes, detail)])
         return node.name
 
 
-def rename(
-    store: Store, retention: RetentionSettings, name: str, request: RenameRequest, by: str, groups: HostGroups
-) -> str:
+def rename(store: Store, name: str, request: RenameRequest, by: str, groups: HostGroups) -> str:
     """Rename a node, also in its events and in the jobs that it was in.
 
     Args:
         store: the store.
-        retention: how many events to keep.
         name: the present name, or the address.
         request: the new name.
         by: the requester.
@@ -124,16 +115,15 @@ def rename(
         check_free_name(new, {node.name for node in nodes.list_all(session)}, groups)
         _check_idle(session, old)
         nodes.rename(session, old, new, label=label, serial=serial)
-        add_events(session, retention, [user_event(new, EventName.RENAMED, by, {"name": [old, new]}, f"was {old}")])
+        events.append(session, [user_event(new, EventName.RENAMED, by, {"name": [old, new]}, f"was {old}")])
         return new
 
 
-def remove(store: Store, retention: RetentionSettings, name: str, by: str, *, force: bool) -> schemas.Node:
+def remove(store: Store, name: str, by: str, *, force: bool) -> schemas.Node:
     """Remove a node, and keep its events.
 
     Args:
         store: the store.
-        retention: how many events to keep.
         name: the name or address of the node.
         by: the requester.
         force: whether the node may be part of the cluster.
@@ -155,9 +145,7 @@ def remove(store: Store, retention: RetentionSettings, name: str, by: str, *, fo
             )
         changes: Changes = {"status": [node.status, None], "address": [node.address, None]}
         gone = nodes.to_wire(node, [])
-        add_events(
-            session, retention, [user_event(node.name, EventName.REMOVED, by, changes, f"was at {node.address}")]
-        )
+        events.append(session, [user_event(node.name, EventName.REMOVED, by, changes, f"was at {node.address}")])
         session.delete(node)
         return gone
 
@@ -335,8 +323,3 @@ def _check_idle(session: Session, name: str) -> None:
 def user_event(node: str, event: EventName, by: str, changes: Changes, detail: str) -> tables.Event:
     """Return an event about a change that a user has requested."""
     return events.new(node, event, cause=Cause.USER, by=by, changes=changes, detail=detail)
-
-
-def add_events(session: Session, retention: RetentionSettings, happened: list[tables.Event]) -> None:
-    """Add events to a writing transaction."""
-    events.add(session, happened, timeline=retention.timeline, node_events=retention.node_events)

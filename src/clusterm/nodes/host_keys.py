@@ -14,7 +14,6 @@ from clusterm.common.addresses import Place, parse_place, ssh_port
 from clusterm.enums import Cause, EventName
 from clusterm.errors import NotFound
 from clusterm.schemas import HostKey, KnownHostKeys
-from clusterm.settings import RetentionSettings
 from clusterm.store import events, nodes, runtime_values, tables
 from clusterm.store.engine import Store
 from clusterm.store.session import Session
@@ -70,12 +69,11 @@ def learn(
     events.append(session, happened)
 
 
-def replace(store: Store, retention: RetentionSettings, name: str, keys: Sequence[str], by: str) -> KnownHostKeys:
+def replace(store: Store, name: str, keys: Sequence[str], by: str) -> KnownHostKeys:
     """Set or remove the trusted keys of a node.
 
     Args:
         store: the store.
-        retention: how many events to keep.
         name: the name or address of the node; also an address without a node, which a port may follow.
         keys: the keys, as `ssh_keys.parse` returns them; empty to remove the existing ones.
         by: the requester.
@@ -107,8 +105,7 @@ def replace(store: Store, retention: RetentionSettings, name: str, keys: Sequenc
             at_places[place] = after
         runtime_values.put(session, runtime_values.HOST_KEYS, at_places)
         if before != after:
-            event = _event(name, node.name if node else None, before, after, by=by)
-            events.add(session, [event], timeline=retention.timeline, node_events=retention.node_events)
+            events.append(session, [_event(name, node.name if node else None, before, after, by=by)])
     log.info("the host keys of %s were set by %s: %s", name, by, _in_words(after) or "none is known any more")
     return KnownHostKeys(
         name=name,

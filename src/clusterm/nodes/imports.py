@@ -11,7 +11,6 @@ from clusterm.enums import EventName, HostGroups
 from clusterm.errors import BadRequest, Conflict, RequestRefused, quote
 from clusterm.nodes import lifecycle
 from clusterm.nodes.changes import (
-    add_events,
     address_conflict,
     check_free_name,
     first_changes,
@@ -30,8 +29,7 @@ from clusterm.schemas import (
 )
 from clusterm.schemas.request_vars import refusals
 from clusterm.secrets.encryption import VariableCipher
-from clusterm.settings import RetentionSettings
-from clusterm.store import nodes, tables
+from clusterm.store import events, nodes, tables
 from clusterm.store.engine import Store
 
 _TEMPLATES: Final = ("{{", "{%")
@@ -39,7 +37,6 @@ _TEMPLATES: Final = ("{{", "{%")
 
 def import_nodes(
     store: Store,
-    retention: RetentionSettings,
     request: ImportRequest,
     by: str,
     groups: HostGroups,
@@ -52,7 +49,6 @@ def import_nodes(
 
     Args:
         store: the store.
-        retention: how many events to keep.
         request: the nodes, and the host groups of their groups.
         by: the requester.
         groups: the host groups of the site.
@@ -103,8 +99,7 @@ def import_nodes(
                 session.add(node)
                 detail = f"at {node.place}, imported"
                 happened.append(user_event(node.name, EventName.DISCOVERED, by, first_changes(node), detail))
-        if happened:
-            add_events(session, retention, happened)
+        events.append(session, happened)
     return ImportAnswer(dry_run=request.dry_run, nodes=outcomes)
 
 

@@ -21,5 +21,4 @@ def set_host_keys(services: ServicesDep, sender: RequesterDep, name: NodeName, b
     Future jobs accept no other keys. No job is run. The name can also be an IP address without a node, for a discover
     job; a port other than 22 follows it, as in `10.0.0.1:2201`.
     """
-    retention = services.live_settings.current.retention
-    return json_response(host_keys.replace(services.store, retention, name, body.keys, sender.name))
+    return json_response(host_keys.replace(services.store, name, body.keys, sender.name))

@@ -36,7 +36,6 @@ def set_node(services: ServicesDep, requester: RequesterDep, name: NodeName, bod
     ansible, cipher = settings.ansible, settings.cipher
     changed = node_changes.change(
         services.store,
-        settings.retention,
         name,
         body,
         requester.name,
@@ -60,7 +59,7 @@ def rename_node(services: ServicesDep, requester: RequesterDep, name: NodeName, 
     """
     settings = services.live_settings.current
     groups = settings.ansible.host_groups
-    return _show(services, node_changes.rename(services.store, settings.retention, name, body, requester.name, groups))
+    return _show(services, node_changes.rename(services.store, name, body, requester.name, groups))
 
 
 @routes.post(
@@ -76,9 +75,8 @@ def remove_node(
 
     The node must not be in a job, and must not be part of the cluster unless `force` is set. No job is run on the node.
     """
-    retention = services.live_settings.current.retention
     force = body is not None and body.force
-    return json_response(node_changes.remove(services.store, retention, name, requester.name, force=force))
+    return json_response(node_changes.remove(services.store, name, requester.name, force=force))
 
 
 @routes.post(
@@ -96,7 +94,6 @@ def import_nodes(services: ServicesDep, requester: RequesterDep, body: ImportReq
     ansible, cipher = settings.ansible, settings.cipher
     answer = imports.import_nodes(
         services.store,
-        settings.retention,
         body,
         requester.name,
         ansible.host_groups,

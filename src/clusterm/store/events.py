@@ -11,7 +11,8 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any, Final, NamedTuple
 
-from sqlalchemy import ColumnElement, SQLColumnExpression, and_, delete, func, insert, not_, or_, union_all
+from sqlalchemy import ColumnElement, SQLColumnExpression, and_, func, insert, not_, or_, union_all
+from sqlalchemy import delete as delete_rows
 from sqlmodel import Session, col, select
 from sqlmodel.sql.expression import SelectOfScalar
 
@@ -97,12 +98,8 @@ def describe_changes(changes: Mapping[str, Sequence[Any]]) -> str:
     )
 
 
-def append(session: Session, events: Iterable[tables.Event]) -> set[str | None]:
-    """Append events, in order, without deleting old ones; the next `add` or `prune` does that.
-
-    Returns:
-        The names of the nodes; None for an event of the cluster.
-    """
+def append(session: Session, events: Iterable[tables.Event]) -> None:
+    """Append events, in order. Pruning deletes old ones later."""
     waiting: list[tables.Event] = []
     nodes: set[str | None] = set()
     for event in events:
@@ -116,39 +113,45 @@ def append(session: Session, events: Iterable[tables.Event]) -> set[str | None]:
         waiting.append(event)
         nodes.add(event.node)
     _insert(session, waiting)
-    return nodes
 
 
-def add(session: Session, events: Iterable[tables.Event], *, timeline: int, node_events: int) -> None:
-    """Append events of nodes, and delete those outside of both views.
+def surplus(session: Session, bounds: Mapping[EventKind, int], node_events: int) -> list[int]:
+    """Return the ids of the events that are in neither view.
+
+    Some more than the views need are kept, since reachability events share a history with the others.
 
     Args:
-        session: a writing transaction.
-        events: the new events, in order.
-        timeline: how many events of nodes the timeline contains.
-        node_events: how many events the history of each node contains.
+        session: any transaction.
+        bounds: how many events of each kind the timeline contains.
+        node_events: how many events the history of a node contains.
     """
-    nodes = append(session, events)
-    if not _are_more_than(session, timeline, _OF_NODES):
-        return
-    shown = and_(_IN_TIMELINE, _reach(session, timeline, _IN_TIMELINE).shows())
-    for node in nodes:
-        of_node = and_(_OF_NODES, col(tables.Event.node) == node)
-        kept = shown
-        if node is not None:
-            if not _are_more_than(session, node_events, of_node):
-                continue
-            kept = or_(shown, _reach(session, node_events, of_node).shows())
-        session.execute(delete(tables.Event).where(of_node, not_(kept)))
+    event = tables.Event
+    found: list[int] = []
+    for kind, bound in bounds.items():
+        of_kind = col(event.kind) == kind
+        if not _are_more_than(session, bound, of_kind):
+            continue
+        if kind is not EventKind.NODES:
+            found += session.exec(select(event.id).where(of_kind, not_(_reach(session, bound, of_kind).shows())))
+            continue
+        of_class = func.row_number().over(
+            partition_by=[col(event.node), col(event.is_reachability)], order_by=col(event.id).desc()
+        )
+        placed = select(event.id, of_class.label("place")).where(_OF_NODES).subquery()
+        shown = and_(_IN_TIMELINE, _reach(session, bound, _IN_TIMELINE).shows())
+        outside = or_(col(event.node).is_(None), placed.c.place > node_events)
+        found += session.exec(select(event.id).join(placed, placed.c.id == event.id).where(outside, not_(shown)))
+    return sorted(found)
 
 
-def prune(session: Session, kind: EventKind, bound: int) -> int:
-    """Delete the events of jobs or of the service that are outside of the timeline, and return how many."""
-    of_kind = col(tables.Event.kind) == kind
-    deleted = session.connection().execute(
-        delete(tables.Event).where(of_kind, col(tables.Event.id) < _reach(session, bound, of_kind).oldest)
-    )
-    return deleted.rowcount
+def delete(session: Session, ids: Sequence[int]) -> None:
+    """Delete events."""
+    session.execute(delete_rows(tables.Event).where(col(tables.Event.id).in_(ids)))
+
+
+def last_id(session: Session) -> int:
+    """Return the id of the latest event; 0 if there is none."""
+    return session.exec(select(func.max(tables.Event.id))).one() or 0
 
 
 @dataclass(frozen=True)
@@ -301,7 +304,7 @@ def _replace_repeated(session: Session, event: tables.Event) -> None:
             return
         if (name, changes) == (event.event, event.changes):
             event.times, event.since = times + 1, since or at
-            session.execute(delete(row).where(col(row.id) == number))
+            session.execute(delete_rows(row).where(col(row.id) == number))
             return
 
 

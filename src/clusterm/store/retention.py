@@ -1,4 +1,4 @@
-"""Deletes the jobs that the retention settings do not keep, in short transactions that delay no other writer."""
+"""Deletes the jobs and events that the retention settings do not keep, in short transactions that delay no writer."""
 
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
@@ -9,12 +9,12 @@ from sqlmodel import Session, col
 
 from clusterm.enums import ENDED, Action, JobStatus, Outcome
 from clusterm.settings import RetentionSettings
+from clusterm.store import events, tables
 from clusterm.store import jobs as job_queries
-from clusterm.store import tables
 from clusterm.store.engine import Store
 
-_LINES: Final = 2000
-"""Lines that one transaction deletes."""
+_ROWS: Final = 2000
+"""Lines or events that one transaction deletes."""
 
 
 class Surplus(NamedTuple):
@@ -69,6 +69,16 @@ def prune(store: Store, retention: RetentionSettings) -> Iterator[Surplus]:
         store.reclaim_space()
 
 
+def prune_events(store: Store, retention: RetentionSettings) -> int:
+    """Delete events, and return how many."""
+    with store.read() as session:
+        found = events.surplus(session, retention.timeline_bounds, retention.node_events)
+    for start in range(0, len(found), _ROWS):
+        with store.write() as session:
+            events.delete(session, found[start : start + _ROWS])
+    return len(found)
+
+
 def _kept_for_nodes(session: Session) -> set[int]:
     """Return the ids of the last jobs that each node passed and failed, without dry runs and cancelled jobs."""
     job, of_node, node = tables.Job, tables.JobNode, tables.Node
@@ -103,7 +113,7 @@ def delete_job(store: Store, job_id: int) -> bool:
     deleted = True
     while deleted:
         with store.write() as session:
-            seqs = select(col(line.seq)).where(col(line.job_id) == job_id).order_by(col(line.seq)).limit(_LINES)
+            seqs = select(col(line.seq)).where(col(line.job_id) == job_id).order_by(col(line.seq)).limit(_ROWS)
             last = session.scalars(select(func.max(seqs.subquery().c.seq))).one()
             if deleted := last is not None:
                 session.execute(delete(line).where(col(line.job_id) == job_id, col(line.seq) <= last))

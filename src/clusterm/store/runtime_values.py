@@ -5,7 +5,6 @@ from typing import Any, Final
 from sqlmodel import Session
 
 from clusterm.secrets.encryption import EncryptedVars, VariableCipher
-from clusterm.settings import RetentionSettings
 from clusterm.store import tables
 
 GLOBALS: Final = "globals"
@@ -19,9 +18,6 @@ SERF: Final = "serf"
 
 SETTINGS: Final = "settings"
 """The settings that are in effect, secrets masked, to notice what an edit of the configuration file has changed."""
-
-RETENTION: Final = "retention"
-"""The retention settings of the running service, which executors apply to the events of all jobs."""
 
 DRAIN: Final = "drain"
 """Set while the service is drained."""
@@ -55,17 +51,6 @@ def put(session: Session, name: str, value: dict[str, Any], encrypted: str | Non
         encrypted: the value with its secrets, encrypted; None if it has no secrets.
     """
     session.merge(tables.Setting(name=name, value=value, encrypted=encrypted))
-
-
-def live_retention(session: Session, frozen: RetentionSettings) -> RetentionSettings:
-    """Return the retention settings of the running service.
-
-    Args:
-        session: any transaction.
-        frozen: returned if no service has stored its settings yet.
-    """
-    stored = get(session, RETENTION)
-    return RetentionSettings.model_validate(stored) if stored else frozen
 
 
 def get_encrypted(session: Session, name: str) -> EncryptedVars:

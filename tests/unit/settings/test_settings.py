@@ -31,7 +31,7 @@ def test_the_defaults_are_those_of_the_design() -> None:
     assert settings.ansible.upgrade_playbook == "rolling-upgrade.yml"
     assert json.loads(settings.ansible.extra_variables) == {}
     assert "ServerAliveInterval=" in settings.ansible.ssh_args
-    assert (settings.retention.timeline, settings.retention.node_events) == (1000, 1000)
+    assert (settings.retention.timeline, settings.retention.node_events) == (10000, 1000)
 
 
 def test_the_state_belongs_to_the_machine_for_root_and_else_to_the_user(
