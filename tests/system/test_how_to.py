@@ -36,7 +36,7 @@ def test_a_backup_made_while_a_job_runs_can_be_restored(new_clusterm: Clusterm) 
     wait_for(runs.exists, "the playbook")
     subprocess.run(["sh", "-c", command], check=True, timeout=WAIT_TIMEOUT_S)
     clusterm.stop()  # the job goes on
-    (steps,) = (block.text for block in blocks(DOCS / "how-to" / "back-up.md") if " restore " in block.text)
+    (steps,) = (block.text for block in blocks(DOCS / "how-to" / "back-up.md") if " restore /backup/" in block.text)
     (command,) = (line for line in steps.splitlines() if " restore " in line)
     command = command.replace("runuser -u clusterm -- clusterm", str(BIN / "clusterm"))
     command = command.replace("/backup/clusterm.db", str(backup))

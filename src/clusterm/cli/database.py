@@ -10,14 +10,20 @@ from clusterm.settings import load
 
 
 def migrate_command(config: Config = None) -> None:
-    """Migrate the database to this version's schema. `serve` does this at its start."""
+    """Migrate the database to this version's schema. `serve` does this at its start.
+
+    A copy of the database before the migration is kept beside it.
+    """
     from clusterm.store.engine import Store  # noqa: PLC0415
+    from clusterm.store.migration_copy import copy_of  # noqa: PLC0415
     from clusterm.store.migrations import migrate  # noqa: PLC0415
 
     store = Store(load(config).store_url)
     came_from = migrate(store)
     store.close()
     typer.echo(f"{store.path}: " + (f"migrated from {came_from}" if came_from else "up to date"))
+    if came_from and (copy := copy_of(store, came_from)).exists():
+        typer.echo(f"{copy}: a copy from before the migration")
 
 
 def prune_command(

@@ -32,6 +32,7 @@ from clusterm.server.tls import HANDSHAKE_TIMEOUT_S, ServerLoop, Tls
 from clusterm.server.tuning import tune_interpreter
 from clusterm.settings import ManagerSettings, Settings
 from clusterm.store.engine import Store
+from clusterm.store.migration_copy import copy_of
 from clusterm.store.migrations import migrate
 
 log = logging.getLogger(__name__)
@@ -80,6 +81,8 @@ def serve(
             _check_not_lost(settings, store.path)
         if came_from := migrate(store):
             log.info("the database was migrated from %s", came_from)
+            if (copy := copy_of(store, came_from)).exists():
+                log.info("a copy of the database before the migration is %s", copy)
         if settings.manager.auth is Auth.TOKEN:
             ensure_local_token(store, state_dir)
         if make_key(settings.key_file):

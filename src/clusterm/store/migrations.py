@@ -12,16 +12,17 @@ import clusterm
 from clusterm.errors import StoreUnusable
 from clusterm.store.engine import Store
 from clusterm.store.errors import StoreError, StoreUnavailable, translate_errors
+from clusterm.store.migration_copy import keep_copy
 
 
 def migrate(store: Store) -> str | None:
-    """Create the database if it does not exist, and migrate it to the newest schema.
+    """Create the database if it does not exist, and migrate it to the newest schema, after a copy of it was made.
 
     Returns:
         The revision before the migration, `empty` for a new database; None if the schema was the newest already.
 
     Raises:
-        StoreUnusable: the database cannot be opened, is damaged, or has the schema of a newer version.
+        StoreUnusable: the database cannot be opened or copied, is damaged, or has the schema of a newer version.
     """
     config = alembic_config()
     newest = ScriptDirectory.from_config(config).get_current_head()
@@ -37,6 +38,8 @@ def migrate(store: Store) -> str | None:
                     f"the database {store.path} was written by a newer clusterm (revision {current}): "
                     "install that version, or point store.url at another database"
                 )
+            if current is not None:
+                keep_copy(store, current)
             _upgrade(config, connection)
             return current or "empty"
     except StoreError as error:
