@@ -1,19 +1,23 @@
-"""Generate the reference and the layout from the source; with --check, only report files that are out of date.
+"""Generate reference, layout, manual pages and completions from the source; with --check, only report stale files.
 
-The part of each file between the two marks is generated; the part above is written by hand.
+In the reference, the part of each file between the two marks is generated; the part above is written by hand.
 """
 
 import ast
 import inspect
+import os
 import re
+import subprocess
 import sys
 import tempfile
 import tomllib
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from enum import StrEnum
+from functools import partial
 from pathlib import Path
 from typing import Any, Final
 
+import man_pages
 import typer.core
 import typer.main
 from reference_markdown import default_of, one_line, table, type_of
@@ -41,12 +45,13 @@ def main(arguments: Sequence[str]) -> int:
     if arguments not in ([], ["--check"]):
         print("usage: generate_docs.py [--check]", file=sys.stderr)
         return 2
-    found = {**dict(stale(REFERENCE, _REFERENCE)), **dict(stale(ROOT, _GUIDE))}
+    found = {**dict(stale(REFERENCE, _REFERENCE)), **dict(stale(ROOT, _GUIDE)), **dict(stale_files())}
     for file, text in found.items():
-        name = file.name if file.parent == ROOT else f"docs/reference/{file.name}"
+        name = os.path.relpath(file, ROOT)
         if arguments:
             print(f"{name} is stale: run `make docs`", file=sys.stderr)
         else:
+            file.parent.mkdir(exist_ok=True)
             file.write_text(text)
             print(f"{name} was regenerated")
     return 1 if arguments and found else 0
@@ -62,6 +67,21 @@ def stale(folder: Path, generators: Mapping[str, Callable[[], Iterator[str]]]) -
         text = re.sub(r"\n{3,}", "\n\n", "\n".join(generate())).strip("\n")
         if present != (wanted := f"{above}{begin or _BEGIN}\n{text}\n\n{end or _END}{below}"):
             yield file, wanted
+
+
+def stale_files() -> Iterator[tuple[Path, str]]:
+    """Yield each file that is generated as a whole and differs from the code, with its new text."""
+    for name, generate in _PACKAGED.items():
+        file, text = ROOT / "packaging" / name, "\n".join(generate()) + "\n"
+        if not file.exists() or file.read_text() != text:
+            yield file, text
+
+
+def completion(shell: str) -> Iterator[str]:
+    """Yield the completion script of clusterctl for a shell."""
+    environment = {**os.environ, "_CLUSTERCTL_COMPLETE": f"source_{shell}"}
+    program = Path(sys.executable).with_name("clusterctl")
+    yield subprocess.run([program], env=environment, capture_output=True, text=True, check=True).stdout.strip()
 
 
 def configuration() -> Iterator[str]:
@@ -141,6 +161,14 @@ _REFERENCE: Final[Mapping[str, Callable[[], Iterator[str]]]] = {
     "enumerations.md": enumerations,
     "problems.md": problems,
     "rest.md": rest_api,
+}
+_PACKAGED: Final[Mapping[str, Callable[[], Iterator[str]]]] = {
+    "man/clusterctl.1": man_pages.clusterctl_page,
+    "man/clusterm.1": man_pages.clusterm_page,
+    "man/clusterm.toml.5": man_pages.configuration_page,
+    "completions/clusterctl.bash": partial(completion, "bash"),
+    "completions/_clusterctl": partial(completion, "zsh"),
+    "completions/clusterctl.fish": partial(completion, "fish"),
 }
 _GUIDE: Final[Mapping[str, Callable[[], Iterator[str]]]] = {"CONTRIBUTING.md": layout}
 

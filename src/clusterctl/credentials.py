@@ -49,6 +49,19 @@ def find(url: str, token_file: str | None) -> Token | None:
     return _local() if is_here(url) else None
 
 
+def places(url: str) -> str:
+    """Return where `find` has looked for a token that it did not find, for an error message."""
+    looked = [f"{_VARIABLE} is not set"]
+    if file := _file():
+        looked.append(f"{file} has none for this URL")
+    if is_here(url) and (file := _local_file()):
+        try:
+            file.open("rb").close()
+        except OSError as error:
+            looked.append(f"{file}: {error.strerror}")
+    return "; ".join(looked)
+
+
 def read(file: str) -> Token:
     """Read a token from a file.
 
@@ -105,10 +118,19 @@ def is_here(url: str) -> bool:
 
 def _local() -> Token | None:
     """Return the token that the service on this machine created, if this user may read it."""
+    file = _local_file()
+    try:
+        return None if file is None else read(str(file))
+    except Usage:
+        return None
+
+
+def _local_file() -> Path | None:
+    """Return the file of that token; None if this user has no home directory."""
     state_dir = os.environ.get("CLUSTERM_MANAGER__STATE_DIR")
     try:
-        return read(str((Path(state_dir).expanduser() if state_dir else default_state_dir()) / TOKEN_FILE))
-    except (Usage, RuntimeError):  # the latter without a home directory
+        return (Path(state_dir).expanduser() if state_dir else default_state_dir()) / TOKEN_FILE
+    except RuntimeError:
         return None
 
 

@@ -107,6 +107,10 @@ def test_without_a_token_it_says_what_to_do(user: dict[str, str]) -> None:
     assert (done.returncode, done.stdout, done.stderr.count("\n")) == (1, "", 1)
     for advice in ("requires a token", "--token-file", "CLUSTERM_TOKEN", "clusterctl login", "clusterm token create"):
         assert advice in done.stderr
+    assert "(CLUSTERM_TOKEN is not set; " in done.stderr
+    assert f"{user['XDG_CONFIG_HOME']}/clusterm/tokens.json has none for this URL" in done.stderr
+    state_dir = user["CLUSTERM_MANAGER__STATE_DIR"] = str(Path(user["XDG_CONFIG_HOME"]).with_name("elsewhere"))
+    assert f"; {state_dir}/token: No such file or directory)" in ctl(user, "nodes", "get").stderr
     bundle = Path(user["XDG_CONFIG_HOME"]).with_name("bundle.tar.gz")
     assert ctl(user, "support-bundle", str(bundle)).returncode == 1
     assert not bundle.exists()

@@ -6,6 +6,7 @@ import re
 import subprocess
 import sys
 import sysconfig
+import tomllib
 import venv
 import zipfile
 from pathlib import Path
@@ -74,6 +75,30 @@ def test_user_and_directories_are_made(unit: configparser.ConfigParser, tmp_path
         assert (found.st_uid, found.st_mode & 0o777) == (uid if mode == 0o700 else 0, mode)
 
 
+# Manual pages and completions
+
+
+@requires("mandoc")
+def test_the_manual_pages_are_well_formed() -> None:
+    pages = sorted((ROOT / "packaging" / "man").iterdir())
+    done = subprocess.run(
+        ["mandoc", "-T", "lint", "-W", "warning", *pages], capture_output=True, text=True, check=False
+    )
+    assert [line for line in done.stdout.splitlines() if "missing date" not in line] == []
+    assert [page.name for page in pages] == ["clusterctl.1", "clusterm.1", "clusterm.toml.5"]
+
+
+def test_bash_completes_with_the_shipped_file(tmp_path: Path) -> None:
+    file = ROOT / "packaging" / "completions" / "clusterctl.bash"
+    script = f"""
+    source {file}
+    COMP_WORDS=(clusterctl time) COMP_CWORD=1
+    _clusterctl_completion {BIN / "clusterctl"}
+    echo "${{COMPREPLY[@]}}"
+    """
+    assert run("bash", "-c", script) == "timeline\n"
+
+
 # The wheel
 
 
@@ -102,6 +127,8 @@ def test_everything_is_in_the_wheel(wheel: Path) -> None:
         for file in (ROOT / "src" / "clusterm" / "ansible" / folder).iterdir()
         if file.is_file()
     }
+    data = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["hatch"]["build"]["targets"]["wheel"]
+    wanted |= {f"{wheel.name.partition('-py3')[0]}.data/data/{place}" for place in data["shared-data"].values()}
     packed = set(zipfile.ZipFile(wheel).namelist())
     assert {name for name in packed if ".dist-info/" not in name} == wanted
 

@@ -12,7 +12,7 @@ import httpx
 from clusterctl.api.connection import Certificates, connect, fault_of_tls
 from clusterctl.api.models import Json, read
 from clusterctl.api.retry import PrintNote, Retry
-from clusterctl.credentials import Token
+from clusterctl.credentials import Token, places
 from clusterctl.errors import (
     ConnectionLost,
     NoAnswer,
@@ -225,7 +225,7 @@ class HttpTransport:
 
     def _unauthorized(self, detail: str) -> str:
         if self._token is None:
-            return f"{self._url} requires a token: {_LOGIN_HINT}{_NEW_TOKEN_HINT}"
+            return f"{self._url} requires a token ({places(self._url)}): {_LOGIN_HINT}{_NEW_TOKEN_HINT}"
         return f"{detail} (it is from {self._token.origin}); {_LOGIN_HINT}{_NEW_TOKEN_HINT}"
 
     def _parse(self, text: str | bytes) -> Json:

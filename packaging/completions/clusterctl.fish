@@ -1,0 +1,1 @@
+complete --command clusterctl --no-files --arguments "(env _CLUSTERCTL_COMPLETE=complete_fish _TYPER_COMPLETE_FISH_ACTION=get-args _TYPER_COMPLETE_ARGS=(commandline -cp) clusterctl)" --condition "env _CLUSTERCTL_COMPLETE=complete_fish _TYPER_COMPLETE_FISH_ACTION=is-args _TYPER_COMPLETE_ARGS=(commandline -cp) clusterctl"
