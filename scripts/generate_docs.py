@@ -17,6 +17,7 @@ from typing import Any, Final
 import typer.core
 import typer.main
 from reference_markdown import default_of, one_line, table, type_of
+from reference_of_client import client
 from reference_of_rest import rest
 
 import clusterctl.app
@@ -140,6 +141,7 @@ _REFERENCE: Final[Mapping[str, Callable[[], Iterator[str]]]] = {
     "configuration.md": configuration,
     "enumerations.md": enumerations,
     "problems.md": problems,
+    "python-client.md": client,
     "rest.md": rest_api,
 }
 _GUIDE: Final[Mapping[str, Callable[[], Iterator[str]]]] = {"CONTRIBUTING.md": layout}

@@ -34,7 +34,7 @@ def timeline(
     `clusterctl job get ID` shows that job. Attach the timeline to bug reports. With --follow and --json each event is
     one JSON object per line. `-o csv` prints a row for each event.
     """
-    ask = partial(context_of(ctx, as_json=as_json, csv=True, output=output).client.timeline, node=node)
+    ask = partial(context_of(ctx, as_json=as_json, csv=True, output=output).rest.timeline, node=node)
     moment = parse_since(since) if since else None
     if follow:
         coming = following.events(ask, note, limit=limit, since=moment)
