@@ -12,6 +12,7 @@ from pathlib import Path
 
 import httpx
 import pytest
+from support.documents import DOCS, blocks
 from support.host_keys import KEY
 from support.programs import SCRIPTED
 from support.service import WAIT_TIMEOUT_S, Clusterm, wait_for
@@ -239,11 +240,13 @@ with Client("cluster:9007", token="secret", timeout=5) as client:
 """
 
 
-def test_mypy_checks_a_script_that_uses_the_client(tmp_path: Path) -> None:
-    script = tmp_path / "script.py"
-    script.write_text(SCRIPT)
+def test_mypy_checks_programs_that_use_the_client(tmp_path: Path) -> None:
+    tutorial = [block.text for block in blocks(DOCS / "tutorial" / "rolling-update.md") if block.language == "python"]
+    assert len(tutorial) == 2
+    for number, text in enumerate([SCRIPT, *tutorial]):
+        (tmp_path / f"program{number}.py").write_text(text)
     checked = subprocess.run(
-        [sys.executable, "-m", "mypy", "--strict", "--cache-dir", tmp_path / "cache", script],
+        [sys.executable, "-m", "mypy", "--strict", "--cache-dir", tmp_path / "cache", *tmp_path.glob("*.py")],
         cwd=tmp_path,
         env={name: value for name, value in os.environ.items() if name != "MYPYPATH"},
         capture_output=True,
