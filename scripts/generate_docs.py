@@ -21,6 +21,7 @@ import man_pages
 import typer.core
 import typer.main
 from reference_markdown import default_of, one_line, table, type_of
+from reference_of_client import client
 from reference_of_rest import rest
 
 import clusterctl.app
@@ -160,6 +161,7 @@ _REFERENCE: Final[Mapping[str, Callable[[], Iterator[str]]]] = {
     "configuration.md": configuration,
     "enumerations.md": enumerations,
     "problems.md": problems,
+    "python-client.md": client,
     "rest.md": rest_api,
 }
 _PACKAGED: Final[Mapping[str, Callable[[], Iterator[str]]]] = {

@@ -6,6 +6,7 @@ import typer
 
 from clusterctl.aliases import Nouns
 from clusterctl.api.connection import Certificates
+from clusterctl.api.urls import DEFAULT_URL, parse_url
 from clusterctl.commands import (
     config,
     globals,  # noqa: A004 -- named by its noun
@@ -20,7 +21,6 @@ from clusterctl.commands import (
 )
 from clusterctl.context import Context
 from clusterctl.output.output import Format
-from clusterctl.parsing import parse_url
 
 app = typer.Typer(
     name="clusterctl",
@@ -68,7 +68,7 @@ def clusterctl(
             envvar="CLUSTERM_URL",
             help="URL of the service: http://host:port, https://host:port, host:port, or unix:/path of its socket.",
         ),
-    ] = "http://127.0.0.1:9007",
+    ] = DEFAULT_URL,
     cacert: Annotated[
         str | None,
         typer.Option(

@@ -7,11 +7,11 @@ from typing import Final
 import typer
 
 from clusterctl import credentials
-from clusterctl.api.client import Client
 from clusterctl.api.connection import Certificates
 from clusterctl.api.models import read
+from clusterctl.api.rest import RestClient
+from clusterctl.api.urls import parse_url
 from clusterctl.errors import ClusterctlError
-from clusterctl.parsing import parse_url
 from clusterm.enums import DEFAULT_HOST_GROUPS
 from clusterm.schemas import Job, Node, Page
 
@@ -58,13 +58,13 @@ def complete_host_group(ctx: typer.Context, incomplete: str) -> Candidates:
     return _beginning(((group, str(role)) for group, role in groups.items()), incomplete)
 
 
-def _service(ctx: typer.Context) -> Client:
+def _service(ctx: typer.Context) -> RestClient:
     """Return the client of the service; while completing, the root callback that makes the context does not run."""
     given = ctx.find_root().params
     url = parse_url(given["url"])
     certificates = Certificates(given["cacert"], given["cert"], given["key"])
     token = credentials.find(url, given["token_file"])
-    return Client(url, lambda _: None, certificates, timeout=_TIMEOUT_S, token=token)
+    return RestClient(url, lambda _: None, certificates, timeout=_TIMEOUT_S, token=token)
 
 
 def _beginning(candidates: Iterable[tuple[str, str]], incomplete: str) -> Candidates:

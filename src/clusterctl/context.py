@@ -5,9 +5,9 @@ from functools import cached_property
 
 import typer
 
-from clusterctl import credentials
 from clusterctl.api.client import Client
 from clusterctl.api.connection import Certificates
+from clusterctl.api.rest import RestClient
 from clusterctl.errors import Usage
 from clusterctl.output.output import Format, note
 
@@ -24,12 +24,17 @@ class Context:
     @cached_property
     def client(self) -> Client:
         """The client of the service; connects at the first request."""
-        return Client(self.url, note, self.certificates, token=credentials.find(self.url, self.token_file))
+        return Client(self.url, certificates=self.certificates, token_file=self.token_file, outage=0, note=note)
+
+    @property
+    def rest(self) -> RestClient:
+        """The routes of the service, for commands that print its JSON unchanged."""
+        return self.client.rest
 
     @property
     def parting(self) -> str | None:
         """What to print if the user interrupts the command."""
-        return self.client.parting if "client" in self.__dict__ else None
+        return self.rest.parting if "client" in self.__dict__ else None
 
     def close(self) -> None:
         """Close the client's connections, if it has any."""

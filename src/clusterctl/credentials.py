@@ -76,13 +76,17 @@ def read(file: str) -> Token:
     return Token(_checked(text, file), file)
 
 
-def given(text: str) -> Token:
-    """Return the token that was typed at a prompt or piped in.
+def given(text: str, origin: str) -> Token:
+    """Return the token that was given as a text.
+
+    Args:
+        text: the token.
+        origin: source of the text, for error messages.
 
     Raises:
         Usage: the text is no valid token.
     """
-    return Token(_checked(text.strip(), "the input"), "the input")
+    return Token(_checked(text.strip(), origin), origin)
 
 
 def store(url: str, token: Token) -> Path:

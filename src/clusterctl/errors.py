@@ -1,9 +1,10 @@
 """The tree of errors, each of which clusterctl prints as one line on stderr, and their exit codes.
 
 ClusterctlError             1
-├── Refused                 1   the service refused the request
-│   └── Unavailable
-├── Unauthorized            1   the service requires a token, or rejected the token
+├── ProblemError            1   the response is a problem
+│   ├── Refused             1   the service refused the request
+│   │   └── Unavailable
+│   └── Unauthorized        1   the service requires a token, or rejected the token
 ├── NotReady                1   the service is not ready
 ├── NotComplete             1   the job did not end Complete
 ├── NothingImported         1   hosts of an inventory were rejected, and none was imported
@@ -12,6 +13,7 @@ ClusterctlError             1
 ├── LogMismatch             1   a log differs from its recorded digest
 ├── Usage                   2   invalid command line
 └── Unreachable             3   no response of the service
+    ├── ServiceDown
     ├── ConnectionLost
     ├── NoAnswer
     ├── NotTrusted
@@ -25,7 +27,23 @@ class ClusterctlError(Exception):
     exit_code = 1
 
 
-class Refused(ClusterctlError):
+class ProblemError(ClusterctlError):
+    """The response is a problem.
+
+    Attributes:
+        code: kind of the problem, for programs; empty if the service is of version 0.1.
+        status: HTTP status of the response.
+        detail: reason, as the service gives it.
+    """
+
+    def __init__(self, text: str = "", *, code: str = "", status: int = 0, detail: str = "") -> None:
+        super().__init__(text)
+        self.code = code
+        self.status = status
+        self.detail = detail or text
+
+
+class Refused(ProblemError):
     """The service refused the request; the text is the service's reason."""
 
 
@@ -33,7 +51,7 @@ class Unavailable(Refused):
     """The service cannot execute the request at present (503)."""
 
 
-class Unauthorized(ClusterctlError):
+class Unauthorized(ProblemError):
     """The service requires a token, or rejected the token (401)."""
 
 
@@ -62,7 +80,7 @@ class LogMismatch(ClusterctlError):
 
 
 class Usage(ClusterctlError):
-    """The command line is invalid."""
+    """The command line, an argument of the client, or a file or variable that they name is invalid."""
 
     exit_code = 2
 
@@ -71,6 +89,10 @@ class Unreachable(ClusterctlError):
     """The service cannot be reached."""
 
     exit_code = 3
+
+
+class ServiceDown(Unreachable):
+    """The service accepts no connection."""
 
 
 class ConnectionLost(Unreachable):

@@ -9,8 +9,9 @@ from importlib.metadata import version
 from typing import Any, Final
 from urllib.parse import quote
 
-from clusterctl.api.client import Client
+from clusterctl.api import following
 from clusterctl.api.models import ALL, Json
+from clusterctl.api.rest import RestClient
 from clusterctl.archive import Archive
 from clusterctl.errors import Refused, UnexpectedResponse
 from clusterm.common.redaction import MASK, redact, redact_text
@@ -54,7 +55,7 @@ class Bundle:
         missing: what the service refused, one line each.
     """
 
-    def __init__(self, client: Client, archive: Archive) -> None:
+    def __init__(self, client: RestClient, archive: Archive) -> None:
         self.nodes = self.jobs = 0
         self.missing: list[str] = []
         self._client = client
@@ -80,9 +81,9 @@ class Bundle:
         self._add("config.json", client.config)
         self._add("globals.json", client.globals)
         nodes = self._add("nodes.json", client.nodes) or {}
-        self._add_lines("timeline.jsonl", _events(partial(client.timeline, node=None, since=since)))
+        self._add_lines("timeline.jsonl", following.all_events(partial(client.timeline, node=None, since=since)))
         for name in sorted(nodes):
-            events = _events(partial(client.node_events, name, since=since))
+            events = following.all_events(partial(client.node_events, name, since=since))
             self.nodes += self._add_lines(f"nodes/{quote(name, safe='')}.jsonl", events)
         for job in self._last_jobs(jobs, since):
             if self._add(f"jobs/{job}/job.json", lambda job=job: client.job(str(job), logs=False)) is not None:  # type: ignore[misc]
@@ -135,18 +136,7 @@ def _state(ask: Callable[[], Json]) -> Json:
         return {"status": str(error)}
 
 
-def _events(ask: Callable[..., Json]) -> Iterator[Json]:
-    """Yield all events, oldest first."""
-    seen = 0
-    while True:
-        items = ask(limit=_PAGE, after=seen)["items"]
-        yield from items
-        if len(items) < _PAGE:
-            return
-        seen = items[-1]["id"]
-
-
-def _log(client: Client, job: int) -> Iterator[str]:
+def _log(client: RestClient, job: int) -> Iterator[str]:
     at_start = True
     for line in client.log_lines(job, ALL):
         stamp = f"{line['at']}  " if at_start else ""

@@ -18,7 +18,7 @@ import yaml
 from support.programs import SCRIPTED
 from support.service import BIN, WAIT_TIMEOUT_S, Clusterm, wait_for
 
-from clusterctl.api.client import Client
+from clusterctl.api.rest import RestClient
 from clusterctl.commands import node as node_commands
 from clusterm.schemas import Event
 
@@ -145,7 +145,7 @@ def test_csv_elsewhere_is_wrong_usage_and_does_nothing(busy: Clusterm, arguments
 
 def test_node_events_of_many_pages(busy: Clusterm, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(node_commands, "_LARGEST_PAGE", 4)
-    client = Client(str(busy.http.base_url), lambda _: None)
+    client = RestClient(str(busy.http.base_url), lambda _: None)
     every = busy.get("/info/node/node1-a/events", limit=1000)["items"]
     for limit in (1, 4, 5, 8, 29):
         page = node_commands._newest(partial(client.node_events, "node1-a"), limit, cursor=None)

@@ -15,7 +15,7 @@ import pytest
 from support.programs import SCRIPTED
 from support.service import BIN, WAIT_TIMEOUT_S, Clusterm
 
-from clusterctl.api.client import Client
+from clusterctl.api.rest import RestClient
 from clusterctl.errors import Refused
 from clusterm.access import token_management
 from clusterm.enums import TokenRole
@@ -179,7 +179,7 @@ def test_reads_wait_when_they_come_too_often() -> None:
     busy = (429, {**PROBLEM, "Retry-After": "1"}, b'{"title": "", "status": 429, "detail": "too often"}')
     later = (429, {**PROBLEM, "Retry-After": "60"}, busy[2])
     with another_service(busy, (200, JSON, b'{"drained": false}'), later) as (url, seen):
-        client = Client(url, lambda _: None)
+        client = RestClient(url, lambda _: None)
         assert client.drain_state() == {"drained": False}
         with pytest.raises(Refused, match="too often"):
             client.drain_state()

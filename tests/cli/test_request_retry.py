@@ -12,7 +12,7 @@ from support.programs import SCRIPTED
 from support.service import Clusterm, wait_for
 
 from clusterctl.api import following, retry
-from clusterctl.api.client import Client
+from clusterctl.api.rest import RestClient
 from clusterctl.errors import ConnectionLost
 from clusterm.enums import Action
 
@@ -44,8 +44,8 @@ class Breaking:
         self._thread = threading.Thread(target=self._server.serve_forever, args=(0.01,))
         self._thread.start()
 
-    def client(self, notes: list[str]) -> Client:
-        return Client(f"http://127.0.0.1:{self.port}", notes.append)
+    def client(self, notes: list[str]) -> RestClient:
+        return RestClient(f"http://127.0.0.1:{self.port}", notes.append)
 
     def close(self) -> None:
         self._server.shutdown()
@@ -77,7 +77,7 @@ class Clock:
     ],
 )
 def test_a_request_for_a_job_is_repeated_with_its_key(
-    begin: Callable[[Client], Any], monkeypatch: pytest.MonkeyPatch
+    begin: Callable[[RestClient], Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(retry, "time", Clock())
     service = Breaking(3)
@@ -106,7 +106,7 @@ def test_a_request_for_a_job_is_repeated_with_its_key(
     ],
 )
 def test_a_request_that_does_no_more_when_repeated_is_repeated(
-    post: Callable[[Client], Any], monkeypatch: pytest.MonkeyPatch
+    post: Callable[[RestClient], Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(retry, "time", Clock())
     service = Breaking(1)
@@ -173,7 +173,7 @@ def test_a_service_that_stands_still_is_reported_and_a_silent_job_is_not(
     gate = clusterm.root / "gate"
     job = clusterm.begin("commission", ["node1-a"], extra_vars={"lines": 3, "until": str(gate)})
     notes: list[str] = []
-    client = Client(str(clusterm.http.base_url).rstrip("/"), notes.append)
+    client = RestClient(str(clusterm.http.base_url).rstrip("/"), notes.append)
     found: list[str] = []
 
     def follow() -> None:

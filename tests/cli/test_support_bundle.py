@@ -15,8 +15,8 @@ from support.programs import SCRIPTED
 from support.service import BIN, WAIT_TIMEOUT_S, Clusterm, wait_for
 
 from clusterctl import archive
-from clusterctl.api.client import Client
 from clusterctl.api.models import Lines
+from clusterctl.api.rest import RestClient
 from clusterctl.errors import Unavailable
 from clusterctl.support_bundle import Bundle
 
@@ -144,7 +144,7 @@ def test_a_service_that_dies_leaves_no_half_file(new_clusterm: Clusterm, tmp_pat
 class Failing:
     """A client of a service that has lost its database half-way."""
 
-    def __init__(self, client: Client) -> None:
+    def __init__(self, client: RestClient) -> None:
         self._client = client
 
     def __getattr__(self, name: str) -> Any:
@@ -163,7 +163,7 @@ class Failing:
 
 def test_what_cannot_be_had_is_noted(troubled: Clusterm, tmp_path: Path) -> None:
     file = tmp_path / "x.tar.gz"
-    client = Client(str(troubled.http.base_url), lambda _: None)
+    client = RestClient(str(troubled.http.base_url), lambda _: None)
     with archive.written(str(file), force=False) as packed:
         Bundle(Failing(client), packed).collect(jobs=1, since=None)  # type: ignore[arg-type]
     client.close()

@@ -52,7 +52,7 @@ def test_check_names_what_is_stale_and_changes_nothing(
     monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
 ) -> None:
-    names = ("cli.md", "configuration.md", "enumerations.md", "problems.md", "rest.md")
+    names = ("cli.md", "configuration.md", "enumerations.md", "problems.md", "python-client.md", "rest.md")
     for name in names:
         (tmp_path / name).write_text("# By hand\n")
     monkeypatch.setattr(generate_docs, "REFERENCE", tmp_path)

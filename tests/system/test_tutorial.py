@@ -1,4 +1,4 @@
-"""The tutorial, followed to the letter: its files, its commands and what they print, with two real sshd as machines."""
+"""Tutorials, followed to the letter: their files, their commands and what they print, with real sshd as machines."""
 
 import doctest
 import os
@@ -6,7 +6,8 @@ import re
 import signal
 import subprocess
 import sys
-from collections.abc import Iterator
+import threading
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -16,6 +17,7 @@ from support.service import BIN, WAIT_TIMEOUT_S, wait_for
 from support.ssh import make_keys, write_sshd_config
 
 TUTORIAL = DOCS / "tutorial" / "two-machines.md"
+ROLLING_UPDATE = DOCS / "tutorial" / "rolling-update.md"
 MACHINES = ("192.168.1.11", "192.168.1.12")
 LISTENS = "clusterm listens on "
 
@@ -29,6 +31,7 @@ class Reader:
         self._terminal = home / "terminal"
         self._service: subprocess.Popen[bytes] | None = None
         self._url = ""
+        self._served: list[str] = []
         self._environment = {
             **{name: value for name, value in os.environ.items() if not name.startswith(("CLUSTERM_", "ANSIBLE_"))},
             "HOME": str(home),
@@ -59,6 +62,9 @@ class Reader:
         elif words[:2] == ["clusterm", "serve"]:
             self.stop()
             printed = self._serve(words)
+            # It has the same port when it is started again.
+            self._environment["CLUSTERM_MANAGER__ADDR"] = self._url.removeprefix("http://")
+            self._served = words
         else:
             printed = subprocess.run(
                 ["sh", "-c", command.line],
@@ -71,6 +77,21 @@ class Reader:
                 check=False,
             ).stdout
         self._compare(command, printed)
+
+    def type_and_restart(self, command: Command, begin: Callable[[], bool]) -> None:
+        """Run a command, and restart the service as soon as `begin` returns True."""
+
+        def restart() -> None:
+            wait_for(begin, "the moment of the restart")
+            self.stop()
+            self._serve(self._served)
+
+        restarting = threading.Thread(target=restart)
+        restarting.start()
+        try:
+            self.type(command)
+        finally:
+            restarting.join()
 
     def stop(self) -> None:
         """Press Ctrl-C in the service's terminal."""
@@ -148,13 +169,37 @@ def reader(tmp_path: Path, programs: Path) -> Iterator[Reader]:
 @requires("sshd", "ssh", "ssh-keygen")
 @pytest.mark.timeout(300)
 def test_the_tutorial_is_true(reader: Reader) -> None:
-    for block in blocks(TUTORIAL):
+    follow(reader, TUTORIAL)
+
+
+@pytest.mark.timeout(300)
+def test_the_tutorial_of_a_rolling_update_is_true(tmp_path: Path) -> None:
+    reader = Reader(tmp_path, tmp_path / "bin")
+    version = tmp_path / "rolling" / "nodes" / "node-2" / "version"
+    try:
+        follow(reader, ROLLING_UPDATE, restart=lambda: version.exists() and version.read_text() == "2.1\n")
+    finally:
+        reader.stop()
+
+
+def follow(reader: Reader, tutorial: Path, restart: Callable[[], bool] = lambda: False) -> None:
+    """Save the files of a tutorial, and run its commands, in order.
+
+    Args:
+        reader: follows the tutorial.
+        tutorial: the document.
+        restart: whether it is time to restart the service, during a command that then prints that it does not answer.
+    """
+    for block in blocks(tutorial):
         match block.language:
-            case "yaml" | "toml":
+            case "yaml" | "toml" | "python":
                 reader.save(block.text)
             case "console":
                 for command in commands(block):
-                    reader.type(command)
+                    if "does not answer" in command.output:
+                        reader.type_and_restart(command, restart)
+                    else:
+                        reader.type(command)
 
 
 def _timeless(text: str) -> str:

@@ -8,10 +8,8 @@ from urllib.parse import urlsplit
 
 import httpx
 
+from clusterctl.api.urls import UNIX
 from clusterctl.errors import Usage
-
-UNIX: Final = "unix:"
-"""Prefix of a URL that is the path of a unix socket."""
 
 _EXPIRED: Final = 10
 _NOT_YET_VALID: Final = 9

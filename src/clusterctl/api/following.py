@@ -1,12 +1,12 @@
-"""Follows jobs and events, and resumes after broken connections."""
+"""Follows jobs and events, and resumes after broken connections; reads all events."""
 
 import time
 from collections.abc import Callable, Iterator
 from datetime import datetime
 from typing import Final
 
-from clusterctl.api.client import Client
 from clusterctl.api.models import ALL, Json, Lines, read
+from clusterctl.api.rest import RestClient
 from clusterctl.api.retry import PrintNote, Retry
 from clusterctl.errors import NoAnswer, NotComplete, Unavailable, Unreachable
 from clusterm.enums import ENDED
@@ -28,7 +28,7 @@ _MIN_POLL_INTERVAL_S: Final = 0.1
 _MAX_POLL_INTERVAL_S: Final = 1.0
 
 
-def log_lines(client: Client, job: int, note: PrintNote, lines: Lines = ALL) -> Iterator[Json]:
+def log_lines(client: RestClient, job: int, note: PrintNote, lines: Lines = ALL) -> Iterator[Json]:
     """Yield a job's log lines, each once and in order, until the log is complete.
 
     The service ends a complete log with a `LogEnd`; a stream without one was cut off, and is resumed.
@@ -56,7 +56,7 @@ def log_lines(client: Client, job: int, note: PrintNote, lines: Lines = ALL) -> 
 
 
 def end(
-    client: Client,
+    client: RestClient,
     job: int,
     note: PrintNote,
     *,
@@ -120,6 +120,21 @@ def events(ask: Callable[..., Json], note: PrintNote, *, limit: int, since: date
         page = _answer(lambda: ask(limit=_PAGE, after=seen), retry)  # noqa: B023 -- called at once
 
 
+def all_events(ask: Callable[..., Json]) -> Iterator[Json]:
+    """Yield all past events, oldest first.
+
+    Args:
+        ask: requests a page of events; takes `limit` and `after`.
+    """
+    seen = 0
+    while True:
+        items = ask(limit=_PAGE, after=seen)["items"]
+        yield from items
+        if len(items) < _PAGE:
+            return
+        seen = items[-1]["id"]
+
+
 def _events(page: Json) -> list[Event]:
     return read(Page[Event], page).items
 
@@ -132,7 +147,7 @@ def _parting(job: int, *, is_stopping: bool = False) -> str:
     return f"job {job} continues; follow it with: {follow}; cancel it with: {cancel}"
 
 
-def _check_alive(client: Client, retry: Retry) -> None:
+def _check_alive(client: RestClient, retry: Retry) -> None:
     """Check that a service that sends no log lines is alive; raise the error if it has not been for long."""
     try:
         client.alive(_ALIVE_TIMEOUT_S)
@@ -148,7 +163,7 @@ def _check_end(end: LogEnd, rest: Lines, note: PrintNote) -> None:
         note(f"the log of job {end.job} ends early: the service has no line {first}")
 
 
-def _state(client: Client, job: int, retry: Retry) -> Json:
+def _state(client: RestClient, job: int, retry: Retry) -> Json:
     return _answer(lambda: client.job(str(job), logs=False), retry)
 
 

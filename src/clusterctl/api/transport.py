@@ -19,6 +19,7 @@ from clusterctl.errors import (
     NotClusterm,
     NotTrusted,
     Refused,
+    ServiceDown,
     Unauthorized,
     Unavailable,
     Unreachable,
@@ -48,11 +49,13 @@ class HttpTransport:
     error. `hint` is appended to the error if the response is 404 Not Found.
 
     Args:
-        url: base URL of the service, as `parsing.parse_url` returns it.
+        url: base URL of the service, as `urls.parse_url` returns it.
         note: prints why a request takes long.
         certificates: for a URL that begins with https.
         timeout: how long the service may take to respond.
         token: sent to this service only, because redirects are not followed.
+        outage: seconds for which requests are repeated while the service is down, as during its restart. With 0 only
+            a request whose connection broke is repeated, because that may have been the beginning of a restart.
     """
 
     def __init__(
@@ -62,8 +65,10 @@ class HttpTransport:
         certificates: Certificates,
         timeout: httpx.Timeout | float,
         token: Token | None,
+        outage: float,
     ) -> None:
         self._url = url
+        self._outage = outage
         self._token = token
         self._note = note
         self._certificates = certificates
@@ -85,8 +90,7 @@ class HttpTransport:
         """
         deadline = time.monotonic() + _RETRY_TIMEOUT_S
         while True:
-            with self._faults():
-                response = self._http.get(path, params=without_none(params))
+            response = self._get(path, without_none(params))
             pause = _retry_after_s(response)
             if not pause or time.monotonic() + pause > deadline:
                 break
@@ -131,7 +135,7 @@ class HttpTransport:
     def post(
         self,
         path: str,
-        body: Json,
+        body: Json | None,
         *,
         hint: str = "",
         headers: dict[str, str] | None = None,
@@ -141,14 +145,15 @@ class HttpTransport:
 
         Args:
             path: of the route.
-            body: of the request.
+            body: of the request; None for a route without one.
             hint: as in the class.
             headers: further headers.
             repeatable: whether executing the request twice has the same effect and response as executing it once.
                 Repeatable requests are sent again if the connection breaks.
         """
-        retry = Retry(self._note, _RETRY_TIMEOUT_S)
+        retry = Retry(self._note, max(self._outage, _RETRY_TIMEOUT_S))
         broken: ConnectionLost | None = None
+        failure: Unreachable
         while True:
             try:
                 with self._faults(_POSSIBLY_STARTED if repeatable else _POSSIBLY_CHANGED):
@@ -157,13 +162,30 @@ class HttpTransport:
             except ConnectionLost as error:
                 if not repeatable:
                     raise
-                broken = error
+                failure = broken = error
+            except ServiceDown as error:
+                if broken is None and not self._outage:
+                    raise
+                failure = broken or error
             except Unreachable:
                 if broken is None:
                     raise
-            retry.wait(broken)
+                failure = broken
+            retry.wait(failure)
         self._check(response, _JSON, hint=hint)
         return self._parse(response.content)
+
+    def _get(self, path: str, params: dict[str, Any]) -> httpx.Response:
+        """Send a GET request; repeat it while the service is down."""
+        retry = Retry(self._note, self._outage)
+        while True:
+            try:
+                with self._faults():
+                    return self._http.get(path, params=params)
+            except (ConnectionLost, ServiceDown) as error:
+                if not self._outage:
+                    raise
+                retry.wait(error)
 
     @contextmanager
     def _faults(self, consequence: str = "") -> Iterator[None]:
@@ -177,7 +199,7 @@ class HttpTransport:
         except (httpx.ConnectError, httpx.ConnectTimeout) as error:
             reason = "no answer" if isinstance(error, httpx.ConnectTimeout) else str(error)
             self._check_tls(error)
-            raise Unreachable(
+            raise ServiceDown(
                 f"cannot reach clusterm at {self._url} ({reason}); "
                 "start it with `clusterm serve`, or give its URL with --url or CLUSTERM_URL"
             ) from None
@@ -210,18 +232,20 @@ class HttpTransport:
             return
         if not response.is_error or given != "application/problem+json":
             raise self._not_clusterm(f"it answered {response.status_code} with {given or 'no content'}")
-        detail = read(Problem, self._parse(response.content)).detail
+        problem = read(Problem, self._parse(response.content))
+        detail = problem.detail
+        members: dict[str, Any] = {"code": problem.code, "status": response.status_code, "detail": detail}
         match response.status_code:
             case httpx.codes.UNAUTHORIZED:
-                raise Unauthorized(self._unauthorized(detail))
+                raise Unauthorized(self._unauthorized(detail), **members)
             case httpx.codes.FORBIDDEN:
-                raise Refused(detail + _NEW_TOKEN_HINT)
+                raise Refused(detail + _NEW_TOKEN_HINT, **members)
             case httpx.codes.SERVICE_UNAVAILABLE:
-                raise Unavailable(detail)
+                raise Unavailable(detail, **members)
             case httpx.codes.NOT_FOUND:
-                raise Refused(detail + hint)
+                raise Refused(detail + hint, **members)
             case _:
-                raise Refused(detail)
+                raise Refused(detail, **members)
 
     def _unauthorized(self, detail: str) -> str:
         if self._token is None:

@@ -102,8 +102,8 @@ def _command(spec: ActionSpec) -> Callable[..., Result]:
             **job_members(terms),
         }
         if dry_run:
-            return planned(context.client.plan(spec.name, nodes, **request))
-        return started(context, context.client.start(spec.name, nodes, **request), wait=wait, follow=follow)
+            return planned(context.rest.plan(spec.name, nodes, **request))
+        return started(context, context.rest.start(spec.name, nodes, **request), wait=wait, follow=follow)
 
     if spec.host_group is HostGroupUse.IGNORED:
         _select_by_host_group(command)

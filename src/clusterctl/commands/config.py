@@ -17,7 +17,7 @@ app = typer.Typer(name="config", cls=Verbs, help="Show or change the configurati
 @app.command("get")
 def get(ctx: typer.Context, *, as_json: AsJson = False) -> Result:
     """Show the configuration of the running service."""
-    return Result([Document(context_of(ctx, as_json=as_json).client.config(), setting_views.settings)])
+    return Result([Document(context_of(ctx, as_json=as_json).rest.config(), setting_views.settings)])
 
 
 @app.command("set")
@@ -38,4 +38,4 @@ def change(
     `clusterctl config set FILE`.
     """
     context = context_of(ctx, as_json=as_json)
-    return Result([Document(context.client.set_config(read_mapping(source)), setting_views.settings)])
+    return Result([Document(context.rest.set_config(read_mapping(source)), setting_views.settings)])

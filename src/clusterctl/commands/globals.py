@@ -18,7 +18,7 @@ app = typer.Typer(name="global", cls=Verbs, help="Show or replace the extra vars
 @app.command("get")
 def get(ctx: typer.Context, *, as_json: AsJson = False) -> Result:
     """Show the global extra vars."""
-    return _shown(context_of(ctx, as_json=as_json).client.globals())
+    return _shown(context_of(ctx, as_json=as_json).rest.globals())
 
 
 @app.command("set")
@@ -31,7 +31,7 @@ def replace(ctx: typer.Context, *, extra_vars: ExtraVars = None, as_json: AsJson
     context = context_of(ctx, as_json=as_json)
     if extra_vars is None:
         raise Usage("no extra vars given: use --extra-vars; -e '{}' removes all global extra vars")
-    return _shown(context.client.set_globals(parse_extra_vars(extra_vars)))
+    return _shown(context.rest.set_globals(parse_extra_vars(extra_vars)))
 
 
 def _shown(answer: Json) -> Result:

@@ -3,8 +3,8 @@
 from functools import partial
 
 from clusterctl.api import following
-from clusterctl.api.client import Client
 from clusterctl.api.models import Json, read
+from clusterctl.api.rest import RestClient
 from clusterctl.context import Context
 from clusterctl.errors import NotComplete, Refused
 from clusterctl.output.output import Document, Note, Result, Stream, note
@@ -31,14 +31,14 @@ def started(context: Context, answer: Json, *, wait: bool, follow: bool) -> Resu
         hint = f"follow it with: clusterctl job get {job.id} --follow"
         return Result([Document(answer, job_views.job_brief), Note(f"the job is queued; {hint}" if queued else hint)])
     note(f"job {job.id} {'is queued' if queued else 'started'}: {job.desc}")
-    client = context.client
+    client = context.rest
     if follow:
         return Result([job_log(client, job.id)], then=lambda: conclude(following.end(client, job.id, note)))
     ended = wait_for_end(client, job.id)
     return Result([Document(ended, job_views.job)], then=partial(conclude, ended))
 
 
-def wait_for_end(client: Client, job: int, *, timeout: float | None = None) -> Json:
+def wait_for_end(client: RestClient, job: int, *, timeout: float | None = None) -> Json:
     """Wait until a job has ended, with its progress in a status line, and return it.
 
     Args:
@@ -60,7 +60,7 @@ def wait_for_end(client: Client, job: int, *, timeout: float | None = None) -> J
         )
 
 
-def find(client: Client, job: str | None) -> Json:
+def find(client: RestClient, job: str | None) -> Json:
     """Return the named job; without a name the active one, or if no job is active the last one.
 
     Prints a note if the job is queued, because following it prints nothing until it starts.
@@ -88,7 +88,7 @@ def conclude(answer: Json) -> Result:
     return Result([Note(f"job {job.id} ended Complete")])
 
 
-def job_log(client: Client, job: int, *, printed: bool = True) -> Stream:
+def job_log(client: RestClient, job: int, *, printed: bool = True) -> Stream:
     """Return a job's log as it is written, with the job's progress in a status line below it.
 
     Args:
@@ -101,7 +101,7 @@ def job_log(client: Client, job: int, *, printed: bool = True) -> Stream:
     return Stream(shown, log_views.log_text(timestamps=False), live=True)
 
 
-def _active_or_last(client: Client) -> Json:
+def _active_or_last(client: RestClient) -> Json:
     try:
         return client.job("active", logs=False)
     except Refused:

@@ -42,12 +42,12 @@ def get(
     """
     context = context_of(ctx, as_json=as_json)
     if follow:
-        return _followed(context, find(context.client, job), logs=not no_logs)
-    return Result([Document(context.client.job(parse_job(job or "last"), logs=not no_logs), job_views.job)])
+        return _followed(context, find(context.rest, job), logs=not no_logs)
+    return Result([Document(context.rest.job(parse_job(job or "last"), logs=not no_logs), job_views.job)])
 
 
 def _followed(context: Context, answer: Json, *, logs: bool) -> Result:
-    client = context.client
+    client = context.rest
     job_id = read(Job, answer).id
     if context.output not in {Format.TABLE, Format.TEXT}:
         wait_for_end(client, job_id)
@@ -82,7 +82,7 @@ def tasks(
     LINE is the number of the first log line of a task's results, or of its failed results. Without a job: the
     running one, or if no job runs the last one that ended.
     """
-    client = context_of(ctx, as_json=as_json).client
+    client = context_of(ctx, as_json=as_json).rest
     found = client.tasks(read(Job, find(client, job)).id, node=node, status=status, task=task)
     if slowest is not None:
         shown = zip(read(Page[Task], found).items, found["items"], strict=True)
@@ -107,7 +107,7 @@ def diff(
     Shows tasks that failed or changed something on a node in the second job and not in the first one, and tasks that
     took more than twice as long, by at least a second.
     """
-    client = context_of(ctx, as_json=as_json).client
+    client = context_of(ctx, as_json=as_json).rest
     answer = client.compare(parse_job(before), parse_job(after))
 
     def empty_note() -> Result:
@@ -139,7 +139,7 @@ def list_jobs(
 ) -> Result:
     """List jobs, newest first."""
     context = context_of(ctx, as_json=as_json)
-    page = context.client.jobs(
+    page = context.rest.jobs(
         since=parse_since(since) if since else None,
         until=parse_since(until) if until else None,
         status=status,
@@ -182,8 +182,8 @@ def wait(
     one that ended.
     """
     context = context_of(ctx, as_json=as_json)
-    job_id = read(Job, find(context.client, job)).id
-    ended = wait_for_end(context.client, job_id, timeout=timeout)
+    job_id = read(Job, find(context.rest, job)).id
+    ended = wait_for_end(context.rest, job_id, timeout=timeout)
     return Result([Document(ended, job_views.job)], then=partial(conclude, ended))
 
 
@@ -207,7 +207,7 @@ def cancel(
     A queued job is dropped. For a running job ansible is interrupted, and killed if it does not exit; then the cleanup
     playbook runs. Cancel the job again with --no-cleanup to stop the cleanup playbook, too.
     """
-    client = context_of(ctx, as_json=as_json).client
+    client = context_of(ctx, as_json=as_json).rest
     job_id = read(Job, client.job(parse_job(job or "active"), logs=False)).id
     answer = client.cancel(job_id, cleanup=not no_cleanup)
     if wait:
@@ -256,8 +256,8 @@ def retry(
     own_vars = {"extra_vars": parse_extra_vars(extra_vars)} if extra_vars else {}
     request = {"failed_only": failed_only, "queue": queue, **own_vars}
     if dry_run:
-        return planned(context.client.plan_retry(label, **request))
-    return started(context, context.client.retry(label, **request), wait=wait, follow=follow)
+        return planned(context.rest.plan_retry(label, **request))
+    return started(context, context.rest.retry(label, **request), wait=wait, follow=follow)
 
 
 app.command("logs")(logs.logs)

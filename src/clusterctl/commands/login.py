@@ -5,7 +5,7 @@ import sys
 import typer
 
 from clusterctl import credentials
-from clusterctl.api.client import Client
+from clusterctl.api.rest import RestClient
 from clusterctl.context import Context
 from clusterctl.errors import Usage
 from clusterctl.output.output import Note, Result, note
@@ -19,14 +19,15 @@ def login(ctx: typer.Context) -> Result:
     with: clusterm token create
     """
     context = ctx.ensure_object(Context)
-    token = credentials.read(context.token_file) if context.token_file else credentials.given(_ask(context.url))
-    client = Client(context.url, note, context.certificates, token=token)
+    file = context.token_file
+    token = credentials.read(file) if file else credentials.given(_ask(context.url), "the input")
+    client = RestClient(context.url, note, context.certificates, token=token)
     try:
         client.drain_state()
     finally:
         client.close()
-    file = credentials.store(context.url, token)
-    notes = [Note(f"logged in to {context.url}; the token is stored in {file}")]
+    stored = credentials.store(context.url, token)
+    notes = [Note(f"logged in to {context.url}; the token is stored in {stored}")]
     if context.url.startswith("http:") and not credentials.is_here(context.url):
         notes.insert(0, Note("the connection is not encrypted: others on the network can read the token; use https"))
     return Result(notes)

@@ -8,8 +8,8 @@ from typing import Annotated
 import typer
 
 from clusterctl.api import following
-from clusterctl.api.client import Client
 from clusterctl.api.models import Json, Lines, read
+from clusterctl.api.rest import RestClient
 from clusterctl.commands.job_follow import conclude, find
 from clusterctl.context import context_of
 from clusterctl.errors import LogMismatch
@@ -67,7 +67,7 @@ def logs(
     one JSON object.
     """
     context = context_of(ctx, as_json=as_json, output=output)
-    client = context.client
+    client = context.rest
     text = log_views.log_text(timestamps=timestamps)
     lines = Lines(
         first=first,
@@ -112,7 +112,7 @@ def verify(ctx: typer.Context, job: JobName = None, *, as_json: AsJson = False) 
     Compares the log with the number of lines, size and SHA-256 that were recorded when the job ended; exits with 1 if
     they differ. Without a job: the last one that ended. To check by hand: `clusterctl job logs ID | sha256sum`.
     """
-    client = context_of(ctx, as_json=as_json).client
+    client = context_of(ctx, as_json=as_json).rest
     recorded = read(Job, client.job(parse_job(job or "last"), logs=False))
     if recorded.log_sha256 is None:
         raise LogMismatch(f"job {recorded.id} has no recorded digest to compare its log with: {_why_not(recorded)}")
@@ -142,7 +142,7 @@ def _why_not(job: Job) -> str:
     return "it ended under a version of clusterm that recorded no size and SHA-256"
 
 
-def _measure(client: Client, job: int) -> Json:
+def _measure(client: RestClient, job: int) -> Json:
     """Return the number of lines, the size in bytes and the SHA-256 of a log as it is printed."""
     last = size = 0
     sha256 = hashlib.sha256()

@@ -32,7 +32,7 @@ node_app = typer.Typer(name="node", cls=Verbs, help="Show or change a node, or r
 @node_app.command("get")
 def get(ctx: typer.Context, name: NodeName, *, as_json: AsJson = False) -> Result:
     """Show a node: address, host group, status and events."""
-    return Result([Document(context_of(ctx, as_json=as_json).client.node(name), node_views.node)])
+    return Result([Document(context_of(ctx, as_json=as_json).rest.node(name), node_views.node)])
 
 
 @node_app.command("add")
@@ -62,7 +62,7 @@ def add(
     Does what monitoring does when it discovers a node. The node's name is `<label>-<serial>`. To make the node part of
     the cluster: `clusterctl node commission`. Adding a node again marks it as reachable, at this address.
     """
-    client = context_of(ctx, as_json=as_json).client
+    client = context_of(ctx, as_json=as_json).rest
     (name,) = client.announce(label, serial or _serial_from(addr), addr)
     return Result([Document(client.node(name), node_views.node)])
 
@@ -92,7 +92,7 @@ def events(
     """
     if follow and cursor:
         raise Usage("--cursor shows older events, --follow new ones: use one of them")
-    ask = partial(context_of(ctx, as_json=as_json, csv=True, output=output).client.node_events, name)
+    ask = partial(context_of(ctx, as_json=as_json, csv=True, output=output).rest.node_events, name)
     moment = parse_since(since) if since else None
     if follow:
         coming = following.events(ask, note, limit=limit, since=moment)
@@ -126,7 +126,7 @@ def explain(ctx: typer.Context, name: NodeName, *, as_json: AsJson = False) -> R
     Shows what the status means, since when and by which job the node has it, where a job failed, and for each command
     whether the service would accept it now, and if not why.
     """
-    return Result([Document(context_of(ctx, as_json=as_json).client.explanation(name), explanation)])
+    return Result([Document(context_of(ctx, as_json=as_json).rest.explanation(name), explanation)])
 
 
 add_action_commands(node_app)
@@ -153,7 +153,7 @@ def set_node(
     Later jobs use them; no playbook is run. To move a node that is part of the cluster to another host group:
     `clusterctl node update`.
     """
-    client = context_of(ctx, as_json=as_json).client
+    client = context_of(ctx, as_json=as_json).rest
     host_vars = parse_host_vars(settings or [])
     if not host_vars and not host_group:
         raise Usage(f"nothing to set: give KEY=VALUE or --host-group; see what is set with: clusterctl node get {name}")
@@ -172,7 +172,7 @@ def rename(
 
     Monitoring must use the new name, too; otherwise it reports the old name as another node at the same address.
     """
-    return Result([Document(context_of(ctx, as_json=as_json).client.rename_node(name, new), node_views.node)])
+    return Result([Document(context_of(ctx, as_json=as_json).rest.rename_node(name, new), node_views.node)])
 
 
 @node_app.command("remove")
@@ -188,7 +188,7 @@ def remove(
     The node must be Decommissioned, or never have been commissioned. No playbook is run. Its events are kept:
     `clusterctl node events`. If monitoring still reports the node, it is discovered again.
     """
-    return Result([Document(context_of(ctx, as_json=as_json).client.remove_node(name, force=force), node_views.node)])
+    return Result([Document(context_of(ctx, as_json=as_json).rest.remove_node(name, force=force), node_views.node)])
 
 
 @node_app.command("trust")
@@ -210,7 +210,7 @@ def trust(
 
     Later jobs accept no other keys. The name may also be the IP address of a machine that is yet to be discovered.
     """
-    client = context_of(ctx, as_json=as_json).client
+    client = context_of(ctx, as_json=as_json).rest
     return Result([Document(client.set_host_keys(name, parse_keys(keys)), node_views.host_keys)])
 
 
@@ -220,7 +220,7 @@ def forget_key(ctx: typer.Context, name: NodeName, *, as_json: AsJson = False) -
 
     The next job on the node trusts the key that it finds, unless `ansible.host_key_checking` is strict.
     """
-    answer = context_of(ctx, as_json=as_json).client.set_host_keys(name, [])
+    answer = context_of(ctx, as_json=as_json).rest.set_host_keys(name, [])
     parts: list[Document | Note] = [Document(answer, node_views.host_keys)]
     if not answer.get("forgotten"):
         parts.append(Note(f"no host key of {name} was known"))
@@ -287,7 +287,7 @@ def import_nodes(
     Existing nodes are not changed, so the same inventory can be imported again when it has grown. No playbook is run.
     Exits with 1 if hosts were rejected and none was imported.
     """
-    client = context_of(ctx, as_json=as_json).client
+    client = context_of(ctx, as_json=as_json).rest
     group_map, label_map = parse_group_map(groups or []), parse_labels(labels or [])
     vault_options = [f"--vault-password-file={file}" for file in vault_password_files or []]
     vault_options += [f"--vault-id={identity}" for identity in vault_ids or []]

@@ -47,7 +47,7 @@ def get_all(
     """
     if every and names:
         raise Usage("give either names of nodes or --all, not both")
-    client = context_of(ctx, as_json=as_json).client
+    client = context_of(ctx, as_json=as_json).rest
     answer = client.nodes(names or [], status=status, state=state, host_group=host_group)
     parts: list[Document | Note] = [Document(answer, node_views.nodes, items=dict.values)]
     if not answer:
@@ -97,7 +97,7 @@ def discover(
     if not addrs and not file:
         raise Usage("no addresses given: give addresses or --file; see: clusterctl discover --help")
     terms = {"queue": queue, "job_timeout": job_timeout, "idle_timeout": idle_timeout}
-    job = context.client.discover(
+    job = context.rest.discover(
         [*(addrs or []), *(read_lines(file) if file else [])],
         extra_vars=parse_extra_vars(extra_vars),
         **job_members(terms),

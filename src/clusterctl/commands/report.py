@@ -6,8 +6,8 @@ from typing import Annotated, Any, Final
 
 import typer
 
-from clusterctl.api.client import Client
 from clusterctl.api.models import Json, format_optional_time, read
+from clusterctl.api.rest import RestClient
 from clusterctl.context import context_of
 from clusterctl.errors import Refused, Usage
 from clusterctl.options import AsJson, Until
@@ -38,22 +38,22 @@ def report(
     What runs and waits now, which jobs ran and how they ended, what failed where and why, which nodes changed, and
     who changed what in the service. Secrets are masked; a secret that a playbook prints is not.
     """
-    client = context_of(ctx, as_json=as_json).client
+    rest = context_of(ctx, as_json=as_json).rest
     begin, end = parse_since(since), parse_since(until) if until else datetime.now(UTC)
     if begin >= end:
         raise Usage("the period ends before it begins: give --since a time before --until")
-    found = client.timeline(limit=_ALL, since=begin, until=end, kind=list(EventKind))
+    found = rest.timeline(limit=_ALL, since=begin, until=end, kind=list(EventKind))
     answer = {
         "since": format_optional_time(begin),
         "until": format_optional_time(end),
-        "status": client.status(),
-        "jobs": _jobs(client, begin, end, read(Page[Event], found).items),
+        "status": rest.status(),
+        "jobs": _jobs(rest, begin, end, read(Page[Event], found).items),
         "events": found["items"],
     }
     return Result([Document(answer, report_view)])
 
 
-def _jobs(client: Client, begin: datetime, end: datetime, events: list[Event]) -> list[Json]:
+def _jobs(rest: RestClient, begin: datetime, end: datetime, events: list[Event]) -> list[Json]:
     """Return the jobs that began, ran or ended in the period, the oldest first."""
     found: dict[int, Json] = {}
     unended: Iterable[dict[str, Any]] = (
@@ -62,14 +62,14 @@ def _jobs(client: Client, begin: datetime, end: datetime, events: list[Event]) -
     for terms in ({"since": begin, "until": end, "status": None}, *unended):
         cursor = None
         while True:
-            page = client.jobs(action=None, node=None, limit=_PAGE, cursor=cursor, **terms)
+            page = rest.jobs(action=None, node=None, limit=_PAGE, cursor=cursor, **terms)
             found |= {read(Job, job).id: job for job in page["items"]}
             cursor = page["next"]
             if cursor is None:
                 break
     for missing in sorted({event.job for event in events if event.job is not None} - found.keys()):
         try:
-            found[missing] = client.job(str(missing), logs=False)
+            found[missing] = rest.job(str(missing), logs=False)
         except Refused:
             continue  # it is not kept any more
     return [found[number] for number in sorted(found)]

@@ -18,7 +18,7 @@ def status(ctx: typer.Context, *, as_json: AsJson = False) -> Result:
 
     Exits with 1 if the service is not ready, and says why; with 3 if it cannot be reached.
     """
-    answer = context_of(ctx, as_json=as_json).client.status()
+    answer = context_of(ctx, as_json=as_json).rest.status()
     return Result([Document(answer, status_view)], then=partial(_check_ready, answer))
 
 

@@ -30,7 +30,7 @@ def support_bundle(
     from clusterctl.archive import written  # noqa: PLC0415 -- slow to load, and only needed here
     from clusterctl.support_bundle import Bundle  # noqa: PLC0415
 
-    client = context_of(ctx, as_json=as_json).client
+    client = context_of(ctx, as_json=as_json).rest
     moment = parse_since(since) if since else None
     client.alive()  # before the file is created
     with written(file, force=force) as archive:

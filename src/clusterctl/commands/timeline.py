@@ -79,8 +79,8 @@ def timeline(
     """
     if follow and until:
         raise Usage("--until shows past events, --follow new ones: use one of them")
-    client = context_of(ctx, as_json=as_json, csv=True, output=output).client
-    ask = partial(client.timeline, kind=_kinds(kinds), node=node, job=job, by=by, failed=failed or None)
+    rest = context_of(ctx, as_json=as_json, csv=True, output=output).rest
+    ask = partial(rest.timeline, kind=_kinds(kinds), node=node, job=job, by=by, failed=failed or None)
     is_selective = bool(since or until or job)
     most = limit or (_ALL if is_selective else _LATEST)
     moment = parse_since(since) if since else None

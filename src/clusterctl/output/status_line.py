@@ -7,8 +7,8 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Final
 
-from clusterctl.api.client import Client
 from clusterctl.api.models import Json
+from clusterctl.api.rest import RestClient
 from clusterctl.errors import ClusterctlError
 
 _REFRESH_INTERVAL_S: Final = 1.0
@@ -18,7 +18,7 @@ _ERASE: Final = "\r\x1b[K"
 
 
 def with_status_line(
-    lines: Iterator[Json], client: Client, job: int, describe: Callable[[Json], str]
+    lines: Iterator[Json], client: RestClient, job: int, describe: Callable[[Json], str]
 ) -> Iterator[Json]:
     """Yield log lines; between lines, show the job's progress on stderr if stderr is a terminal.
 

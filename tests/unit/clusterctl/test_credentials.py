@@ -27,7 +27,7 @@ def test_which_token_comes_first(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     assert found("unix:/run/clusterm.sock") == "local"
     elsewhere = ("http://192.0.2.1:9007", "http://localhost.example.org", "https://127.0.0.1.example.org")
     assert [found(each) for each in elsewhere] == [None] * 3
-    own.store(url, own.given("kept"))
+    own.store(url, own.given("kept", "a test"))
     assert (found(), found("http://127.0.0.1:9008"), found("https://127.0.0.1:9007")) == ("kept", "local", "local")
     monkeypatch.setenv("CLUSTERM_TOKEN", "variable")
     assert found() == "variable"
@@ -59,4 +59,4 @@ def test_a_user_without_a_home_directory_has_no_stored_tokens(monkeypatch: pytes
         monkeypatch.setattr(os, name, lambda: 54321)  # which no entry in /etc/passwd has
     assert own.find("http://127.0.0.1:9007", None) is None
     with pytest.raises(CannotWrite, match="this user has no home directory; set HOME"):
-        own.store("http://127.0.0.1:9007", own.given("kept"))
+        own.store("http://127.0.0.1:9007", own.given("kept", "a test"))

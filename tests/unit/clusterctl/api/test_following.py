@@ -9,8 +9,8 @@ import pytest
 from support.factories import NOW, log_line, wire
 
 from clusterctl.api import following
-from clusterctl.api.client import Client
 from clusterctl.api.models import ALL, Lines
+from clusterctl.api.rest import RestClient
 from clusterctl.errors import ConnectionLost, NoAnswer, Unavailable, Unreachable
 from clusterm.enums import JobStatus
 from clusterm.schemas import LogEnd
@@ -46,7 +46,7 @@ def followed(
 ) -> tuple[list[int], list[str]]:
     monkeypatch.setattr(time, "sleep", lambda _: None)
     notes: list[str] = []
-    found = following.log_lines(cast("Client", client), 7, notes.append, lines)
+    found = following.log_lines(cast("RestClient", client), 7, notes.append, lines)
     return [line["seq"] for line in found], notes
 
 
