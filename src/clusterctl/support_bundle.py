@@ -14,7 +14,9 @@ from clusterctl.api.models import ALL, Json
 from clusterctl.api.rest import RestClient
 from clusterctl.archive import Archive
 from clusterctl.errors import Refused, UnexpectedResponse
+from clusterctl.views.events import event_text
 from clusterm.common.redaction import MASK, redact, redact_text
+from clusterm.enums import EventKind
 from clusterm.schemas import format_time
 
 _TOP: Final = "clusterm-support/"
@@ -31,7 +33,9 @@ config.json         configuration of the service
 globals.json        extra vars of all jobs
 nodes.json          all nodes by name, with status, state, address and latest event
 nodes/NAME.jsonl    events of a node, one per line, oldest first
-timeline.jsonl      events of the cluster, one per line, oldest first: read this first
+timeline.txt        events of nodes, jobs and the service, oldest first: read this first
+timeline.jsonl      the same in JSON, one event per line
+service-log.txt     the latest 1000 lines of the service's own log since its start
 jobs/ID/job.json    a job: action, nodes, steps, failures
 jobs/ID/log.txt     output of ansible, each line with its time
 missing.txt         what the service refused, and why
@@ -81,7 +85,11 @@ class Bundle:
         self._add("config.json", client.config)
         self._add("globals.json", client.globals)
         nodes = self._add("nodes.json", client.nodes) or {}
-        self._add_lines("timeline.jsonl", following.all_events(partial(client.timeline, node=None, since=since)))
+        ask = partial(client.timeline, kind=list(EventKind), since=since)
+        self._add_lines("timeline.jsonl", following.all_events(ask))
+        told = event_text(following.all_events(ask))
+        self._add_text("timeline.txt", (f"{redact_text(line.rstrip())}\n" for line in told))
+        self._add_text("service-log.txt", _service_log(client))
         for name in sorted(nodes):
             events = following.all_events(partial(client.node_events, name, since=since))
             self.nodes += self._add_lines(f"nodes/{quote(name, safe='')}.jsonl", events)
@@ -134,6 +142,11 @@ def _state(ask: Callable[[], Json]) -> Json:
         return ask()
     except Refused as error:
         return {"status": str(error)}
+
+
+def _service_log(client: RestClient) -> Iterator[str]:
+    for line in client.service_log()["lines"]:
+        yield f"{redact_text(line)}\n"
 
 
 def _log(client: RestClient, job: int) -> Iterator[str]:

@@ -68,7 +68,7 @@ def test_it_holds_everything_and_no_secret(troubled: Clusterm, tmp_path: Path) -
     found = members(file.read_bytes())
     assert list(found) == [
         "README.txt", "versions.json", "health.json", "drain.json", "config.json", "globals.json", "nodes.json",
-        "timeline.jsonl", "nodes/node1-a.jsonl", "nodes/node2-b.jsonl",
+        "timeline.jsonl", "timeline.txt", "service-log.txt", "nodes/node1-a.jsonl", "nodes/node2-b.jsonl",
         "jobs/2/job.json", "jobs/2/log.txt", "jobs/1/job.json", "jobs/1/log.txt", "missing.txt",
     ]  # fmt: skip
     assert found["missing.txt"] == "Nothing is missing.\n"
@@ -85,7 +85,11 @@ def test_it_holds_everything_and_no_secret(troubled: Clusterm, tmp_path: Path) -
     assert json.loads(found["drain.json"]) == {"drained": False, "running": []}
     assert json.loads(found["nodes.json"])["node1-a"]["inventory_state"]["status"] == "Unallocated"
     events = [json.loads(line) for line in found["timeline.jsonl"].splitlines()]
-    assert [event["event"] for event in events] == ["discovered", "discovered", "commissioned", "decommissioned"]
+    told = [event["event"] for event in events if event["kind"] == "nodes"]
+    assert told == ["discovered", "discovered", "commissioned", "decommissioned"]
+    assert len(found["timeline.txt"].splitlines()) == len(events)
+    assert "  job 1 ended; result: fail" in found["timeline.txt"]
+    assert "clusterm listens on" in found["service-log.txt"]
     assert json.loads(found["jobs/1/job.json"])["status"] == "Errored"
     log = found["jobs/1/log.txt"].splitlines()
     assert len(log) == len(troubled.job(1)["logs"])

@@ -236,6 +236,10 @@ class RestClient:
             f"/info/logs/{job}", **lines.parameters(), follow=follow, silence=silence, hint=_JOBS_HINT
         )
 
+    def service_log(self) -> Json:
+        """Return the latest lines of the service's own log."""
+        return self._http.get("/info/service-log")
+
     def versions(self) -> Json:
         """Return the versions of the service and its dependencies."""
         return self._http.get("/info/version")

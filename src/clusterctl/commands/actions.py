@@ -25,6 +25,7 @@ from clusterctl.options import (
     OfHostGroup,
     OfState,
     OfStatus,
+    Output,
     Queue,
     Wait,
 )
@@ -89,9 +90,10 @@ def _command(spec: ActionSpec) -> Callable[..., Result]:
         idle_timeout: IdleTimeout = None,
         wait: Wait = False,
         follow: Follow = False,
+        output: Output = None,
         as_json: AsJson = False,
     ) -> Result:
-        context = context_of(ctx, as_json=as_json)
+        context = context_of(ctx, as_json=as_json, output=output)
         nodes = list(names or [])
         timeouts = {"job_timeout": job_timeout, "idle_timeout": idle_timeout}
         terms = {"check": check, "limit_batch": limit_batch, "queue": queue, **timeouts}

@@ -6,7 +6,7 @@ import typer
 
 from clusterctl.aliases import Verbs
 from clusterctl.context import context_of
-from clusterctl.options import AsJson
+from clusterctl.options import AsJson, Output
 from clusterctl.output.output import Document, Result
 from clusterctl.parsing import read_mapping
 from clusterctl.views import settings as setting_views
@@ -15,9 +15,9 @@ app = typer.Typer(name="config", cls=Verbs, help="Show or change the configurati
 
 
 @app.command("get")
-def get(ctx: typer.Context, *, as_json: AsJson = False) -> Result:
+def get(ctx: typer.Context, *, output: Output = None, as_json: AsJson = False) -> Result:
     """Show the configuration of the running service."""
-    return Result([Document(context_of(ctx, as_json=as_json).rest.config(), setting_views.settings)])
+    return Result([Document(context_of(ctx, as_json=as_json, output=output).rest.config(), setting_views.settings)])
 
 
 @app.command("set")
@@ -28,6 +28,7 @@ def change(
         typer.Argument(metavar="FILE|-", help="A file with JSON, YAML or (.toml) TOML; - reads standard input."),
     ],
     *,
+    output: Output = None,
     as_json: AsJson = False,
 ) -> Result:
     """Change the configuration of the running service.
@@ -37,5 +38,5 @@ def change(
     its configuration file. To change a value: `clusterctl config get --json > FILE`, edit FILE,
     `clusterctl config set FILE`.
     """
-    context = context_of(ctx, as_json=as_json)
+    context = context_of(ctx, as_json=as_json, output=output)
     return Result([Document(context.rest.set_config(read_mapping(source)), setting_views.settings)])

@@ -14,7 +14,7 @@ from clusterctl.commands.job_follow import conclude, find, job_log, started, wai
 from clusterctl.commands.job_start import planned
 from clusterctl.context import Context, context_of
 from clusterctl.errors import NotComplete
-from clusterctl.options import AsJson, Cursor, DryRun, ExtraVars, Follow, JobName, OfNode, Queue, Since, Wait
+from clusterctl.options import AsJson, Cursor, DryRun, ExtraVars, Follow, JobName, OfNode, Output, Queue, Since, Wait
 from clusterctl.output.output import Document, Format, Note, Result, note, page_items
 from clusterctl.parsing import parse_duration, parse_extra_vars, parse_job, parse_since
 from clusterctl.views import jobs as job_views
@@ -31,6 +31,7 @@ def get(
     *,
     no_logs: Annotated[bool, typer.Option("--no-logs", help="Leave out the log.")] = False,
     follow: Follow = False,
+    output: Output = None,
     as_json: AsJson = False,
 ) -> Result:
     """Show a job: action, nodes, status, failures and log.
@@ -40,7 +41,7 @@ def get(
     job runs. With --follow the exit code is 1 if the job does not end Complete; JSON and YAML are printed when the
     job has ended.
     """
-    context = context_of(ctx, as_json=as_json)
+    context = context_of(ctx, as_json=as_json, output=output)
     if follow:
         return _followed(context, find(context.rest, job), logs=not no_logs)
     return Result([Document(context.rest.job(parse_job(job or "last"), logs=not no_logs), job_views.job)])
@@ -75,6 +76,7 @@ def tasks(
     slowest: Annotated[
         int | None, typer.Option(metavar="N", min=1, help="Only the N slowest tasks, the slowest first.")
     ] = None,
+    output: Output = None,
     as_json: AsJson = False,
 ) -> Result:
     """Show the tasks of a job: durations and results per node.
@@ -82,7 +84,7 @@ def tasks(
     LINE is the number of the first log line of a task's results, or of its failed results. Without a job: the
     running one, or if no job runs the last one that ended.
     """
-    client = context_of(ctx, as_json=as_json).rest
+    client = context_of(ctx, as_json=as_json, output=output).rest
     found = client.tasks(read(Job, find(client, job)).id, node=node, status=status, task=task)
     if slowest is not None:
         shown = zip(read(Page[Task], found).items, found["items"], strict=True)
@@ -100,6 +102,7 @@ def diff(
     before: Annotated[str, typer.Argument(metavar="BEFORE", help="A job: its id, `last` or `active`.")],
     after: Annotated[str, typer.Argument(metavar="AFTER", help="The job to compare with it: id, `last` or `active`.")],
     *,
+    output: Output = None,
     as_json: AsJson = False,
 ) -> Result:
     """Compare two jobs: new failures, new changes, slower tasks.
@@ -107,7 +110,7 @@ def diff(
     Shows tasks that failed or changed something on a node in the second job and not in the first one, and tasks that
     took more than twice as long, by at least a second.
     """
-    client = context_of(ctx, as_json=as_json).rest
+    client = context_of(ctx, as_json=as_json, output=output).rest
     answer = client.compare(parse_job(before), parse_job(after))
 
     def empty_note() -> Result:
@@ -135,10 +138,11 @@ def list_jobs(
         int, typer.Option("--limit", "-n", min=1, max=1000, metavar="N", help="Maximum number of jobs.")
     ] = 30,
     cursor: Cursor = None,
+    output: Output = None,
     as_json: AsJson = False,
 ) -> Result:
     """List jobs, newest first."""
-    context = context_of(ctx, as_json=as_json)
+    context = context_of(ctx, as_json=as_json, output=output)
     page = context.rest.jobs(
         since=parse_since(since) if since else None,
         until=parse_since(until) if until else None,
@@ -174,6 +178,7 @@ def wait(
             help="Exit with 1 if the job has not ended after this time: seconds, or with a unit as 30m.",
         ),
     ] = None,
+    output: Output = None,
     as_json: AsJson = False,
 ) -> Result:
     """Wait until a job ends, then show it.
@@ -181,7 +186,7 @@ def wait(
     The exit code is 1 if the job does not end Complete. Without a job: the running one, or if no job runs the last
     one that ended.
     """
-    context = context_of(ctx, as_json=as_json)
+    context = context_of(ctx, as_json=as_json, output=output)
     job_id = read(Job, find(context.rest, job)).id
     ended = wait_for_end(context.rest, job_id, timeout=timeout)
     return Result([Document(ended, job_views.job)], then=partial(conclude, ended))
@@ -200,6 +205,7 @@ def cancel(
         bool,
         typer.Option("--wait", "-w", help="Wait until the job ends; exit with 1 if it does not end Cancelled."),
     ] = False,
+    output: Output = None,
     as_json: AsJson = False,
 ) -> Result:
     """Cancel a job. Without a job: the running one.
@@ -207,7 +213,7 @@ def cancel(
     A queued job is dropped. For a running job ansible is interrupted, and killed if it does not exit; then the cleanup
     playbook runs. Cancel the job again with --no-cleanup to stop the cleanup playbook, too.
     """
-    client = context_of(ctx, as_json=as_json).rest
+    client = context_of(ctx, as_json=as_json, output=output).rest
     job_id = read(Job, client.job(parse_job(job or "active"), logs=False)).id
     answer = client.cancel(job_id, cleanup=not no_cleanup)
     if wait:
@@ -242,6 +248,7 @@ def retry(
     queue: Queue = False,
     wait: Wait = False,
     follow: Follow = False,
+    output: Output = None,
     as_json: AsJson = False,
 ) -> Result:
     """Bring nodes where a job should have brought them.
@@ -250,7 +257,7 @@ def retry(
     brings its nodes back into the cluster. Nodes that are in the cluster already are left out of the retry of a
     commission. Without a job: the last one that ended.
     """
-    context = context_of(ctx, as_json=as_json)
+    context = context_of(ctx, as_json=as_json, output=output)
     label = parse_job(job or "last")
     # A service of version 0.1 does not know the member.
     own_vars = {"extra_vars": parse_extra_vars(extra_vars)} if extra_vars else {}

@@ -106,13 +106,13 @@ def _unreported_failures(job: Job, node: str | None) -> list[Note]:
     ]
 
 
-def verify(ctx: typer.Context, job: JobName = None, *, as_json: AsJson = False) -> Result:
+def verify(ctx: typer.Context, job: JobName = None, *, output: Output = None, as_json: AsJson = False) -> Result:
     """Check a job's log against the digest from the job's end.
 
     Compares the log with the number of lines, size and SHA-256 that were recorded when the job ended; exits with 1 if
     they differ. Without a job: the last one that ended. To check by hand: `clusterctl job logs ID | sha256sum`.
     """
-    client = context_of(ctx, as_json=as_json).rest
+    client = context_of(ctx, as_json=as_json, output=output).rest
     recorded = read(Job, client.job(parse_job(job or "last"), logs=False))
     if recorded.log_sha256 is None:
         raise LogMismatch(f"job {recorded.id} has no recorded digest to compare its log with: {_why_not(recorded)}")

@@ -30,9 +30,9 @@ node_app = typer.Typer(name="node", cls=Verbs, help="Show or change a node, or r
 
 
 @node_app.command("get")
-def get(ctx: typer.Context, name: NodeName, *, as_json: AsJson = False) -> Result:
+def get(ctx: typer.Context, name: NodeName, *, output: Output = None, as_json: AsJson = False) -> Result:
     """Show a node: address, host group, status and events."""
-    return Result([Document(context_of(ctx, as_json=as_json).rest.node(name), node_views.node)])
+    return Result([Document(context_of(ctx, as_json=as_json, output=output).rest.node(name), node_views.node)])
 
 
 @node_app.command("add")
@@ -55,6 +55,7 @@ def add(
             help="Second part of the node's name, unique among nodes of the label. Default: made from the address.",
         ),
     ] = None,
+    output: Output = None,
     as_json: AsJson = False,
 ) -> Result:
     """Add a node without running a playbook, and show it.
@@ -62,7 +63,7 @@ def add(
     Does what monitoring does when it discovers a node. The node's name is `<label>-<serial>`. To make the node part of
     the cluster: `clusterctl node commission`. Adding a node again marks it as reachable, at this address.
     """
-    client = context_of(ctx, as_json=as_json).rest
+    client = context_of(ctx, as_json=as_json, output=output).rest
     (name,) = client.announce(label, serial or _serial_from(addr), addr)
     return Result([Document(client.node(name), node_views.node)])
 
@@ -120,13 +121,13 @@ def _page_notes(page: Json, empty: str) -> Result:
 
 
 @node_app.command("explain")
-def explain(ctx: typer.Context, name: NodeName, *, as_json: AsJson = False) -> Result:
+def explain(ctx: typer.Context, name: NodeName, *, output: Output = None, as_json: AsJson = False) -> Result:
     """Explain a node's status, its failures and what to do next.
 
     Shows what the status means, since when and by which job the node has it, where a job failed, and for each command
     whether the service would accept it now, and if not why.
     """
-    return Result([Document(context_of(ctx, as_json=as_json).rest.explanation(name), explanation)])
+    return Result([Document(context_of(ctx, as_json=as_json, output=output).rest.explanation(name), explanation)])
 
 
 add_action_commands(node_app)
@@ -146,6 +147,7 @@ def set_node(
     ] = None,
     *,
     host_group: HostGroup = None,
+    output: Output = None,
     as_json: AsJson = False,
 ) -> Result:
     """Set a node's host vars or host group, and show it.
@@ -153,7 +155,7 @@ def set_node(
     Later jobs use them; no playbook is run. To move a node that is part of the cluster to another host group:
     `clusterctl node update`.
     """
-    client = context_of(ctx, as_json=as_json).rest
+    client = context_of(ctx, as_json=as_json, output=output).rest
     host_vars = parse_host_vars(settings or [])
     if not host_vars and not host_group:
         raise Usage(f"nothing to set: give KEY=VALUE or --host-group; see what is set with: clusterctl node get {name}")
@@ -166,13 +168,16 @@ def rename(
     name: NodeName,
     new: Annotated[str, typer.Argument(metavar="NEW", help="The new name, `<label>-<serial>`.")],
     *,
+    output: Output = None,
     as_json: AsJson = False,
 ) -> Result:
     """Rename a node, and show it. Its events stay with it.
 
     Monitoring must use the new name, too; otherwise it reports the old name as another node at the same address.
     """
-    return Result([Document(context_of(ctx, as_json=as_json).rest.rename_node(name, new), node_views.node)])
+    return Result(
+        [Document(context_of(ctx, as_json=as_json, output=output).rest.rename_node(name, new), node_views.node)]
+    )
 
 
 @node_app.command("remove")
@@ -181,6 +186,7 @@ def remove(
     name: NodeName,
     *,
     force: Annotated[bool, typer.Option("--force", help="Also if the node is part of the cluster.")] = False,
+    output: Output = None,
     as_json: AsJson = False,
 ) -> Result:
     """Remove a node, and show its last state.
@@ -188,7 +194,9 @@ def remove(
     The node must be Decommissioned, or never have been commissioned. No playbook is run. Its events are kept:
     `clusterctl node events`. If monitoring still reports the node, it is discovered again.
     """
-    return Result([Document(context_of(ctx, as_json=as_json).rest.remove_node(name, force=force), node_views.node)])
+    return Result(
+        [Document(context_of(ctx, as_json=as_json, output=output).rest.remove_node(name, force=force), node_views.node)]
+    )
 
 
 @node_app.command("trust")
@@ -204,23 +212,24 @@ def trust(
         ),
     ],
     *,
+    output: Output = None,
     as_json: AsJson = False,
 ) -> Result:
     """Set the ssh host keys of a node, replacing the known ones.
 
     Later jobs accept no other keys. The name may also be the IP address of a machine that is yet to be discovered.
     """
-    client = context_of(ctx, as_json=as_json).rest
+    client = context_of(ctx, as_json=as_json, output=output).rest
     return Result([Document(client.set_host_keys(name, parse_keys(keys)), node_views.host_keys)])
 
 
 @node_app.command("forget-key")
-def forget_key(ctx: typer.Context, name: NodeName, *, as_json: AsJson = False) -> Result:
+def forget_key(ctx: typer.Context, name: NodeName, *, output: Output = None, as_json: AsJson = False) -> Result:
     """Forget the ssh host keys of a reinstalled node.
 
     The next job on the node trusts the key that it finds, unless `ansible.host_key_checking` is strict.
     """
-    answer = context_of(ctx, as_json=as_json).rest.set_host_keys(name, [])
+    answer = context_of(ctx, as_json=as_json, output=output).rest.set_host_keys(name, [])
     parts: list[Document | Note] = [Document(answer, node_views.host_keys)]
     if not answer.get("forgotten"):
         parts.append(Note(f"no host key of {name} was known"))
@@ -278,6 +287,7 @@ def import_nodes(
         ),
     ] = None,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Only show which hosts would be imported.")] = False,
+    output: Output = None,
     as_json: AsJson = False,
 ) -> Result:
     """Add the hosts of an ansible inventory as nodes.
@@ -287,7 +297,7 @@ def import_nodes(
     Existing nodes are not changed, so the same inventory can be imported again when it has grown. No playbook is run.
     Exits with 1 if hosts were rejected and none was imported.
     """
-    client = context_of(ctx, as_json=as_json).rest
+    client = context_of(ctx, as_json=as_json, output=output).rest
     group_map, label_map = parse_group_map(groups or []), parse_labels(labels or [])
     vault_options = [f"--vault-password-file={file}" for file in vault_password_files or []]
     vault_options += [f"--vault-id={identity}" for identity in vault_ids or []]

@@ -20,6 +20,7 @@ from clusterctl.options import (
     OfHostGroup,
     OfState,
     OfStatus,
+    Output,
     Queue,
     Wait,
 )
@@ -39,6 +40,7 @@ def get_all(
     state: OfState = None,
     host_group: OfHostGroup = None,
     every: All = False,
+    output: Output = None,
     as_json: AsJson = False,
 ) -> Result:
     """List all nodes, or the selected ones.
@@ -47,7 +49,7 @@ def get_all(
     """
     if every and names:
         raise Usage("give either names of nodes or --all, not both")
-    client = context_of(ctx, as_json=as_json).rest
+    client = context_of(ctx, as_json=as_json, output=output).rest
     answer = client.nodes(names or [], status=status, state=state, host_group=host_group)
     parts: list[Document | Note] = [Document(answer, node_views.nodes, items=dict.values)]
     if not answer:
@@ -85,6 +87,7 @@ def discover(
         bool,
         typer.Option("--follow", help="Print the job's log while it is written, until the job ends; exit as --wait."),
     ] = False,
+    output: Output = None,
     as_json: AsJson = False,
 ) -> Result:
     """Prepare machines at addresses and add them as nodes.
@@ -93,7 +96,7 @@ def discover(
     on which it passed become nodes, named by host name and serial, unless `ansible.register_discovered` leaves that to
     monitoring. To add a node without running a playbook: `clusterctl node add`.
     """
-    context = context_of(ctx, as_json=as_json)
+    context = context_of(ctx, as_json=as_json, output=output)
     if not addrs and not file:
         raise Usage("no addresses given: give addresses or --file; see: clusterctl discover --help")
     terms = {"queue": queue, "job_timeout": job_timeout, "idle_timeout": idle_timeout}

@@ -10,7 +10,7 @@ from clusterctl.api.models import Json, format_optional_time, read
 from clusterctl.api.rest import RestClient
 from clusterctl.context import context_of
 from clusterctl.errors import Refused, Usage
-from clusterctl.options import AsJson, Until
+from clusterctl.options import AsJson, Output, Until
 from clusterctl.output.output import Document, Result
 from clusterctl.parsing import parse_since
 from clusterctl.views.report import report as report_view
@@ -31,6 +31,7 @@ def report(
         str, typer.Option(metavar="TIME", help="From this time on: 2026-11-22T07:31:02Z, or 30m, 2h, 1d ago.")
     ] = "2h",
     until: Until = None,
+    output: Output = None,
     as_json: AsJson = False,
 ) -> Result:
     """Report what happened in a period, as Markdown for a ticket.
@@ -38,7 +39,7 @@ def report(
     What runs and waits now, which jobs ran and how they ended, what failed where and why, which nodes changed, and
     who changed what in the service. Secrets are masked; a secret that a playbook prints is not.
     """
-    rest = context_of(ctx, as_json=as_json).rest
+    rest = context_of(ctx, as_json=as_json, output=output).rest
     begin, end = parse_since(since), parse_since(until) if until else datetime.now(UTC)
     if begin >= end:
         raise Usage("the period ends before it begins: give --since a time before --until")

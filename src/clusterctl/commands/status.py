@@ -7,18 +7,18 @@ import typer
 from clusterctl.api.models import Json, read
 from clusterctl.context import context_of
 from clusterctl.errors import NotReady
-from clusterctl.options import AsJson
+from clusterctl.options import AsJson, Output
 from clusterctl.output.output import Document, Result
 from clusterctl.views.status import status as status_view
 from clusterm.schemas import ServiceStatus
 
 
-def status(ctx: typer.Context, *, as_json: AsJson = False) -> Result:
+def status(ctx: typer.Context, *, output: Output = None, as_json: AsJson = False) -> Result:
     """Show readiness, jobs, nodes and disk space of the service.
 
     Exits with 1 if the service is not ready, and says why; with 3 if it cannot be reached.
     """
-    answer = context_of(ctx, as_json=as_json).rest.status()
+    answer = context_of(ctx, as_json=as_json, output=output).rest.status()
     return Result([Document(answer, status_view)], then=partial(_check_ready, answer))
 
 

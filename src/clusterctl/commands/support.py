@@ -6,7 +6,7 @@ import typer
 
 from clusterctl.api.models import Json
 from clusterctl.context import context_of
-from clusterctl.options import AsJson, Since
+from clusterctl.options import AsJson, Output, Since
 from clusterctl.output.output import Document, Note, Part, Result, View
 from clusterctl.parsing import parse_since
 
@@ -18,6 +18,7 @@ def support_bundle(
     jobs: Annotated[int, typer.Option(metavar="N", min=0, help="Include the last N jobs and their logs.")] = 10,
     since: Since = None,
     force: Annotated[bool, typer.Option("--force", help="Overwrite the file if it exists.")] = False,
+    output: Output = None,
     as_json: AsJson = False,
 ) -> Result:
     """Write state, events and logs to a file for bug reports.
@@ -30,7 +31,7 @@ def support_bundle(
     from clusterctl.archive import written  # noqa: PLC0415 -- slow to load, and only needed here
     from clusterctl.support_bundle import Bundle  # noqa: PLC0415
 
-    client = context_of(ctx, as_json=as_json).rest
+    client = context_of(ctx, as_json=as_json, output=output).rest
     moment = parse_since(since) if since else None
     client.alive()  # before the file is created
     with written(file, force=force) as archive:

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any, Final, TextIO
 
+from rich.cells import cell_len
 from rich.console import Console
 from rich.table import Table
 from rich.text import Text
@@ -17,6 +18,15 @@ from clusterctl.output.rows import Rows, lines
 
 _PIPE_WIDTH: Final = 100_000
 """Columns of an output that is not a terminal. Wide enough that no line is ever wrapped."""
+
+_MIN_CUT: Final = 24
+"""Least width of a column whose cells are cut."""
+
+_MIN_WRAPPED: Final = 16
+"""Least width of a column whose cells are wrapped."""
+
+_GAP: Final = 2
+"""Columns between two columns of a table."""
 
 _C1_AND_BIDI: Final = r"\x7f-\x9f\u202a-\u202e\u2066-\u2069"
 _CONTROLS: Final = re.compile(rf"(\x1b\[[\d;:]*m)|[\x00-\x08\x0b-\x1f{_C1_AND_BIDI}]")
@@ -199,8 +209,38 @@ def _render(table: Table | Rows, out: TextIO) -> str:
             return "".join(written)
         table = _wrapping(table)
     with console.capture() as capture:
-        console.print(table, crop=False)
+        console.print(_fitted(table, console.width), crop=False)
     return "".join(f"{line.rstrip(' ')}\n" for line in capture.get().splitlines())
+
+
+def _fitted(table: Table, width: int) -> Table:
+    """Return a table that is readable at a width.
+
+    Columns whose cells may be cut get what the others leave. A table whose words would be broken is turned into a
+    block for each row, as the expanded display of `psql`.
+    """
+    if not table.show_header:
+        return table
+    widths = [max(cell_len(str(cell)) for cell in (column.header, *column.cells)) for column in table.columns]
+    needed = 0
+    for column, natural in zip(table.columns, widths, strict=True):
+        if column.overflow == "ellipsis":
+            column.max_width = max(width - sum(widths) + natural - _GAP * len(widths), _MIN_CUT)
+            needed += min(natural, _MIN_CUT)
+        else:
+            needed += natural if column.no_wrap else min(natural, _MIN_WRAPPED)
+    if needed + _GAP * (len(widths) - 1) <= width:
+        return table
+    blocks = Table.grid(padding=(0, _GAP, 0, 0))
+    blocks.add_column(style="bold", no_wrap=True)
+    blocks.add_column(overflow="fold")
+    for number, row in enumerate(zip(*(column.cells for column in table.columns), strict=True)):
+        if number:
+            blocks.add_row()
+        for column, cell in zip(table.columns, row, strict=True):
+            if str(cell):
+                blocks.add_row(column.header, cell)
+    return blocks
 
 
 def _wrapping(rows: Rows) -> Table:

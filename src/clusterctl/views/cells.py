@@ -1,7 +1,7 @@
 """Building blocks of tables: cells, times and durations."""
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Any, Final
 
@@ -10,6 +10,9 @@ from rich.text import Text
 
 from clusterctl.output.output import View
 from clusterm.enums import JobStatus, Outcome, Result, State, Status
+
+_CUT: Final = {"ERROR"}
+"""Columns that are cut at the width of the terminal, because another command shows their cells in full."""
 
 _NARROW: Final = {"TIME", "CREATED", "JOB", "ID", "STATUS", "LINE", "STEP", "DURATION", "FOR", "WHAT"}
 """Columns that are never wrapped, because their cells are short."""
@@ -35,8 +38,16 @@ def new_table(*columns: str) -> Table:
     """Return an empty table with these columns."""
     table = Table(box=None, padding=(0, 2, 0, 0), pad_edge=False, header_style="bold")
     for column in columns:
-        table.add_column(column, overflow="fold", no_wrap=column in _NARROW)
+        is_cut = column in _CUT
+        table.add_column(column, overflow="ellipsis" if is_cut else "fold", no_wrap=is_cut or column in _NARROW)
     return table
+
+
+def names(given: Sequence[str], most: int) -> str:
+    """Return a list of names as text; of more than `most`, the first ones and the number of the others."""
+    if len(given) <= most:
+        return ", ".join(given)
+    return f"{', '.join(given[:most])} and {len(given) - most} more"
 
 
 def block(values: dict[str, Any]) -> Table:

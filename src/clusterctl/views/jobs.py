@@ -3,15 +3,22 @@
 import json
 from collections.abc import Iterable, Sequence
 from datetime import timedelta
+from typing import Final
 
 from rich.table import Table
 from rich.text import Text
 
 from clusterctl.api.models import Json, read
 from clusterctl.output.output import View
-from clusterctl.views.cells import block, cell, format_duration, if_rows, new_table, plain, span, time
+from clusterctl.views.cells import block, cell, format_duration, if_rows, names, new_table, plain, span, time
 from clusterm.enums import FAILED_TASKS, Outcome, TaskStatus
 from clusterm.schemas import Failure, Job, JobDiff, Page, Recap, Task, TaskResult
+
+_IN_ROW: Final = 2
+"""Nodes that are named in a row of a table."""
+
+_IN_BLOCK: Final = 50
+"""Nodes that are named in a block of properties."""
 
 
 def jobs(data: Json) -> View:
@@ -21,7 +28,7 @@ def jobs(data: Json) -> View:
         table.add_row(
             cell(job.id),
             cell(_action(job)),
-            cell(", ".join(job.nodes)),
+            cell(names(job.nodes, _IN_ROW)),
             cell(job.status),
             cell(time(job.created_at)),
             cell(job_duration(job)),
@@ -34,7 +41,7 @@ def job_brief(data: Json) -> View:
     """Return id, action, nodes and status of a job."""
     job = read(Job, data)
     table = new_table("ID", "ACTION", "NODES", "STATUS")
-    table.add_row(cell(job.id), cell(_action(job)), cell(", ".join(job.nodes)), cell(job.status))
+    table.add_row(cell(job.id), cell(_action(job)), cell(names(job.nodes, _IN_ROW)), cell(job.status))
     yield table
 
 
@@ -45,7 +52,7 @@ def job_heading(data: Json) -> View:
         {
             "Job": job.id,
             "Action": _action(job),
-            "Nodes": ", ".join(job.nodes),
+            "Nodes": names(job.nodes, _IN_BLOCK),
             "Host group": job.host_group,
             "Extra vars": json.dumps(job.extra_vars, ensure_ascii=False) if job.extra_vars else "",
             "Status": job.status,
@@ -74,9 +81,7 @@ def job_progress(data: Json) -> str:
     failed = f", {current.failed} failed" if current.failed else ""
     task = f"{current.step}: {current.task or 'starting ansible'}{number}{failed}"
     since = min((busy.since for busy in current.busy if busy.since), default=current.started_at)
-    names = [busy.node for busy in current.busy]
-    others = f" and {len(names) - 3} more" if len(names) > 3 else ""
-    waiting = f", waiting for {', '.join(names[:3])}{others}" if names else ""
+    waiting = f", waiting for {names([busy.node for busy in current.busy], 3)}" if current.busy else ""
     return plain(f"{task}{waiting}{f', for {span(since, None)}' if since else ''}")
 
 

@@ -1,10 +1,15 @@
 """View of the service's status."""
 
+from typing import Final
+
 from clusterctl.api.models import Json, read
 from clusterctl.output.output import View
 from clusterctl.views.cells import block, span, time
 from clusterm.common.sizes import rounded_size
 from clusterm.schemas import BackgroundTaskStatus, JobSummary, ServiceStatus
+
+_MAX_LISTED: Final = 5
+"""Jobs that are named in a row."""
 
 
 def status(data: Json) -> View:
@@ -43,13 +48,14 @@ def _is_failing(task: BackgroundTaskStatus) -> bool:
 
 
 def _jobs(shown: ServiceStatus) -> str:
-    running = ", ".join(f"{job.id} ({job.desc})" for job in shown.running)
+    running = ", ".join(f"{job.id} ({job.desc})" for job in shown.running[:_MAX_LISTED])
+    running += f" and {len(shown.running) - _MAX_LISTED} more" if len(shown.running) > _MAX_LISTED else ""
     drained = "; the service is drained and accepts no new jobs" if shown.drained else ""
     return f"{len(shown.running)} running{': ' if running else ''}{running}; {shown.queued} queued{drained}"
 
 
 def _queue(shown: ServiceStatus) -> str:
-    listed = [f"{job.id} ({job.desc}): {job.wait.reason}" for job in shown.waiting]
+    listed = [f"{job.id} ({job.desc}): {job.wait.reason}" for job in shown.waiting[:_MAX_LISTED]]
     more = f"; and {shown.queued - len(listed)} more" if listed and shown.queued > len(listed) else ""
     return "; ".join(listed) + more
 

@@ -8,6 +8,7 @@ import logging
 import os
 import sys
 import threading
+from collections import deque
 from collections.abc import Mapping, MutableMapping, Sequence
 from datetime import UTC, datetime
 from typing import Any, Final, TextIO
@@ -16,6 +17,9 @@ from clusterm.enums import LogFormat, LogLevel
 
 _MAX_LINE_LENGTH: Final = 8000
 """Maximum characters of a message: the journal cuts a line at 48 KiB, and an escape takes up to six bytes."""
+
+_MAX_RECENT: Final = 1000
+"""Records that are kept for support bundles."""
 
 _MAX_NODES: Final = 100
 """Maximum number of nodes named in a line."""
@@ -36,6 +40,26 @@ class JobLogger(logging.LoggerAdapter[logging.Logger]):
         return msg, {**kwargs, "extra": log_fields(**{**(self.extra or {}), **kwargs.get("extra", {})})}
 
 
+class _Recent(logging.Handler):
+    """Keeps the latest records as text."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.records: deque[str] = deque(maxlen=_MAX_RECENT)
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """Keep a record."""
+        self.records.append(self.format(record))
+
+
+_recent: Final = _Recent()
+
+
+def recent_lines() -> list[str]:
+    """Return the latest lines of this process's log, as text."""
+    return [line for record in list(_recent.records) for line in record.split("\n")]
+
+
 def log_fields(**values: Any) -> dict[str, Any]:
     """Return the `extra` of a logging call that adds these members to its line."""
     return {"log_fields": values}
@@ -45,7 +69,8 @@ def configure(log_format: LogFormat, level: LogLevel) -> None:
     """Send this process's log to stderr, including messages of libraries, warnings and exceptions of threads."""
     handler = logging.StreamHandler(sys.stderr)
     handler.setFormatter(Formatter(log_format, to_journal=_is_journal(sys.stderr)))
-    logging.basicConfig(handlers=[handler], level=level.upper(), force=True)
+    _recent.setFormatter(Formatter(LogFormat.TEXT))
+    logging.basicConfig(handlers=[handler, _recent], level=level.upper(), force=True)
     logging.captureWarnings(capture=True)
     for name in ("alembic", "httpcore", "httpx"):  # the latter two log URLs and headers, which may contain secrets
         logging.getLogger(name).setLevel(logging.WARNING)

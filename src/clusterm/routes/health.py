@@ -10,7 +10,8 @@ import orjson
 from fastapi import Request, Response
 
 from clusterm.ansible.versions import versions
-from clusterm.enums import JobStatus
+from clusterm.common import service_log
+from clusterm.enums import JobStatus, TokenRole
 from clusterm.jobs import queue
 from clusterm.observability import health
 from clusterm.problem_codes import ProblemCode
@@ -24,6 +25,7 @@ from clusterm.schemas import (
     Problem,
     QueuedJob,
     Readiness,
+    ServiceLog,
     ServiceStatus,
     Versions,
 )
@@ -38,6 +40,18 @@ _MAX_WAITING: Final = 20
 """Queued jobs in the status of the service."""
 
 _UNNAMED_WEBHOOKS: Final = "webhooks cannot be notified; a viewer sees which in /info/status"
+
+
+@routes.get(
+    "/info/service-log",
+    response_model=ServiceLog,
+    responses=problem_responses(),
+    role=TokenRole.OPERATOR,
+    summary="Show the service's own log",
+)
+async def get_service_log() -> Response:
+    """Return the latest lines of the service's own log since its start: up to 1000, and their tracebacks."""
+    return json_response(ServiceLog(lines=service_log.recent_lines()))
 
 
 @routes.get("/healthz", response_model=Health, role=None, summary="Is the service alive?")

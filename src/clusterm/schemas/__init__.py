@@ -78,6 +78,7 @@ from clusterm.schemas.service import (
     NotificationCount,
     QueuedJob,
     Readiness,
+    ServiceLog,
     ServiceStatus,
     Versions,
 )
@@ -145,6 +146,7 @@ __all__ = [
     "ResultChange",
     "RetryRequest",
     "Seconds",
+    "ServiceLog",
     "ServiceStatus",
     "SetRequest",
     "StartRequest",

@@ -101,6 +101,15 @@ class ServiceStatus(ResponseModel):
     tasks: list[BackgroundTaskStatus] = Field(default_factory=list, description="The service's background tasks.")
 
 
+class ServiceLog(ResponseModel):
+    """Lines of the service's own log."""
+
+    lines: list[str] = Field(
+        description="The latest lines as text, oldest first.",
+        examples=[["2026-11-22T07:31:02.120Z INFO clusterm listens on http://127.0.0.1:9007"]],
+    )
+
+
 class Versions(ResponseModel):
     """Versions of the service and its environment."""
 

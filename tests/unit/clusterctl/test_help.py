@@ -30,6 +30,13 @@ def test_every_command_and_every_option_is_explained(path: str) -> None:
     assert [parameter.name for parameter in command.params if not getattr(parameter, "help", None)] == []
 
 
+def test_the_output_format_may_be_given_after_every_command_that_has_one() -> None:
+    with_json = {path for path, each in COMMANDS.items() if any("--json" in option.opts for option in each.params)}
+    with_output = {path for path, each in COMMANDS.items() if any("--output" in option.opts for option in each.params)}
+    assert with_output - {"clusterctl"} == with_json
+    assert len(with_json) > 15
+
+
 def test_all_that_prints_an_answer_can_print_json() -> None:
     leaves = {path: command for path, command in COMMANDS.items() if not hasattr(command, "commands")}
 

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 import yaml
-from support.factories import FOREIGN, event, last_page, log_line, printed, wire
+from support.factories import FOREIGN, JOB, event, last_page, log_line, printed, wire
 
 from clusterctl.output.output import Document, Format, Stream, note, page_items, show
 from clusterctl.views import events as event_views
@@ -18,7 +18,7 @@ from clusterctl.views import jobs as job_views
 from clusterctl.views import logs as log_views
 from clusterctl.views import nodes as node_views
 from clusterctl.views import settings as setting_views
-from clusterm.schemas import Event
+from clusterm.schemas import Event, Job
 
 
 def in_terminal(part: Document) -> str:
@@ -49,6 +49,27 @@ def test_a_narrow_terminal_wraps_and_loses_nothing(columns: int, monkeypatch: py
     assert max(len(line) for line in text.splitlines()) <= columns
     assert text.count("2026-11-22T07:31:02Z") == 1
     assert (text.count("x"), text.count("z")) == (40, 40)
+
+
+@pytest.mark.parametrize("columns", [40, 80, 120, 240])
+def test_a_list_of_jobs_fits_into_any_terminal(columns: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("COLUMNS", str(columns))
+    jobs = [
+        JOB.model_copy(update={"id": 1203, "nodes": ["node1-4c4c4544"], "error": ""}),
+        JOB.model_copy(
+            update={"id": 1204, "nodes": [f"node{n}-x" for n in range(10_000)], "error": "failed: " + "y" * 99}
+        ),
+    ]
+
+    shown = re.sub(r"\x1b\[\d*m", "", in_terminal(Document(wire(last_page(Job, jobs)), job_views.jobs)))
+
+    lines = shown.splitlines()
+    assert max(map(len, lines)) <= columns
+    assert len(lines) < 25
+    assert "and 9998 more" in " ".join(shown.split())
+    assert (lines[0].split()[0], "1203" in lines[0]) == ("ID", columns < 100)
+    assert ("…" in shown) == (columns == 120)
+    assert all(word in shown for word in ("commission", "2026-11-22T07:31:02Z"))
 
 
 def test_terminals_get_colours_unless_they_want_none(monkeypatch: pytest.MonkeyPatch) -> None:
