@@ -1,6 +1,7 @@
-"""Generate the reference and the layout from the source; with --check, only report files that are out of date.
+"""Generate the reference, the layout and a module of the client; with --check, only report files that are out of date.
 
-The part of each file between the two marks is generated; the part above is written by hand.
+The part of each document between the two marks is generated; the part above is written by hand. The module is generated
+from the OpenAPI document.
 """
 
 import ast
@@ -16,6 +17,7 @@ from typing import Any, Final
 
 import typer.core
 import typer.main
+from client_options import client_options
 from reference_markdown import default_of, one_line, table, type_of
 from reference_of_client import client
 from reference_of_rest import rest
@@ -33,6 +35,7 @@ from clusterm.store.migrations import migrate
 ROOT: Final = Path(__file__).parents[1]
 REFERENCE: Final = ROOT / "docs" / "reference"
 
+_MODULE: Final = ROOT / "src" / "clusterctl" / "api" / "request_options.py"
 _BEGIN: Final = "<!-- Generated from the source by `make docs`: edit the source instead. -->\n"
 _END: Final = "<!-- End of the generated part. -->\n"
 
@@ -42,9 +45,9 @@ def main(arguments: Sequence[str]) -> int:
     if arguments not in ([], ["--check"]):
         print("usage: generate_docs.py [--check]", file=sys.stderr)
         return 2
-    found = {**dict(stale(REFERENCE, _REFERENCE)), **dict(stale(ROOT, _GUIDE))}
+    found = {**dict(stale(REFERENCE, _REFERENCE)), **dict(stale(ROOT, _GUIDE)), **dict(stale_module())}
     for file, text in found.items():
-        name = file.name if file.parent == ROOT else f"docs/reference/{file.name}"
+        name = file.relative_to(ROOT) if file.is_relative_to(ROOT) else f"docs/reference/{file.name}"
         if arguments:
             print(f"{name} is stale: run `make docs`", file=sys.stderr)
         else:
@@ -63,6 +66,13 @@ def stale(folder: Path, generators: Mapping[str, Callable[[], Iterator[str]]]) -
         text = re.sub(r"\n{3,}", "\n\n", "\n".join(generate())).strip("\n")
         if present != (wanted := f"{above}{begin or _BEGIN}\n{text}\n\n{end or _END}{below}"):
             yield file, wanted
+
+
+def stale_module() -> Iterator[tuple[Path, str]]:
+    """Yield the module of the client that differs from the OpenAPI document, with its new text."""
+    text = client_options(openapi())
+    if _MODULE.read_text() != text:
+        yield _MODULE, text
 
 
 def configuration() -> Iterator[str]:

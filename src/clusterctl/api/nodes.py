@@ -7,8 +7,9 @@ from typing import Any, Literal, Unpack
 
 from clusterctl.api import following
 from clusterctl.api.models import Json, read
-from clusterctl.api.options import JobOptions, NodesOptions, names_of, nodes_members
+from clusterctl.api.options import names_of, nodes_members
 from clusterctl.api.paging import PAGE, pages
+from clusterctl.api.request_options import JobOptions, NodesOptions
 from clusterctl.api.rest import RestClient
 from clusterctl.api.retry import PrintNote
 from clusterm.common.addresses import parse_place
