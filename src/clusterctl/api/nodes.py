@@ -75,7 +75,7 @@ class Nodes:
 
     def follow_events(self, name: str, *, limit: int = 30, since: datetime | None = None) -> Iterator[Event]:
         """Yield the last `limit` events of a node, then new ones as they happen, without end."""
-        ask = partial(self._rest.node_events, name)
+        ask = partial(self._rest.without_outage().node_events, name)
         return (read(Event, event) for event in following.events(ask, self._note, limit=limit, since=since))
 
     def explain(self, name: str) -> Explanation:
