@@ -52,7 +52,7 @@ format: $(READY) ## Put the code in the house's format
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 
-docs: $(READY) ## Generate the reference out of the code
+docs: $(READY) ## Generate the reference, and a module of the client, out of the code
 	$(BIN)/python scripts/generate_docs.py
 
 chaos: $(READY) ## Kill processes at random in 50 rounds of real jobs, and check what must hold whatever dies

@@ -1,6 +1,7 @@
-"""Generate reference, layout, manual pages and completions from the source; with --check, only report stale files.
+"""Generate what is written from the source; with --check, only report files that are out of date.
 
-In the reference, the part of each file between the two marks is generated; the part above is written by hand.
+That is the reference, the layout, the manual pages, the completions and a module of the client. In the reference, the
+part of each file between the two marks is generated; the part above is written by hand.
 """
 
 import ast
@@ -20,6 +21,7 @@ from typing import Any, Final
 import man_pages
 import typer.core
 import typer.main
+from client_options import client_options
 from reference_markdown import default_of, one_line, table, type_of
 from reference_of_client import client
 from reference_of_rest import rest
@@ -72,8 +74,8 @@ def stale(folder: Path, generators: Mapping[str, Callable[[], Iterator[str]]]) -
 
 def stale_files() -> Iterator[tuple[Path, str]]:
     """Yield each file that is generated as a whole and differs from the code, with its new text."""
-    for name, generate in _PACKAGED.items():
-        file, text = ROOT / "packaging" / name, "\n".join(generate()) + "\n"
+    for name, generate in _WHOLE.items():
+        file, text = ROOT / name, "\n".join(generate()) + "\n"
         if not file.exists() or file.read_text() != text:
             yield file, text
 
@@ -83,6 +85,11 @@ def completion(shell: str) -> Iterator[str]:
     environment = {**os.environ, "_CLUSTERCTL_COMPLETE": f"source_{shell}"}
     program = Path(sys.executable).with_name("clusterctl")
     yield subprocess.run([program], env=environment, capture_output=True, text=True, check=True).stdout.strip()
+
+
+def options_of_client() -> Iterator[str]:
+    """Yield the module of the client's optional arguments."""
+    yield client_options(openapi()).removesuffix("\n")
 
 
 def configuration() -> Iterator[str]:
@@ -164,13 +171,14 @@ _REFERENCE: Final[Mapping[str, Callable[[], Iterator[str]]]] = {
     "python-client.md": client,
     "rest.md": rest_api,
 }
-_PACKAGED: Final[Mapping[str, Callable[[], Iterator[str]]]] = {
-    "man/clusterctl.1": man_pages.clusterctl_page,
-    "man/clusterm.1": man_pages.clusterm_page,
-    "man/clusterm.toml.5": man_pages.configuration_page,
-    "completions/clusterctl.bash": partial(completion, "bash"),
-    "completions/_clusterctl": partial(completion, "zsh"),
-    "completions/clusterctl.fish": partial(completion, "fish"),
+_WHOLE: Final[Mapping[str, Callable[[], Iterator[str]]]] = {
+    "src/clusterctl/api/request_options.py": options_of_client,
+    "packaging/man/clusterctl.1": man_pages.clusterctl_page,
+    "packaging/man/clusterm.1": man_pages.clusterm_page,
+    "packaging/man/clusterm.toml.5": man_pages.configuration_page,
+    "packaging/completions/clusterctl.bash": partial(completion, "bash"),
+    "packaging/completions/_clusterctl": partial(completion, "zsh"),
+    "packaging/completions/clusterctl.fish": partial(completion, "fish"),
 }
 _GUIDE: Final[Mapping[str, Callable[[], Iterator[str]]]] = {"CONTRIBUTING.md": layout}
 

@@ -1,24 +1,27 @@
-"""Write what version 1 of the API promises to tests/docs/v1.txt, as part of a release: nothing of it is removed later.
+"""Write what version 1 of the API and its Python client promise to tests/docs/v1.txt, as part of a release.
 
-Each line is one promise. A line that begins with "required" limits what requests have to contain.
+Nothing of it is removed later. Each line is one promise. A line that begins with "required" limits what requests and
+calls have to contain.
 """
 
-from collections.abc import Iterator
+import inspect
+from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, get_type_hints, is_typeddict
 
 from generate_docs import openapi
 from reference_markdown import REF
 from reference_of_rest import sent
 
+from clusterctl import api
 from clusterm.problem_codes import ProblemCode
 
 PROMISED: Final = Path(__file__).parents[1] / "tests" / "docs" / "v1.txt"
 
 
 def promises(document: dict[str, Any]) -> set[str]:
-    """Return what an OpenAPI document and the codes of problems promise."""
-    return {*_operations(document), *_schemas(document), *_codes()}
+    """Return what an OpenAPI document, the codes of problems and the Python client promise."""
+    return {*_operations(document), *_schemas(document), *_codes(), *_client()}
 
 
 def _operations(document: dict[str, Any]) -> Iterator[str]:
@@ -56,6 +59,34 @@ def _schemas(document: dict[str, Any]) -> Iterator[str]:
 def _codes() -> Iterator[str]:
     for code in ProblemCode:
         yield f"problem {code}: {code.status.value}"
+
+
+def _client() -> Iterator[str]:
+    for name in api.__all__:
+        exported = getattr(api, name)
+        yield f"client {name}: exported"
+        if not inspect.isclass(exported):
+            continue
+        if issubclass(exported, Exception):
+            bases = (base.__name__ for base in exported.__mro__)
+            yield from (f"client {name}: is {base}" for base in bases if hasattr(api, base))
+        elif is_typeddict(exported):
+            yield from (f"client {name}: option {option}" for option in get_type_hints(exported))
+        else:
+            yield from _call(f"{name}.__init__", exported)
+            methods = inspect.getmembers_static(exported, inspect.isfunction)
+            for method, function in methods:
+                if not method.startswith("_"):
+                    yield from _call(f"{name}.{method}", function)
+
+
+def _call(name: str, function: Callable[..., Any]) -> Iterator[str]:
+    yield f"client {name}: callable"
+    for parameter in inspect.signature(function).parameters.values():
+        if parameter.name != "self":
+            yield f"client {name}: argument {parameter.name}"
+            if parameter.default is parameter.empty and parameter.kind is not parameter.VAR_KEYWORD:
+                yield f"required {name}: {parameter.name}"
 
 
 def _type(schema: dict[str, Any]) -> str:

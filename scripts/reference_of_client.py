@@ -33,7 +33,7 @@ def client() -> Iterator[str]:
                 yield from _documented(function, f"{'client' if kind is api.Client else name}.{method}")
     for options in _OPTIONS:
         yield from ("", f"## {options.__name__}", "", _summary(options), "")
-        rows = re.findall(r'^ {4}(\w+): .+\n {4}"""(.+)"""', inspect.getsource(options), re.MULTILINE)
+        rows = re.findall(r'^ {4}(\w+): [^\n]+\n {4}"""(.+?)"""', inspect.getsource(options), re.MULTILINE | re.DOTALL)
         hints = get_type_hints(options)
         described = dict(rows)
         inherited = [base for base in _OPTIONS if base is not options and base.__annotations__.items() < hints.items()]
@@ -44,6 +44,8 @@ def client() -> Iterator[str]:
             ("argument", "type", "meaning"),
             ([f"`{member}`", _type(hints[member]), described[member]] for member in hints if member in own),
         )
+    yield from ("", "## Certificates", "")
+    yield from _documented(api.Certificates, "Certificates")
     yield from ("", "## Exceptions", "")
     exceptions = [each for each in vars(api).values() if inspect.isclass(each) and issubclass(each, BaseException)]
     yield from table(

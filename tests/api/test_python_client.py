@@ -18,7 +18,17 @@ from support.programs import SCRIPTED
 from support.service import WAIT_TIMEOUT_S, Clusterm, wait_for
 
 from clusterctl import api
-from clusterctl.api import Client, NodesOptions, NotComplete, Refused, ServiceDown, Unauthorized, Unavailable, Usage
+from clusterctl.api import (
+    Client,
+    NodesOptions,
+    NotComplete,
+    Refused,
+    ServiceDown,
+    Unauthorized,
+    Unavailable,
+    Usage,
+    retry,
+)
 from clusterm.enums import Action, JobStatus, Outcome, Status
 from clusterm.schemas import DiscoverRequest, ImportedNode, MonitoredNode, NodeSelection, NodesRequest
 
@@ -189,6 +199,26 @@ def test_a_service_that_stays_down_is_an_error_after_the_outage() -> None:
     assert time.monotonic() - began > 0.3
     with Client("127.0.0.1:1", outage=0) as client, pytest.raises(ServiceDown):
         client.nodes.discover("127.0.9.9")
+
+
+class Clock:
+    """A clock that moves only while a thread sleeps."""
+
+    now = 0.0
+
+    def monotonic(self) -> float:
+        return self.now
+
+    def sleep(self, seconds: float) -> None:
+        self.now += seconds
+
+
+def test_a_wait_continues_for_a_minute_without_the_service(monkeypatch: pytest.MonkeyPatch) -> None:
+    clock = Clock()
+    monkeypatch.setattr(retry, "time", clock)
+    with Client("127.0.0.1:1", outage=1000) as client, pytest.raises(ServiceDown):
+        client.jobs.wait(7)
+    assert 60 < clock.now < 62
 
 
 def test_the_client_finds_the_service_as_clusterctl_does(

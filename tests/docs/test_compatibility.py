@@ -1,4 +1,7 @@
-"""What version 1 of the API has promised is still so; scripts/promise_api.py adds what is new at a release."""
+"""What version 1 of the API and its Python client have promised is still so.
+
+At a release, scripts/promise_api.py adds what is new.
+"""
 
 import importlib
 from types import ModuleType
@@ -23,3 +26,13 @@ def test_nothing_that_was_promised_is_gone_or_needs_more(promise_api: ModuleType
         line for line in present - promised if line.startswith("required ") and line.split(":")[0].split()[1] in known
     }
     assert not gone | demanded, "clients depend on this; see docs/explanation/compatibility.md"
+
+
+def test_the_python_client_is_promised(promise_api: ModuleType) -> None:
+    assert {
+        "client Client.__init__: argument url",
+        "client Jobs.retry: argument failed_only",
+        "client JobOptions: option extra_vars",
+        "client Unavailable: is ProblemError",
+        "required Nodes.rename: new",
+    } <= promise_api.promises(promise_api.openapi())

@@ -4,7 +4,8 @@ from clusterctl.api.client import Client, Service
 from clusterctl.api.connection import Certificates
 from clusterctl.api.jobs import Jobs
 from clusterctl.api.nodes import Nodes
-from clusterctl.api.options import JobOptions, JobRef, NodesOptions
+from clusterctl.api.options import JobRef
+from clusterctl.api.request_options import JobOptions, NodesOptions
 from clusterctl.api.settings import Config, Globals
 from clusterctl.errors import (
     ClusterctlError,

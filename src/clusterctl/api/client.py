@@ -173,7 +173,7 @@ class Client:
             node: only events of this node: name or management address.
             since: only events at or after this time.
         """
-        ask = partial(self.rest.timeline, kind=list(kinds), node=node)
+        ask = partial(self.rest.without_outage().timeline, kind=list(kinds), node=node)
         return (read(Event, event) for event in following.events(ask, self._note, limit=limit, since=since))
 
 

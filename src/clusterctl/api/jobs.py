@@ -63,7 +63,7 @@ class Jobs:
             NotComplete: the job has not ended within `timeout` seconds. It continues.
         """
         ended = following.end(
-            self._rest,
+            self._rest.without_outage(),
             self._id(job),
             self._note,
             timeout=timeout,
@@ -82,7 +82,7 @@ class Jobs:
             task: only lines of tasks with this text in their names.
         """
         lines = Lines(node=node, task=task)
-        for line in following.log_lines(self._rest, self._id(job), self._note, lines):
+        for line in following.log_lines(self._rest.without_outage(), self._id(job), self._note, lines):
             yield read(LogLine, line)
 
     def logs(

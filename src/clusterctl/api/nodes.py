@@ -7,8 +7,9 @@ from typing import Any, Literal, Unpack
 
 from clusterctl.api import following
 from clusterctl.api.models import Json, read
-from clusterctl.api.options import JobOptions, NodesOptions, names_of, nodes_members
+from clusterctl.api.options import names_of, nodes_members
 from clusterctl.api.paging import PAGE, pages
+from clusterctl.api.request_options import JobOptions, NodesOptions
 from clusterctl.api.rest import RestClient
 from clusterctl.api.retry import PrintNote
 from clusterm.common.addresses import parse_place
@@ -74,7 +75,7 @@ class Nodes:
 
     def follow_events(self, name: str, *, limit: int = 30, since: datetime | None = None) -> Iterator[Event]:
         """Yield the last `limit` events of a node, then new ones as they happen, without end."""
-        ask = partial(self._rest.node_events, name)
+        ask = partial(self._rest.without_outage().node_events, name)
         return (read(Event, event) for event in following.events(ask, self._note, limit=limit, since=since))
 
     def explain(self, name: str) -> Explanation:

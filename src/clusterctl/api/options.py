@@ -1,37 +1,14 @@
 """Arguments that several methods of the client share."""
 
 from collections.abc import Sequence
-from typing import Any, Literal, TypedDict
+from typing import Literal
 
 from clusterctl.api.models import Json
-from clusterm.schemas import Job, NodeSelection
+from clusterctl.api.request_options import NodesOptions
+from clusterm.schemas import Job
 
 JobRef = int | Literal["active", "last"] | Job
 """A job: its id, the one that runs, the last one that ended, or a job that a method returned."""
-
-
-class JobOptions(TypedDict, total=False):
-    """Optional arguments of every method that starts a job on nodes or addresses."""
-
-    extra_vars: dict[str, Any]
-    """Extra vars for ansible."""
-    queue: bool
-    """Whether the job may wait if other jobs keep it from running now; otherwise it is refused."""
-    job_timeout: float
-    """Seconds after which the job is stopped; 0 disables the limit. Default: as configured."""
-    idle_timeout: float
-    """Seconds without output after which the job is stopped; 0 disables the limit. Default: as configured."""
-
-
-class NodesOptions(JobOptions, total=False):
-    """Optional arguments of every method that starts a job on nodes."""
-
-    select: NodeSelection
-    """Selects among the named nodes or, if no node is named, among all."""
-    check: bool
-    """Whether ansible only reports what would change."""
-    limit_batch: int
-    """Nodes per batch; the job stops at the first batch that fails. Default: all nodes at once."""
 
 
 def job_label(job: JobRef) -> str:

@@ -1,6 +1,7 @@
 """The routes of the REST API: one method per route, each returning the JSON that the service sent."""
 
 from collections.abc import Iterator, Sequence
+from copy import copy
 from datetime import datetime
 from typing import Any, Final
 from urllib.parse import quote
@@ -42,6 +43,12 @@ class RestClient:
         self._http = HttpTransport(url, note, certificates, timeout, token, outage)
         self.parting: str | None = None
         """What to print if the user interrupts the wait for a job's end."""
+
+    def without_outage(self) -> "RestClient":
+        """Return a client over the same connections for callers that wait for the service themselves."""
+        other = copy(self)
+        other._http = self._http.without_outage()  # noqa: SLF001 -- of this class
+        return other
 
     def close(self) -> None:
         """Close the connections."""

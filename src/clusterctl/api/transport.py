@@ -4,6 +4,7 @@ import json
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from copy import copy
 from typing import Any, Final
 from uuid import uuid4
 
@@ -75,6 +76,12 @@ class HttpTransport:
         self._http = connect(url, certificates, timeout)
         if token:
             self._http.headers["Authorization"] = f"Bearer {token.text}"
+
+    def without_outage(self) -> "HttpTransport":
+        """Return a transport over the same connections that raises `ServiceDown` at once."""
+        other = copy(self)
+        other._outage = 0  # noqa: SLF001 -- of this class
+        return other
 
     def close(self) -> None:
         """Close the connections."""
