@@ -14,7 +14,7 @@ from urllib.parse import urlsplit
 from pydantic import ValidationError
 
 from clusterm.common import contiv
-from clusterm.common.redaction import MASK, redact, restore
+from clusterm.common.redaction import MASK, redact, redact_text, restore
 from clusterm.errors import BadRequest, EncryptionUnavailable, SecretsUnavailable, quote
 from clusterm.problem_codes import ProblemCode
 from clusterm.schemas.request_vars import SETTING, refusals
@@ -67,6 +67,7 @@ class LiveSettings:
         """Return the settings as they go over the wire, secrets redacted."""
         shown = self.current.model_dump(mode="json")
         shown["serf"] = redact(shown["serf"])
+        shown["telemetry"] = _shown_telemetry(shown["telemetry"])
         shown["notifications"]["webhooks"] = [_shown(webhook) for webhook in shown["notifications"]["webhooks"]]
         extra_vars = json.loads(self.current.ansible.extra_variables)
         shown[_SECTION]["extra_variables"] = json.dumps(redact(extra_vars, self.current.secret_names))
@@ -196,6 +197,15 @@ class LiveSettings:
 def _publish(session: Session, settings: Settings) -> None:
     """Store the settings that executors apply to what all jobs share."""
     runtime_values.put(session, runtime_values.RETENTION, settings.retention.model_dump(mode="json"))
+
+
+def _shown_telemetry(telemetry: dict[str, Any]) -> dict[str, Any]:
+    """Mask the secrets of the section `telemetry`: headers, and a password in the URL."""
+    return {
+        **telemetry,
+        "endpoint": redact_text(telemetry["endpoint"]),
+        "headers": dict.fromkeys(telemetry["headers"], MASK),
+    }
 
 
 def _shown(webhook: dict[str, Any]) -> dict[str, Any]:
