@@ -65,6 +65,18 @@ def test_a_retry_and_a_queued_job_keep_the_trace_of_their_requests(clusterm: Clu
     assert clusterm.ended(again)["trace_id"] == TRACE
 
 
+@pytest.mark.parametrize(("parent", "joins"), [(PARENT, True), ("nonsense\n\u2603", False)])
+def test_clusterctl_joins_the_trace_of_its_environment(
+    clusterm: Clusterm, monkeypatch: pytest.MonkeyPatch, parent: str, joins: bool
+) -> None:
+    monkeypatch.setenv("TRACEPARENT", parent)
+    done = clusterm.clusterctl("discover", "127.0.9.9", "--json")
+
+    assert done.returncode == 0, done.stderr
+    job = clusterm.ended(json.loads(done.stdout))
+    assert (job["trace_id"] == TRACE) == joins
+
+
 def test_a_webhook_is_told_the_trace(new_clusterm: Clusterm) -> None:
     with receiving() as receiver:
         new_clusterm.use_program(SCRIPTED)

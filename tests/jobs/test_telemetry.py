@@ -24,6 +24,8 @@ PLAYBOOK = """
     - name: Say hello
       ansible.builtin.debug:
         msg: hello
+    - name: Do nothing
+      ansible.builtin.meta: noop
     - name: Need a data disk
       ansible.builtin.assert:
         that: node_name != "node2-b"
@@ -89,7 +91,8 @@ def test_a_real_job_is_a_trace_with_its_steps_plays_tasks_and_lines(
     assert (configure.status.code, cleanup.status.code) == (Status.STATUS_CODE_ERROR, Status.STATUS_CODE_OK)
     assert configure.start_time_unix_nano == at(job["steps"][0]["started_at"])
     (play,) = collector.children(configure)
-    hello, disk = collector.children(play)
+    hello, nothing, disk = collector.children(play)
+    assert nothing.end_time_unix_nano == nothing.start_time_unix_nano
     assert (play.name, hello.name, disk.name) == ("Provision", "Say hello", "Need a data disk")
     assert values(hello.attributes)["clusterm.task.results.ok"] == 2
     assert values(hello.attributes)["code.file.path"].endswith("site.yml:7")
@@ -194,7 +197,7 @@ def test_what_is_rejected_is_dropped_counted_and_told_once(new_clusterm: Cluster
     all_exported(clusterm)
 
     assert (metric(clusterm, "exported_total"), metric(clusterm, "dropped_total")) == (0, 2)
-    assert clusterm.log.read_text().count("dropped the traces") == 1
+    assert clusterm.log.read_text().count("dropped the trace") == 1
     collector.answer = lambda _: (200, {})
     job = discover(clusterm)
     all_exported(clusterm)

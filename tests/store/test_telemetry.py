@@ -1,79 +1,16 @@
 """The trace of a large job is bounded, and the same each time it is made."""
 
-from datetime import timedelta
-
 import pytest
 from opentelemetry.sdk.resources import Resource
 from opentelemetry.sdk.trace import ReadableSpan
 from opentelemetry.sdk.util.instrumentation import InstrumentationScope
-from support.rows import BEGAN
+from support.rows import add_traced_job
 
-from clusterm.common.trace_context import new_span_id, new_trace_id
-from clusterm.enums import Action, JobStatus, StepName, TaskStatus
-from clusterm.store import job_records, tables, task_results, telemetry
+from clusterm.store import job_records, telemetry
 from clusterm.store import jobs as job_queries
 from clusterm.store.engine import Store
-from clusterm.store.log_lines import append
 from clusterm.telemetry import log_records
 from clusterm.telemetry.spans import MAX_TASKS, JobSpans
-
-
-def add_job(store: Store, *, tasks: int, nodes: int) -> int:
-    """Store an ended job with a play whose tasks have run on each node; every seventh node has failed them."""
-    with store.write() as session:
-        job = tables.Job(
-            action=Action.UPDATE,
-            status=JobStatus.ERRORED,
-            error="failed",
-            host_group="",
-            extra_vars={},
-            requested_by="test",
-            created_at=BEGAN,
-            started_at=BEGAN,
-            finished_at=BEGAN + timedelta(hours=1),
-            end_order=job_queries.next_end_order(session),
-            trace_id=new_trace_id(),
-            span_id=new_span_id(),
-            lines=2500,
-        )
-        session.add(job)
-        session.flush()
-        job_queries.add_nodes(session, job.id, [f"node{number}-a" for number in range(nodes)])
-        step = tables.JobStep(job_id=job.id, number=1, name=StepName.CONFIGURE, playbook="site.yml", exit_status=2)
-        step.started_at, step.finished_at, step.first_line = BEGAN, job.finished_at, 2
-        session.add(step)
-        columns = {"job_id": job.id, "step": 1, "play": "Play", "path": None, "started_at": BEGAN}
-        task_results.add_tasks(
-            session,
-            [
-                {**columns, "number": number, "name": f"task {number}" if number > 1 else None}
-                | {"finished_at": BEGAN + timedelta(seconds=number)}
-                for number in range(1, tasks + 2)
-            ],
-        )
-        result = {"job_id": job.id, "retries": 0, "first_line": 1, "last_line": 1, "started_at": BEGAN}
-        task_results.add(
-            session,
-            [
-                {
-                    **result,
-                    "number": task * nodes + node,
-                    "task": task,
-                    "node": f"node{node}-a",
-                    "status": TaskStatus.FAILED if node % 7 == 6 else TaskStatus.OK,
-                    "message": "x" * 5000 if node % 7 == 6 else None,
-                    "finished_at": BEGAN + timedelta(milliseconds=node),
-                }
-                for task in range(2, tasks + 2)
-                for node in range(nodes)
-            ],
-        )
-        line = {"job_id": job.id, "at": BEGAN, "partial": False, "node": None}
-        append(
-            session,
-            [{**line, "seq": seq, "text": f"line {seq}", "task": 2 if seq == 9 else None} for seq in range(1, 2501)],
-        )
-        return job.id
 
 
 def spans_of(store: Store, job: int) -> JobSpans:
@@ -92,7 +29,7 @@ def span_id(span: ReadableSpan) -> int:
     ("tasks", "nodes", "spans"), [(1, 10_000, 4), (100, 100, 103), (10_000, 1, MAX_TASKS + 3), (0, 1, 3)]
 )
 def test_ten_thousand_results_stay_bounded(store: Store, tasks: int, nodes: int, spans: int) -> None:
-    job = spans_of(store, add_job(store, tasks=tasks, nodes=nodes))
+    job = spans_of(store, add_traced_job(store, tasks=tasks, nodes=nodes))
     made = list(job.all(store))
 
     assert len(made) == spans == len({span_id(span) for span in made})
@@ -106,7 +43,7 @@ def test_ten_thousand_results_stay_bounded(store: Store, tasks: int, nodes: int,
 
 
 def test_a_task_tells_its_first_failed_and_its_slowest_nodes(store: Store) -> None:
-    made = list(spans_of(store, add_job(store, tasks=1, nodes=100)).all(store))
+    made = list(spans_of(store, add_traced_job(store, tasks=1, nodes=100)).all(store))
 
     (task,) = (span for span in made if span.name == "task 2")
     told = [dict(event.attributes or {}) for event in task.events]
@@ -120,7 +57,7 @@ def test_a_task_tells_its_first_failed_and_its_slowest_nodes(store: Store) -> No
 
 
 def test_lines_are_in_the_span_of_their_task_or_step(store: Store) -> None:
-    spans = spans_of(store, add_job(store, tasks=1, nodes=1))
+    spans = spans_of(store, add_traced_job(store, tasks=1, nodes=1))
     batches = list(log_records.batches(store, spans))
 
     assert [len(batch) for batch in batches] == [1000, 1000, 500]
@@ -143,11 +80,11 @@ def test_jobs_are_exported_from_the_first_start_on_and_not_after_an_end(store: S
         with store.read() as session:
             return telemetry.pending(session, telemetry.progress(session))
 
-    add_job(store, tasks=0, nodes=1)
+    add_traced_job(store, tasks=0, nodes=1)
     assert waiting() == 0
     call(telemetry.begin)
     orders = [order()]
-    add_job(store, tasks=0, nodes=1)
+    add_traced_job(store, tasks=0, nodes=1)
     call(telemetry.begin)  # the next service
     orders.append(order())
     assert waiting() == 1

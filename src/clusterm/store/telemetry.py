@@ -42,26 +42,43 @@ def begin(session: Session) -> None:
     """Export the jobs that end from now on, unless an earlier service has begun with that."""
     stored = runtime_values.get(session, runtime_values.TELEMETRY)
     if "order" not in stored:
-        save(session, Progress(_last(session), **stored))
+        _save(session, Progress(job_queries.next_end_order(session) - 1, **stored))
 
 
 def end(session: Session) -> None:
     """Forget how far jobs are exported, but not how many were. Jobs that end from now on are not exported."""
     stored = runtime_values.get(session, runtime_values.TELEMETRY)
-    if "order" in stored:
-        counts = {name: stored[name] for name in ("exported", "dropped")}
-        runtime_values.put(session, runtime_values.TELEMETRY, counts)
+    if stored.pop("order", None) is not None:
+        stored["batches"] = 0
+        runtime_values.put(session, runtime_values.TELEMETRY, stored)
 
 
 def progress(session: Session) -> Progress:
     """Return how far jobs are exported. If they are not, it is as if all were."""
     stored = runtime_values.get(session, runtime_values.TELEMETRY)
-    return Progress(**({"order": _last(session)} | stored))
+    return Progress(**({"order": job_queries.next_end_order(session) - 1} | stored))
 
 
-def save(session: Session, progress: Progress) -> None:
-    """Store how far jobs are exported."""
-    runtime_values.put(session, runtime_values.TELEMETRY, asdict(progress))
+def record_batches(session: Session, batches: int) -> None:
+    """Record how many batches of the next job were exported."""
+    found = progress(session)
+    found.batches = batches
+    _save(session, found)
+
+
+def record_job(session: Session, job: tables.Job, *, exported: int = 0, dropped: int = 0) -> None:
+    """Record that the next job is done, and count it."""
+    found = progress(session)
+    done = Progress(job.end_order or 0, 0, found.exported + exported, found.dropped + dropped)
+    _save(session, done)
+
+
+def record_deletion(session: Session, job: tables.Job) -> None:
+    """Count a job that is deleted as dropped, unless it was exported before."""
+    found = progress(session)
+    if job.end_order is not None and job.end_order > found.order:
+        found.dropped += 1
+        _save(session, found)
 
 
 def pending(session: Session, progress: Progress) -> int:
@@ -138,5 +155,5 @@ def lines(session: Session, job_id: int, *, after: int, limit: int) -> list[Row]
     return found
 
 
-def _last(session: Session) -> int:
-    return job_queries.next_end_order(session) - 1
+def _save(session: Session, progress: Progress) -> None:
+    runtime_values.put(session, runtime_values.TELEMETRY, asdict(progress))

@@ -66,6 +66,8 @@ class TelemetryExporter(PeriodicTask):
         self._begun = False
         self._drops = False
         """Whether the last job was dropped."""
+        self._dropped: int | None = None
+        """Number of dropped jobs, of all services, that this one knows; None before its first run."""
 
     def start(self) -> None:
         """Start the thread. The jobs that end from now on are exported."""
@@ -89,34 +91,33 @@ class TelemetryExporter(PeriodicTask):
         """
         if not self._begun:
             self._begin()
-        if self._failure is not None and not self._backoff.is_over():
-            raise self._failure
         while not self.is_stopping:
             with self._store.read() as session:
                 progress = telemetry.progress(session)
                 job = telemetry.next_job(session, progress)
+            self._report_deleted(progress)
             if job is None:
                 return
-            self._serve(job, progress)
+            if self._failure is not None and not self._backoff.is_over():
+                raise self._failure
+            self._serve(job, progress.batches)
 
     def _begin(self) -> None:
         with self._store.write() as session:
             telemetry.begin(session)
         self._begun = True
 
-    def _serve(self, job: tables.Job, progress: Progress) -> None:
-        """Export a job or drop it; raise CollectorUnavailable if it is to be exported later."""
-        order = job.end_order or 0
-        if deleted := order - progress.order - 1:
-            self._drop(deleted, "they were deleted by the retention before they were exported")
-            progress = Progress(order - 1, exported=progress.exported, dropped=progress.dropped + deleted)
-            self._save(progress)
-        done = Progress(order, exported=progress.exported, dropped=progress.dropped)
+    def _serve(self, job: tables.Job, batches: int) -> None:
+        """Export a job, of which the first batches are exported, or drop it.
+
+        Raises:
+            CollectorUnavailable: it is to be exported later.
+        """
         sampled = self._is_sampled(job)
         try:
-            dropped = self._try(job, progress) if sampled else None
+            dropped = self._try(job, batches) if sampled else None
         except NotFound:
-            return  # it was deleted meanwhile, which the next job shows
+            return  # it was deleted meanwhile
         except CollectorUnavailable as error:
             if self.is_stopping:
                 return
@@ -125,19 +126,20 @@ class TelemetryExporter(PeriodicTask):
             if not self._is_too_old(job):
                 raise
             dropped = f"job {job.id} ended more than {self._settings.give_up_after:g} days ago, and {error}"
+        exported = sampled and dropped is None
         if dropped is not None:
-            self._drop(1, dropped)
-            done.dropped += 1
-        elif sampled:
+            self._dropped = self._dropped + 1 if self._dropped is not None else None
+            self._report(1, dropped)
+        elif exported:
             self._drops, self._failure = False, None
             self._backoff.reset()
-            done.exported += 1
-        self._save(done)
+        with self._store.write() as session:
+            telemetry.record_job(session, job, exported=exported, dropped=dropped is not None)
 
-    def _try(self, job: tables.Job, progress: Progress) -> str | None:
+    def _try(self, job: tables.Job, batches: int) -> str | None:
         """Export a job. Return why it never can be exported, or None; see `_export` for other failures."""
         try:
-            self._export(job.id, progress)
+            self._export(job.id, batches)
         except DataRefused as error:
             if self.is_stopping:
                 raise CollectorUnavailable("the service stops") from None
@@ -149,7 +151,7 @@ class TelemetryExporter(PeriodicTask):
             return f"job {job.id} failed: {error!r}"
         return None
 
-    def _export(self, job_id: int, progress: Progress) -> None:
+    def _export(self, job_id: int, batches: int) -> None:
         """Send the batches of a job that were not sent yet.
 
         Raises:
@@ -159,13 +161,13 @@ class TelemetryExporter(PeriodicTask):
         """
         spans = load(self._store, job_id, self._resource, self._scope)
         for number, batch in enumerate(self._batches(spans), start=1):
-            if number <= progress.batches:
+            if number <= batches:
                 continue
             if self.is_stopping:
                 raise CollectorUnavailable("the service stops")
             self._collector.send(batch)
-            progress.batches = number
-            self._save(progress)
+            with self._store.write() as session:
+                telemetry.record_batches(session, number)
         with self._store.read() as session:
             job_queries.get(session, job_id)  # else parts of it may have been deleted before they were read
 
@@ -189,12 +191,14 @@ class TelemetryExporter(PeriodicTask):
         age = datetime.now(UTC) - (job.finished_at or job.created_at)
         return age > timedelta(days=self._settings.give_up_after)
 
-    def _drop(self, number: int, reason: str) -> None:
+    def _report_deleted(self, progress: Progress) -> None:
+        """Log that the retention has deleted jobs before they were exported."""
+        before, self._dropped = self._dropped, progress.dropped
+        if before is not None and progress.dropped > before:
+            self._report(progress.dropped - before, "the retention has deleted the jobs before they were exported")
+
+    def _report(self, number: int, reason: str) -> None:
         """Log that traces are dropped, once until one is exported again."""
         if not self._drops:
-            log.error("dropped the traces of %d jobs: %s", number, reason)
+            log.error("dropped the trace of %d %s: %s", number, "job" if number == 1 else "jobs", reason)
         self._drops = True
-
-    def _save(self, progress: Progress) -> None:
-        with self._store.write() as session:
-            telemetry.save(session, progress)

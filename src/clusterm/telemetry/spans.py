@@ -197,13 +197,14 @@ class JobSpans:
             attributes[f"clusterm.task.results.{status or 'unfinished'}"] = number
         failed = sum(counts.get(status, 0) for status in FAILED_TASKS)
         begin = task.started_at or self._start_of(task.step)
-        ended = task.finished_at if None not in counts else None  # some node was still busy when the step ended
+        # It ends with its step if a node was still busy then; without results, such as those of `meta`, at once.
+        ended = self._end_of(task.step) if None in counts else task.finished_at or begin
         parent = self.step_id(task.step) if play is None else self.task_id(play.row.number)
         return self._span(
             task.name or "task",
             self.task_id(task.number),
             self.context(parent),
-            (begin, ended or self._end_of(task.step)),
+            (begin, ended),
             attributes,
             _error(f"failed on {failed} of {total} nodes") if failed else _PASSED,
             events=[_event_of(result, begin) for result in notable],
