@@ -14,7 +14,7 @@ from urllib.parse import urlsplit
 from pydantic import ValidationError
 
 from clusterm.common import contiv
-from clusterm.common.redaction import MASK, redact, restore
+from clusterm.common.redaction import MASK, redact, redact_text, restore
 from clusterm.enums import Cause, EventName
 from clusterm.errors import BadRequest, EncryptionUnavailable, SecretsUnavailable, quote
 from clusterm.problem_codes import ProblemCode
@@ -225,10 +225,20 @@ def _shown(settings: Settings) -> dict[str, Any]:
     """Return settings as they go over the wire, secrets redacted."""
     shown = settings.model_dump(mode="json")
     shown["serf"] = redact(shown["serf"])
+    shown["telemetry"] = _shown_telemetry(shown["telemetry"])
     shown["notifications"]["webhooks"] = [_shown_webhook(webhook) for webhook in shown["notifications"]["webhooks"]]
     extra_vars = json.loads(settings.ansible.extra_variables)
     shown[_SECTION]["extra_variables"] = json.dumps(redact(extra_vars, settings.secret_names))
     return shown
+
+
+def _shown_telemetry(telemetry: dict[str, Any]) -> dict[str, Any]:
+    """Mask the secrets of the section `telemetry`: headers, and a password in the URL."""
+    return {
+        **telemetry,
+        "endpoint": redact_text(telemetry["endpoint"]),
+        "headers": dict.fromkeys(telemetry["headers"], MASK),
+    }
 
 
 def _shown_webhook(webhook: dict[str, Any]) -> dict[str, Any]:

@@ -88,6 +88,7 @@ def test_a_failed_job_is_told_with_its_first_failure_until_it_is_taken(
         "id": job["id"],
         **{name: job[name] for name in ("action", "desc", "nodes", "host_group", "check", "status")},
         "requested_by": job["requested_by"],
+        "trace_id": job["trace_id"],
         "error": job["error"].replace("canary", "********"),
         "started_at": job["started_at"],
         "finished_at": job["finished_at"],

@@ -6,9 +6,10 @@ from types import MappingProxyType
 from typing import Any, Final
 
 from clusterm import schemas
-from clusterm.enums import ENDED, Action, EventKind, JobStatus, Outcome, State, Status, TaskStatus
+from clusterm.common.trace_context import new_span_id, new_trace_id
+from clusterm.enums import ENDED, Action, EventKind, JobStatus, Outcome, State, Status, StepName, TaskStatus
 from clusterm.settings import RetentionSettings
-from clusterm.store import events, tables
+from clusterm.store import events, tables, task_results
 from clusterm.store import jobs as job_queries
 from clusterm.store.engine import Store
 from clusterm.store.log_lines import append
@@ -130,4 +131,54 @@ def add_plain_job(
         for position, node in enumerate(nodes or ["a-1"], start=1):
             outcome = outcomes.get(node, usual) if ended else None
             session.add(tables.JobNode(job_id=job.id, position=position, node=node, held=False, outcome=outcome))
+        return job.id
+
+
+def add_traced_job(store: Store, *, tasks: int, nodes: int = 1, **columns: Any) -> int:
+    """Store an ended job with a play whose tasks have run on each node; every seventh node has failed them."""
+    with store.write() as session:
+        defaults = {"action": Action.UPDATE, "status": JobStatus.ERRORED, "error": "failed", "host_group": ""}
+        times = {"created_at": BEGAN, "started_at": BEGAN, "finished_at": BEGAN + timedelta(hours=1)}
+        ids = {"trace_id": new_trace_id(), "span_id": new_span_id()}
+        job = tables.Job(
+            **{**defaults, **times, **ids, "extra_vars": {}, "requested_by": "test", "lines": 2500, **columns},
+            end_order=job_queries.next_end_order(session),
+        )
+        session.add(job)
+        session.flush()
+        job_queries.add_nodes(session, job.id, [f"node{number}-a" for number in range(nodes)])
+        step = tables.JobStep(job_id=job.id, number=1, name=StepName.CONFIGURE, playbook="site.yml", exit_status=2)
+        step.started_at, step.finished_at, step.first_line = BEGAN, job.finished_at, 2
+        session.add(step)
+        of_task = {"job_id": job.id, "step": 1, "play": "Play", "path": None, "started_at": BEGAN}
+        task_results.add_tasks(
+            session,
+            [
+                {**of_task, "number": number, "name": f"task {number}" if number > 1 else None}
+                | {"finished_at": BEGAN + timedelta(seconds=number)}
+                for number in range(1, tasks + 2)
+            ],
+        )
+        result = {"job_id": job.id, "retries": 0, "first_line": 1, "last_line": 1, "started_at": BEGAN}
+        task_results.add(
+            session,
+            [
+                {
+                    **result,
+                    "number": task * nodes + node,
+                    "task": task,
+                    "node": f"node{node}-a",
+                    "status": TaskStatus.FAILED if node % 7 == 6 else TaskStatus.OK,
+                    "message": "x" * 5000 if node % 7 == 6 else None,
+                    "finished_at": BEGAN + timedelta(milliseconds=node),
+                }
+                for task in range(2, tasks + 2)
+                for node in range(nodes)
+            ],
+        )
+        line = {"job_id": job.id, "at": BEGAN, "partial": False, "node": None}
+        append(
+            session,
+            [{**line, "seq": seq, "text": f"line {seq}", "task": 2 if seq == 9 else None} for seq in range(1, 2501)],
+        )
         return job.id

@@ -29,6 +29,7 @@ HEALTHY: Final = {
     f'clusterm_nodes{{{HOST},status="Allocated",state="Disappeared"}}': "0x600",
     f'clusterm_notifications_pending{{{HOST},webhook="chat"}}': "0x600",
     f'clusterm_notifications_failed_total{{{HOST},webhook="chat"}}': "0x600",
+    f"clusterm_traces_dropped_total{{{HOST}}}": "0x600",
     f'clusterm_background_task_failures_total{{{HOST},task="pruner"}}': "0x600",
     f"clusterm_certificate_expiry_timestamp_seconds{{{HOST}}}": f"{90 * 86400}x600",
 }
@@ -106,6 +107,12 @@ ALERTS: Final[dict[str, tuple[str, str, str, str]]] = {
         "0x480 1x100",
         "webhook",
         "Notifications for the webhook chat were dropped, because they were too old.",
+    ),
+    "ClustermTracesLost": (
+        f"clusterm_traces_dropped_total{{{HOST}}}",
+        "0x498 1x100",
+        "",
+        "Traces of jobs on cm1 were dropped. The log of the service says why.",
     ),
     "ClustermTaskFails": (
         f'clusterm_background_task_failures_total{{{HOST},task="pruner"}}',

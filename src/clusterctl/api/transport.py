@@ -1,6 +1,7 @@
 """HTTP to the service: sends requests, retries them, and turns what goes wrong into errors for the user."""
 
 import json
+import os
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -26,6 +27,7 @@ from clusterctl.errors import (
     Unreachable,
 )
 from clusterm.common.retry_after import parse_retry_after
+from clusterm.common.trace_context import parse_traceparent
 from clusterm.schemas import Problem
 
 DEFAULT_CERTIFICATES: Final = Certificates()
@@ -136,8 +138,15 @@ class HttpTransport:
                 yield from map(self._parse, records)
 
     def post_with_key(self, path: str, body: Json, *, hint: str = "") -> Json:
-        """Send a POST request with an idempotency key, so that a retry is not executed again."""
-        return self.post(path, body, hint=hint, headers={"Idempotency-Key": str(uuid4())})
+        """Send a POST request with an idempotency key, so that a retry is not executed again.
+
+        It belongs to the span that TRACEPARENT in the environment names, if any.
+        """
+        headers = {"Idempotency-Key": str(uuid4())}
+        parent = os.environ.get("TRACEPARENT", "")
+        if parse_traceparent([parent]):
+            headers["traceparent"] = parent.strip()
+        return self.post(path, body, hint=hint, headers=headers)
 
     def post(
         self,

@@ -62,6 +62,7 @@ def job_heading(data: Json) -> View:
             "Duration": job_duration(job),
             "Requested by": job.requested_by,
             "Retry of": job.retry_of or "",
+            "Trace": job.trace_id or "",
             "Cancel requested": _cancel(job),
             "Log": "incomplete: lines are missing, or may be missing" if job.log_incomplete else "",
             "Warnings": "; ".join(job.warnings),

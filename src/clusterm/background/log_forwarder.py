@@ -39,7 +39,7 @@ class LogForwarder:
         self._echo = echo
         with store.read() as session:
             row = job_queries.find(session, job)
-            about = (row.action, job_queries.node_names(session, job)) if row else ("", [])
+            about = (row.action, job_queries.node_names(session, job), row.trace_id) if row else ("", [], None)
         self._job = job
         self._about = about
         try:

@@ -64,4 +64,4 @@ class Pruner(PeriodicTask):
 
     def _delete(self, job: retention.Surplus) -> None:
         if retention.delete_job(self._store, job.job_id):
-            JobLogger(log, job.job_id, job.action, job.nodes).info("no longer kept: %s", job.reason)
+            JobLogger(log, job.job_id, job.action, job.nodes, job.trace_id).info("no longer kept: %s", job.reason)

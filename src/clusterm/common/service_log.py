@@ -31,9 +31,12 @@ _PRIORITIES: Final = {logging.DEBUG: 7, logging.INFO: 6, logging.WARNING: 4, log
 class JobLogger(logging.LoggerAdapter[logging.Logger]):
     """Logger for the lines about one job. `extra` of a call adds members to its line."""
 
-    def __init__(self, logger: logging.Logger, job: int, action: str, nodes: Sequence[str]) -> None:
+    def __init__(
+        self, logger: logging.Logger, job: int, action: str, nodes: Sequence[str], trace_id: str | None = None
+    ) -> None:
         shown = [*nodes[:_MAX_NODES], *([f"and {len(nodes) - _MAX_NODES} more"] if len(nodes) > _MAX_NODES else [])]
-        super().__init__(logger, {"job": job, "action": str(action), "nodes": shown})
+        trace = {"trace_id": trace_id} if trace_id else {}
+        super().__init__(logger, {"job": job, "action": str(action), "nodes": shown, **trace})
 
     def process(self, msg: Any, kwargs: MutableMapping[str, Any]) -> tuple[Any, MutableMapping[str, Any]]:
         """Add the job's members to a line."""

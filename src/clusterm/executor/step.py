@@ -121,7 +121,7 @@ class StepRun:
                 session.add(row)
                 session.flush()
             self._boot = job.boot_id
-            self._log = JobLogger(log, job.id, job.action, job_queries.node_names(session, job.id))
+            self._log = JobLogger(log, job.id, job.action, job_queries.node_names(session, job.id), job.trace_id)
             session.expunge(row)
             return row
 

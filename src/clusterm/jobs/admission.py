@@ -11,6 +11,7 @@ from clusterm.ansible.job_spec import trial
 from clusterm.common.actions import ACTIONS, ActionSpec, HostGroupUse
 from clusterm.common.addresses import ssh_port
 from clusterm.common.elapsed import boot_id
+from clusterm.common.trace_context import new_span_id, new_trace_id
 from clusterm.enums import HostGroups, JobStatus, Outcome, StepName
 from clusterm.errors import (
     ActiveJob,
@@ -231,6 +232,7 @@ def _begin(
     for violation in decision.violations:
         raise violation.refusal
     own_vars = settings.cipher.encrypt(request.extra_vars)
+    parent = requester.parent
     job = tables.Job(
         action=request.action,
         status=JobStatus.QUEUED,
@@ -244,6 +246,10 @@ def _begin(
         retry_of=request.retry_of,
         **dict(request.terms),
         partial_success=settings.manager.partial_success,
+        trace_id=parent.trace_id if parent else new_trace_id(),
+        span_id=new_span_id(),
+        parent_span_id=parent.span_id if parent else None,
+        sampled=parent.sampled if parent else True,
     )
     session.add(job)
     session.flush()

@@ -84,7 +84,7 @@ def set_status(node: tables.Node, status: Status) -> Changes:
 
 def job_logger(job: schemas.Job) -> JobLogger:
     """Return a logger whose lines name the job."""
-    return JobLogger(log, job.id, job.action, job.nodes)
+    return JobLogger(log, job.id, job.action, job.nodes, job.trace_id)
 
 
 def log_begun(job: schemas.Job) -> None:

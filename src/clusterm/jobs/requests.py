@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from clusterm import schemas
+from clusterm.common.trace_context import TraceParent
 from clusterm.enums import Action
 
 
@@ -34,3 +35,5 @@ class Requester:
     """Idempotency key, with the name of the token that it belongs to."""
     digest: str = ""
     """Digest of the whole request."""
+    parent: TraceParent | None = None
+    """The span that the request belongs to."""

@@ -86,6 +86,7 @@ def _about_job(session: Session, job: tables.Job) -> dict[str, Any]:
         "status": job.status,
         "error": job.error,
         "requested_by": job.requested_by,
+        "trace_id": job.trace_id,
         "started_at": schemas.format_time(job.started_at) if job.started_at else None,
         "finished_at": schemas.format_time(job.finished_at),
         "seconds": job.seconds,

@@ -37,7 +37,7 @@ from clusterm.enums import ENDED, Action, JobStatus, State, Status
 from clusterm.observability import health
 from clusterm.schemas import HealthCheck
 from clusterm.settings import ManagerSettings
-from clusterm.store import counters, log_lines, nodes, outbox, tables
+from clusterm.store import counters, log_lines, nodes, outbox, tables, telemetry
 from clusterm.store import jobs as job_queries
 from clusterm.store.engine import Store
 from clusterm.store.errors import StoreError
@@ -115,7 +115,7 @@ class _StoreCollector(Collector):
         yield about
         up = GaugeMetricFamily("clusterm_store_up", "1 if the store can be read.", value=1)
         try:
-            found = [*self._of_jobs(), *self._of_nodes(), *self._of_notifications()]
+            found = [*self._of_jobs(), *self._of_nodes(), *self._of_notifications(), *self._of_telemetry()]
         except StoreError:
             up = GaugeMetricFamily("clusterm_store_up", "1 if the store can be read.", value=0)
             found = []
@@ -202,6 +202,20 @@ class _StoreCollector(Collector):
             sent.add_metric((name,), count.sent)
             failed.add_metric((name,), count.failed)
         yield from (pending, sent, failed)
+
+    def _of_telemetry(self) -> Iterator[Metric]:
+        with self._store.read() as session:
+            progress = telemetry.progress(session)
+            pending = telemetry.pending(session, progress)
+        yield GaugeMetricFamily(
+            "clusterm_traces_pending", "Ended jobs whose traces are still to be exported.", value=pending
+        )
+        yield CounterMetricFamily("clusterm_traces_exported", "Exported traces of jobs.", value=progress.exported)
+        yield CounterMetricFamily(
+            "clusterm_traces_dropped",
+            "Traces of jobs that were not exported, or not as a whole: rejected, too old, or the job was deleted.",
+            value=progress.dropped,
+        )
 
 
 class _HealthCollector(Collector):

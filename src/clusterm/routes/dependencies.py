@@ -20,6 +20,7 @@ from clusterm.access.authenticator import Authenticator
 from clusterm.ansible.check import AnsibleCheck
 from clusterm.background.supervisor import Supervisor
 from clusterm.common.background_task import BackgroundTask
+from clusterm.common.trace_context import parse_traceparent
 from clusterm.enums import TokenRole
 from clusterm.errors import BadRequest, UnknownParameter, quote
 from clusterm.jobs.requests import Requester
@@ -132,13 +133,22 @@ async def _requester(
             "Another request with the same key is rejected (422). Each token has its own keys.",
         ),
     ] = None,
+    traceparent: Annotated[  # noqa: ARG001 -- declared for the documentation; a repeated header counts, too
+        str | None,
+        Header(
+            description="Context of the caller's span (W3C Trace Context), the parent of the trace of a job that the "
+            "request starts. A value that is not valid is ignored.",
+            examples=["00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01"],
+        ),
+    ] = None,
 ) -> Requester:
     """Return the requester; the digest covers method, path and body."""
     path = request.scope["path"].removeprefix(request.scope["root_path"])
     digest = hashlib.sha256(f"{request.method} {path}\n".encode() + await request.body()).hexdigest()
     principal = principal_of(request)
     scoped = f"{principal.name}:{key}" if key is not None and principal is not None else key
-    return Requester(name=by, key=scoped, digest=digest)
+    parent = parse_traceparent(request.headers.getlist("traceparent"))
+    return Requester(name=by, key=scoped, digest=digest, parent=parent)
 
 
 RequesterDep = Annotated[Requester, Depends(_requester)]

@@ -305,6 +305,11 @@ class Job(JobTerms, _JobHead):
     seconds: float | None = _SECONDS
     requested_by: str
     retry_of: int | None = Field(default=None, description="Id of the job that this job retries.")
+    trace_id: str | None = Field(
+        default=None,
+        description="Id of its trace; null if a version without traces has accepted it.",
+        examples=["4bf92f3577b34da6a3ce929d0e0e4736"],
+    )
     cancel_requested_at: Timestamp | None = Field(default=None, description="When a client requested to stop it.")
     cancel_requested_by: str | None = None
     lines: int = Field(description="Number of lines of its log, omitted lines included.")

@@ -36,6 +36,7 @@ from clusterm.server.reload import Reloader
 from clusterm.server.tls import Tls
 from clusterm.store.engine import Store
 from clusterm.store.errors import StoreError
+from clusterm.telemetry.setup import make_exporter
 
 
 def create_app(
@@ -61,8 +62,10 @@ def create_app(
     follower = LogFollower(store)
     reloader = Reloader(live_settings, tls)
     authenticator = Authenticator(store, lambda: live_settings.current.manager)
+    telemetry_exporter = make_exporter(store, live_settings.current.telemetry)
     tasks: tuple[BackgroundTask, ...] = (
         notification_sender,
+        *([telemetry_exporter] if telemetry_exporter else ()),
         supervisor,
         pruner,
         monitors,

@@ -34,6 +34,7 @@ from clusterm.settings import ManagerSettings, Settings
 from clusterm.store.engine import Store
 from clusterm.store.migration_copy import copy_of
 from clusterm.store.migrations import migrate
+from clusterm.telemetry.setup import check_installed
 
 log = logging.getLogger(__name__)
 
@@ -64,6 +65,7 @@ def serve(
     """
     umask.restrict()
     service_log.configure(log_format or settings.manager.log_format, log_level or settings.manager.log_level)
+    check_installed(settings.telemetry)
     state_dir = settings.manager.state_dir
     ensure_home(state_dir)
     tls = Tls(settings.manager) if settings.manager.tls_cert else None

@@ -7,6 +7,7 @@ from clusterm.settings.monitoring import MonitorSettings, SerfSettings
 from clusterm.settings.notifications import NotificationSettings, Webhook
 from clusterm.settings.retention import RetentionSettings
 from clusterm.settings.settings import Reload, Settings, load
+from clusterm.settings.telemetry import TelemetrySettings
 
 __all__ = [
     "KIB",
@@ -21,6 +22,7 @@ __all__ = [
     "SerfSettings",
     "Settings",
     "StoreSettings",
+    "TelemetrySettings",
     "Webhook",
     "load",
     "split_address",

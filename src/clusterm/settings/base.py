@@ -1,6 +1,7 @@
 """Base class, sizes, addresses and paths for the sections of the configuration."""
 
 import ipaddress
+import re
 from pathlib import Path
 from typing import Annotated, Any, Final
 from urllib.parse import urlsplit
@@ -9,6 +10,7 @@ from pydantic import (
     AfterValidator,
     BaseModel,
     ConfigDict,
+    SecretStr,
     field_validator,
 )
 
@@ -78,4 +80,17 @@ def check_http_url(value: str) -> str:
     parts = urlsplit(value)
     if parts.scheme not in {"http", "https"} or not parts.hostname or not (value.isascii() and value.isprintable()):
         raise ValueError("the URL must start with http:// or https://")
+    return value
+
+
+def check_headers(value: dict[str, SecretStr]) -> dict[str, SecretStr]:
+    """Check that values are headers of HTTP.
+
+    Raises:
+        ValueError: one is not.
+    """
+    for name, secret in value.items():
+        text = secret.get_secret_value()
+        if not re.fullmatch(r"[A-Za-z0-9!#$%&'*+.^_`|~-]+", name) or not (text.isascii() and text.isprintable()):
+            raise ValueError(f"{name[:80]!r} is not a header with a value of printable ASCII characters")
     return value

@@ -1,7 +1,5 @@
 """Section `notifications`."""
 
-import re
-
 from pydantic import (
     Field,
     SecretStr,
@@ -9,7 +7,7 @@ from pydantic import (
 )
 
 from clusterm.enums import NotificationKind, WebhookTemplate
-from clusterm.settings.base import Section, check_http_url
+from clusterm.settings.base import Section, check_headers, check_http_url
 
 
 class Webhook(Section):
@@ -41,11 +39,7 @@ class Webhook(Section):
     @field_validator("headers")
     @classmethod
     def _check_headers(cls, value: dict[str, SecretStr]) -> dict[str, SecretStr]:
-        for name, secret in value.items():
-            text = secret.get_secret_value()
-            if not re.fullmatch(r"[A-Za-z0-9!#$%&'*+.^_`|~-]+", name) or not (text.isascii() and text.isprintable()):
-                raise ValueError(f"{name[:80]!r} is not a header with a value of printable ASCII characters")
-        return value
+        return check_headers(value)
 
 
 class NotificationSettings(Section):

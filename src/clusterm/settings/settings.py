@@ -25,6 +25,7 @@ from clusterm.settings.manager import ManagerSettings, StoreSettings
 from clusterm.settings.monitoring import MonitorSettings, SerfSettings
 from clusterm.settings.notifications import NotificationSettings
 from clusterm.settings.retention import RetentionSettings
+from clusterm.settings.telemetry import TelemetrySettings
 
 
 class Reload(StrEnum):
@@ -81,6 +82,7 @@ class Settings(BaseSettings):
     monitor: MonitorSettings = _section(MonitorSettings, Reload.RESTART)
     retention: RetentionSettings = _section(RetentionSettings, Reload.SIGHUP)
     notifications: NotificationSettings = _section(NotificationSettings, Reload.SIGHUP)
+    telemetry: TelemetrySettings = _section(TelemetrySettings, Reload.RESTART)
 
     @classmethod
     def sections(cls, *reload: Reload) -> tuple[str, ...]:

@@ -74,6 +74,7 @@ def from_record(session: Session, record: JobRecord) -> schemas.Job:
         seconds=_seconds(job, job),
         requested_by=job.requested_by,
         retry_of=job.retry_of,
+        trace_id=job.trace_id,
         cancel_requested_at=job.stop_requested_at if job.stop_requested_by else None,
         cancel_requested_by=job.stop_requested_by,
         lines=job.lines,

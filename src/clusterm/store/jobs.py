@@ -11,7 +11,7 @@ from clusterm.enums import ENDED, Action, JobStatus
 from clusterm.errors import BadRequest, NotFound, quote
 from clusterm.problem_codes import ProblemCode
 from clusterm.secrets.encryption import EncryptedVars, VariableCipher
-from clusterm.store import tables
+from clusterm.store import runtime_values, tables
 
 _MAX_WARNINGS: Final = 20
 
@@ -205,8 +205,13 @@ def step(session: Session, job_id: int, number: int) -> tables.JobStep:
 
 
 def next_end_order(session: Session) -> int:
-    """Return the `end_order` of a job that ends now. It is correct only in a writing transaction."""
-    return (session.exec(select(func.max(tables.Job.end_order))).one() or 0) + 1
+    """Return the `end_order` of a job that ends now. It is correct only in a writing transaction.
+
+    It is greater than that of every exported job, even if all of these were deleted: others would not be exported.
+    """
+    exported: int = runtime_values.get(session, runtime_values.TELEMETRY).get("order", 0)
+    greatest = session.exec(select(func.max(tables.Job.end_order))).one() or 0
+    return max(greatest, exported) + 1
 
 
 def hold_nodes(session: Session, job_id: int) -> None:

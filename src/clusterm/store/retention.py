@@ -9,7 +9,7 @@ from sqlmodel import Session, col
 
 from clusterm.enums import ENDED, Action, JobStatus, Outcome
 from clusterm.settings import RetentionSettings
-from clusterm.store import events, tables
+from clusterm.store import events, tables, telemetry
 from clusterm.store import jobs as job_queries
 from clusterm.store.engine import Store
 
@@ -25,6 +25,7 @@ class Surplus(NamedTuple):
     nodes: list[str]
     bytes: int
     reason: str
+    trace_id: str | None = None
 
 
 def surplus(session: Session, retention: RetentionSettings) -> list[Surplus]:
@@ -34,7 +35,7 @@ def surplus(session: Session, retention: RetentionSettings) -> list[Surplus]:
     """
     job = tables.Job
     rows = session.connection().execute(
-        select(col(job.id), col(job.action), col(job.bytes), col(job.finished_at))
+        select(col(job.id), col(job.action), col(job.bytes), col(job.finished_at), col(job.trace_id))
         .where(col(job.status).in_(ENDED))
         .order_by(col(job.end_order).desc())
     )
@@ -42,7 +43,7 @@ def surplus(session: Session, retention: RetentionSettings) -> list[Surplus]:
     kept = _kept_for_nodes(session)
     oldest = datetime.now(UTC) - timedelta(days=retention.days)
     found, count, total = [], 0, 0
-    for job_id, action, size, finished_at in ended:
+    for job_id, action, size, finished_at, trace_id in ended:
         count, total = count + 1, total + size
         if job_id in kept:
             continue
@@ -54,7 +55,8 @@ def surplus(session: Session, retention: RetentionSettings) -> list[Surplus]:
             reason = f"older than {retention.days:g} days"
         else:
             continue
-        found.append(Surplus(job_id, action, job_queries.node_names(session, job_id), size, reason))
+        nodes = job_queries.node_names(session, job_id)
+        found.append(Surplus(job_id, action, nodes, size, reason, trace_id))
     return found[::-1]
 
 
@@ -118,5 +120,7 @@ def delete_job(store: Store, job_id: int) -> bool:
             if deleted := last is not None:
                 session.execute(delete(line).where(col(line.job_id) == job_id, col(line.seq) <= last))
     with store.write() as session:
+        if (job := session.get(tables.Job, job_id)) is not None:
+            telemetry.record_deletion(session, job)
         session.execute(delete(tables.Job).where(col(tables.Job.id) == job_id))
     return True

@@ -34,6 +34,9 @@ WEBHOOKS: Final = "webhooks"
 NOTIFIED: Final = "notified"
 """The numbers of sent and dropped messages, by the name of the webhook."""
 
+TELEMETRY: Final = "telemetry"
+"""How far traces of jobs are exported, and how many were exported and dropped."""
+
 
 def get(session: Session, name: str) -> dict[str, Any]:
     """Return the value of a name, with masked secrets; an empty object if it is not set."""

@@ -151,6 +151,12 @@ class Job(SQLModel, table=True):
     sha256: str | None = None  # of the log of an ended job as it is served as text; null until then
     recap: dict[str, Any] = Field(default_factory=dict, sa_column=Column(JSON, nullable=False))
     warnings: list[str] = Field(default_factory=list, sa_column=Column(JSON, nullable=False, server_default="[]"))
+    # its place in a distributed trace, all in hexadecimal; null if an earlier version accepted it
+    trace_id: str | None = None
+    span_id: str | None = None  # of the job itself; the ids of the spans below it are derived from it
+    parent_span_id: str | None = None  # of the request; null if the request named none
+    # false if the parent of the request is not exported
+    sampled: bool = Field(default=True, sa_column_kwargs={"server_default": "1"})
 
 
 class JobNode(SQLModel, table=True):
