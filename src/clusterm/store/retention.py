@@ -10,7 +10,7 @@ from sqlmodel import Session, col
 from clusterm.enums import ENDED, Action, JobStatus, Outcome
 from clusterm.settings import RetentionSettings
 from clusterm.store import jobs as job_queries
-from clusterm.store import tables
+from clusterm.store import manifests, tables
 from clusterm.store.engine import Store
 
 _LINES: Final = 2000
@@ -109,4 +109,5 @@ def delete_job(store: Store, job_id: int) -> bool:
                 session.execute(delete(line).where(col(line.job_id) == job_id, col(line.seq) <= last))
     with store.write() as session:
         session.execute(delete(tables.Job).where(col(tables.Job.id) == job_id))
+        manifests.prune(session)
     return True

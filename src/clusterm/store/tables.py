@@ -148,6 +148,18 @@ class Job(SQLModel, table=True):
     sha256: str | None = None  # of the log of an ended job as it is served as text; null until then
     recap: dict[str, Any] = Field(default_factory=dict, sa_column=Column(JSON, nullable=False))
     warnings: list[str] = Field(default_factory=list, sa_column=Column(JSON, nullable=False, server_default="[]"))
+    # which playbooks it runs, as `schemas.Provenance`; null until its executor has begun
+    provenance: dict[str, Any] | None = Field(default=None, sa_column=Column(JSON(none_as_null=True)))
+    manifest: str | None = Field(default=None, index=True)  # digest of the Manifest of these playbooks
+
+
+class Manifest(SQLModel, table=True):
+    """The files and collections that jobs ran with. Jobs with the same ones share a row, which is deleted with them."""
+
+    __tablename__ = "manifests"
+
+    digest: str = Field(primary_key=True)
+    content: bytes  # compressed JSON
 
 
 class JobNode(SQLModel, table=True):
@@ -337,6 +349,7 @@ __all__ = [
     "JobStep",
     "JobTask",
     "LogLine",
+    "Manifest",
     "Node",
     "Notification",
     "SQLModel",
