@@ -95,6 +95,8 @@ class ProvenanceRecorder:
                     return
                 if (former.digest if former else job.provenance["digest"]) in {None, contents.digest}:
                     return
+                if former is None and job.provenance["changed_before"]:  # an earlier executor has warned of a change
+                    return
                 if former:
                     names = _names(manifests.compare(former.files, contents.files))
                 else:  # an earlier executor has begun the job
