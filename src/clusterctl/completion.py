@@ -37,8 +37,12 @@ def complete_node(ctx: typer.Context, incomplete: str) -> Candidates:
 
 
 def complete_job(ctx: typer.Context, incomplete: str) -> Candidates:
-    """Complete a job: `active`, `last` or one of the latest ids, described by status and action."""
-    candidates = [("active", "the running job"), ("last", "the last job that ended")]
+    """Complete a job: `active`, `last`, `good` or one of the latest ids, described by status and action."""
+    candidates = [
+        ("active", "the running job"),
+        ("last", "the last job that ended"),
+        ("good", "the last Complete job with the action of that one"),
+    ]
     try:
         page = _service(ctx).jobs(
             status=None, action=None, node=None, since=None, until=None, limit=_LATEST, cursor=None

@@ -78,8 +78,9 @@ LimitBatch = Annotated[
 JobName = Annotated[
     str | None,
     typer.Argument(
-        metavar="active|last|ID",
-        help="The job: `active` is the running one, `last` the last one that ended, a number is an id.",
+        metavar="active|last|good|ID",
+        help="The job: `active` is the running one, `last` the last one that ended, `good` the last Complete one with "
+        "the action of that one, a number is an id.",
         autocompletion=complete_job,
     ),
 ]

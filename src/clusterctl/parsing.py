@@ -16,14 +16,14 @@ _VAULT: Final = "$ANSIBLE_VAULT;"
 
 
 def parse_job(text: str) -> str:
-    """Return `active`, `last` or the id of a job.
+    """Return `active`, `last`, `good` or the id of a job.
 
     Raises:
         Usage: the text is none of them.
     """
-    if text in {"active", "last"} or (text.isascii() and text.isdigit()):
+    if text in {"active", "last", "good"} or (text.isascii() and text.isdigit()):
         return text
-    raise Usage(f"{text!r} is no job: give active, last or an id from `clusterctl job list`")
+    raise Usage(f"{text!r} is no job: give active, last, good or an id from `clusterctl job list`")
 
 
 def parse_since(text: str, now: datetime | None = None) -> datetime:

@@ -493,7 +493,7 @@ def test_other_parameters_that_are_not_valid(untouched: Clusterm, path: str, par
 )
 def test_jobs_that_are_not_there(untouched: Clusterm, of: str, label: str, status: int) -> None:
     reason = refused(untouched.http.get(f"/info/{of}/{label}"), status)
-    assert status != 400 or reason.endswith('" is no job: give active, last or the id of a job')
+    assert status != 400 or reason.endswith('" is no job: give active, last, good or the id of a job')
 
 
 @pytest.mark.parametrize("suffix", ["", "/events"])

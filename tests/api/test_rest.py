@@ -215,7 +215,9 @@ def test_jobs_are_listed_newest_first_without_logs(service: Clusterm, history: l
     ids = [job["id"] for job in items]
     assert ids == sorted(ids, reverse=True)
     by_id = {job["id"]: job for job in items}
-    assert [by_id[job["id"]] for job in history] == [{**job, "logs": None} for job in history]
+    for job in history:  # a job that never ran has no provenance
+        short = job["provenance"] and {**job["provenance"], "collections": None}
+        assert by_id[job["id"]] == {**job, "logs": None, "provenance": short}
     Page[Job].model_validate(service.get("/info/jobs"))
 
 

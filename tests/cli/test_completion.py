@@ -50,7 +50,7 @@ def completed(url: str, line: str) -> list[str]:
         ("nodes update node2-b -g service-w", ["service-worker"]),
         ("timeline --node=node1", ["node1-a"]),
         ("job list --node ", ["node1-a", "node2-b"]),
-        ("job get ", ["active", "last", "1"]),
+        ("job get ", ["active", "last", "good", "1"]),
         ("job logs --follow l", ["last"]),
         ("job retry 1", ["1"]),
         ("--version node get ", ["node1-a", "node2-b"]),
@@ -81,17 +81,17 @@ def test_zsh_and_fish_show_what_a_candidate_is(clusterm: Clusterm) -> None:
 def test_no_service_no_word() -> None:
     assert completed("127.0.0.1:1", "clusterctl node get ") == [""]
     assert completed("%", "clusterctl node get ") == [""]
-    assert completed("127.0.0.1:1", "clusterctl job get ") == ["active", "last"]
+    assert completed("127.0.0.1:1", "clusterctl job get ") == ["active", "last", "good"]
     assert completed("127.0.0.1:1", "clusterctl node update -g ") == ["service-master", "service-worker"]
     with socket.create_server(("127.0.0.1", 0)) as silent:
-        assert completed(f"127.0.0.1:{silent.getsockname()[1]}", "clusterctl job get ") == ["active", "last"]
+        assert completed(f"127.0.0.1:{silent.getsockname()[1]}", "clusterctl job get ") == ["active", "last", "good"]
 
 
 @pytest.mark.parametrize("answer", ["[]", '{"node1-a": 7}', '{"items": [{"id": "$(false)"}], "next": null}', "\udcff"])
 def test_nothing_is_taken_from_what_is_not_clusterm(answer: str) -> None:
     with _answering(answer.encode(errors="surrogateescape")) as url:
         assert completed(url, "clusterctl node get ") == [""]
-        assert completed(url, "clusterctl job get ") == ["active", "last"]
+        assert completed(url, "clusterctl job get ") == ["active", "last", "good"]
 
 
 def test_nothing_that_a_shell_would_run_is_offered(clusterm: Clusterm) -> None:

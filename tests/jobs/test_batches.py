@@ -191,6 +191,17 @@ def test_a_check_changes_nothing_but_the_list_of_jobs(clusterm: Clusterm, tmp_pa
     clusterm.ended(again)
 
 
+def test_the_check_of_an_update_runs_the_configure_playbook_alone(steady: Clusterm) -> None:
+    plan = steady.post("/plan/update/nodes", {"nodes": NODES, "check": True}).json()
+    assert [step["name"] for step in plan["steps"]] == ["configure"]
+    job = steady.run("update", NODES, check=True, limit_batch=3)
+    assert [(step["name"], step["batch"]) for step in job["steps"]] == [("configure", 1), ("configure", 2)]
+    assert set(job["outcomes"].values()) == {"passed"}
+    failed = steady.run("update", NODES, check=True, extra_vars={"fail_at": "all"})
+    assert (failed["status"], [step["name"] for step in failed["steps"]]) == ("Errored", ["configure"])
+    assert set(nodes_as(steady)) == {"Allocated service-master"}
+
+
 def test_a_failing_check_is_not_cleaned_up_after_and_holds_its_nodes(new_clusterm: Clusterm, tmp_path: Path) -> None:
     new_clusterm.use_program(SCRIPTED)
     new_clusterm.config["manager"]["max_active_jobs"] = 2

@@ -12,7 +12,7 @@ from clusterm.background.pruner import Pruner
 from clusterm.enums import Action, JobStatus, Outcome
 from clusterm.settings import MIB, RetentionSettings
 from clusterm.store import jobs as job_queries
-from clusterm.store import retention
+from clusterm.store import manifests, retention
 from clusterm.store.engine import Store
 from clusterm.store.retention import prune
 
@@ -33,6 +33,38 @@ def test_only_so_many_jobs_are_kept(store: Store) -> None:
     assert pruned(store, jobs=4) == [(1, "more than 4 jobs"), (2, "more than 4 jobs")]
     assert left(store) == [3, 4, 5, 6]
     assert pruned(store, jobs=4) == []
+
+
+def test_a_manifest_is_stored_once_and_kept_as_long_as_a_job_has_it(store: Store) -> None:
+    made = [manifests.create({"site.yml": digest}, {"site.tools": "1.0"}) for digest in ("a", "a", "b")]
+    digests = [manifest.digest for manifest in made]
+    for manifest in made:
+        with store.write() as session:
+            manifests.store(session, manifest)
+        add_plain_job(store, manifest=manifest.digest)
+
+    def stored() -> list[bool]:
+        with store.read() as session:
+            return [manifests.load(session, digest) is not None for digest in digests]
+
+    assert digests[0] == digests[1] != digests[2]
+    prune_to = [(pruned(store, jobs=jobs), stored()) for jobs in (2, 1)]
+    assert [kept for _, kept in prune_to] == [[True, True, True], [False, False, True]]
+    with store.read() as session:
+        kept = manifests.load(session, digests[2])
+    assert kept is not None
+    assert kept.collections == {"site.tools": "1.0"}
+
+
+def test_a_manifest_names_a_bounded_number_of_files(store: Store) -> None:
+    many = {f"roles/role{number}/tasks/main.yml": str(number) for number in range(manifests.MAX_FILES)}
+    largest, larger = manifests.create(many, {}), manifests.create({**many, "one more": ""}, {})
+    assert len(largest.content) < 100_000
+    with store.write() as session:
+        manifests.store(session, larger)
+        found = manifests.load(session, larger.digest)
+    assert found is not None
+    assert found.files is None
 
 
 def test_jobs_are_kept_for_so_many_days(store: Store) -> None:

@@ -7,8 +7,8 @@ from clusterctl.api.models import Json
 from clusterctl.api.request_options import NodesOptions
 from clusterm.schemas import Job
 
-JobRef = int | Literal["active", "last"] | Job
-"""A job: its id, the one that runs, the last one that ended, or a job that a method returned."""
+JobRef = int | Literal["active", "last", "good"] | Job
+"""A job: its id, the one that runs, the last one that ended, the last Complete one with the same action, or a `Job`."""
 
 
 def job_label(job: JobRef) -> str:

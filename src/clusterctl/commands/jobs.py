@@ -99,16 +99,18 @@ def tasks(
 @app.command("diff")
 def diff(
     ctx: typer.Context,
-    before: Annotated[str, typer.Argument(metavar="BEFORE", help="A job: its id, `last` or `active`.")],
+    before: Annotated[str, typer.Argument(metavar="BEFORE", help="A job: its id, `good`, `last` or `active`.")],
     after: Annotated[str, typer.Argument(metavar="AFTER", help="The job to compare with it: id, `last` or `active`.")],
     *,
     output: Output = None,
     as_json: AsJson = False,
 ) -> Result:
-    """Compare two jobs: new failures, new changes, slower tasks.
+    """Compare two jobs: playbooks, vars, versions, failures, changes, slower tasks.
 
-    Shows tasks that failed or changed something on a node in the second job and not in the first one, and tasks that
-    took more than twice as long, by at least a second.
+    Shows which files of the playbooks, extra vars and versions of ansible and collections differ; tasks that failed or
+    changed something on a node in the second job and not in the first one; and tasks that took more than twice as long,
+    by at least a second. As the first job, `good` is the last one before the second job that ended Complete, with the
+    same action: `clusterctl job diff good last`.
     """
     client = context_of(ctx, as_json=as_json, output=output).rest
     answer = client.compare(parse_job(before), parse_job(after))

@@ -1,7 +1,7 @@
 """Views of jobs, their tasks and differences."""
 
 import json
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from datetime import timedelta
 from typing import Final
 
@@ -12,7 +12,10 @@ from clusterctl.api.models import Json, read
 from clusterctl.output.output import View
 from clusterctl.views.cells import block, cell, format_duration, if_rows, names, new_table, plain, span, time
 from clusterm.enums import FAILED_TASKS, Outcome, TaskStatus
-from clusterm.schemas import Failure, Job, JobDiff, Page, Recap, Task, TaskResult
+from clusterm.schemas import Failure, Job, JobDiff, Page, Provenance, Recap, Task, TaskResult
+
+_DIGITS: Final = 12
+"""Digits that are shown of digests and commits."""
 
 _IN_ROW: Final = 2
 """Nodes that are named in a row of a table."""
@@ -58,6 +61,7 @@ def job_heading(data: Json) -> View:
             "Status": job.status,
             "Waits": _wait(job),
             "Task": job_progress(data),
+            "Playbooks": _playbooks(job.provenance),
             "Created": time(job.created_at),
             "Duration": job_duration(job),
             "Requested by": job.requested_by,
@@ -119,8 +123,12 @@ def tasks(data: Json) -> View:
 
 
 def diff(data: Json) -> View:
-    """Return one row per difference between two jobs."""
+    """Return what changed in the playbooks, vars and versions, and one row per difference of the results."""
     found = read(JobDiff, data)
+    causes = list(_causes(found))
+    yield from (f"{cause}\n" for cause in causes)
+    if causes and (found.failing or found.changed or found.slower):
+        yield "\n"
     table = new_table("WHAT", "NODE", "STEP", "TASK", "BEFORE", "AFTER", "MESSAGE", "LINE")
     for what, changes in (("fails", found.failing), ("changes", found.changed)):
         for change in changes:
@@ -142,6 +150,52 @@ def job(data: Json) -> View:
     if logs:
         yield "\n" if logs[0] else ""
         yield from (f"{line}\n" for line in logs)
+
+
+def _playbooks(found: Provenance | None) -> str:
+    """Return which playbooks a job runs, in one line; empty if this is not known."""
+    if found is None:
+        return ""
+    digest = f"digest {found.digest[:_DIGITS]}" if found.digest else f"no digest: {found.reason}"
+    parts = [found.path, _commit(found) if found.commit else "", digest]
+    parts += [f"not readable: {_first(found.unread)}"] if found.unread else []
+    parts += [f"changed before step {', '.join(found.changed_before)}"] if found.changed_before else []
+    parts += [f"ansible-core {found.ansible}"] if found.ansible else []
+    return plain("; ".join(filter(None, parts)))
+
+
+def _commit(found: Provenance) -> str:
+    """Return the commit, branch and changes of playbooks."""
+    changes = f" with changes: {_first(found.changed)}" if found.dirty else ""
+    return f"{found.branch or 'detached'} {(found.commit or '')[:_DIGITS]}{changes}"
+
+
+def _first(names: Sequence[str]) -> str:
+    return ", ".join(names[:3]) + (", ..." if len(names) > 3 else "")
+
+
+def _causes(found: JobDiff) -> Iterator[str]:
+    """Yield what may have caused the differences of two jobs, in lines."""
+    playbooks = found.playbooks
+    if playbooks and playbooks.reason:
+        yield f"playbooks: {plain(playbooks.reason)}"
+    elif playbooks and playbooks.before and playbooks.after:
+        states = [_playbooks_state(one) for one in (playbooks.before, playbooks.after)]
+        if playbooks.before.digest != playbooks.after.digest or states[0] != states[1]:
+            yield plain(f"playbooks: {states[0]} -> {states[1]}")
+        for what in ("added", "changed", "removed"):
+            yield from (f"  {what:8} {plain(name)}" for name in getattr(playbooks, what))
+        if playbooks.omitted:
+            yield f"  and {playbooks.omitted} more files"
+    for change in found.vars:
+        before, after = (json.dumps(value, ensure_ascii=False) for value in (change.before, change.after))
+        yield plain(f"vars: {change.name} {before} -> {after}{' (the secret differs)' if before == after else ''}")
+    for change in found.versions:
+        yield plain(f"versions: {change.name} {change.before or 'none'} -> {change.after or 'none'}")
+
+
+def _playbooks_state(found: Provenance) -> str:
+    return _commit(found) if found.commit else f"digest {(found.digest or '')[:_DIGITS]}"
 
 
 def _retry(job: Job) -> str:

@@ -14,6 +14,9 @@ from clusterm.settings import AnsibleSettings
 PLUGINS: Final = Path(__file__).parent / "callback_plugins"
 """Directory of the callback plugins that report to clusterm."""
 
+_DEFAULT_FORKS: Final = 20
+"""ansible's own default, 5, keeps most nodes of a job waiting."""
+
 
 class CannotRun(Exception):
     """A playbook cannot be run; the text has the reason."""
@@ -57,6 +60,18 @@ def ansible_options(ansible: AnsibleSettings, directory: Path, *, check: bool) -
     return options
 
 
+def forks_option(ansible: AnsibleSettings, environment: Mapping[str, str]) -> list[str]:
+    """Return the option for the number of nodes that ansible works on at once; none if ansible itself is configured.
+
+    Args:
+        ansible: the settings.
+        environment: result of `ansible_environment`.
+    """
+    own, _ = configured_value(environment, "ANSIBLE_FORKS", "defaults", "forks")
+    forks = ansible.forks or (_DEFAULT_FORKS if own is None else 0)
+    return [f"--forks={forks}"] if forks else []
+
+
 def check_readable_file(what: str, file: str, setting: str) -> None:
     """Check that a file can be read.
 
@@ -83,7 +98,7 @@ def ansible_environment(location: Path, nonce: str) -> dict[str, str]:
         "ANSIBLE_INVENTORY_ANY_UNPARSED_IS_FAILED": "true",
         "CLUSTERM_NONCE": nonce,
     }
-    named = _resolved(os.environ.get("ANSIBLE_CONFIG", ""), location)
+    named = resolved(os.environ.get("ANSIBLE_CONFIG", ""), location)
     # ansible itself ignores the second one in a world-writable directory.
     for config in (named / "ansible.cfg" if named.is_dir() else named, location / "ansible.cfg"):
         if config.is_file() and os.access(config, os.R_OK):
@@ -111,7 +126,7 @@ def _callback_path(environment: Mapping[str, str]) -> str:
         path = f"{home or '~/.ansible'}/plugins/callback:/usr/share/ansible/plugins/callback"
     if folder is None:
         return path
-    return ":".join(part if part.startswith("{{CWD}}") else str(_resolved(part, folder)) for part in path.split(":"))
+    return ":".join(part if part.startswith("{{CWD}}") else str(resolved(part, folder)) for part in path.split(":"))
 
 
 def configured_value(
@@ -131,7 +146,7 @@ def configured_value(
     if variable in os.environ:
         return os.environ[variable], None
     config = environment.get("ANSIBLE_CONFIG", os.environ.get("ANSIBLE_CONFIG", ""))
-    candidates = [_resolved(path, Path()) for path in (config, "~/.ansible.cfg", "/etc/ansible/ansible.cfg")]
+    candidates = [resolved(path, Path()) for path in (config, "~/.ansible.cfg", "/etc/ansible/ansible.cfg")]
     file = next((path for path in candidates if path.is_file() and os.access(path, os.R_OK)), None)
     if file is None:
         return None, None
@@ -144,7 +159,7 @@ def configured_value(
     return (None, None) if value is None else (_unquoted(value), file.parent)
 
 
-def _resolved(path: str, folder: Path) -> Path:
+def resolved(path: str, folder: Path) -> Path:
     """Return a path of ansible's configuration with variables and `~` expanded, relative to a folder."""
     return folder / os.path.expanduser(os.path.expandvars(path))  # noqa: PTH111 -- keeps ~ if there is no home
 

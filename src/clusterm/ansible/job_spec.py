@@ -21,6 +21,7 @@ from clusterm.ansible.command import (
     check_readable_file,
     configured_value,
     find_executable,
+    forks_option,
 )
 from clusterm.ansible.inventory import inventory, merge_vars
 from clusterm.ansible.variables import dump, mark_unsafe
@@ -88,8 +89,7 @@ class JobSpec(BaseModel):
 
     def steps(self) -> list[StepName]:
         """Return the steps that the job may run."""
-        action = ACTIONS[self.action]
-        return [step.name for step in (action.steps if self.check else action.all_steps())]
+        return [step.name for step in ACTIONS[self.action].all_steps(check=self.check)]
 
     def syntax_check_command(self) -> list[str]:
         """Return the command line that checks the syntax of the playbooks of all steps that the job may run.
@@ -229,7 +229,7 @@ def draft(settings: Settings, job_id: int, action: Action, directory: Path, *, c
         location=ansible.playbook_dir,
         playbooks={step.name: getattr(ansible, step.playbook_setting) for step in ACTIONS[action].all_steps()},
         executable=ansible.executable,
-        options=ansible_options(ansible, directory, check=check),
+        options=[*ansible_options(ansible, directory, check=check), *forks_option(ansible, environment)],
         environment=environment,
         nonce=nonce,
         key_file=ansible.priv_key_file,

@@ -84,11 +84,18 @@ class ActionSpec:
         """Whether the action takes nodes out of the cluster."""
         return self.transition is not None and self.transition.success is not Status.ALLOCATED
 
-    def all_steps(self) -> Iterator[StepSpec]:
-        """Yield every step that a job with this action may run, rollbacks included."""
-        for step in self.steps:
+    def required_steps(self, *, check: bool) -> tuple[StepSpec, ...]:
+        """Return the steps that must pass.
+
+        A check runs only the last one: the steps before it prepare it by changes, which a check does not make.
+        """
+        return self.steps[-1:] if check else self.steps
+
+    def all_steps(self, *, check: bool = False) -> Iterator[StepSpec]:
+        """Yield every step that a job with this action may run: rollbacks included, unless it is a check."""
+        for step in self.required_steps(check=check):
             yield step
-            if step.rollback:
+            if step.rollback and not check:
                 yield step.rollback
 
 

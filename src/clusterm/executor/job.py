@@ -13,6 +13,7 @@ from clusterm.ansible.job_spec import JobSpec
 from clusterm.executor import preflight
 from clusterm.executor.files import FORWARDED, LOG
 from clusterm.executor.locks import hold, sign
+from clusterm.executor.provenance import ProvenanceRecorder
 from clusterm.executor.retry import retry_until_available
 from clusterm.executor.step import Interrupted, StepRun
 from clusterm.jobs import completion
@@ -41,8 +42,11 @@ def run(directory: Path) -> None:
         ended, begun = retry_until_available(partial(_progress, store, spec.job_id))
         if not ended:
             is_stopped = partial(retry_until_available, partial(_is_stopped, store, spec.job_id))
+            recorder = ProvenanceRecorder(store, spec)
+            if not begun:
+                recorder.begin()
             unfit = None if begun else preflight.objection(store, spec, directory, is_stopped)
-            error = unfit or _run_steps(store, spec, directory)
+            error = unfit or _run_steps(store, spec, directory, recorder)
             found = _discovered(store, spec, directory, error, is_stopped)
             learned = ssh.learned(directory, retry_until_available(partial(_names, store, spec.job_id)))
             retry_until_available(
@@ -64,19 +68,22 @@ def _clear(directory: Path) -> None:
                 entry.unlink(missing_ok=True)
 
 
-def _run_steps(store: Store, spec: JobSpec, directory: Path) -> str | None:
+def _run_steps(store: Store, spec: JobSpec, directory: Path, recorder: ProvenanceRecorder) -> str | None:
     """Run or resume the steps of the job, and return the error of the first one that failed."""
 
-    def look() -> tuple[NextStep | None, list[str | None]]:
+    def look() -> tuple[NextStep | None, list[str | None], bool]:
         with store.read() as session:
             record = job_records.load(session, job_queries.get(session, spec.job_id))
-            return next_step(record), [step.error for step in record.steps if step.finished_at is not None]
+            errors = [step.error for step in record.steps if step.finished_at is not None]
+            return next_step(record), errors, len(record.steps) > len(errors)
 
     while True:
-        upcoming, errors = retry_until_available(look)
+        upcoming, errors, has_begun = retry_until_available(look)
         error = next(filter(None, errors), None)
         if upcoming is None:
             return error
+        if not has_begun:
+            recorder.before_step(len(errors) + 1, upcoming.name)
         step = StepRun(store, spec, directory, len(errors) + 1, upcoming)
         try:
             step.run()

@@ -53,7 +53,7 @@ def preview(session: Session, settings: Settings, request: JobRequest, *, queue:
 
 def _steps(request: JobRequest, spec: JobSpec, problems: Mapping[StepName, str]) -> Iterator[schemas.PlannedStep]:
     """Yield the steps of a job, each followed by the rollback that runs if it fails."""
-    for step in ACTIONS[request.action].steps:
+    for step in ACTIONS[request.action].required_steps(check=request.terms.check):
         yield _step(spec, step.name, problems)
         if step.rollback and not request.terms.check:
             yield _step(spec, step.rollback.name, problems, f"if {step.name} fails")

@@ -104,7 +104,7 @@ def outcomes(record: JobRecord, failed_nodes: Collection[str], *, failed: bool) 
         reached = bool(batch.steps) or not failed
         passed = set(batch.names)
         if failed:
-            passed = lifecycle.passed(spec, batch.names, _done(batch)).difference(failed_nodes)
+            passed = lifecycle.passed(spec, batch.names, _done(batch), check=job.check).difference(failed_nodes)
         whole_batch = (
             batch.number is not None and len(passed) == len(batch.names) and not any(step.error for step in batch.steps)
         )

@@ -140,21 +140,24 @@ def next_step(
         done: the steps run so far, in order, and the nodes that passed each.
         check: whether ansible runs in check mode: then there is nothing to roll back.
     """
+    steps = spec.required_steps(check=check)
     left = nodes
     for position, (_, passed) in enumerate(done):
         failed = [node for node in left if node not in passed]
         left = [node for node in left if node in passed]
-        rollback = spec.steps[position].rollback if position < len(spec.steps) else None
+        rollback = steps[position].rollback if position < len(steps) else None
         if failed and rollback and not check:
             return (rollback.name, failed, True) if position + 1 == len(done) else None
         if not left:
             return None
-    return (spec.steps[len(done)].name, left, False) if len(done) < len(spec.steps) else None
+    return (steps[len(done)].name, left, False) if len(done) < len(steps) else None
 
 
-def passed(spec: ActionSpec, nodes: Iterable[str], done: Sequence[tuple[StepName, Collection[str]]]) -> set[str]:
+def passed(
+    spec: ActionSpec, nodes: Iterable[str], done: Sequence[tuple[StepName, Collection[str]]], *, check: bool = False
+) -> set[str]:
     """Return the nodes that passed every step of an action; for the arguments see `next_step`."""
-    required = len(spec.steps)
+    required = len(spec.required_steps(check=check))
     return set(nodes).intersection(*(names for _, names in done[:required])) if len(done) >= required else set()
 
 

@@ -97,7 +97,12 @@ def _in_utc(moment: datetime) -> datetime:
 Moment = Annotated[datetime, BeforeValidator(_complete), AfterValidator(_in_utc)]
 ServicesDep = Annotated[Services, Depends(_service)]
 JobLabel = Annotated[
-    str, Path(description="`active` (running now), `last` (the one that ended last) or an id.", examples=["last"])
+    str,
+    Path(
+        description="`active` (running now), `last` (the one that ended last), `good` (the last one with the action of "
+        "`last` that ended Complete) or an id.",
+        examples=["last"],
+    ),
 ]
 NodeName = Annotated[str, Path(description="Name, or address with or without a port.", examples=["node1-4c4c4544"])]
 Limit = Annotated[int, Query(ge=1, le=1000, description="Maximum number of items.")]

@@ -16,7 +16,7 @@ from clusterm.routes.dependencies import (
     parse_cursor,
     problem_responses,
 )
-from clusterm.store import job_diff, nodes, task_results
+from clusterm.store import cause_diff, job_diff, nodes, task_results
 from clusterm.store import jobs as job_queries
 
 routes = Router("jobs")
@@ -59,10 +59,23 @@ def list_job_tasks(
 )
 def compare_jobs(
     services: ServicesDep,
-    job: JobLabel,
-    later: Annotated[str, Path(description="The later job: `active`, `last` or an id.", examples=["last"])],
+    job: Annotated[
+        str,
+        Path(
+            description="The earlier job: `good` (the last one before the later job that ended Complete, with the same "
+            "action), `active`, `last` or an id.",
+            examples=["good"],
+        ),
+    ],
+    later: Annotated[str, Path(description="The later job: `active`, `last`, `good` or an id.", examples=["last"])],
 ) -> Response:
-    """Return the differences of the later job: tasks that newly fail, newly change something, or take much longer."""
+    """Return the differences of the later job: tasks that newly fail, newly change something, or take much longer.
+
+    And what may have caused them: changed playbooks, vars, and versions of ansible and collections.
+    """
     with services.store.read() as session:
-        ids = job_queries.resolve(session, job).id, job_queries.resolve(session, later).id
-        return json_response(job_diff.compare(session, *ids))
+        after = job_queries.resolve(session, later)
+        before = job_queries.resolve(session, job, before=after)
+        diff = job_diff.compare(session, before.id, after.id)
+        causes = cause_diff.compare(session, before, after, services.live_settings.current.cipher)
+        return json_response(diff.model_copy(update=causes))

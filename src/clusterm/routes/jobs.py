@@ -29,7 +29,7 @@ from clusterm.routes.dependencies import (
     parse_cursor,
     problem_responses,
 )
-from clusterm.store import events, job_views, nodes
+from clusterm.store import events, job_views, manifests, nodes
 from clusterm.store import jobs as job_queries
 from clusterm.store.session import Session
 
@@ -49,6 +49,8 @@ def get_job(
     with services.store.read() as session:
         row = job_queries.resolve(session, job)
         found, job_id, lines = job_views.to_wire(session, row), row.id, row.lines
+        if found.provenance and (manifest := manifests.load(session, row.manifest)):
+            found.provenance.collections = dict(manifest.collections)
         _explain_waits(services, session, [found])
     if not with_logs:
         return json_response(found)

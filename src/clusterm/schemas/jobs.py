@@ -175,6 +175,40 @@ _SECONDS: Final[Any] = Field(
 )
 
 
+class Provenance(ResponseModel):
+    """Which playbooks a job runs: what was in their directory when it began, and with which ansible."""
+
+    path: str = Field(description="The directory of the playbooks.", examples=["/etc/clusterm/playbooks"])
+    digest: str | None = Field(
+        description="SHA-256 of all files in it; equal for equal files. Null if it exceeds a bound, see `reason`."
+    )
+    files: int = Field(description="Number of files.")
+    bytes: int = Field(description="Their size.")
+    reason: str | None = Field(default=None, description="Why there is no digest.")
+    unread: list[str] = Field(
+        default_factory=list, description="Files and directories that could not be read: the first 20."
+    )
+    commit: str | None = Field(default=None, description="The git commit; null if the directory is not in one.")
+    branch: str | None = Field(default=None, description="The git branch; null if none is checked out.")
+    dirty: bool | None = Field(
+        default=None, description="Whether files differ from the commit; null if this is not known."
+    )
+    changed: list[str] = Field(
+        default_factory=list, description="Files that differ from the commit, or that git does not track: the first 20."
+    )
+    changed_before: list[str] = Field(
+        default_factory=list,
+        description="The steps before which files in the directory changed while the job ran.",
+        examples=[["2 (configure)"]],
+    )
+    ansible: str | None = Field(
+        default=None, description="Version of ansible-core; null if it is not known.", examples=["2.19.14"]
+    )
+    collections: dict[str, str] | None = Field(
+        default=None, description="Versions of the collections, by name. Null in lists of jobs."
+    )
+
+
 class Step(ResponseModel):
     """One playbook run of a job."""
 
@@ -342,6 +376,10 @@ class Job(JobTerms, _JobHead):
     warnings: list[str] = Field(
         default_factory=list, description="What may make the job's results incomplete or wrong; empty normally."
     )
+    provenance: Provenance | None = Field(
+        default=None,
+        description="Which playbooks it runs; null until it runs, and for jobs from before this was recorded.",
+    )
     logs: list[str] | None = Field(default=None, description="Its log lines, if requested.")
 
 
@@ -368,6 +406,26 @@ class DurationChange(ResponseModel):
     after: float = Field(description="Seconds.")
 
 
+class PlaybooksDiff(ResponseModel):
+    """The differences between the playbooks of two jobs."""
+
+    before: Provenance | None
+    after: Provenance | None
+    added: list[str] = Field(default_factory=list, description="Files that only the later job has.")
+    changed: list[str] = Field(default_factory=list, description="Files with other content.")
+    removed: list[str] = Field(default_factory=list, description="Files that only the earlier job has.")
+    omitted: int = Field(default=0, description="How many more files differ: at most 500 are listed.")
+    reason: str | None = Field(default=None, description="Why the files cannot be compared; null if they were.")
+
+
+class ValueChange(ResponseModel):
+    """A value that differs between two jobs."""
+
+    name: str
+    before: Any = Field(description="Null if the earlier job does not have it.")
+    after: Any = Field(description="Null if the later job does not have it.")
+
+
 class JobDiff(ResponseModel):
     """The differences between two jobs."""
 
@@ -380,6 +438,13 @@ class JobDiff(ResponseModel):
     )
     slower: list[DurationChange] = Field(
         description="Tasks that take more than twice as long, and at least a second more, summed over their runs."
+    )
+    playbooks: PlaybooksDiff | None = Field(default=None, description="What changed in the playbooks.")
+    vars: list[ValueChange] = Field(
+        default_factory=list, description="Extra vars of the requests that differ; secrets are masked."
+    )
+    versions: list[ValueChange] = Field(
+        default_factory=list, description="Versions that differ: of ansible-core, and of collections by name."
     )
 
 

@@ -57,6 +57,13 @@ class AnsibleSettings(Section):
         description="Whether a node passes a step only if a play of the playbook is for it, that is, if the `hosts` of "
         "the play match it. Set false for playbooks that work on their nodes from plays on `localhost` alone.",
     )
+    forks: int = Field(
+        default=0,
+        ge=0,
+        le=1000,
+        description="Number of nodes on which ansible runs a task at once. 0: that of `ansible.cfg` or "
+        "`ANSIBLE_FORKS`, and 20 if neither sets it.",
+    )
     user: str = Field(
         default="", description="User to log in as on the nodes. Empty: ansible's default.", examples=["vagrant"]
     )

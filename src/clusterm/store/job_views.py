@@ -104,6 +104,7 @@ def from_record(session: Session, record: JobRecord) -> schemas.Job:
         },
         current=task_results.current(session, begun[-1]) if begun and begun[-1].finished_at is None else None,
         warnings=job.warnings,
+        provenance=schemas.Provenance.model_validate(job.provenance) if job.provenance else None,
         failures=failures.of_job(session, job.id),
     )
 

@@ -13,7 +13,7 @@ from clusterm.problem_codes import ProblemCode
 from clusterm.secrets.encryption import EncryptedVars, VariableCipher
 from clusterm.store import runtime_values, tables
 
-_MAX_WARNINGS: Final = 20
+MAX_WARNINGS: Final = 20
 
 
 def get(session: Session, job_id: int) -> tables.Job:
@@ -35,29 +35,43 @@ def find(session: Session, job_id: int) -> tables.Job | None:
 
 def warn(job: tables.Job, warning: str) -> None:
     """Add a warning to a job, unless it has this one or as many as are useful."""
-    if warning not in job.warnings and len(job.warnings) < _MAX_WARNINGS:
+    if warning not in job.warnings and len(job.warnings) < MAX_WARNINGS:
         job.warnings = [*job.warnings, warning]
 
 
-def resolve(session: Session, label: str) -> tables.Job:
-    """Return the job that a label refers to: `active`, `last` or an id.
+def resolve(session: Session, label: str, *, before: tables.Job | None = None) -> tables.Job:
+    """Return the job that a label refers to: `active`, `last`, `good` or an id.
+
+    Args:
+        session: any transaction.
+        label: the label.
+        before: the job before which `good` ended, with the same action; without one, `last` may be that job itself.
 
     Raises:
         BadRequest: the label is none of these.
         NotFound: there is no such job.
     """
+    newest: tables.Job | None = None
     if label.isascii() and label.isdigit() and len(label) <= 18:
         return get(session, int(label))
     if label == "active":
         job = active(session)
     elif label == "last":
         job = last(session)
+    elif label == "good":
+        newest = before or last(session)
+        job = newest and last_good(session, newest, itself=before is None)
     else:
         raise BadRequest(
-            f"{quote(label)} is no job: give active, last or the id of a job", ProblemCode.INVALID_JOB, job=quote(label)
+            f"{quote(label)} is no job: give active, last, good or the id of a job",
+            ProblemCode.INVALID_JOB,
+            job=quote(label),
         )
     if job is None:
         reason = "no job is running" if label == "active" else "no job has ended yet"
+        if label == "good" and newest:
+            same = f"{newest.action}{' (check)' if newest.check else ''}"
+            reason = f"no {same} ended Complete{f' before job {before.id}' if before else ''}"
         raise NotFound(reason, ProblemCode.JOB_NOT_FOUND, job=label)
     return job
 
@@ -123,6 +137,25 @@ def last(session: Session, status: JobStatus | None = None) -> tables.Job | None
     if status is not None:
         ended = ended.where(tables.Job.status == status)
     return session.exec(ended.order_by(col(tables.Job.end_order).desc()).limit(1)).first()
+
+
+def last_good(session: Session, job: tables.Job, *, itself: bool = False) -> tables.Job | None:
+    """Return the last job with the action of a job that ended Complete before it; None if there is none.
+
+    Checks are compared with checks, and other jobs with other jobs.
+
+    Args:
+        session: any transaction.
+        job: the job; if it has not ended, every job that has ended did so before it.
+        itself: whether the job itself is considered, too.
+    """
+    other = tables.Job
+    query = select(other).where(
+        other.action == job.action, other.status == JobStatus.COMPLETE, col(other.check).is_(job.check)
+    )
+    if job.end_order is not None:
+        query = query.where(col(other.end_order) < job.end_order + int(itself))
+    return session.exec(query.order_by(col(other.end_order).desc()).limit(1)).first()
 
 
 def history(

@@ -9,7 +9,7 @@ from sqlmodel import Session, col
 
 from clusterm.enums import ENDED, Action, JobStatus, Outcome
 from clusterm.settings import RetentionSettings
-from clusterm.store import events, tables, telemetry
+from clusterm.store import events, manifests, tables, telemetry
 from clusterm.store import jobs as job_queries
 from clusterm.store.engine import Store
 
@@ -123,4 +123,5 @@ def delete_job(store: Store, job_id: int) -> bool:
         if (job := session.get(tables.Job, job_id)) is not None:
             telemetry.record_deletion(session, job)
         session.execute(delete(tables.Job).where(col(tables.Job.id) == job_id))
+        manifests.prune(session)
     return True

@@ -157,6 +157,18 @@ class Job(SQLModel, table=True):
     parent_span_id: str | None = None  # of the request; null if the request named none
     # false if the parent of the request is not exported
     sampled: bool = Field(default=True, sa_column_kwargs={"server_default": "1"})
+    # which playbooks it runs, as `schemas.Provenance`; null until its executor has begun
+    provenance: dict[str, Any] | None = Field(default=None, sa_column=Column(JSON(none_as_null=True)))
+    manifest: str | None = Field(default=None, index=True)  # digest of the Manifest of these playbooks
+
+
+class Manifest(SQLModel, table=True):
+    """The files and collections that jobs ran with. Jobs with the same ones share a row, which is deleted with them."""
+
+    __tablename__ = "manifests"
+
+    digest: str = Field(primary_key=True)
+    content: bytes  # compressed JSON
 
 
 class JobNode(SQLModel, table=True):
@@ -346,6 +358,7 @@ __all__ = [
     "JobStep",
     "JobTask",
     "LogLine",
+    "Manifest",
     "Node",
     "Notification",
     "SQLModel",

@@ -8,8 +8,16 @@ from typing import Any
 import pytest
 from ansible.config.manager import ConfigManager, find_ini_config_file  # type: ignore[import-untyped]
 
-from clusterm.ansible.command import PLUGINS, ansible_environment, clean_environment, configured_value, run_environment
+from clusterm.ansible.command import (
+    PLUGINS,
+    ansible_environment,
+    clean_environment,
+    configured_value,
+    forks_option,
+    run_environment,
+)
 from clusterm.common.utf8_locale import utf8_locale
+from clusterm.settings import AnsibleSettings
 
 
 @pytest.fixture
@@ -90,6 +98,30 @@ def test_quotes_around_a_setting_are_not_part_of_it(site: Path) -> None:
     environment = ansible_environment(site, "nonce")
     assert configured_value(environment, "ANSIBLE_SSH_ARGS", "ssh_connection", "ssh_args")[0] == "-o A=b -o C=d"
     assert configured_value(environment, "ANSIBLE_SSH_CONTROL_PATH", "ssh_connection", "control_path")[0] == "\"x'"
+
+
+@pytest.mark.parametrize(
+    ("setting_value", "variable", "configured", "option"),
+    [
+        (0, None, "", ["--forks=20"]),
+        (0, None, "forks = 7", []),
+        (0, "8", "", []),
+        (0, "8", "forks = 7", []),
+        (50, "8", "forks = 7", ["--forks=50"]),
+    ],
+)
+def test_the_number_of_forks_is_20_where_nothing_else_sets_it(
+    site: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    setting_value: int,
+    variable: str | None,
+    configured: str,
+    option: list[str],
+) -> None:
+    (site / "ansible.cfg").write_text(f"[defaults]\n{configured}\n")
+    if variable:
+        monkeypatch.setenv("ANSIBLE_FORKS", variable)
+    assert forks_option(AnsibleSettings(forks=setting_value), ansible_environment(site, "nonce")) == option
 
 
 @pytest.mark.parametrize(

@@ -78,7 +78,7 @@ def test_what_is_no_duration_is_refused(text: str) -> None:
         parse_duration(text)
 
 
-@pytest.mark.parametrize("text", ["active", "last", "7"])
+@pytest.mark.parametrize("text", ["active", "last", "good", "7"])
 def test_a_job_is_named_by_its_place_or_its_id(text: str) -> None:
     assert parse_job(text) == text
 
