@@ -16,6 +16,7 @@ from clusterctl.commands import (
     status,
     support,
     timeline,
+    ui,
 )
 from clusterctl.context import Context
 from clusterctl.output.output import Format
@@ -38,6 +39,7 @@ app.command("discover")(nodes.discover)
 app.add_typer(jobs.app)
 app.command("timeline")(timeline.timeline)
 app.command("status")(status.status)
+app.command("ui")(ui.ui)
 app.command("support-bundle")(support.support_bundle)
 app.add_typer(globals.app)
 app.add_typer(config.app)

@@ -24,7 +24,7 @@ from clusterm.store.engine import Store
 from clusterm.store.retention import delete_job
 
 ADMIN_ONLY = {("POST", "/config"), ("POST", "/manager/drain"), ("POST", "/manager/undrain")}
-LOOKS = {("POST", "/plan/{action}/nodes")}
+LOOKS = {("POST", "/plan/{action}/nodes"), ("POST", "/ui-links")}
 """What viewers may POST, for it changes nothing."""
 OPEN = {("GET", "/healthz"), ("GET", "/readyz")}
 

@@ -239,6 +239,10 @@ class Client:
         """Return whether the service is drained, and which jobs run."""
         return self._http.get("/info/drain")
 
+    def create_ui_link(self) -> Json:
+        """Return a link that opens the dashboard once, signed in."""
+        return self._http.post("/ui-links", {})
+
     def globals(self) -> Json:
         """Return the global extra vars."""
         return self._http.get("/info/globals")

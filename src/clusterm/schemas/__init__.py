@@ -81,6 +81,7 @@ from clusterm.schemas.service import (
     ServiceStatus,
     Versions,
 )
+from clusterm.schemas.ui import UiLink
 
 __all__ = [
     "Address",
@@ -153,6 +154,7 @@ __all__ = [
     "Task",
     "TaskResult",
     "Timestamp",
+    "UiLink",
     "Versions",
     "Wait",
     "check_address",

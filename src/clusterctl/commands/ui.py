@@ -1,0 +1,29 @@
+"""`clusterctl ui`: the dashboard in a browser."""
+
+import webbrowser
+from typing import Annotated
+
+import typer
+
+from clusterctl.api.models import read
+from clusterctl.context import Context
+from clusterctl.output.output import Document, Note, Result
+from clusterm.schemas import UiLink
+
+
+def ui(
+    ctx: typer.Context,
+    *,
+    show: Annotated[bool, typer.Option("--print", help="Print the link, and open no browser.")] = False,
+) -> Result:
+    """Open the dashboard in a browser, signed in with the token of clusterctl.
+
+    The link works once, within a minute. The session has the permissions of the token, and ends with the token.
+    """
+    context = ctx.ensure_object(Context)
+    answer = context.client.create_ui_link()
+    link = read(UiLink, answer)
+    url = f"{context.url}{link.path}" if context.url.startswith("http") else link.url
+    if show or not webbrowser.open(url):
+        return Result([Document(answer, lambda _: iter([f"{url}\n"])), Note("the link works once, within a minute")])
+    return Result([Note("the dashboard was opened in the browser")])
