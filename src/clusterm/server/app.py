@@ -49,7 +49,9 @@ from clusterm.server.reload import Reloader
 from clusterm.server.tls import Tls
 from clusterm.store.engine import Store
 from clusterm.store.errors import StoreError
-from clusterm.web import overview, sign_in
+from clusterm.web import job_log, overview, sign_in
+from clusterm.web import jobs as ui_jobs
+from clusterm.web import nodes as ui_nodes
 
 
 def create_app(
@@ -120,7 +122,7 @@ def create_app(
     for part in (nodes, node_changes, host_keys, jobs, job_tasks, logs, monitoring, config, health, prometheus, docs):
         app.include_router(part.routes)
     if manager.ui:
-        for page in (ui_links, sign_in, overview):
+        for page in (ui_links, sign_in, overview, ui_nodes, ui_jobs, job_log):
             app.include_router(page.routes)
     app.add_exception_handler(RequestRefused, handle_rejection)
     app.add_exception_handler(HTTPException, handle_http_error)

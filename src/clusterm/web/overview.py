@@ -25,6 +25,13 @@ def get_overview(request: Request, services: ServicesDep) -> Response:
     for count in status.nodes:
         by_status[count.status] += count.nodes
         by_state[count.state] += count.nodes
+    ended = {job.id: job for job in (status.last_job, status.last_failure) if job is not None}
     return pages.render(
-        request, "overview.html", status=status, by_status=by_status, by_state=by_state, events=latest[::-1]
+        request,
+        "overview.html",
+        status=status,
+        by_status=by_status,
+        by_state=by_state,
+        ended=list(ended.values()),
+        events=latest[::-1],
     )

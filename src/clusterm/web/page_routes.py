@@ -3,7 +3,7 @@
 from collections.abc import Callable
 from functools import partial
 from http import HTTPStatus
-from typing import Any, TypeVar
+from typing import Any, Final, TypeVar
 from urllib.parse import urlencode
 
 from anyio import to_thread
@@ -11,6 +11,7 @@ from fastapi import APIRouter, Request, Response
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import RedirectResponse
 from fastapi.routing import APIRoute
+from pydantic import BeforeValidator
 
 from clusterm.access.hosts import SAFE_METHODS, check_own_page
 from clusterm.enums import TokenRole
@@ -18,6 +19,9 @@ from clusterm.errors import RequestRefused, Unauthorized
 from clusterm.problem_codes import ProblemCode
 from clusterm.routes.dependencies import Services
 from clusterm.web import pages
+
+UNCHOSEN: Final = BeforeValidator(lambda value: value or None)
+"""Reads the empty text, which a form sends for a field without a choice, as no value."""
 
 T = TypeVar("T", bound=Callable[..., Any])
 
