@@ -3,15 +3,15 @@
 from typing import Annotated, Final
 from urllib.parse import urlencode
 
-from fastapi import Query, Request, Response
+from fastapi import Path, Query, Request, Response
 
-from clusterm.enums import Action, JobStatus, Outcome
-from clusterm.routes.dependencies import ServicesDep
-from clusterm.routes.jobs import explain_waits
+from clusterm.enums import ENDED, Action, JobStatus, Outcome, TokenRole
+from clusterm.routes.dependencies import RequesterDep, ServicesDep
+from clusterm.routes.jobs import cancel_job, explain_waits
 from clusterm.store import events, job_views, nodes
 from clusterm.store import jobs as job_queries
 from clusterm.web import pages
-from clusterm.web.page_routes import UNCHOSEN, PageRouter
+from clusterm.web.page_routes import UNCHOSEN, PageRouter, redirect
 
 routes = PageRouter()
 
@@ -58,7 +58,16 @@ def get_job(request: Request, services: ServicesDep, job: str) -> Response:
         found = job_views.to_wire(session, job_queries.resolve(session, job))
         explain_waits(services, session, [found])
     outcomes = sorted(found.outcomes.items(), key=lambda item: _WORST_FIRST.index(item[1]))
-    return pages.render(request, "job.html", job=found, outcomes=outcomes)
+    return pages.render(request, "job.html", job=found, outcomes=outcomes, ended=found.status in ENDED)
+
+
+@routes.add("POST", "/ui/jobs/{job}/cancel", role=TokenRole.OPERATOR)
+def post_cancel(
+    request: Request, services: ServicesDep, requester: RequesterDep, job: Annotated[int, Path(ge=1, le=_MAX_ID)]
+) -> Response:
+    """Cancel a job, and return to its page. Takes an id, because `active` may be another job by now."""
+    cancel_job(services, requester, str(job))
+    return redirect(request, f"/ui/jobs/{job}")
 
 
 @routes.add("GET", "/ui/timeline")

@@ -103,15 +103,17 @@ def cookie_of(request: Request) -> str:
     return request.cookies.get(cookie_name(request), "")
 
 
+def redirect(request: Request, path: str) -> Response:
+    """Return a redirect to a path of the service."""
+    headers = {"Cache-Control": "no-store"}
+    return RedirectResponse(f"{request.scope['root_path']}{path}", HTTPStatus.SEE_OTHER, headers=headers)
+
+
 def _refusal(request: Request, error: RequestRefused) -> Response:
     if isinstance(error, Unauthorized) and request.method in SAFE_METHODS:
         path = request.scope["path"].removeprefix(request.scope["root_path"])
         wanted = f"{path}?{request.url.query}" if request.url.query else path
-        return RedirectResponse(
-            f"{request.scope['root_path']}/ui/login?{urlencode({'to': wanted})}",
-            HTTPStatus.SEE_OTHER,
-            headers={"Cache-Control": "no-store"},
-        )
+        return redirect(request, f"/ui/login?{urlencode({'to': wanted})}")
     return _error(request, error.code, str(error))
 
 

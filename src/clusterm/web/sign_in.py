@@ -8,7 +8,6 @@ from urllib.parse import parse_qs
 
 from anyio import to_thread
 from fastapi import HTTPException, Request, Response
-from fastapi.responses import RedirectResponse
 
 from clusterm.access.hosts import check_origin
 from clusterm.access.web_sessions import LIFETIME
@@ -16,7 +15,7 @@ from clusterm.errors import AccessDenied
 from clusterm.routes.auth import sender_of
 from clusterm.routes.dependencies import ServicesDep
 from clusterm.web import pages, static_files
-from clusterm.web.page_routes import PageRouter, cookie_name, cookie_of
+from clusterm.web.page_routes import PageRouter, cookie_name, cookie_of, redirect
 
 routes = PageRouter()
 
@@ -28,7 +27,7 @@ _PERMANENTLY: Final = "public, max-age=31536000, immutable"
 @routes.add("GET", "/ui", role=None)
 def get_ui(request: Request) -> Response:
     """Redirect to the first page."""
-    return _redirect(request, "/ui/")
+    return redirect(request, "/ui/")
 
 
 @routes.add("GET", "/ui/login", role=None)
@@ -74,7 +73,7 @@ def get_link(request: Request, services: ServicesDep, code: str) -> Response:
 def post_logout(request: Request, services: ServicesDep) -> Response:
     """End the session."""
     services.web_sessions.sign_out(cookie_of(request))
-    response = _redirect(request, "/ui/login")
+    response = redirect(request, "/ui/login")
     name = cookie_name(request)
     response.delete_cookie(name, path="/", secure=name.startswith("__Host-"), httponly=True, samesite="strict")
     return response
@@ -106,7 +105,7 @@ def _denied(request: Request, services: ServicesDep, error: AccessDenied, to: st
 
 
 def _open(request: Request, cookie: str, to: str) -> Response:
-    response, name = _redirect(request, _own(to)), cookie_name(request)
+    response, name = redirect(request, _own(to)), cookie_name(request)
     response.set_cookie(
         name,
         cookie,
@@ -122,8 +121,3 @@ def _open(request: Request, cookie: str, to: str) -> Response:
 def _own(to: str) -> str:
     """Return a path of the dashboard; the first page for any other text."""
     return to if _OWN_PATH.fullmatch(to) and not to.startswith(("/ui/login", "/ui/link")) else "/ui/"
-
-
-def _redirect(request: Request, path: str) -> Response:
-    headers = {"Cache-Control": "no-store"}
-    return RedirectResponse(f"{request.scope['root_path']}{path}", HTTPStatus.SEE_OTHER, headers=headers)
