@@ -6,7 +6,8 @@ from typing import Annotated
 import typer
 
 from clusterctl.api.models import read
-from clusterctl.context import Context
+from clusterctl.context import context_of
+from clusterctl.options import AsJson
 from clusterctl.output.output import Document, Note, Result
 from clusterm.schemas import UiLink
 
@@ -14,16 +15,20 @@ from clusterm.schemas import UiLink
 def ui(
     ctx: typer.Context,
     *,
-    show: Annotated[bool, typer.Option("--print", help="Print the link, and open no browser.")] = False,
+    show: Annotated[
+        bool, typer.Option("--print", help="Print the link, and open no browser; also with --json.")
+    ] = False,
+    as_json: AsJson = False,
 ) -> Result:
-    """Open the dashboard in a browser, signed in with the token of clusterctl.
+    """Open the dashboard in a browser.
 
-    The link works once, within a minute. The session has the permissions of the token, and ends with the token.
+    The browser is signed in with the token of clusterctl, by a link that works once, within a minute. The session has
+    the permissions of the token, and ends with the token. If there is no browser, the link is printed.
     """
-    context = ctx.ensure_object(Context)
+    context = context_of(ctx, as_json=as_json)
     answer = context.client.create_ui_link()
     link = read(UiLink, answer)
     url = f"{context.url}{link.path}" if context.url.startswith("http") else link.url
-    if show or not webbrowser.open(url):
+    if show or as_json or not webbrowser.open(url):
         return Result([Document(answer, lambda _: iter([f"{url}\n"])), Note("the link works once, within a minute")])
     return Result([Note("the dashboard was opened in the browser")])
