@@ -18,6 +18,7 @@ from clusterctl.commands import (
     status,
     support,
     timeline,
+    ui,
 )
 from clusterctl.context import Context
 from clusterctl.output.output import Format
@@ -40,6 +41,7 @@ app.add_typer(jobs.app)
 app.command("timeline")(timeline.timeline)
 app.command("report")(report.report)
 app.command("status")(status.status)
+app.command("ui")(ui.ui)
 app.command("support-bundle")(support.support_bundle)
 app.add_typer(globals.app)
 app.add_typer(config.app)

@@ -26,7 +26,7 @@ from clusterm.store.retention import delete_job
 ADMIN_ONLY = {("POST", "/config"), ("POST", "/manager/drain"), ("POST", "/manager/undrain")}
 CLOSED = {("GET", "/info/service-log")}
 """What viewers may not GET."""
-LOOKS = {("POST", "/plan/{action}/nodes")}
+LOOKS = {("POST", "/plan/{action}/nodes"), ("POST", "/ui-links")}
 """What viewers may POST, for it changes nothing."""
 OPEN = {("GET", "/healthz"), ("GET", "/readyz")}
 

@@ -275,6 +275,10 @@ class RestClient:
         """Refuse new jobs, or accept them again, and return which jobs run."""
         return self._http.post(f"/manager/{'drain' if drained else 'undrain'}", None)
 
+    def create_ui_link(self) -> Json:
+        """Return a link that opens the dashboard once, signed in."""
+        return self._http.post("/ui-links", {})
+
     def globals(self) -> Json:
         """Return the global extra vars."""
         return self._http.get("/info/globals")

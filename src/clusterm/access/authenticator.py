@@ -64,11 +64,27 @@ class Authenticator:
         """
         if token is None:
             raise Unauthorized("this needs a token, sent as: Authorization: Bearer TOKEN", ProblemCode.TOKEN_REQUIRED)
-        principal = self._principal(token)
+        with self._store.read() as session:
+            principal = self._valid(token_queries.by_digest(session, tokens.digest(token)))
+        return self._authorize(principal, needed)
+
+    def _authorize(self, principal: Principal, needed: TokenRole) -> Principal:
         if not principal.may(needed):
             raise Forbidden(f"this needs the role {needed}; the token {principal.name} has the role {principal.role}")
         self._enforce_rate_limit(principal)
         return principal
+
+    def authenticate_session(self, token_id: int, needed: TokenRole) -> Principal:
+        """Return the principal of a session of the dashboard, by the token with which it was opened.
+
+        Raises:
+            Unauthorized: the token is expired or revoked.
+            Forbidden: its role does not suffice.
+            TooManyRequests: it exceeds its rate limit.
+        """
+        with self._store.read() as session:
+            principal = self._valid(token_queries.by_id(session, token_id))
+        return self._authorize(principal, needed)
 
     def is_recently_valid(self, principal: Principal) -> bool:
         """Return whether a token was valid a moment ago, without a query."""
@@ -108,9 +124,12 @@ class Authenticator:
         finally:
             self._streams[principal.token_id] -= 1
 
-    def _principal(self, token: str) -> Principal:
-        with self._store.read() as session:
-            found = token_queries.by_digest(session, tokens.digest(token))
+    def _valid(self, found: token_queries.Known | None) -> Principal:
+        """Return the principal of a token that was found and is valid.
+
+        Raises:
+            Unauthorized: it was not found, or is not valid.
+        """
         if found is None:
             raise Unauthorized("this token is not known here", ProblemCode.TOKEN_INVALID)
         if (status := token_queries.status_of(found)) is not TokenStatus.VALID:

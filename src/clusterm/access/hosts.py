@@ -94,6 +94,23 @@ def check_origin(headers: Mapping[str, str], public_url: str) -> None:
     raise CrossOrigin(f"a page {f'of {quote(origin)}' if origin else 'of another site'} may not change anything here")
 
 
+def check_own_page(headers: Mapping[str, str], public_url: str) -> None:
+    """Check that a request with a cookie comes from a page of this service, and not from another client or page.
+
+    Cookies do not know ports, and `SameSite` does not either: a page of another port of the same host sends them.
+
+    Args:
+        headers: headers of the request, with `Host` as the client sent it.
+        public_url: URL at which users reach the service.
+
+    Raises:
+        CrossOrigin: it does not, or does not say where it comes from.
+    """
+    if headers.get("Sec-Fetch-Site") == "none" or not ("Sec-Fetch-Site" in headers or "Origin" in headers):
+        raise CrossOrigin("only a page of the dashboard itself may send this")
+    check_origin(headers, public_url)
+
+
 def _matches(name: str, pattern: str) -> bool:
     if pattern.startswith("*."):
         return name.endswith(pattern[1:])

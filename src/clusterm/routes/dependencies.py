@@ -17,6 +17,7 @@ from pydantic import AfterValidator, BaseModel, BeforeValidator
 from pydantic_core import to_json
 
 from clusterm.access.authenticator import Authenticator
+from clusterm.access.web_sessions import WebSessions
 from clusterm.ansible.check import AnsibleCheck
 from clusterm.background.supervisor import Supervisor
 from clusterm.common.background_task import BackgroundTask
@@ -50,6 +51,7 @@ class Services:
     follower: LogFollower
     metrics: Metrics
     authenticator: Authenticator
+    web_sessions: WebSessions
     tasks: tuple[BackgroundTask, ...]
     certificate_check: Callable[[], HealthCheck | None]
     """Checks the certificates of TLS; returns None without TLS."""

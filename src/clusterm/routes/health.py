@@ -16,7 +16,14 @@ from clusterm.jobs import queue
 from clusterm.observability import health
 from clusterm.problem_codes import ProblemCode
 from clusterm.routes.auth import may_read
-from clusterm.routes.dependencies import PROBLEM_TYPE, Router, ServicesDep, json_response, problem_responses
+from clusterm.routes.dependencies import (
+    PROBLEM_TYPE,
+    Router,
+    Services,
+    ServicesDep,
+    json_response,
+    problem_responses,
+)
 from clusterm.schemas import (
     BackgroundTaskStatus,
     Health,
@@ -95,6 +102,11 @@ def get_status(request: Request, services: ServicesDep) -> Response:
 
     Members from the store are empty while the store cannot be read, which `checks` report.
     """
+    return json_response(read_status(request, services))
+
+
+def read_status(request: Request, services: Services) -> ServiceStatus:
+    """Return the summary of the service's state."""
     manager, found = services.live_settings.current.manager, services.check_health()
     status = ServiceStatus(
         version=version("clusterm"),
@@ -115,7 +127,7 @@ def get_status(request: Request, services: ServicesDep) -> Response:
     )
     with suppress(StoreError), services.store.read() as session:
         status = status.model_copy(update=_of_store(session, manager.max_active_jobs))
-    return json_response(status)
+    return status
 
 
 @routes.get("/info/version", response_model=Versions, summary="Which versions are in use?")

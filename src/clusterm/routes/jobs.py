@@ -51,7 +51,7 @@ def get_job(
         found, job_id, lines = job_views.to_wire(session, row), row.id, row.lines
         if found.provenance and (manifest := manifests.load(session, row.manifest)):
             found.provenance.collections = dict(manifest.collections)
-        _explain_waits(services, session, [found])
+        explain_waits(services, session, [found])
     if not with_logs:
         return json_response(found)
     members = found.model_dump_json(exclude={"logs"}).encode()
@@ -86,7 +86,7 @@ def list_jobs(
             until=until,
         )
         items = [job_views.to_wire(session, row) for row in rows[:limit]]
-        _explain_waits(services, session, items)
+        explain_waits(services, session, items)
     return json_response(schemas.Page(items=items, next=str(items[-1].id) if len(rows) > limit else None))
 
 
@@ -194,7 +194,7 @@ def plan_retry(services: ServicesDep, job: JobLabel, body: schemas.RetryRequest 
         return json_response(preview(session, settings, request, queue=body.queue))
 
 
-def _explain_waits(services: Services, session: Session, jobs: Sequence[schemas.Job]) -> None:
+def explain_waits(services: Services, session: Session, jobs: Sequence[schemas.Job]) -> None:
     """Add to queued jobs why they wait."""
     if any(job.status is JobStatus.QUEUED for job in jobs):
         max_active = services.live_settings.current.manager.max_active_jobs

@@ -193,6 +193,15 @@ def list_node_events(
 )
 def explain_node(services: ServicesDep, name: NodeName) -> Response:
     """Return what a node's status and state mean, why it has them, and which commands may follow, or why not."""
+    return json_response(read_explanation(services, name))
+
+
+def read_explanation(services: Services, name: str) -> schemas.Explanation:
+    """Return the explanation of a node.
+
+    Raises:
+        RequestRefused: no node has the name or address, or several have it.
+    """
     settings = services.live_settings.current
     with services.store.read() as session:
         node = nodes.get(session, name)
@@ -214,7 +223,7 @@ def explain_node(services: ServicesDep, name: NodeName) -> Response:
             refused=admission.blocking_reason(session, [node.name], max_active=settings.manager.max_active_jobs),
             groups=settings.ansible.host_groups,
         )
-        return json_response(explain(node.name, facts))
+        return explain(node.name, facts)
 
 
 def _start(spec: ActionSpec) -> Callable[..., Response]:

@@ -85,6 +85,7 @@ from clusterm.schemas.service import (
     ServiceStatus,
     Versions,
 )
+from clusterm.schemas.ui import UiLink
 
 __all__ = [
     "Address",
@@ -160,6 +161,7 @@ __all__ = [
     "Task",
     "TaskResult",
     "Timestamp",
+    "UiLink",
     "ValueChange",
     "Versions",
     "Wait",

@@ -9,6 +9,7 @@ from starlette.exceptions import HTTPException
 
 from clusterm.access.authenticator import Authenticator
 from clusterm.access.hosts import AllowedHosts
+from clusterm.access.web_sessions import WebSessions
 from clusterm.background.pruner import Pruner
 from clusterm.background.supervisor import Supervisor
 from clusterm.common.background_task import BackgroundTask
@@ -18,7 +19,19 @@ from clusterm.logs.follower import LogFollower
 from clusterm.monitoring.monitors import Monitors
 from clusterm.notifications.sender import NotificationSender
 from clusterm.observability.metrics import Metrics
-from clusterm.routes import config, docs, health, host_keys, job_tasks, jobs, logs, monitoring, node_changes, nodes
+from clusterm.routes import (
+    config,
+    docs,
+    health,
+    host_keys,
+    job_tasks,
+    jobs,
+    logs,
+    monitoring,
+    node_changes,
+    nodes,
+    ui_links,
+)
 from clusterm.routes import metrics as prometheus
 from clusterm.routes.dependencies import Services
 from clusterm.server.api_version import ReadApiVersion
@@ -37,6 +50,9 @@ from clusterm.server.tls import Tls
 from clusterm.store.engine import Store
 from clusterm.store.errors import StoreError
 from clusterm.telemetry.setup import make_exporter
+from clusterm.web import job_log, overview, sign_in
+from clusterm.web import jobs as ui_jobs
+from clusterm.web import nodes as ui_nodes
 
 
 def create_app(
@@ -101,12 +117,16 @@ def create_app(
             certificate_expiry=lambda: tls.expires_at if tls else None,
         ),
         authenticator,
+        WebSessions(store, authenticator),
         tasks,
         certificate_check=lambda: tls.check() if tls else None,
     )
     app.state.reloader = reloader
     for part in (nodes, node_changes, host_keys, jobs, job_tasks, logs, monitoring, config, health, prometheus, docs):
         app.include_router(part.routes)
+    if manager.ui:
+        for page in (ui_links, sign_in, overview, ui_nodes, ui_jobs, job_log):
+            app.include_router(page.routes)
     app.add_exception_handler(RequestRefused, handle_rejection)
     app.add_exception_handler(HTTPException, handle_http_error)
     app.add_exception_handler(RequestValidationError, handle_invalid_request)

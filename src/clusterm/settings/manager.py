@@ -164,6 +164,9 @@ class ManagerSettings(Section):
         ge=0,
         description="Bytes of free disk space below which the service is not ready. 0 disables the check.",
     )
+    ui: bool = Field(
+        default=True, description="Whether the dashboard is served at `/ui/`. If false, its paths do not exist."
+    )
     log_format: LogFormat = Field(
         default=LogFormat.TEXT, description="Format of the service's own log: text, or one JSON object per line."
     )

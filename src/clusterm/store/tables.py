@@ -339,6 +339,17 @@ class Token(SQLModel, table=True):
     used_at: datetime | None = None  # accurate to about a minute
 
 
+class WebSession(SQLModel, table=True):
+    """A session of the dashboard: it stands for the token with which it was opened, and ends with it."""
+
+    __tablename__ = "web_sessions"
+
+    digest: str = Field(primary_key=True)  # SHA-256 of the value of the cookie
+    token_id: int = Field(sa_column=Column(ForeignKey("tokens.id", ondelete="CASCADE"), nullable=False))
+    created_at: datetime
+    seen_at: datetime  # accurate to about a minute
+
+
 class Setting(SQLModel, table=True):
     """A value that is set at run time and kept across restarts, such as the globals."""
 
@@ -365,4 +376,5 @@ __all__ = [
     "Setting",
     "TaskResult",
     "Token",
+    "WebSession",
 ]

@@ -1,0 +1,1 @@
+"""The dashboard at /ui/: pages, their session, and their files."""
