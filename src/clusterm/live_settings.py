@@ -59,7 +59,11 @@ class LiveSettings:
         with store.write() as session:
             self.current = self._with_change(session, settings)
             encrypted = encrypted_values.encrypt_all(session, self.current.cipher)
-            _publish(session, self.current, self.current)
+        try:
+            with store.write() as session:
+                _publish(session, self.current, self.current)
+        except StoreError as error:  # a service starts also on a full disk
+            log.warning("changes of the configuration cannot be recorded in the timeline: %s", error)
         if encrypted:
             self._scrub()
         self._warn_about_refused_vars()

@@ -81,7 +81,7 @@ def test_a_failed_job_is_told_with_its_first_failure_until_it_is_taken(
         "event": "job_failed",
         "at": job["finished_at"],
         "job": None,
-        "url": f"https://clusterm.example.org/info/job/{job['id']}",
+        "url": f"https://clusterm.example.org/ui/jobs/{job['id']}",
     }
     assert told.pop("seconds") > 0
     assert told == {

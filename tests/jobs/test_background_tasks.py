@@ -10,7 +10,7 @@ from support.service import Clusterm, wait_for
 from clusterm.executor.files import LOG
 from clusterm.schemas import BackgroundTaskStatus, ServiceStatus
 
-NAMES = ["notification_sender", "supervisor", "pruner", "monitors", "usage_recorder", "reloader"]
+NAMES = ["notification_sender", "supervisor", "pruner", "monitors", "usage_recorder", "reloader", "readiness_log"]
 
 
 def tasks(clusterm: Clusterm) -> dict[str, BackgroundTaskStatus]:

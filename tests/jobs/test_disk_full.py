@@ -3,13 +3,15 @@
 import contextlib
 import json
 import os
+import sqlite3
 import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import httpx
 import pytest
-from support.service import Clusterm, kill_all, wait_for
+from support.service import WAIT_TIMEOUT_S, Clusterm, kill_all, wait_for
 
 IN_PHASES = """
 import pathlib, sys, time
@@ -232,3 +234,62 @@ def test_a_job_whose_files_find_no_room_waits_for_it(small: Clusterm) -> None:
     filler.unlink()
     assert clusterm.ended(job)["status"] == "Complete"
     assert (clusterm.playbooks / "runs").read_text().split() == ["site"]
+
+
+def wait_for_the_end_of_programs(clusterm: Clusterm) -> None:
+    wait_for(lambda: not clusterm.programs(), "the program to be stopped")
+
+
+def check_cancelled(clusterm: Clusterm, job: dict[str, Any], answer: httpx.Response) -> None:
+    """Check what was answered to a cancel that could not be stored, and what was stored of it later."""
+    assert answer.status_code == 200, answer.text
+    assert (answer.json()["cancel_requested_by"], answer.json()["status"]) == ("127.0.0.1", "Running")
+    ended = clusterm.ended(job)
+    assert ended["status"] == "Cancelled"
+    assert ended["error"] == f"cancelled by 127.0.0.1 at {answer.json()['cancel_requested_at']}"
+    assert ended["cancel_requested_at"] == answer.json()["cancel_requested_at"]
+    assert [step["name"] for step in ended["steps"]] == ["configure", "cleanup"]
+    told = clusterm.get("/info/jobs/timeline", kind="jobs", job=job["id"])["items"]
+    assert [each["event"] for each in told] == ["started", "stopping", "ended"]
+    assert clusterm.status_of("a-1") == "Unallocated"
+
+
+def test_a_job_is_cancelled_while_the_disk_is_full(small: Clusterm) -> None:
+    small.use_program(IN_PHASES)
+    clusterm = small.start()
+    job = begin(clusterm)
+    with full(clusterm):
+        fill_while_it_writes(clusterm)
+        answer = clusterm.post("/job/active/cancel")
+        wait_for_the_end_of_programs(clusterm)
+        assert clusterm.job(job["id"], logs=False)["status"] == "Running", "the end cannot be stored yet"
+    check_cancelled(clusterm, job, answer)
+    assert clusterm.job(job["id"])["log_incomplete"] is True
+
+
+def test_a_job_is_cancelled_while_another_process_locks_the_database(new_clusterm: Clusterm) -> None:
+    new_clusterm.use_program(IN_PHASES)
+    clusterm = new_clusterm.start()
+    job = begin(clusterm)
+    other = sqlite3.connect(clusterm.database, isolation_level=None)
+    other.execute("BEGIN IMMEDIATE")
+    answer = clusterm.post("/job/active/cancel", timeout=WAIT_TIMEOUT_S)
+    wait_for_the_end_of_programs(clusterm)
+    other.execute("ROLLBACK")
+    other.close()
+    check_cancelled(clusterm, job, answer)
+    assert clusterm.job(job["id"])["log_incomplete"] is False
+
+
+def test_what_cannot_be_cancelled_without_the_store_is_refused(small: Clusterm) -> None:
+    small.use_program(IN_PHASES)
+    clusterm = small.start()
+    job = begin(clusterm)
+    queued = clusterm.begin("update", ["a-1"], queue=True)
+    with full(clusterm):
+        fill_while_it_writes(clusterm)
+        assert clusterm.post(f"/job/{queued['id']}/cancel").status_code == 503
+        assert clusterm.post("/job/77/cancel").status_code == 404
+    (clusterm.playbooks / "room").touch()
+    assert clusterm.ended(job)["status"] == "Complete"
+    assert clusterm.ended(queued)["cancel_requested_at"] is None

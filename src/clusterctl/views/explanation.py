@@ -4,7 +4,7 @@ from collections.abc import Iterator
 
 from clusterctl.api.models import Json, read
 from clusterctl.output.output import View
-from clusterctl.views.cells import plain, time
+from clusterctl.views.cells import plain, span, time
 from clusterm.enums import ENDED
 from clusterm.schemas import Explanation, SuggestedCommand
 
@@ -38,6 +38,9 @@ def _history(shown: Explanation) -> Iterator[str]:
     since = f"since {time(shown.since)}" if shown.since else "since an unknown time"
     if job is not None and job.status not in ENDED:
         yield f"{since}: job {job.id} ({job.desc}) runs on the node, requested by {job.requested_by}"
+        for busy in job.current.busy if job.current else []:
+            if busy.node == shown.node:
+                yield f"it is busy with {busy.task} for {span(busy.since, None)}"
     elif job is not None:
         how = f"{job.status}: {job.error}" if job.error else job.status
         yield f"{since}: job {job.id} ({job.desc}), requested by {job.requested_by}, ended {how}"

@@ -12,7 +12,7 @@ from clusterctl.api.models import Json, read
 from clusterctl.output.output import View
 from clusterctl.views.cells import block, cell, format_duration, if_rows, names, new_table, plain, span, time
 from clusterm.enums import FAILED_TASKS, Outcome, TaskStatus
-from clusterm.schemas import Failure, Job, JobDiff, Page, Provenance, Recap, Task, TaskResult
+from clusterm.schemas import Failure, Job, JobDiff, JobProgress, Page, Provenance, Recap, Task, TaskResult
 
 _DIGITS: Final = 12
 """Digits that are shown of digests and commits."""
@@ -78,7 +78,11 @@ def job_heading(data: Json) -> View:
 
 def job_progress(data: Json) -> str:
     """Return a job's current task and busy nodes in one line; empty if the job does not run."""
-    current = read(Job, data).current
+    return progress(read(Job, data).current)
+
+
+def progress(current: JobProgress | None) -> str:
+    """Return the progress of a job in one line; empty without any."""
     if current is None:
         return ""
     of = "" if current.expected is None else f" of about {max(current.expected, current.number)}"

@@ -5,6 +5,7 @@ from typing import Final
 from clusterctl.api.models import Json, read
 from clusterctl.output.output import View
 from clusterctl.views.cells import block, span, time
+from clusterctl.views.jobs import progress
 from clusterm.common.sizes import rounded_size
 from clusterm.schemas import BackgroundTaskStatus, JobSummary, ServiceStatus
 
@@ -24,6 +25,7 @@ def status(data: Json) -> View:
             "Ready": "no: " + "; ".join(lacking) if lacking else "yes",
             "Warnings": "; ".join(warnings),
             "Jobs": _jobs(shown),
+            "Running": "; ".join(_running(job) for job in shown.running[:_MAX_LISTED]),
             "Queue": _queue(shown),
             "Nodes": _nodes(shown),
             "Last job": _job(shown.last_job),
@@ -48,10 +50,13 @@ def _is_failing(task: BackgroundTaskStatus) -> bool:
 
 
 def _jobs(shown: ServiceStatus) -> str:
-    running = ", ".join(f"{job.id} ({job.desc})" for job in shown.running[:_MAX_LISTED])
-    running += f" and {len(shown.running) - _MAX_LISTED} more" if len(shown.running) > _MAX_LISTED else ""
     drained = "; the service is drained and accepts no new jobs" if shown.drained else ""
-    return f"{len(shown.running)} running{': ' if running else ''}{running}; {shown.queued} queued{drained}"
+    return f"{len(shown.running)} running; {shown.queued} queued{drained}"
+
+
+def _running(job: JobSummary) -> str:
+    text = progress(job.current)
+    return f"{job.id} ({job.desc})" + (f": {text}" if text else "")
 
 
 def _queue(shown: ServiceStatus) -> str:

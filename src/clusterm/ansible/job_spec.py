@@ -25,7 +25,7 @@ from clusterm.ansible.command import (
 )
 from clusterm.ansible.inventory import inventory, merge_vars
 from clusterm.ansible.variables import dump, mark_unsafe
-from clusterm.common import umask
+from clusterm.common import stop_file, umask
 from clusterm.common.actions import ACTIONS
 from clusterm.common.files import sync_directory
 from clusterm.common.redaction import secrets_in
@@ -196,6 +196,7 @@ def prepare(
         _write(unfinished / ssh.KNOWN, ssh.known_hosts(host_keys))
         _write(unfinished / "extra_vars.json", dump(extra_vars))
         _write(unfinished / _SPEC_FILE, spec.model_dump_json())
+        stop_file.reserve(unfinished)
         sync_directory(unfinished)
         unfinished.rename(directory)
         sync_directory(settings.jobs_dir)

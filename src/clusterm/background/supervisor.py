@@ -24,7 +24,7 @@ from clusterm.errors import SecretsUnavailable, VariablesRefused
 from clusterm.executor.files import LOG
 from clusterm.executor.locks import end_outdated_holder, end_processes, hold, holder, is_active, playbook_runs
 from clusterm.executor.stopped import StoppedProcess
-from clusterm.jobs import completion, queue
+from clusterm.jobs import completion, queue, stop
 from clusterm.nodes import host_keys
 from clusterm.settings import Settings
 from clusterm.store import job_views, nodes, runtime_values
@@ -144,6 +144,8 @@ class Supervisor(PeriodicTask):
     def _supervise(self, job_id: int) -> None:
         """Forward the log of a running job's executor, and start an executor if none runs."""
         executor = self._executor_of(job_id)
+        with self.isolated(f"stop of job {job_id}"):
+            stop.adopt(self._store, self._directory(job_id), job_id)
         with self.isolated(f"log of job {job_id}"):
             executor.forwarder.forward()
         if executor.process is not None and executor.process.poll() is not None:

@@ -16,7 +16,7 @@ from clusterm.executor.locks import hold, sign
 from clusterm.executor.provenance import ProvenanceRecorder
 from clusterm.executor.retry import retry_until_available
 from clusterm.executor.step import Interrupted, StepRun
-from clusterm.jobs import completion
+from clusterm.jobs import completion, stop
 from clusterm.jobs.completion import Findings
 from clusterm.jobs.progress import NextStep, next_step
 from clusterm.schemas import MonitoredNode
@@ -78,6 +78,7 @@ def _run_steps(store: Store, spec: JobSpec, directory: Path, recorder: Provenanc
             return next_step(record), errors, len(record.steps) > len(errors)
 
     while True:
+        retry_until_available(lambda: stop.adopt(store, directory, spec.job_id))
         upcoming, errors, has_begun = retry_until_available(look)
         error = next(filter(None, errors), None)
         if upcoming is None:

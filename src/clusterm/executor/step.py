@@ -15,10 +15,12 @@ from typing import Any, Final
 
 from clusterm.ansible.command import CannotRun, run_environment
 from clusterm.ansible.job_spec import JobSpec
+from clusterm.common import stop_file
 from clusterm.common.elapsed import boot_id, seconds_since
 from clusterm.common.service_log import JobLogger
 from clusterm.enums import JobStatus
 from clusterm.executor import wrapper
+from clusterm.executor.emergency_stop import living_process
 from clusterm.executor.locks import is_watched
 from clusterm.executor.output.ingest import Ingest
 from clusterm.executor.retry import retry_until_available
@@ -223,7 +225,8 @@ class StepRun:
             return
         with self._store.read() as session:
             job = job_queries.get(session, self._spec.job_id)
-        if job.stop_reason is None or (row.after_stop and job.stop_cleanup):
+        is_requested = job.stop_reason is not None or stop_file.read(self._directory.parent) is not None
+        if not is_requested or (row.after_stop and job.stop_cleanup):
             reason = self._overdue(job, row)
             if reason is None:
                 return
@@ -278,12 +281,7 @@ class StepRun:
         return None
 
     def _living(self, role: str) -> dict[str, Any] | None:
-        """Return the identity of the `wrapper`, or of ansible's `process`; None if it is not alive or not recorded."""
-        try:
-            process: dict[str, Any] = json.loads((self._directory / "started").read_bytes())[role]
-        except (ValueError, KeyError):
-            return None
-        return process if wrapper.lives(process) else None
+        return living_process(self._directory, role)
 
     def _read_exit_record(self) -> dict[str, Any] | None:
         try:

@@ -1,8 +1,10 @@
 """Stops queued and running jobs."""
 
 from datetime import UTC, datetime
+from pathlib import Path
 
 from clusterm import schemas
+from clusterm.common import stop_file
 from clusterm.enums import JobStatus
 from clusterm.errors import Conflict
 from clusterm.jobs.admission import known_job
@@ -13,6 +15,33 @@ from clusterm.problem_codes import ProblemCode
 from clusterm.store import events, idempotency_keys, job_records, job_views
 from clusterm.store import jobs as job_queries
 from clusterm.store.engine import Store
+
+
+def adopt(store: Store, directory: Path, job_id: int) -> None:
+    """Record the stop of a job that was requested while the store could not be written.
+
+    Args:
+        store: the store.
+        directory: the job's directory.
+        job_id: the job.
+    """
+    request = stop_file.read(directory)
+    if request is None:
+        return
+    with store.read() as session:
+        job = job_queries.get(session, job_id)
+        if job_queries.has_ended(job) or (job.stop_status is not None and (request.cleanup or not job.stop_cleanup)):
+            return
+    with store.write() as session:
+        job = job_queries.get(session, job_id)
+        if job_queries.has_ended(job):
+            return
+        if job.stop_status is None:
+            job.stop_status, job.stop_reason = JobStatus.CANCELLED, request.reason
+            job.stop_requested_by, job.stop_requested_at = request.by, request.at
+            events.append(session, [stopping_event(job)])
+        if not request.cleanup:
+            job.stop_cleanup = False
 
 
 def request_stop(

@@ -11,7 +11,7 @@ import orjson
 from clusterm import schemas
 from clusterm.common.redaction import redact_text
 from clusterm.enums import JobStatus, NotificationKind, WebhookTemplate
-from clusterm.settings import Webhook
+from clusterm.settings import ManagerSettings, Webhook
 from clusterm.store import tables
 
 TEST: Final = "test"
@@ -30,13 +30,15 @@ _ICONS: Final = {
 }
 
 
-def request(webhook: Webhook, message: tables.Notification, public_url: str, now: int) -> tuple[bytes, dict[str, str]]:
+def request(
+    webhook: Webhook, message: tables.Notification, manager: ManagerSettings, now: int
+) -> tuple[bytes, dict[str, str]]:
     """Return body and headers of the request that delivers a message.
 
     Args:
         webhook: the receiver.
         message: the message.
-        public_url: the URL of the service for users; empty for no links.
+        manager: say whether and where links lead.
         now: the present time in seconds since 1970; the signature covers it, too.
     """
     body = {
@@ -44,7 +46,7 @@ def request(webhook: Webhook, message: tables.Notification, public_url: str, now
         "event": message.event,
         "at": schemas.format_time(message.at),
         "text": _text(message.event, message.about),
-        **_members(message, public_url),
+        **_members(message, manager),
     }
     return _request(webhook, body, now)
 
@@ -71,11 +73,16 @@ def _request(webhook: Webhook, body: dict[str, Any], now: int) -> tuple[bytes, d
     return content, headers | {name: value.get_secret_value() for name, value in webhook.headers.items()}
 
 
-def _members(message: tables.Notification, public_url: str) -> dict[str, Any]:
+def _members(message: tables.Notification, manager: ManagerSettings) -> dict[str, Any]:
     if message.event in {NotificationKind.NODE_DISAPPEARED, NotificationKind.NODE_RETURNED}:
-        return {**message.about, "url": f"{public_url}/info/nodes" if public_url else None}
+        return {**message.about, "url": _link(manager, "/ui/nodes", "/info/nodes")}
     job = _redacted(message.about)
-    return {"job": job, "url": f"{public_url}/info/job/{job['id']}" if public_url else None}
+    return {"job": job, "url": _link(manager, f"/ui/jobs/{job['id']}", f"/info/job/{job['id']}")}
+
+
+def _link(manager: ManagerSettings, page: str, path: str) -> str | None:
+    """Return the URL of a page of the dashboard, or of a path of the API without the dashboard; None for no links."""
+    return f"{manager.public_url}{page if manager.ui else path}" if manager.public_url else None
 
 
 def _text(event: NotificationKind, about: dict[str, Any]) -> str:

@@ -277,10 +277,10 @@ class NotificationSender(AsyncPeriodicTask):
 
     async def _send(self, webhook: Webhook, receiver: _Receiver, message: tables.Notification) -> None:
         """Send a message, and record the result."""
-        url = self._settings().manager.public_url
+        manager = self._settings().manager
         self._tls = self._tls or ssl.create_default_context()
         try:
-            request = payloads.request(webhook, message, url, int(time.time()))
+            request = payloads.request(webhook, message, manager, int(time.time()))
             failure = await _post(self._tls, webhook, *request)
         except Exception as error:
             log.exception("sending to the webhook %s failed, retrying. Please report this", webhook.name)

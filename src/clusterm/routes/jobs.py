@@ -10,6 +10,7 @@ from fastapi.responses import StreamingResponse
 
 from clusterm import schemas
 from clusterm.enums import Action, EventKind, JobStatus
+from clusterm.executor.emergency_stop import stop_without_store
 from clusterm.jobs import admission, queue, stop
 from clusterm.jobs.plan import preview
 from clusterm.logs.json_array import encode_log
@@ -31,6 +32,7 @@ from clusterm.routes.dependencies import (
 )
 from clusterm.store import events, job_views, manifests, nodes
 from clusterm.store import jobs as job_queries
+from clusterm.store.errors import StoreUnavailable
 from clusterm.store.session import Session
 
 routes = Router("jobs")
@@ -149,13 +151,25 @@ def cancel_job(
 
     ansible gets SIGINT, after a grace period SIGTERM, and after another one SIGKILL. After a configure playbook that
     was stopped, the cleanup playbook runs unless `cleanup` is false; cancel again with `cleanup` false to stop it, too.
+    If the database cannot be written, as on a full disk, a running job is stopped all the same; the request is recorded
+    when the database can be written again.
     """
-    now = schemas.format_time(datetime.now(UTC))
-    reason = f"cancelled by {requester.name} at {now}"
+    now = datetime.now(UTC)
+    reason = f"cancelled by {requester.name} at {schemas.format_time(now)}"
     cleanup = body is None or body.cleanup
-    return json_response(
-        stop.request_stop(services.store, job, JobStatus.CANCELLED, reason, requester=requester, cleanup=cleanup)
-    )
+    try:
+        stopped = stop.request_stop(
+            services.store, job, JobStatus.CANCELLED, reason, requester=requester, cleanup=cleanup
+        )
+    except StoreUnavailable:
+        jobs_dir = services.live_settings.current.jobs_dir
+        found = stop_without_store(
+            services.store, jobs_dir, job, reason=reason, by=requester.name, at=now, cleanup=cleanup
+        )
+        if found is None:
+            raise
+        stopped = found
+    return json_response(stopped)
 
 
 @routes.post(

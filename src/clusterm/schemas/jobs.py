@@ -459,3 +459,6 @@ class JobSummary(ResponseModel):
     started_at: Timestamp | None
     finished_at: Timestamp | None
     seconds: float | None = _SECONDS
+    current: JobProgress | None = Field(
+        default=None, description="Its progress, while it runs, with at most 5 of its busy nodes."
+    )

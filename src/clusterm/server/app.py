@@ -11,6 +11,7 @@ from clusterm.access.authenticator import Authenticator
 from clusterm.access.hosts import AllowedHosts
 from clusterm.access.web_sessions import WebSessions
 from clusterm.background.pruner import Pruner
+from clusterm.background.readiness_log import ReadinessLog
 from clusterm.background.supervisor import Supervisor
 from clusterm.common.background_task import BackgroundTask
 from clusterm.errors import RequestRefused
@@ -77,6 +78,7 @@ def create_app(
     notification_sender = NotificationSender(store, lambda: live_settings.current)
     follower = LogFollower(store)
     reloader = Reloader(live_settings, tls)
+    readiness_log = ReadinessLog(lambda: services.check_health())  # noqa: PLW0108 -- there are no services yet
     authenticator = Authenticator(store, lambda: live_settings.current.manager)
     telemetry_exporter = make_exporter(store, live_settings.current.telemetry)
     tasks: tuple[BackgroundTask, ...] = (
@@ -87,6 +89,7 @@ def create_app(
         monitors,
         authenticator.usage,
         reloader,
+        readiness_log,
     )
 
     app = FastAPIOffline(

@@ -1,6 +1,7 @@
 """Jobs as the API shows them."""
 
 from collections.abc import Sequence
+from typing import Final
 
 from sqlmodel import Session
 
@@ -8,7 +9,10 @@ from clusterm import schemas
 from clusterm.common.elapsed import seconds_since
 from clusterm.store import failures, job_records, tables, task_results
 from clusterm.store.job_records import JobRecord
-from clusterm.store.jobs import node_names
+from clusterm.store.jobs import node_names, steps
+
+_MAX_BUSY: Final = 5
+"""Busy nodes in the summary of a job."""
 
 
 def describe(job: tables.Job, names: Sequence[str]) -> str:
@@ -46,7 +50,18 @@ def summary(session: Session, job: tables.Job) -> schemas.JobSummary:
         started_at=job.started_at,
         finished_at=job.finished_at,
         seconds=_seconds(job, job),
+        current=_current(session, steps(session, job.id), busy=_MAX_BUSY),
     )
+
+
+def _current(
+    session: Session, begun: Sequence[tables.JobStep], *, busy: int | None = None
+) -> schemas.JobProgress | None:
+    """Return the progress of a job with these steps, with at most so many busy nodes; None if no step runs."""
+    if not begun or begun[-1].finished_at is not None:
+        return None
+    current = task_results.current(session, begun[-1])
+    return current.model_copy(update={"busy": current.busy[:busy]})
 
 
 def to_wire(session: Session, job: tables.Job) -> schemas.Job:
@@ -102,7 +117,7 @@ def from_record(session: Session, record: JobRecord) -> schemas.Job:
             for node in dict.fromkeys([*names, *job.recap])  # ansible's order is that of the first results
             if node in job.recap
         },
-        current=task_results.current(session, begun[-1]) if begun and begun[-1].finished_at is None else None,
+        current=_current(session, begun),
         warnings=job.warnings,
         provenance=schemas.Provenance.model_validate(job.provenance) if job.provenance else None,
         failures=failures.of_job(session, job.id),

@@ -9,7 +9,7 @@ from pydantic import ValidationError
 
 from clusterm.enums import NotificationKind
 from clusterm.notifications import payloads
-from clusterm.settings import NotificationSettings, Webhook
+from clusterm.settings import ManagerSettings, NotificationSettings, Webhook
 from clusterm.store import tables
 
 AT = datetime(2026, 11, 22, 15, 39, 58, 204913, tzinfo=UTC)
@@ -25,10 +25,12 @@ JOB: dict[str, Any] = {
 }
 
 
-def text(about: dict[str, Any], event: NotificationKind, template: str = "json", url: str = "") -> str:
+def text(
+    about: dict[str, Any], event: NotificationKind, template: str = "json", url: str = "", *, ui: bool = True
+) -> str:
     webhook = Webhook.model_validate({"name": "ops", "url": "http://127.0.0.1/", "template": template})
     message = tables.Notification(key="k", at=AT, due_at=AT, event=event, about=about)
-    content, headers = payloads.request(webhook, message, url, 1)
+    content, headers = payloads.request(webhook, message, ManagerSettings(public_url=url, ui=ui), 1)
     assert "Clusterm-Signature" not in headers, "there is no secret"
     return str(json.loads(content)["text"])
 
@@ -38,8 +40,10 @@ def test_slack_takes_nothing_in_a_message_for_markup() -> None:
         ":x: *Job 2 failed: commission node2-b as service-master*",
         "node2-b: Install &lt;b&gt; &amp; more: password=******** no room",
         "requested by 127.0.0.1; it ran for 10.0 s",
-        "<https://c.example.org/info/job/2>",
+        "<https://c.example.org/ui/jobs/2>",
     ]
+    without = text(JOB, NotificationKind.JOB_FAILED, "slack", "https://c.example.org", ui=False)
+    assert without.endswith("\n<https://c.example.org/info/job/2>")
 
 
 @pytest.mark.parametrize(
