@@ -21,9 +21,9 @@ RUN /opt/clusterm/bin/pip install --no-cache-dir --constraint constraints.txt --
 
 FROM ${BASE_IMAGE}
 
-# tini is process 1: it passes signals on, and reaps the jobs' processes, which outlive their parents.
+# git tells the commit of the playbooks. tini is process 1: it passes signals on, and reaps the jobs' processes, which outlive their parents.
 RUN apt-get update \
-    && DEBIAN_FRONTEND=noninteractive apt-get install --yes --no-install-recommends openssh-client tini \
+    && DEBIAN_FRONTEND=noninteractive apt-get install --yes --no-install-recommends git openssh-client tini \
     && rm -rf /var/lib/apt/lists/* /var/cache/apt/*
 
 # A fixed uid, so that the owner of a volume stays the same from image to image. It needs an entry in /etc/passwd:

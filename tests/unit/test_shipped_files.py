@@ -1,6 +1,8 @@
 """The shipped unit and composition."""
 
 import configparser
+import tomllib
+from pathlib import Path
 
 import pytest
 import yaml
@@ -43,3 +45,10 @@ def test_the_configuration_in_compose_is_understood(monkeypatch: pytest.MonkeyPa
     for name, value in composition["services"]["clusterm"]["environment"].items():
         monkeypatch.setenv(name, value)
     assert Settings().ansible.priv_key_file == "/keys/id_ed25519"
+
+
+def test_what_the_wheel_is_made_of_gets_into_the_image() -> None:
+    wheel = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["hatch"]["build"]["targets"]["wheel"]
+    folders = {Path(name).parts[0] for name in (*wheel["only-include"], *wheel["shared-data"])}
+    let_through = {line[1:] for line in (ROOT / ".dockerignore").read_text().splitlines() if line.startswith("!")}
+    assert folders <= let_through

@@ -54,8 +54,10 @@ def demo(*, keep: bool) -> None:
         _print(
             "The service keeps running. Connect to it with:\n\n"
             f"    export CLUSTERM_URL={url} CLUSTERM_TOKEN={_token(root)}\n"
-            "    clusterctl timeline\n\n"
-            f"and read its API at {url}/docs. To stop it and remove its files:\n\n"
+            "    clusterctl timeline\n"
+            "    clusterctl ui\n\n"
+            f"The dashboard is at {url}/ui/, where the token signs you in, and the API at {url}/docs. To stop the "
+            "service and remove its files:\n\n"
             f"    kill {service.pid} && rm -r {root}"
         )
 
