@@ -85,6 +85,8 @@ def completion(shell: str) -> Iterator[str]:
     environment = {**os.environ, "_CLUSTERCTL_COMPLETE": f"source_{shell}"}
     program = Path(sys.executable).with_name("clusterctl")
     yield subprocess.run([program], env=environment, capture_output=True, text=True, check=True).stdout.strip()
+    if shell == "zsh":  # which runs the file in place of the function, when the user completes for the first time
+        yield '[ "$funcstack[1]" = "_clusterctl" ] && _clusterctl_completion "$@"'
 
 
 def options_of_client() -> Iterator[str]:

@@ -204,6 +204,13 @@ def _publish(session: Session, settings: Settings, former: Settings, by: str | N
         by: name of the requester; None if the configuration file was read.
     """
     before, after = runtime_values.get(session, runtime_values.SETTINGS), _shown(settings)
+    if before:  # variables in it, and in events, may be secret now
+        former_names, names = (
+            (each["secret_pattern"], each["secret_vars"]) for each in (before[_SECTION], after[_SECTION])
+        )
+        if former_names != names:
+            encrypted_values.mask_events(session, settings.cipher)
+        before[_SECTION] = _shown_ansible(before[_SECTION], settings)
     raw = _flat(former.model_dump(mode="json")), _flat(settings.model_dump(mode="json"))
     old, new = _flat(before), _flat(after)  # a version before may lack a setting
     changes = {
@@ -231,9 +238,14 @@ def _shown(settings: Settings) -> dict[str, Any]:
     shown["serf"] = redact(shown["serf"])
     shown["telemetry"] = _shown_telemetry(shown["telemetry"])
     shown["notifications"]["webhooks"] = [_shown_webhook(webhook) for webhook in shown["notifications"]["webhooks"]]
-    extra_vars = json.loads(settings.ansible.extra_variables)
-    shown[_SECTION]["extra_variables"] = json.dumps(redact(extra_vars, settings.secret_names))
+    shown[_SECTION] = _shown_ansible(shown[_SECTION], settings)
     return shown
+
+
+def _shown_ansible(ansible: dict[str, Any], settings: Settings) -> dict[str, Any]:
+    """Mask the secrets of the section `ansible`."""
+    extra_vars = redact(json.loads(ansible["extra_variables"]), settings.secret_names)
+    return {**ansible, "extra_variables": json.dumps(extra_vars)}
 
 
 def _shown_telemetry(telemetry: dict[str, Any]) -> dict[str, Any]:

@@ -111,6 +111,8 @@ def test_the_methods_reach_every_route(service: Clusterm, client: Client, tmp_pa
     assert client.service.status().ready
     assert client.service.health().status == client.service.readiness().status == "ok"
     assert client.service.versions().sqlite
+    assert any("clusterm listens on" in line for line in client.service.log())
+    assert client.service.create_ui_link().path.startswith("/ui/")
 
     sent = {(request.method, request.url.path) for request in requests}
     missing = {

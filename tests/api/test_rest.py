@@ -845,7 +845,7 @@ def test_a_store_that_cannot_be_used_is_503_everywhere(new_clusterm: Clusterm) -
     connection.close()
     wrong = []
     for method, path, about in described:
-        if "503" in about["responses"]:
+        if "503" in about["responses"] and path != "/info/service-log":  # which is in memory
             body = OTHERWISE.get(path, {**WELL_FORMED[409], "config": {"ansible": {"user": "ann"}}})
             options: dict[str, Any] = {"json": body} if method == "post" else {}
             names = {"name": "node1-a", "job": "1", "later": "1", "action": "update"}

@@ -296,6 +296,7 @@ def test_nodes_as_tables(clusterm: Clusterm) -> None:
 def test_a_job_that_failed_says_where_and_why(clusterm: Clusterm) -> None:
     job = clusterm.job(1)
     heading, failures, recap, log = done(clusterm.clusterctl("job", "get", "1")).split("\n\n", 3)
+    ansible = job["provenance"]["ansible"]
 
     assert rows(heading) == [
         ["Job", "1"],
@@ -303,9 +304,11 @@ def test_a_job_that_failed_says_where_and_why(clusterm: Clusterm) -> None:
         ["Nodes", "node1-a, node2-b"],
         ["Host group", "service-master"],
         ["Status", "Errored"],
+        ["Playbooks", f"{clusterm.playbooks}; digest {job['provenance']['digest'][:12]}; ansible-core {ansible}"],
         ["Created", "<time>"],
         ["Duration", "<duration>"],
         ["Requested by", "127.0.0.1"],
+        ["Trace", job["trace_id"]],
         ["Error", job["error"]],
         ["To retry", "clusterctl job retry 1"],
     ]

@@ -159,6 +159,7 @@ def test_it_loads_nothing_of_the_service() -> None:
         "clusterm.common.retry_after",
         "clusterm.common.sizes",
         "clusterm.common.ssh_keys",
+        "clusterm.common.trace_context",
         "clusterm.enums",
         "clusterm.errors",
         "clusterm.problem_codes",

@@ -20,7 +20,7 @@ from clusterctl.api.retry import PrintNote
 from clusterctl.api.settings import Config, Globals
 from clusterctl.api.urls import DEFAULT_URL, parse_url
 from clusterm.enums import EventKind
-from clusterm.schemas import Drain, Event, Health, Readiness, ServiceStatus, Versions
+from clusterm.schemas import Drain, Event, Health, Readiness, ServiceLog, ServiceStatus, UiLink, Versions
 
 _CONNECT_TIMEOUT_S = 10.0
 
@@ -58,6 +58,14 @@ class Service:
     def drain(self) -> Drain:
         """Refuse new jobs until `undrain`, and return which jobs run."""
         return read(Drain, self._rest.drain(drained=True))
+
+    def create_ui_link(self) -> UiLink:
+        """Return a link that opens the dashboard once, signed in with the token of this client."""
+        return read(UiLink, self._rest.create_ui_link())
+
+    def log(self) -> list[str]:
+        """Return the latest lines of the service's own log."""
+        return read(ServiceLog, self._rest.service_log()).lines
 
     def undrain(self) -> Drain:
         """Accept new jobs again."""

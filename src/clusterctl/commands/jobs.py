@@ -105,7 +105,7 @@ def diff(
     output: Output = None,
     as_json: AsJson = False,
 ) -> Result:
-    """Compare two jobs: playbooks, vars, versions, failures, changes, slower tasks.
+    """Compare two jobs: causes, failures, durations.
 
     Shows which files of the playbooks, extra vars and versions of ansible and collections differ; tasks that failed or
     changed something on a node in the second job and not in the first one; and tasks that took more than twice as long,

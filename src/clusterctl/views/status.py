@@ -25,7 +25,7 @@ def status(data: Json) -> View:
             "Ready": "no: " + "; ".join(lacking) if lacking else "yes",
             "Warnings": "; ".join(warnings),
             "Jobs": _jobs(shown),
-            "Running": "; ".join(_running(job) for job in shown.running[:_MAX_LISTED]),
+            "Running": _running(shown),
             "Queue": _queue(shown),
             "Nodes": _nodes(shown),
             "Last job": _job(shown.last_job),
@@ -54,9 +54,13 @@ def _jobs(shown: ServiceStatus) -> str:
     return f"{len(shown.running)} running; {shown.queued} queued{drained}"
 
 
-def _running(job: JobSummary) -> str:
-    text = progress(job.current)
-    return f"{job.id} ({job.desc})" + (f": {text}" if text else "")
+def _running(shown: ServiceStatus) -> str:
+    listed = []
+    for job in shown.running[:_MAX_LISTED]:
+        text = progress(job.current)
+        listed.append(f"{job.id} ({job.desc})" + (f": {text}" if text else ""))
+    more = f"; and {len(shown.running) - len(listed)} more" if len(shown.running) > len(listed) else ""
+    return "; ".join(listed) + more
 
 
 def _queue(shown: ServiceStatus) -> str:

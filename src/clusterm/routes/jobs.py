@@ -95,7 +95,7 @@ def list_jobs(
 @routes.get(
     "/info/jobs/timeline",
     response_model=schemas.Page[schemas.Event],
-    responses={**event_formats.EVENTS, **problem_responses(422)},
+    responses={**event_formats.EVENTS, **problem_responses(400, 422)},
     summary="Show what happened in the cluster",
 )
 def list_timeline(

@@ -1,16 +1,24 @@
 """Secrets in the database: encrypts those in plain text, and decrypts the variables for a job."""
 
+import json
 import logging
 from collections.abc import Collection, Iterable, Iterator
-from typing import Any
+from typing import Any, Final
 
-from sqlmodel import Session, select
+from sqlmodel import Session, col, select
 
+from clusterm.enums import EventName
 from clusterm.errors import SecretsUnavailable
 from clusterm.secrets.encryption import EncryptedVars, VariableCipher
-from clusterm.store import nodes, runtime_values, tables
+from clusterm.store import events, nodes, runtime_values, tables
 
 log = logging.getLogger(__name__)
+
+_WITH_VARS: Final = (EventName.CHANGED, EventName.GLOBALS_CHANGED, EventName.CONFIGURED)
+"""Events whose changes contain variables."""
+
+_EXTRA_VARIABLES: Final = "ansible.extra_variables"
+"""The setting that contains variables, in the changes of an event."""
 
 
 def encrypt_all(session: Session, cipher: VariableCipher) -> bool:
@@ -52,6 +60,24 @@ def encrypt_all(session: Session, cipher: VariableCipher) -> bool:
         more = f" and {len(lost) - 5} more" if len(lost) > 5 else ""
         log.warning("the key is not the one that the secrets of %s%s were encrypted with", ", ".join(lost[:5]), more)
     return changed
+
+
+def mask_events(session: Session, cipher: VariableCipher) -> None:
+    """Mask the variables in events whose names have become secret."""
+    for event in session.exec(select(tables.Event).where(col(tables.Event.event).in_(_WITH_VARS))):
+        masked = {name: [_mask_change(cipher, name, each) for each in values] for name, values in event.changes.items()}
+        if masked != event.changes:
+            event.changes, event.detail = masked, events.describe_changes(masked)
+
+
+def _mask_change(cipher: VariableCipher, name: str, value: Any) -> Any:
+    """Return a value in the changes of an event, masked if it is secret now."""
+    if value is None:
+        return None
+    if name == _EXTRA_VARIABLES:
+        return json.dumps(cipher.mask(json.loads(value)))
+    variable = name.removeprefix("vars.")
+    return value if variable == name else cipher.mask({variable: value})[variable]
 
 
 def undecipherable(session: Session, cipher: VariableCipher) -> Iterator[str]:

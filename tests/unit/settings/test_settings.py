@@ -106,6 +106,7 @@ def test_every_key_can_be_set_in_the_environment(monkeypatch: pytest.MonkeyPatch
         "become": True,
         "auth": "none",
         "webhooks": [],
+        "ui": False,
         "enabled": True,
         "endpoint": "http://localhost:4318",
         "headers": {},
