@@ -29,7 +29,9 @@ def test_a_service_at_work(new_clusterm: Clusterm) -> None:
     gate = clusterm.root / "gate"
     running = clusterm.begin("commission", ["node2-b"], extra_vars={"until": str(gate)})
     clusterm.post("/update/nodes", {"nodes": ["node1-a"], "queue": True})
+    wait_for(clusterm.programs, "the running job")
     status = clusterm.get("/info/status")
+    assert status["running"][0]["current"]["step"] == "configure"
     ServiceStatus.model_validate(status)
     assert [job["id"] for job in status["running"]] == [running["id"]]
     assert status["last_job"]["id"] == passed["id"]
@@ -41,10 +43,13 @@ def test_a_service_at_work(new_clusterm: Clusterm) -> None:
     shown = clusterm.clusterctl("status")
     assert (shown.returncode, shown.stderr) == (0, "")
     lines = dict(line.split(maxsplit=1) for line in shown.stdout.replace("Last ", "Last_").splitlines())
-    assert list(lines) == ["Service", "Since", "Ready", "Jobs", "Queue", "Nodes", "Last_job", "Last_failure", "Store"]
+    assert list(lines) == [
+        "Service", "Since", "Ready", "Jobs", "Running", "Queue", "Nodes", "Last_job", "Last_failure", "Store",
+    ]  # fmt: skip
     assert lines["Service"].endswith(" at https://clusterm.example.org")
     assert lines["Ready"] == "yes"
-    assert lines["Jobs"] == f"1 running: {running['id']} (commission node2-b as service-master); 1 queued"
+    assert lines["Jobs"] == "1 running; 1 queued"
+    assert lines["Running"].startswith(f"{running['id']} (commission node2-b as service-master): configure: ")
     assert lines["Queue"].endswith(": 1 job may run at a time (manager.max_active_jobs)")
     assert lines["Nodes"] == "2: 1 Allocated Discovered, 1 Provisioning Discovered"
     assert lines["Last_job"].startswith(f"{passed['id']} (commission node1-a as service-master) Complete at ")
