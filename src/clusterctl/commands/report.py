@@ -8,6 +8,7 @@ import typer
 
 from clusterctl.api.models import Json, format_optional_time, read
 from clusterctl.api.rest import RestClient
+from clusterctl.commands.timeline import ALL
 from clusterctl.context import context_of
 from clusterctl.errors import Refused, Usage
 from clusterctl.options import AsJson, Output, Until
@@ -16,9 +17,6 @@ from clusterctl.parsing import parse_since
 from clusterctl.views.report import report as report_view
 from clusterm.enums import EventKind, JobStatus
 from clusterm.schemas import Event, Job, Page
-
-_ALL: Final = 1_000_000
-"""More events than the service keeps of one kind."""
 
 _PAGE: Final = 1000
 """Jobs per request."""
@@ -43,7 +41,7 @@ def report(
     begin, end = parse_since(since), parse_since(until) if until else datetime.now(UTC)
     if begin >= end:
         raise Usage("the period ends before it begins: give --since a time before --until")
-    found = rest.timeline(limit=_ALL, since=begin, until=end, kind=list(EventKind))
+    found = rest.timeline(limit=ALL, since=begin, until=end, kind=list(EventKind))
     answer = {
         "since": format_optional_time(begin),
         "until": format_optional_time(end),

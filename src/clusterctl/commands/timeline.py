@@ -24,7 +24,7 @@ COLUMNS: Final = tuple(Event.model_fields)
 _LATEST: Final = 30
 """Events that are shown if nothing says how many."""
 
-_ALL: Final = 1_000_000
+ALL: Final = 1_000_000
 """More than the service keeps of one kind."""
 
 
@@ -82,7 +82,7 @@ def timeline(
     rest = context_of(ctx, as_json=as_json, csv=True, output=output).rest
     ask = partial(rest.timeline, kind=_kinds(kinds), node=node, job=job, by=by, failed=failed or None)
     is_selective = bool(since or until or job)
-    most = limit or (_ALL if is_selective else _LATEST)
+    most = limit or (ALL if is_selective else _LATEST)
     moment = parse_since(since) if since else None
     if follow:
         coming = following.events(ask, note, limit=most, since=moment)

@@ -7,6 +7,7 @@ from sqlmodel import Session
 
 from clusterm import schemas
 from clusterm.common.elapsed import seconds_since
+from clusterm.enums import JobStatus
 from clusterm.store import failures, job_records, tables, task_results
 from clusterm.store.job_records import JobRecord
 from clusterm.store.jobs import node_names, steps
@@ -41,6 +42,7 @@ def log_end(job: tables.Job) -> schemas.LogEnd:
 
 def summary(session: Session, job: tables.Job) -> schemas.JobSummary:
     """Return a job in short."""
+    is_running = job.status is JobStatus.RUNNING  # for others, their steps need not be read
     return schemas.JobSummary.model_construct(
         id=job.id,
         desc=describe(job, node_names(session, job.id)),
@@ -50,7 +52,7 @@ def summary(session: Session, job: tables.Job) -> schemas.JobSummary:
         started_at=job.started_at,
         finished_at=job.finished_at,
         seconds=_seconds(job, job),
-        current=_current(session, steps(session, job.id), busy=_MAX_BUSY),
+        current=_current(session, steps(session, job.id), busy=_MAX_BUSY) if is_running else None,
     )
 
 
