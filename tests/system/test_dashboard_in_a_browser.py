@@ -6,20 +6,12 @@ from urllib.parse import urlsplit
 
 import pytest
 from playwright.sync_api import ConsoleMessage, Page, sync_playwright
+from support.browser import FLAGS, open_page
 from support.requirements import path_of, requires
 from support.service import Clusterm
 
 pytestmark = requires("chromium")
 
-FLAGS = [
-    "--no-sandbox",  # root may not have one
-    "--disable-gpu",
-    "--disable-quic",
-    "--disable-background-networking",  # or it looks for hosts of its own
-    "--disable-component-update",
-    "--disable-sync",
-    "--host-resolver-rules=MAP * ~NOTFOUND , EXCLUDE 127.0.0.1",
-]
 TIMEOUT_MS = 20_000
 HOSTILE = "</span><script>window.injected = 1</script><img src=x onerror=alert(1)>"
 PLAYBOOK = f"""
@@ -69,13 +61,8 @@ def service(module_clusterm: Clusterm) -> Clusterm:
 
 @pytest.fixture
 def page(tmp_path: Path) -> Iterator[Page]:
-    with sync_playwright() as playwright:
-        context = playwright.chromium.launch_persistent_context(
-            tmp_path / "profile", executable_path=path_of("chromium"), args=FLAGS, headless=True
-        )
-        context.set_default_timeout(TIMEOUT_MS)
-        yield context.pages[0]
-        context.close()
+    with open_page(tmp_path / "profile", timeout_ms=TIMEOUT_MS) as opened:
+        yield opened
 
 
 def address(service: Clusterm, path: str) -> str:

@@ -6,21 +6,12 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 import pytest
-from playwright.sync_api import ConsoleMessage, Page, sync_playwright
-from support.requirements import path_of, requires
+from playwright.sync_api import ConsoleMessage, Page
+from support.browser import open_page
+from support.requirements import requires
 from support.service import Clusterm
 
 pytestmark = requires("chromium")
-
-FLAGS = [
-    "--no-sandbox",  # root may not have one
-    "--disable-gpu",
-    "--disable-quic",
-    "--disable-background-networking",  # or it looks for hosts of its own
-    "--disable-component-update",
-    "--disable-sync",
-    "--host-resolver-rules=MAP * ~NOTFOUND , EXCLUDE 127.0.0.1",
-]
 
 
 @pytest.fixture(scope="module")
@@ -36,12 +27,8 @@ def service(module_clusterm: Clusterm) -> Clusterm:
 
 @pytest.fixture
 def page(tmp_path: Path) -> Iterator[Page]:
-    with sync_playwright() as playwright:
-        context = playwright.chromium.launch_persistent_context(
-            tmp_path / "profile", executable_path=path_of("chromium"), args=FLAGS, headless=True
-        )
-        yield context.pages[0]
-        context.close()
+    with open_page(tmp_path / "profile") as opened:
+        yield opened
 
 
 def test_an_operation_is_tried_by_clicking_and_no_other_host_is_asked(service: Clusterm, page: Page) -> None:
