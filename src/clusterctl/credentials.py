@@ -53,12 +53,12 @@ def places(url: str) -> str:
     """Return where `find` has looked for a token that it did not find, for an error message."""
     looked = [f"{_VARIABLE} is not set"]
     if file := _file():
-        looked.append(f"{file} has none for this URL")
+        looked.append(f"{file} {'has none for this URL' if file.exists() else 'does not exist'}")
     if is_here(url) and (file := _local_file()):
         try:
-            file.open("rb").close()
-        except OSError as error:
-            looked.append(f"{file}: {error.strerror}")
+            read(str(file))
+        except Usage as error:
+            looked.append(str(error))
     return "; ".join(looked)
 
 

@@ -120,6 +120,21 @@ def test_a_key_is_trusted_once_and_a_changed_one_refused_until_it_is_forgotten(
     assert clusterm.get("/info/node/node2-b")["configuration_state"]["host_keys"] == [new]
 
 
+@requires("sshd", "ssh", "ssh-keygen")
+def test_a_key_is_trusted_when_the_job_connects_first(new_clusterm: Clusterm, machines: SshNodes) -> None:
+    new_clusterm.write_playbook(
+        "site.yml", f"{SITE}- hosts: all\n  gather_facts: false\n  tasks: [{{raw: sleep 300}}]\n"
+    )
+    clusterm = new_clusterm.start()
+    announce(clusterm, machines)
+    job = clusterm.post("/commission/nodes", {"nodes": ["node2-b"], "host_group": "service-master"}).json()
+    wait_for(lambda: key_events(clusterm, "node2-b"), "the key")
+    assert clusterm.get(f"/info/job/{job['id']}")["status"] == "Running"
+    assert clusterm.post("/job/active/cancel").is_success
+    assert clusterm.ended(job)["status"] == "Cancelled"
+    assert [event[0] for event in key_events(clusterm, "node2-b")] == ["key_trusted"]
+
+
 @requires("sshd", "ssh", "ssh-keygen", "ssh-agent", "ssh-add")
 def test_a_discovered_machine_is_known_again_and_the_key_may_be_in_an_agent(
     new_clusterm: Clusterm, machines: SshNodes, tmp_path: Path

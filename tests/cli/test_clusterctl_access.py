@@ -108,9 +108,14 @@ def test_without_a_token_it_says_what_to_do(user: dict[str, str]) -> None:
     for advice in ("requires a token", "--token-file", "CLUSTERM_TOKEN", "clusterctl login", "clusterm token create"):
         assert advice in done.stderr
     assert "(CLUSTERM_TOKEN is not set; " in done.stderr
-    assert f"{user['XDG_CONFIG_HOME']}/clusterm/tokens.json has none for this URL" in done.stderr
+    assert f"{user['XDG_CONFIG_HOME']}/clusterm/tokens.json does not exist" in done.stderr
     state_dir = user["CLUSTERM_MANAGER__STATE_DIR"] = str(Path(user["XDG_CONFIG_HOME"]).with_name("elsewhere"))
-    assert f"; {state_dir}/token: No such file or directory)" in ctl(user, "nodes", "get").stderr
+    done = ctl(user, "nodes", "get")
+    assert f"; cannot read the token in {state_dir}/token: No such file or directory)" in done.stderr
+    Path(state_dir).mkdir()
+    for damaged in ("", "two words"):
+        (Path(state_dir) / "token").write_text(damaged)
+        assert f"; there is no token in {state_dir}/token: a token is one word" in ctl(user, "nodes", "get").stderr
     bundle = Path(user["XDG_CONFIG_HOME"]).with_name("bundle.tar.gz")
     assert ctl(user, "support-bundle", str(bundle)).returncode == 1
     assert not bundle.exists()

@@ -30,6 +30,7 @@ def get(
     job: JobName = None,
     *,
     no_logs: Annotated[bool, typer.Option("--no-logs", help="Leave out the log.")] = False,
+    all_nodes: Annotated[bool, typer.Option("--all-nodes", help="Show a row for every node.")] = False,
     follow: Follow = False,
     output: Output = None,
     as_json: AsJson = False,
@@ -39,15 +40,16 @@ def get(
     While the job runs, also its current task, and which nodes are busy for how long; with --follow on a terminal
     this is a status line below the log. Without a job: the last one that ended; with --follow the running one, if a
     job runs. With --follow the exit code is 1 if the job does not end Complete; JSON and YAML are printed when the
-    job has ended.
+    job has ended. Of more than 50 nodes, the tables show the 50 with the worst outcome.
     """
     context = context_of(ctx, as_json=as_json, output=output)
     if follow:
-        return _followed(context, find(context.rest, job), logs=not no_logs)
-    return Result([Document(context.rest.job(parse_job(job or "last"), logs=not no_logs), job_views.job)])
+        return _followed(context, find(context.rest, job), logs=not no_logs, all_nodes=all_nodes)
+    answer = context.rest.job(parse_job(job or "last"), logs=not no_logs)
+    return Result([Document(answer, partial(job_views.job, every_node=all_nodes))])
 
 
-def _followed(context: Context, answer: Json, *, logs: bool) -> Result:
+def _followed(context: Context, answer: Json, *, logs: bool, all_nodes: bool) -> Result:
     client = context.rest
     job_id = read(Job, answer).id
     if context.output not in {Format.TABLE, Format.TEXT}:
@@ -57,7 +59,8 @@ def _followed(context: Context, answer: Json, *, logs: bool) -> Result:
 
     def outcome() -> Result:
         ended = following.end(client, job_id, note)
-        return Result([Document(ended, job_views.job_outcome)], then=partial(conclude, ended))
+        view = partial(job_views.job_outcome, every_node=all_nodes)
+        return Result([Document(ended, view)], then=partial(conclude, ended))
 
     return Result([Document(answer, job_views.job_heading), job_log(client, job_id, printed=logs)], then=outcome)
 

@@ -1,6 +1,7 @@
 """Views of jobs, their tasks and differences."""
 
 import json
+from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from datetime import timedelta
 from typing import Final
@@ -22,6 +23,19 @@ _IN_ROW: Final = 2
 
 _IN_BLOCK: Final = 50
 """Nodes that are named in a block of properties."""
+
+_IN_CELL: Final = 5
+"""Nodes that are named for each status in a cell of task results."""
+
+_IN_TABLE: Final = 50
+"""Rows that are shown of each table of a job's nodes; of more nodes, the ones with the worst outcome."""
+
+_WORST_FIRST: Final = {
+    outcome: rank
+    for rank, outcome in enumerate(
+        (Outcome.FAILED, Outcome.UNDONE, Outcome.NOT_REACHED, Outcome.SKIPPED, None, Outcome.PASSED)
+    )
+}
 
 
 def jobs(data: Json) -> View:
@@ -94,21 +108,29 @@ def progress(current: JobProgress | None) -> str:
     return plain(f"{task}{waiting}{f', for {span(since, None)}' if since else ''}")
 
 
-def job_outcome(data: Json) -> View:
-    """Return a job's failures and recap, and while it runs its busy nodes."""
+def job_outcome(data: Json, *, every_node: bool = False) -> View:
+    """Return a job's failures and recap, and while it runs its busy nodes.
+
+    Args:
+        data: the job.
+        every_node: whether the tables have all rows; otherwise a line counts the others.
+    """
     job = read(Job, data)
+    most = None if every_node else _IN_TABLE
     if job.current and job.current.busy:
         yield "\n"
         table = new_table("BUSY NODE", "TASK", "FOR")
-        for busy in job.current.busy:
+        for busy in job.current.busy[:most]:
             table.add_row(cell(busy.node), cell(busy.task), cell(span(busy.since, None)))
         yield table
+        yield from _rest(job, len(job.current.busy), "busy nodes", most)
     if job.failures:
         yield "\n"
-        yield _failures(job.failures)
+        yield _failures(job.failures[:most])
+        yield from _rest(job, len(job.failures), "failures", most)
     if job.recap or any(outcome is not Outcome.PASSED for outcome in job.outcomes.values()):
         yield "\n"
-        yield _recap(job)
+        yield from _recap(job, most)
 
 
 def tasks(data: Json) -> View:
@@ -146,10 +168,10 @@ def diff(data: Json) -> View:
         yield f"{found.omitted} more differences of results are not listed\n"
 
 
-def job(data: Json) -> View:
+def job(data: Json, *, every_node: bool = False) -> View:
     """Return everything about a job, and its log if the response has it."""
     yield from job_heading(data)
-    yield from job_outcome(data)
+    yield from job_outcome(data, every_node=every_node)
     logs = read(Job, data).logs
     if logs:
         yield "\n" if logs[0] else ""
@@ -219,13 +241,28 @@ def _failures(failures: Iterable[Failure]) -> Table:
     return table
 
 
-def _recap(job: Job) -> Table:
-    """Return ansible's recap and the outcome of each node of the job."""
+def _recap(job: Job, most: int | None) -> View:
+    """Return ansible's recap and the outcome of each node of the job, or of the worst ones."""
+    nodes = list({**job.recap, **job.outcomes})
+    is_cut = most is not None and len(nodes) > most
+    if is_cut:
+        nodes.sort(key=lambda name: _WORST_FIRST[job.outcomes.get(name)])
     table = new_table("NODE", *(name.upper() for name in Recap.model_fields), "OUTCOME")
-    for name in {**job.recap, **job.outcomes}:
+    for name in nodes[:most]:
         counts = job.recap[name].model_dump().values() if name in job.recap else [""] * len(Recap.model_fields)
         table.add_row(cell(name), *map(cell, counts), cell(job.outcomes.get(name)))
-    return table
+    yield table
+    if is_cut:
+        counted = Counter(job.outcomes.values())
+        yield ", ".join(f"{counted[outcome]} {outcome}" for outcome in _WORST_FIRST if outcome and counted[outcome])
+        yield "; "
+    yield from _rest(job, len(nodes), "nodes", most)
+
+
+def _rest(job: Job, count: int, what: str, most: int | None) -> Iterator[str]:
+    """Yield a line on the rows that a table leaves out, if it does."""
+    if most is not None and count > most:
+        yield f"{most} of {count} {what} are shown; all: clusterctl job get {job.id} --no-logs --all-nodes\n"
 
 
 def _first_line(results: Sequence[TaskResult]) -> int | None:
@@ -241,8 +278,8 @@ def _results(results: Sequence[TaskResult]) -> Text:
         nodes.setdefault(result.status or "busy or cut off", []).append(result.node)
     well = {TaskStatus.OK, TaskStatus.CHANGED, TaskStatus.SKIPPED}
     parts = [
-        f"{len(names)} {status}" if status in well else f"{status}: {' '.join(names)}"
-        for status, names in nodes.items()
+        f"{len(of_status)} {status}" if status in well else f"{status}: {names(of_status, _IN_CELL)}"
+        for status, of_status in nodes.items()
     ]
     bad = not nodes.keys().isdisjoint(FAILED_TASKS)
     return Text(plain(", ".join(parts)), "red" if bad else "")

@@ -7,9 +7,13 @@ from typing import Any, Final
 from clusterctl.api.models import Json, read
 from clusterctl.output.output import View
 from clusterctl.output.rows import Rows, clean
+from clusterctl.views.cells import names
 from clusterm.schemas import Plan
 
 _NODE_COLUMNS: Final = ("NODE", "ADDRESS", "HOST GROUP", "STATUS", "STATE", "BATCH")
+
+_REFUSED: Final = 20
+"""Nodes that are named for each objection."""
 
 
 def plan(data: Json) -> View:
@@ -34,7 +38,7 @@ def plan(data: Json) -> View:
     yield from _values("Inventory", shown.inventory)
     if shown.objections:
         yield "\n"
-        refused = [(", ".join(objection.nodes), objection.reason) for objection in shown.objections]
+        refused = [(names(objection.nodes, _REFUSED), objection.reason) for objection in shown.objections]
         yield _rows(("REFUSED FOR", "REASON"), refused)
 
 

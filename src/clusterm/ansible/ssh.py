@@ -22,7 +22,7 @@ KNOWN: Final = "known_hosts"
 _DIGITS: Final = 16
 """Digits of a digest in the name of a control socket, which must be short."""
 
-_LEARNED: Final = "learned_hosts"
+LEARNED: Final = "learned_hosts"
 
 _REFUSED: Final = re.compile(
     r"(?P<changed>Host key for (?P<known_as>\S+) has changed)|host key is known for (?P<unknown>\S+) and you have"
@@ -83,7 +83,7 @@ def learned(directory: Path, targets: Iterable[str]) -> dict[str, list[str]]:
         directory: the job's directory.
         targets: names of the job's nodes, and addresses.
     """
-    return _read(directory / _LEARNED, targets)
+    return _read(directory / LEARNED, targets)
 
 
 def explain(message: str, directory: Path) -> str:
@@ -102,7 +102,7 @@ def explain(message: str, directory: Path) -> str:
             f"the host key of {name} is not known, and ansible.host_key_checking is strict: read it on the machine, "
             f"from /etc/ssh/ssh_host_ed25519_key.pub, and run: clusterctl node trust {name} KEY"
         )
-    keys = {**_read(directory / _LEARNED, [name]), **_read(directory / KNOWN, [name])}.get(name, [])
+    keys = {**_read(directory / LEARNED, [name]), **_read(directory / KNOWN, [name])}.get(name, [])
     was = " or ".join(f"{ssh_keys.kind(key)} {ssh_keys.fingerprint(key)}" for key in keys)
     sent = _SENT.search(message)
     now = f" and is {sent[1]} {sent[2]}" if sent else ""
@@ -117,7 +117,7 @@ def ansible_options(checking: HostKeyChecking, directory: Path) -> str:
     if checking is HostKeyChecking.OFF:
         options = ["StrictHostKeyChecking=no", "UserKnownHostsFile=/dev/null"]
     else:
-        files = " ".join(f'"{directory / name}"'.replace("%", "%%") for name in (_LEARNED, KNOWN))
+        files = " ".join(f'"{directory / name}"'.replace("%", "%%") for name in (LEARNED, KNOWN))
         options = [
             f"StrictHostKeyChecking={'yes' if checking is HostKeyChecking.STRICT else 'accept-new'}",
             f"UserKnownHostsFile={files}",

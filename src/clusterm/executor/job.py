@@ -12,6 +12,7 @@ from clusterm.ansible.facts import identify
 from clusterm.ansible.job_spec import JobSpec
 from clusterm.executor import preflight
 from clusterm.executor.files import FORWARDED, LOG
+from clusterm.executor.key_recorder import KeyRecorder
 from clusterm.executor.locks import hold, sign
 from clusterm.executor.provenance import ProvenanceRecorder
 from clusterm.executor.retry import retry_until_available
@@ -48,10 +49,9 @@ def run(directory: Path) -> None:
             unfit = None if begun else preflight.objection(store, spec, directory, is_stopped)
             error = unfit or _run_steps(store, spec, directory, recorder)
             found = _discovered(store, spec, directory, error, is_stopped)
-            learned = ssh.learned(directory, retry_until_available(partial(_names, store, spec.job_id)))
-            retry_until_available(
-                lambda: completion.finish(store, spec.job_id, error, Findings(found, learned, spec.host_groups))
-            )
+            learned = retry_until_available(partial(_learned, store, spec, directory))
+            findings = Findings(found, learned, spec.host_groups)
+            retry_until_available(lambda: completion.finish(store, spec.job_id, error, findings))
         _clear(directory)
     finally:
         store.close()
@@ -77,6 +77,7 @@ def _run_steps(store: Store, spec: JobSpec, directory: Path, recorder: Provenanc
             errors = [step.error for step in record.steps if step.finished_at is not None]
             return next_step(record), errors, len(record.steps) > len(errors)
 
+    keys = KeyRecorder(store, spec, directory)
     while True:
         retry_until_available(lambda: stop.adopt(store, directory, spec.job_id))
         upcoming, errors, has_begun = retry_until_available(look)
@@ -85,11 +86,13 @@ def _run_steps(store: Store, spec: JobSpec, directory: Path, recorder: Provenanc
             return error
         if not has_begun:
             recorder.before_step(len(errors) + 1, upcoming.name)
-        step = StepRun(store, spec, directory, len(errors) + 1, upcoming)
+        step = StepRun(store, spec, directory, len(errors) + 1, upcoming, keys)
         try:
             step.run()
         except Interrupted as interrupted:
             return error or str(interrupted)
+        finally:
+            retry_until_available(keys.record)
 
 
 def _progress(store: Store, job_id: int) -> tuple[bool, bool]:
@@ -98,9 +101,13 @@ def _progress(store: Store, job_id: int) -> tuple[bool, bool]:
         return job_queries.has_ended(job_queries.get(session, job_id)), bool(job_queries.steps(session, job_id))
 
 
-def _names(store: Store, job_id: int) -> list[str]:
+def _learned(store: Store, spec: JobSpec, directory: Path) -> dict[str, list[str]]:
+    """Return the host keys that are stored at the end of the job, because there are no nodes before."""
+    if not spec.registers:
+        return {}
     with store.read() as session:
-        return list(job_queries.node_names(session, job_id))
+        names = list(job_queries.node_names(session, spec.job_id))
+    return ssh.learned(directory, names)
 
 
 def _is_stopped(store: Store, job_id: int) -> bool:

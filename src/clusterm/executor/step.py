@@ -21,6 +21,7 @@ from clusterm.common.service_log import JobLogger
 from clusterm.enums import JobStatus
 from clusterm.executor import wrapper
 from clusterm.executor.emergency_stop import living_process
+from clusterm.executor.key_recorder import KeyRecorder
 from clusterm.executor.locks import is_watched
 from clusterm.executor.output.ingest import Ingest
 from clusterm.executor.retry import retry_until_available
@@ -63,9 +64,12 @@ class Interrupted(Exception):
 class StepRun:
     """One playbook run."""
 
-    def __init__(self, store: Store, spec: JobSpec, directory: Path, number: int, upcoming: NextStep) -> None:
+    def __init__(
+        self, store: Store, spec: JobSpec, directory: Path, number: int, upcoming: NextStep, keys: KeyRecorder
+    ) -> None:
         self._store = store
         self._spec = spec
+        self._keys = keys
         self._number = number
         self._name, self._nodes = upcoming.name, upcoming.nodes
         self._batch, self._rolls_back = upcoming.batch, upcoming.rolls_back
@@ -197,6 +201,7 @@ class StepRun:
                     self._next_look = time.monotonic() + _STOP_POLL_INTERVAL_S
                     retry_until_available(lambda: self._stop_if_due(row))
                     retry_until_available(self._continue_wrapper)
+                    retry_until_available(self._keys.record)
         finally:
             ingest.close()
 

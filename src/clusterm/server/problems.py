@@ -57,8 +57,11 @@ def reject(request: Request, code: ProblemCode, detail: str, headers: dict[str, 
     """Return the response to a rejected request, and log the rejection: at debug level for reads, else at info."""
     level = logging.DEBUG if request.method in {"GET", "HEAD"} else logging.INFO
     sender, path = auth.sender_of(request), shorten(request.scope["path"])
+    principal = auth.principal_of(request)
+    by = principal.name if principal else None
     fields = {"method": request.method, "path": path, "status": int(code.status), "code": str(code), "sender": sender}
-    values = (request.method, path, sender, code.status, detail)
+    fields |= {"by": by} if by else {}
+    values = (request.method, path, f"{by} at {sender}" if by else sender, code.status, detail)
     log.log(level, "%s %s from %s rejected with %d: %s", *values, extra=service_log.log_fields(**fields))
     return problem_response(code, detail, headers)
 

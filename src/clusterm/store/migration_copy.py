@@ -15,8 +15,8 @@ from clusterm.store.engine import Store
 _KEPT: Final = 2
 """Copies that are kept."""
 
-_RESERVE_BYTES: Final = 16 * 1024**2
-"""Free space that must be left for the migration itself."""
+_MIN_RESERVE_BYTES: Final = 16 * 1024**2
+"""Minimum of the free space that must be left for the migration itself, which may write every page of the database."""
 
 
 def copy_of(store: Store, revision: str) -> Path:
@@ -35,7 +35,8 @@ def keep_copy(store: Store, revision: str) -> None:
     try:
         with contextlib.closing(sqlite3.connect(store.path)) as source:
             ((pages,), (page_size,)) = (source.execute(f"PRAGMA page_{name}").fetchone() for name in ("count", "size"))
-            needed, free = pages * page_size + _RESERVE_BYTES, shutil.disk_usage(copy.parent).free
+            size = pages * page_size
+            needed, free = size + max(size, _MIN_RESERVE_BYTES), shutil.disk_usage(copy.parent).free
             if free < needed:
                 raise StoreUnusable(
                     f"the database {store.path} needs a migration, and there is no room for a copy of it before: "

@@ -27,7 +27,7 @@ def step(tmp_path: Path) -> Any:
     spec = SimpleNamespace(stop_grace=1.0, location=tmp_path, environment={}, umask=0o022, retention=retention)
     upcoming = NextStep(StepName.CLEANUP, ["a-1"], batch=None, rolls_back=False)
     (tmp_path / "1-cleanup").mkdir()
-    return StepRun(None, spec, tmp_path, 1, upcoming)  # type: ignore[arg-type]
+    return StepRun(None, spec, tmp_path, 1, upcoming, None)  # type: ignore[arg-type]
 
 
 def start(step: Any, program: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -2,6 +2,7 @@
 
 import re
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from typing import Any
 
 import pytest
@@ -9,8 +10,8 @@ from support.factories import JOB, NOW, last_page, printed, wire
 
 from clusterctl.output.output import Document
 from clusterctl.views import jobs as job_views
-from clusterm.enums import JobStatus
-from clusterm.schemas import BusyNode, Job, JobDiff, JobProgress, Task, TaskResult
+from clusterm.enums import JobStatus, Outcome
+from clusterm.schemas import BusyNode, Failure, Job, JobDiff, JobProgress, Task, TaskResult
 from clusterm.schemas import DurationChange as Slower
 from clusterm.schemas import ResultChange as Change
 
@@ -59,6 +60,34 @@ def test_a_job_says_what_else_there_is_to_know() -> None:
         "Error             configure failed on node2-b",
         "To retry          clusterctl job retry 7 --failed-only (2 of 3 nodes)",
     ]
+
+
+def test_of_many_nodes_the_worst_are_shown() -> None:
+    names = [f"node{number:03}" for number in range(120)]
+    outcomes = dict.fromkeys(names, Outcome.PASSED) | {"node100": Outcome.FAILED, "node110": Outcome.UNDONE}
+    failures = [Failure.model_validate({**JOB.failures[0].model_dump(), "node": name}) for name in names]
+    busy = [BusyNode(node=name, task="format", since=RECENT) for name in names]
+    current = JobProgress(step="configure", play="all", task="format", started_at=RECENT, busy=busy)
+    job = wire(JOB.model_copy(update={"outcomes": outcomes, "failures": failures, "current": current}))
+    job |= {"recap": {}, "logs": None}
+
+    lines = shown(printed(Document(job, job_views.job)))
+    rest = "all: clusterctl job get 7 --no-logs --all-nodes"
+    assert [line for line in lines if rest in line] == [
+        f"50 of 120 busy nodes are shown; {rest}",
+        f"50 of 120 failures are shown; {rest}",
+        f"1 failed, 1 undone, 118 passed; 50 of 120 nodes are shown; {rest}",
+    ]
+    first = next(number for number, line in enumerate(lines) if line.endswith("OUTCOME"))
+    assert [line.split() for line in lines[first + 1 : first + 4]] == [
+        ["node100", "failed"],
+        ["node110", "undone"],
+        ["node000", "passed"],
+    ]
+
+    everything = shown(printed(Document(job, partial(job_views.job, every_node=True))))
+    assert sum(line.startswith("node") for line in everything) == 3 * 120
+    assert rest not in "".join(everything)
 
 
 def test_log_lines_are_printed_to_the_byte() -> None:
