@@ -2,12 +2,14 @@
 
 import re
 import signal
+import sqlite3
+from contextlib import closing
 from typing import Any
 
 import psutil
 import pytest
 from support.programs import PLAYBOOK, PROBE
-from support.service import Clusterm, wait_for
+from support.service import WAIT_TIMEOUT_S, Clusterm, wait_for
 
 A, B = NODES = ["a-1", "b-2"]
 
@@ -79,12 +81,21 @@ def test_every_result_is_stored(site: Clusterm, failed: dict[str, Any]) -> None:
     assert failed["current"] is None
 
 
-def test_nodes_that_are_busy_when_a_job_is_stopped_have_failed_at_their_task(site: Clusterm) -> None:
+@pytest.mark.parametrize("lock", ["", "BEGIN IMMEDIATE"], ids=["free", "locked"])
+def test_nodes_that_are_busy_when_a_job_is_stopped_have_failed_at_their_task(site: Clusterm, lock: str) -> None:
     job = site.begin("commission", NODES, extra_vars={"until": "/nowhere", "word": "x"})
     wait_for(lambda: [busy["task"] for busy in _busy(site, job)] == ["Wait"], "the task that hangs")
     progress = site.job(job["id"], logs=False)["current"]
     assert (progress["number"], progress["failed"]) == (9, 0)
-    site.post(f"/job/{job['id']}/cancel", {"cleanup": False})
+    assert site.process is not None
+    with closing(sqlite3.connect(site.database, isolation_level=None)) as other:
+        other.execute(lock)
+        site.post(f"/job/{job['id']}/cancel", {"cleanup": False}, timeout=WAIT_TIMEOUT_S)
+        if lock:
+            site.process.send_signal(signal.SIGSTOP)  # so that the executor is alone to record the stop
+            wait_for(lambda: not site.programs(), "ansible to be stopped")
+    wait_for(lambda: not site.executors(), "the end of the job")
+    site.process.send_signal(signal.SIGCONT)
     stopped = site.ended(job)
     assert stopped["status"] == "Cancelled"
     (failure,) = stopped["failures"]

@@ -105,6 +105,8 @@ class StepRun:
             error = outcome["error"]
         else:
             error = self._explain(status) if status != 0 else self._explain_missed_nodes()
+        # A stop that could not be recorded before explains which nodes failed, and why.
+        retry_until_available(lambda: stop.adopt(self._store, self._directory.parent, self._spec.job_id))
         retry_until_available(lambda: self._end(status, error, lost=outcome["lost"]))
 
     def _begin(self) -> tables.JobStep:
