@@ -10,6 +10,8 @@ from clusterctl.output.rows import Rows, clean
 from clusterm.schemas import Plan
 
 _NODE_COLUMNS: Final = ("NODE", "ADDRESS", "HOST GROUP", "STATUS", "STATE", "BATCH")
+_SIZES: Final = 20
+"""Sizes of batches to print."""
 
 
 def plan(data: Json) -> View:
@@ -20,7 +22,8 @@ def plan(data: Json) -> View:
         "Action": f"{shown.action}{' (check)' if shown.check else ''}",
         "Nodes": str(len(shown.nodes)),
         "Host group": shown.host_group,
-        "Batches": f"{len(batches)}, of up to {len(batches[0])} nodes" if len(batches) > 1 else "",
+        "Batches": _batches(shown) if len(batches) > 1 else "",
+        "Failures": f"it stops when more than {shown.max_failures} nodes have failed" if shown.max_failures else "",
         "Waits for": shown.waits_for or "",
     }
     yield from (f"{name:<12}{clean(value)}\n" for name, value in heading.items() if value)
@@ -36,6 +39,14 @@ def plan(data: Json) -> View:
         yield "\n"
         refused = [(", ".join(objection.nodes), objection.reason) for objection in shown.objections]
         yield _rows(("REFUSED FOR", "REASON"), refused)
+
+
+def _batches(shown: Plan) -> str:
+    sizes = list(map(len, shown.batches))
+    if sizes[0] == max(sizes) == sizes[-2]:
+        return f"{len(sizes)}, of up to {sizes[0]} nodes"
+    more = f", and {len(sizes) - _SIZES} more" if len(sizes) > _SIZES else ""
+    return f"{len(sizes)}, of {', '.join(map(str, sizes[:_SIZES]))}{more} nodes"
 
 
 def _nodes(shown: Plan) -> Iterator[Sequence[str]]:
