@@ -281,7 +281,7 @@ def _ansible_alone(service: Clusterm, job: Any) -> list[str]:
     nodes = [Node.model_validate(node) for node in service.get("/info/nodes").values()]
     inventory_file, extra_vars_file = service.root / "inventory.json", service.root / "extra_vars.json"
     begun = Job.model_validate(job)
-    hosts = inventory(begun.action, begun.nodes, nodes, ansible, host_group=begun.host_group)
+    hosts = inventory([], nodes, ansible, host_group=begun.host_group)
     inventory_file.write_text(json.dumps(hosts))
     extra_vars_file.write_text(ansible.extra_variables)
     playbook = str(ansible.playbook_dir / ansible.configure_playbook)

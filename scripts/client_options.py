@@ -48,7 +48,8 @@ def _members(schema: Schema) -> dict[str, Schema]:
 
 def _type(schema: Schema) -> str:
     """Return the type of a member that is given."""
-    for alternative in schema.get("anyOf", []):
-        if alternative.get("type") != "null":
-            return _type(alternative)
+    if given := [_type(each) for each in schema.get("anyOf", []) if each.get("type") != "null"]:
+        return " | ".join(given)
+    if schema.get("type") == "array":
+        return f"list[{_type(schema['items'])}]"
     return str(schema["$ref"].removeprefix(REF)) if "$ref" in schema else _TYPES[schema["type"]]

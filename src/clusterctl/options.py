@@ -70,9 +70,21 @@ Check = Annotated[
     ),
 ]
 LimitBatch = Annotated[
-    int | None,
+    str | None,
     typer.Option(
-        "--limit-batch", metavar="N", min=1, help="Run on N nodes at a time, and stop after the first batch that fails."
+        "--limit-batch",
+        metavar="N",
+        help="Run on N nodes at a time, and stop after a batch in which nodes failed. N is a number, a percentage of "
+        "the nodes as 10%, or several as 1,10%,25%, of which the last repeats.",
+    ),
+]
+MaxFailures = Annotated[
+    str | None,
+    typer.Option(
+        "--max-failures",
+        metavar="N",
+        help="Stop after the batch after which more than N nodes of the job have failed: a number, or a percentage of "
+        "the nodes as 2%. Default: 0.",
     ),
 ]
 JobName = Annotated[

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from clusterctl.errors import Usage
-from clusterm.common import durations
+from clusterm.common import batches, durations
 
 _VAULT: Final = "$ANSIBLE_VAULT;"
 """Beginning of a file that is encrypted with ansible vault."""
@@ -59,6 +59,23 @@ def parse_duration(text: str) -> float:
     except (ValueError, OverflowError):
         pass
     raise Usage(f"{text!r} is no duration: give seconds as 90 or 1.5, or with a unit as 90s, 30m, 2h or 1d")
+
+
+def parse_batches(limit_batch: str | None, max_failures: str | None) -> dict[str, Any]:
+    """Return the members of a request for sizes of batches as `10` or `1,10%,25%`, and failures as `3` or `2%`.
+
+    Raises:
+        Usage: a text has another form.
+    """
+    option = "--limit-batch"
+    try:
+        sizes = None if limit_batch is None else batches.parse_sizes([each.strip() for each in limit_batch.split(",")])
+        option = "--max-failures"
+        failures = None if max_failures is None else batches.parse_share(max_failures, least=0)
+    except ValueError as error:
+        raise Usage(f"{option}: {error}") from None
+    limit = sizes[0] if isinstance(sizes, list) and len(sizes) == 1 else sizes
+    return {"limit_batch": limit, "max_failures": failures}
 
 
 def parse_extra_vars(texts: list[str] | None) -> dict[str, Any]:

@@ -45,7 +45,7 @@ class State(StrEnum):
 
 
 class Action(StrEnum):
-    """The operation that a job runs on its nodes."""
+    """The built-in actions: what a job runs on its nodes. The site may configure others."""
 
     COMMISSION = "commission"
     DECOMMISSION = "decommission"
@@ -67,7 +67,7 @@ ENDED: Final = frozenset({JobStatus.COMPLETE, JobStatus.ERRORED, JobStatus.CANCE
 
 
 class StepName(StrEnum):
-    """The purpose of a playbook run."""
+    """The purpose of a playbook run of the built-in actions."""
 
     CONFIGURE = "configure"
     CLEANUP = "cleanup"
@@ -93,6 +93,8 @@ class EventName(StrEnum):
     DECOMMISSIONED = "decommissioned"  # a decommission ended
     UPDATING = "updating"  # an update began
     UPDATED = "updated"  # an update ended
+    ACTION_BEGAN = "action_began"  # an action of the site began
+    ACTION_ENDED = "action_ended"  # an action of the site ended
     SKIPPED = "skipped"  # a job ended before its first step, or before the batch of the node, which is unchanged
     CHANGED = "changed"  # a user set the host group or host vars of a node
     RENAMED = "renamed"  # a user renamed a node
@@ -121,7 +123,9 @@ class EventName(StrEnum):
         return _KINDS.get(self, EventKind.NODES)
 
 
-BEGINNINGS: Final = frozenset({EventName.COMMISSIONING, EventName.DECOMMISSIONING, EventName.UPDATING})
+BEGINNINGS: Final = frozenset(
+    {EventName.COMMISSIONING, EventName.DECOMMISSIONING, EventName.UPDATING, EventName.ACTION_BEGAN}
+)
 """Events in a node's history but not in the timeline, which shows only the end of a job."""
 
 

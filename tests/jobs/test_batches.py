@@ -104,6 +104,38 @@ def test_a_failing_batch_is_the_last_one(rolling: Clusterm) -> None:
     assert rolling.run("update", ["a-5"])["status"] == "Complete"
 
 
+def test_a_job_goes_on_while_no_more_nodes_have_failed_than_may(rolling: Clusterm) -> None:
+    terms: dict[str, Any] = {"limit_batch": [1, "40%"], "max_failures": "20%"}
+    body = {"nodes": NODES, **terms}
+    plan = rolling.post("/plan/update/nodes", body).json()
+    assert [len(batch) for batch in plan["batches"]] == [1, 2, 2]
+    assert (plan["max_failures"], plan["partial_success"]) == (1, True)
+    job = rolling.run("update", NODES, **terms, extra_vars={"fail_at": "a-1"})
+    assert (job["batches"], job["limit_batch"], job["max_failures"]) == ([1, 2, 2], [1, "40%"], "20%")
+    assert job["status"] == "Errored"
+    assert job["error"].startswith("1 of 5 nodes failed: in batch 1: configure (site.yml) failed")
+    assert job["outcomes"] == {"a-1": "failed", **dict.fromkeys(NODES[1:], "passed")}
+    assert nodes_as(rolling) == ["Unallocated service-master", *["Allocated service-master"] * 4]
+
+
+def test_a_job_stops_after_the_batch_with_which_too_many_have_failed(rolling: Clusterm) -> None:
+    job = rolling.run("update", NODES, limit_batch="40%", max_failures=1, extra_vars={"fail_at": "a-3"})
+    assert job["error"].startswith(
+        "stopped after batch 2 of 3: 2 of 5 nodes failed, 1 may (max_failures): in batch 2: configure (site.yml) failed"
+    )
+    assert [job["outcomes"][node] for node in NODES] == ["passed", "passed", "failed", "failed", "not reached"]
+    assert nodes_as(rolling)[4] == "Allocated service-master"
+
+
+@pytest.mark.parametrize(
+    "terms", [{"limit_batch": "0%"}, {"limit_batch": ["101%"]}, {"max_failures": "x"}, {"limit_batch": []}]
+)
+def test_sizes_and_failures_out_of_range_are_rejected(steady: Clusterm, terms: dict[str, Any]) -> None:
+    refused = steady.http.post("/update/nodes", json={"nodes": NODES, **terms})
+    assert refused.status_code == 422
+    assert next(iter(terms)) in refused.json()["detail"]
+
+
 def test_a_stop_in_the_middle_leaves_the_rest_as_it_was(rolling: Clusterm, tmp_path: Path) -> None:
     extra_vars = {"wait_at": "a-3", "until": str(tmp_path / "never")}
     job = rolling.begin("update", NODES, limit_batch=2, extra_vars=extra_vars)

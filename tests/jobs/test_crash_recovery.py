@@ -15,6 +15,7 @@ import pytest
 from support.service import Clusterm, is_alive, kill_all, wait_for
 
 from clusterm.ansible.job_spec import prepare
+from clusterm.common.actions import ACTIONS
 from clusterm.enums import Action, JobStatus
 from clusterm.executor import wrapper
 from clusterm.jobs import admission, completion, stop
@@ -331,7 +332,8 @@ def test_wrapper_that_is_slow_to_begin_is_waited_for(counting: Clusterm) -> None
         job = admission.begin(store, load(str(clusterm.root / "clusterm.json")), request, Requester("127.0.0.1"))
         with store.read() as session:
             nodes = [to_wire(node, []) for node in by_names(session, ["a-1"])]
-    directory = prepare(load(str(clusterm.root / "clusterm.json")), job, nodes, {}, {}) / "1-cleanup"
+    settings = load(str(clusterm.root / "clusterm.json"))
+    directory = prepare(settings, job, ACTIONS[Action.DECOMMISSION], nodes, {}, {}) / "1-cleanup"
     directory.mkdir()
     with (directory / "started").open("wb") as started:  # as the wrapper does, before it makes its other files
         fcntl.flock(started, fcntl.LOCK_EX)

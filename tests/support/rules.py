@@ -3,7 +3,7 @@
 from collections.abc import Collection, Iterable, Mapping, Sequence
 
 from clusterm.common.actions import ACTIONS
-from clusterm.enums import DEFAULT_HOST_GROUPS, Action, HostGroups, State, Status, StepName
+from clusterm.enums import DEFAULT_HOST_GROUPS, HostGroups, State, Status
 from clusterm.nodes import lifecycle
 from clusterm.nodes.selection import select
 from clusterm.schemas import NodeSelection
@@ -16,7 +16,7 @@ def facts(name: str, status: Status, state: State, host_group: str) -> Candidate
 
 
 def check(
-    action: Action,
+    action: str,
     names: Iterable[str],
     host_group: str,
     cluster: Mapping[str, Candidate],
@@ -35,8 +35,8 @@ def check(
 
 
 def next_step(
-    action: Action, nodes: Sequence[str], done: Sequence[tuple[StepName, Collection[str]]]
-) -> tuple[StepName, Sequence[str]] | None:
+    action: str, nodes: Sequence[str], done: Sequence[tuple[str, Collection[str]]]
+) -> tuple[str, Sequence[str]] | None:
     """Return the step to run next, and its nodes."""
     upcoming = lifecycle.next_step(ACTIONS[action], nodes, done)
     return upcoming and upcoming[:2]

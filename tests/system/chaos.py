@@ -20,7 +20,7 @@ from support import counted_jobs, rules
 from support.service import Clusterm, wait_for
 
 from clusterm.common.actions import ACTIONS, NODE_ACTIONS
-from clusterm.enums import Action, Status, StepName
+from clusterm.enums import Status, StepName
 from clusterm.nodes import lifecycle
 
 JOBS: Final = 2
@@ -146,7 +146,7 @@ class Round:
             self._clusterm.start()
         return names
 
-    def _check_job(self, job: dict[str, Any], action: Action, fail: list[str], *, lost: bool, cancelled: bool) -> None:
+    def _check_job(self, job: dict[str, Any], action: str, fail: list[str], *, lost: bool, cancelled: bool) -> None:
         """Check a job against itself and against what its steps have done.
 
         Args:
@@ -174,7 +174,7 @@ class Round:
             if as_planned:
                 assert len(numbers) == (ANSIBLE_LINES if self._real_ansible else LINES)
 
-    def _check_cluster(self, job: dict[str, Any], action: Action, *, former: Status) -> None:
+    def _check_cluster(self, job: dict[str, Any], action: str, *, former: Status) -> None:
         """Check that nodes and events say the same as the job, and that nothing is left of it.
 
         Args:

@@ -10,7 +10,7 @@ from clusterctl.api.options import JobRef, job_label
 from clusterctl.api.paging import PAGE, pages
 from clusterctl.api.rest import RestClient
 from clusterctl.api.retry import PrintNote
-from clusterm.enums import Action, JobStatus, TaskStatus
+from clusterm.enums import JobStatus, TaskStatus
 from clusterm.schemas import Job, JobDiff, LogLine, Plan, Task
 
 
@@ -29,7 +29,7 @@ class Jobs:
         self,
         *,
         status: JobStatus | None = None,
-        action: Action | None = None,
+        action: str | None = None,
         node: str | None = None,
         since: datetime | None = None,
         until: datetime | None = None,

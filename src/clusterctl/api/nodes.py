@@ -115,7 +115,7 @@ class Nodes:
 
     def plan(
         self,
-        action: Action,
+        action: str,
         names: str | Sequence[str] = (),
         *,
         host_group: str | None = None,
@@ -203,6 +203,6 @@ class Nodes:
         """Forget a node's ssh host keys: the next job trusts the key that it finds."""
         return self.trust(name, [])
 
-    def _start(self, action: Action, names: str | Sequence[str], host_group: str | None, options: NodesOptions) -> Job:
+    def _start(self, action: str, names: str | Sequence[str], host_group: str | None, options: NodesOptions) -> Job:
         members = nodes_members(options)
         return read(Job, self._rest.start(action, names_of(names), host_group=host_group, **members))

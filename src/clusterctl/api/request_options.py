@@ -23,8 +23,14 @@ class NodesOptions(JobOptions, total=False):
 
     check: bool
     """Run ansible with `--check --diff`: report what would change, and change no node."""
-    limit_batch: int
-    """Nodes per batch; the job stops at the first batch that fails. Default: all nodes at once."""
+    limit_batch: int | str | list[int | str]
+    """Nodes per batch: a number, a percentage of the nodes of the job as `10%`, or a list of these, of which the last
+    repeats. Percentages are rounded down, to 1 at least. The job stops at the first batch after which more than
+    `max_failures` nodes have failed. Default: all nodes at once."""
+    max_failures: int | str
+    """How many nodes of the whole job may fail before it stops after a batch: a number, or a percentage of its nodes as
+    `2%`, rounded down. More than 0 means that nodes pass although others fail, as with `manager.partial_success`. A job
+    in which a node failed ends Errored in any case. Default: 0."""
     select: NodeSelection
     """Selection among the named nodes or, if no node is named, among all. It is evaluated in the same transaction as
     the rules; a selection without nodes is an error."""

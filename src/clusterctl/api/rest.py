@@ -13,7 +13,6 @@ from clusterctl.api.models import Json, Lines, format_optional_time
 from clusterctl.api.retry import PrintNote
 from clusterctl.api.transport import DEFAULT_CERTIFICATES, DEFAULT_TIMEOUT, HttpTransport, without_none
 from clusterctl.credentials import Token
-from clusterm.enums import Action
 
 _NODES_HINT: Final = "; list the nodes with: clusterctl nodes get"
 _JOBS_HINT: Final = "; list the jobs with: clusterctl job list"
@@ -96,7 +95,7 @@ class RestClient:
         """Return the explanation of a node's status and state."""
         return self._http.get(f"/info/node/{_segment(name)}/explain", hint=_NODES_HINT)
 
-    def start(self, action: Action, nodes: list[str], **members: Any) -> Json:
+    def start(self, action: str, nodes: list[str], **members: Any) -> Json:
         """Start a job on nodes, and return the job.
 
         Args:
@@ -107,7 +106,7 @@ class RestClient:
         body = {"nodes": nodes, **without_none(members)}
         return self._http.post_with_key(f"/{action}/nodes", body, hint=_NODES_HINT)
 
-    def plan(self, action: Action, nodes: list[str], **members: Any) -> Json:
+    def plan(self, action: str, nodes: list[str], **members: Any) -> Json:
         """Return what `start` would do with the same arguments."""
         return self._http.post(f"/plan/{action}/nodes", {"nodes": nodes, **without_none(members)}, hint=_NODES_HINT)
 

@@ -21,6 +21,7 @@ from clusterctl.options import (
     InGroup,
     JobTimeout,
     LimitBatch,
+    MaxFailures,
     NodeNames,
     OfHostGroup,
     OfState,
@@ -30,7 +31,7 @@ from clusterctl.options import (
     Wait,
 )
 from clusterctl.output.output import Result
-from clusterctl.parsing import parse_extra_vars
+from clusterctl.parsing import parse_batches, parse_extra_vars
 from clusterm.common.actions import NODE_ACTIONS, ActionSpec, HostGroupUse
 from clusterm.enums import Action
 
@@ -44,7 +45,7 @@ class ActionHelp(NamedTuple):
     """The text below the summary."""
 
 
-ACTION_HELP: Final[Mapping[Action, ActionHelp]] = {
+ACTION_HELP: Final[Mapping[str, ActionHelp]] = {
     Action.COMMISSION: ActionHelp(
         "Make nodes part of the cluster.",
         "Runs the configure playbook on the nodes, and the cleanup playbook if that fails. The nodes must be "
@@ -85,6 +86,7 @@ def _command(spec: ActionSpec) -> Callable[..., Result]:
         dry_run: DryRun = False,
         check: Check = False,
         limit_batch: LimitBatch = None,
+        max_failures: MaxFailures = None,
         queue: Queue = False,
         job_timeout: JobTimeout = None,
         idle_timeout: IdleTimeout = None,
@@ -96,7 +98,7 @@ def _command(spec: ActionSpec) -> Callable[..., Result]:
         context = context_of(ctx, as_json=as_json, output=output)
         nodes = list(names or [])
         timeouts = {"job_timeout": job_timeout, "idle_timeout": idle_timeout}
-        terms = {"check": check, "limit_batch": limit_batch, "queue": queue, **timeouts}
+        terms = {"check": check, **parse_batches(limit_batch, max_failures), "queue": queue, **timeouts}
         request = {
             "select": node_selection(names, status, state, in_group, every=every),
             "host_group": host_group,

@@ -18,7 +18,7 @@ from clusterctl.options import AsJson, Cursor, DryRun, ExtraVars, Follow, JobNam
 from clusterctl.output.output import Document, Format, Note, Result, note, page_items
 from clusterctl.parsing import parse_duration, parse_extra_vars, parse_job, parse_since
 from clusterctl.views import jobs as job_views
-from clusterm.enums import ENDED, Action, JobStatus, TaskStatus
+from clusterm.enums import ENDED, JobStatus, TaskStatus
 from clusterm.schemas import Job, JobDiff, Page, Task
 
 app = typer.Typer(name="job", cls=Verbs, help="Show, follow, cancel and retry jobs.")
@@ -133,7 +133,7 @@ def list_jobs(
     ctx: typer.Context,
     *,
     status: Annotated[JobStatus | None, typer.Option(case_sensitive=False, help="Only jobs with this status.")] = None,
-    action: Annotated[Action | None, typer.Option(case_sensitive=False, help="Only jobs with this action.")] = None,
+    action: Annotated[str | None, typer.Option(help="Only jobs with this action.")] = None,
     node: OfNode = None,
     since: Since = None,
     until: Annotated[

@@ -11,6 +11,8 @@ from clusterctl.views.cells import names
 from clusterm.schemas import Plan
 
 _NODE_COLUMNS: Final = ("NODE", "ADDRESS", "HOST GROUP", "STATUS", "STATE", "BATCH")
+_SIZES: Final = 20
+"""Sizes of batches to print."""
 
 _REFUSED: Final = 20
 """Nodes that are named for each objection."""
@@ -24,7 +26,8 @@ def plan(data: Json) -> View:
         "Action": f"{shown.action}{' (check)' if shown.check else ''}",
         "Nodes": str(len(shown.nodes)),
         "Host group": shown.host_group,
-        "Batches": f"{len(batches)}, of up to {len(batches[0])} nodes" if len(batches) > 1 else "",
+        "Batches": _batches(shown) if len(batches) > 1 else "",
+        "Failures": f"it stops when more than {shown.max_failures} nodes have failed" if shown.max_failures else "",
         "Waits for": shown.waits_for or "",
     }
     yield from (f"{name:<12}{clean(value)}\n" for name, value in heading.items() if value)
@@ -40,6 +43,14 @@ def plan(data: Json) -> View:
         yield "\n"
         refused = [(names(objection.nodes, _REFUSED), objection.reason) for objection in shown.objections]
         yield _rows(("REFUSED FOR", "REASON"), refused)
+
+
+def _batches(shown: Plan) -> str:
+    sizes = list(map(len, shown.batches))
+    if sizes[0] == max(sizes) == sizes[-2]:
+        return f"{len(sizes)}, of up to {sizes[0]} nodes"
+    more = f", and {len(sizes) - _SIZES} more" if len(sizes) > _SIZES else ""
+    return f"{len(sizes)}, of {', '.join(map(str, sizes[:_SIZES]))}{more} nodes"
 
 
 def _nodes(shown: Plan) -> Iterator[Sequence[str]]:

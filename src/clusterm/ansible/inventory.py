@@ -4,8 +4,7 @@ import json
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from clusterm.common.actions import ACTIONS
-from clusterm.enums import DISCOVER_GROUP, Action
+from clusterm.enums import DISCOVER_GROUP
 from clusterm.schemas import Node
 from clusterm.settings import AnsibleSettings
 
@@ -16,20 +15,19 @@ def merge_vars(ansible: AnsibleSettings, global_vars: Mapping[str, Any], own: Ma
 
 
 def inventory(
-    action: Action, names: Sequence[str], nodes: Sequence[Node], ansible: AnsibleSettings, *, host_group: str
+    addresses: Sequence[str], nodes: Sequence[Node], ansible: AnsibleSettings, *, host_group: str
 ) -> dict[str, Any]:
     """Return the inventory of a job, in the format of ansible's `yaml` inventory plugin.
 
     Args:
-        action: the job's action.
-        names: names of the job's nodes, or addresses to discover.
+        addresses: the addresses to discover; empty for a job on nodes.
         nodes: the job's nodes.
         ansible: the configuration.
         host_group: host group of all nodes in this job; empty: each node's current group.
     """
     groups: dict[str, dict[str, Any]] = {}
-    if not ACTIONS[action].on_nodes:
-        hosts = {address: {"node_name": address, "node_addr": address} for address in names}
+    if addresses:
+        hosts = {address: {"node_name": address, "node_addr": address} for address in addresses}
         groups[DISCOVER_GROUP] = {"hosts": {name: {"ansible_host": name, **vars_} for name, vars_ in hosts.items()}}
     for node in nodes:
         configuration = node.configuration_state

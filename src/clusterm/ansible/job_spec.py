@@ -26,10 +26,10 @@ from clusterm.ansible.command import (
 from clusterm.ansible.inventory import inventory, merge_vars
 from clusterm.ansible.variables import dump, mark_unsafe
 from clusterm.common import stop_file, umask
-from clusterm.common.actions import ACTIONS
+from clusterm.common.actions import ACTIONS, ActionSpec, StepSpec
 from clusterm.common.files import sync_directory
 from clusterm.common.redaction import secrets_in
-from clusterm.enums import DEFAULT_HOST_GROUPS, Action, Role, StepName
+from clusterm.enums import DEFAULT_HOST_GROUPS, Role
 from clusterm.schemas import Job, Node
 from clusterm.schemas.request_vars import check_request_vars
 from clusterm.settings import AnsibleSettings, RetentionSettings, Settings
@@ -48,12 +48,14 @@ class JobSpec(BaseModel):
     job_id: int
     accepted_at: datetime | None = None
     """When the job was accepted: after a restore, another job may have its id. None for a draft."""
-    action: Action
+    action: str
+    definition: ActionSpec | None = None
+    """None for a job that was prepared before definitions were kept."""
     check: bool = False
     store_url: str
     retention: RetentionSettings
     location: Path
-    playbooks: dict[StepName, str]
+    playbooks: dict[str, str]
     executable: str
     options: list[str]
     environment: dict[str, str]
@@ -87,9 +89,14 @@ class JobSpec(BaseModel):
         """
         return cls.model_validate_json((directory / _SPEC_FILE).read_bytes())
 
-    def steps(self) -> list[StepName]:
+    @property
+    def spec(self) -> ActionSpec:
+        """The definition of the job's action."""
+        return self.definition or ACTIONS[self.action]
+
+    def steps(self) -> list[str]:
         """Return the steps that the job may run."""
-        return [step.name for step in ACTIONS[self.action].all_steps(check=self.check)]
+        return [step.name for step in self.spec.all_steps(check=self.check)]
 
     def syntax_check_command(self) -> list[str]:
         """Return the command line that checks the syntax of the playbooks of all steps that the job may run.
@@ -101,7 +108,7 @@ class JobSpec(BaseModel):
         executable, *options, _ = commands[0]
         return [executable, "--syntax-check", *options, *dict.fromkeys(command[-1] for command in commands)]
 
-    def problems(self) -> dict[StepName, str]:
+    def problems(self) -> dict[str, str]:
         """Return, for each step that cannot be run, the file that it lacks and what to do."""
         found = {}
         for step in self.steps():
@@ -111,7 +118,7 @@ class JobSpec(BaseModel):
                 found[step] = str(reason)
         return found
 
-    def command(self, step: StepName, limit: Path | None) -> list[str]:
+    def command(self, step: str, limit: Path | None) -> list[str]:
         """Return the command line of a step.
 
         Args:
@@ -144,6 +151,7 @@ class JobSpec(BaseModel):
 def prepare(
     settings: Settings,
     job: Job,
+    action: ActionSpec,
     nodes: Sequence[Node],
     global_vars: Mapping[str, Any],
     own: Mapping[str, Any],
@@ -154,6 +162,7 @@ def prepare(
     Args:
         settings: the configuration.
         job: the job.
+        action: the definition of its action.
         nodes: the job's nodes; empty for a discover job, whose addresses are in `job.nodes`.
         global_vars: the globals.
         own: the request's extra vars.
@@ -174,11 +183,11 @@ def prepare(
     ]:
         check_request_vars(variables, ansible.request_vars_allowed, whose)
     directory = settings.jobs_dir / str(job.id)
-    spec = draft(settings, job.id, job.action, directory, check=job.check)
+    spec = draft(settings, job.id, action, directory, check=job.check)
     spec.accepted_at = job.created_at
     spec.secrets = sorted(_secrets(settings, nodes, global_vars, own))
     extra_vars = merge_vars(ansible, _from_users(global_vars, ansible), _from_users(own, ansible))
-    made = inventory(job.action, job.nodes, nodes, ansible, host_group=job.host_group)
+    made = inventory([] if action.on_nodes else job.nodes, nodes, ansible, host_group=job.host_group)
     ssh_args, _ = configured_value(spec.environment, "ANSIBLE_SSH_ARGS", "ssh_connection", "ssh_args")
     control_path, _ = configured_value(spec.environment, "ANSIBLE_SSH_CONTROL_PATH", "ssh_connection", "control_path")
     ssh_args = _ANSIBLE_DEFAULT_SSH_ARGS if ssh_args is None else ssh_args
@@ -206,29 +215,30 @@ def prepare(
     return directory
 
 
-def trial(settings: Settings, action: Action, *, check: bool) -> JobSpec:
+def trial(settings: Settings, action: ActionSpec, *, check: bool) -> JobSpec:
     """Create the specification of a job that has not been accepted."""
     return draft(settings, _NO_ID, action, settings.jobs_dir / str(_NO_ID), check=check)
 
 
-def draft(settings: Settings, job_id: int, action: Action, directory: Path, *, check: bool) -> JobSpec:
+def draft(settings: Settings, job_id: int, action: ActionSpec, directory: Path, *, check: bool) -> JobSpec:
     """Create the specification of a job without writing files."""
     ansible = settings.ansible
     nonce = secrets.token_hex(16)
     environment = ansible_environment(ansible.playbook_dir, nonce)
-    registers = not ACTIONS[action].on_nodes and ansible.register_discovered and not settings.serf.addr
+    registers = not action.on_nodes and ansible.register_discovered and not settings.serf.addr
     if registers:
         environment["CLUSTERM_FACTS"] = str(directory / FACTS)
     if ansible.ssh_agent:
         environment["SSH_AUTH_SOCK"] = ansible.ssh_agent
     return JobSpec(
         job_id=job_id,
-        action=action,
+        action=action.name,
+        definition=action,
         check=check,
         store_url=settings.store_url,
         retention=settings.retention,
         location=ansible.playbook_dir,
-        playbooks={step.name: getattr(ansible, step.playbook_setting) for step in ACTIONS[action].all_steps()},
+        playbooks={step.name: _playbook(step, ansible) for step in action.all_steps()},
         executable=ansible.executable,
         options=[*ansible_options(ansible, directory, check=check), *forks_option(ansible, environment)],
         environment=environment,
@@ -246,6 +256,11 @@ def draft(settings: Settings, job_id: int, action: Action, directory: Path, *, c
         every_node_needs_a_play=ansible.every_node_needs_a_play,
         syntax_check=ansible.syntax_check,
     )
+
+
+def _playbook(step: StepSpec, ansible: AnsibleSettings) -> str:
+    """Return the playbook of a step, relative to the directory of the playbooks."""
+    return str(getattr(ansible, step.playbook_setting))
 
 
 def _from_users(variables: Mapping[str, Any], ansible: AnsibleSettings) -> dict[str, Any]:

@@ -16,7 +16,6 @@ from typing import Final
 from clusterm.ansible.command import clean_environment
 from clusterm.ansible.job_spec import JobSpec, prepare
 from clusterm.background.log_forwarder import LogForwarder
-from clusterm.common.actions import ACTIONS
 from clusterm.common.background_task import PeriodicTask
 from clusterm.common.backoff import Backoff
 from clusterm.common.transient import is_transient
@@ -27,7 +26,7 @@ from clusterm.executor.stopped import StoppedProcess
 from clusterm.jobs import completion, queue, stop
 from clusterm.nodes import host_keys
 from clusterm.settings import Settings
-from clusterm.store import job_views, nodes, runtime_values
+from clusterm.store import definitions, job_views, nodes, runtime_values
 from clusterm.store import jobs as job_queries
 from clusterm.store.engine import Store
 from clusterm.store.errors import StoreError
@@ -280,11 +279,12 @@ class Supervisor(PeriodicTask):
             job = job_views.to_wire(session, row)
             settings = self._settings()
             cipher = settings.cipher  # it reads the key once
-            of_job = nodes.by_names(session, job.nodes) if ACTIONS[row.action].on_nodes else []
+            spec = definitions.of_job(row)
+            of_job = nodes.by_names(session, job.nodes) if spec.on_nodes else []
             wire = [nodes.to_wire(node, [], nodes.decrypt_vars(node, cipher)) for node in of_job]
             global_vars = runtime_values.decrypt_globals(session, cipher)
             keys = host_keys.known(session, job.nodes, row.extra_vars)
-            prepare(settings, job, wire, global_vars, job_queries.decrypt_vars(row, cipher), keys)
+            prepare(settings, job, spec, wire, global_vars, job_queries.decrypt_vars(row, cipher), keys)
         return True
 
     def _fail(self, job_id: int, error: str) -> None:

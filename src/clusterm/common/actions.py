@@ -11,6 +11,9 @@ from typing import Final
 
 from clusterm.enums import Action, EventName, Status, StepName
 
+NAME_PATTERN: Final = "^[a-z][a-z0-9-]{0,31}$"
+"""The names of actions and of their steps."""
+
 
 class HostGroupUse(Enum):
     """How an action uses the host group of a request."""
@@ -26,16 +29,17 @@ class Transition:
 
     sources: frozenset[Status]
     """Statuses from which a node may start."""
-    running: Status
-    success: Status
-    failure: Status
+    running: Status | None
+    """The status while the job runs; here and below, None for an unchanged status."""
+    success: Status | None
+    failure: Status | None
 
 
 @dataclass(frozen=True)
 class StepSpec:
     """One playbook run of an action."""
 
-    name: StepName
+    name: str
     playbook_setting: str
     """Field of the section `ansible` that names the playbook."""
     rollback: "StepSpec | None" = None
@@ -46,7 +50,7 @@ class StepSpec:
 class ActionSpec:
     """An action."""
 
-    name: Action
+    name: str
     summary: str
     """Title in the API documentation."""
     description: str
@@ -103,7 +107,7 @@ _CONFIGURE: Final = StepSpec(StepName.CONFIGURE, "configure_playbook")
 _CLEANUP: Final = StepSpec(StepName.CLEANUP, "cleanup_playbook")
 _CONFIGURE_OR_CLEAN_UP: Final = replace(_CONFIGURE, rollback=_CLEANUP)
 
-ACTIONS: Final[Mapping[Action, ActionSpec]] = {
+ACTIONS: Final[Mapping[str, ActionSpec]] = {
     spec.name: spec
     for spec in (
         ActionSpec(
@@ -167,6 +171,9 @@ ACTIONS: Final[Mapping[Action, ActionSpec]] = {
     )
 }
 """Every action. The order is that in which `explain` suggests them."""
+
+UNCHANGED: Final = Transition(frozenset(), running=None, success=None, failure=None)
+"""The transition of an action that does not change the status of nodes."""
 
 NODE_ACTIONS: Final = tuple(spec for spec in ACTIONS.values() if spec.on_nodes)
 """Actions that run on nodes."""

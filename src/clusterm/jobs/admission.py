@@ -8,11 +8,12 @@ from typing import Final
 
 from clusterm import schemas
 from clusterm.ansible.job_spec import trial
+from clusterm.common import batches
 from clusterm.common.actions import ACTIONS, ActionSpec, HostGroupUse
 from clusterm.common.addresses import ssh_port
 from clusterm.common.elapsed import boot_id
 from clusterm.common.trace_context import new_span_id, new_trace_id
-from clusterm.enums import HostGroups, JobStatus, Outcome, StepName
+from clusterm.enums import HostGroups, JobStatus, Outcome
 from clusterm.errors import (
     ActiveJob,
     BadRequest,
@@ -34,6 +35,7 @@ from clusterm.problem_codes import ProblemCode
 from clusterm.schemas.request_vars import check_request_vars
 from clusterm.settings import Settings
 from clusterm.store import (
+    definitions,
     encrypted_values,
     events,
     idempotency_keys,
@@ -86,7 +88,7 @@ def begin(
         RequestRefused: a rule forbids it. Nothing has changed.
     """
     # Outside of the transaction: the playbooks may be on a network file system that does not answer.
-    unfit = trial(settings, request.action, check=request.terms.check).problems()
+    unfit = trial(settings, ACTIONS[request.action], check=request.terms.check).problems()
     with store.write() as session:
         if known := known_job(session, requester):
             return known
@@ -114,7 +116,7 @@ def retry(
     """
     with store.read() as session:
         first = job_queries.resolve(session, label)
-    unfit = trial(settings, first.action, check=first.check).problems()
+    unfit = trial(settings, ACTIONS[first.action], check=first.check).problems()
     with store.write() as session:
         if known := known_job(session, requester):
             return known
@@ -161,7 +163,7 @@ def _left_to_do(session: Session, first: tables.Job, *, failed_only: bool) -> li
     record = job_records.load(session, first)
     left = [node.node for node in record.nodes if not (failed_only and node.outcome is Outcome.PASSED)]
     cluster = {node.name: node for node in nodes.by_names(session, left)}
-    left = lifecycle.left_to_retry(ACTIONS[first.action], left, cluster, check=first.check)
+    left = lifecycle.left_to_retry(definitions.of_job(first), left, cluster, check=first.check)
     if not left:
         raise Conflict(
             f"nothing is left to do of job {first.id}: its nodes are where it should have brought them",
@@ -171,7 +173,7 @@ def _left_to_do(session: Session, first: tables.Job, *, failed_only: bool) -> li
 
 
 def evaluate(
-    session: Session, settings: Settings, request: JobRequest, unfit: Mapping[StepName, str], *, queue: bool
+    session: Session, settings: Settings, request: JobRequest, unfit: Mapping[str, str], *, queue: bool
 ) -> AdmissionDecision:
     """Select the nodes of a request, and find every rule that it violates. Nothing changes.
 
@@ -224,7 +226,7 @@ def _begin(
     settings: Settings,
     request: JobRequest,
     requester: Requester,
-    unfit: Mapping[StepName, str],
+    unfit: Mapping[str, str],
     *,
     queue: bool,
 ) -> schemas.Job:
@@ -235,6 +237,7 @@ def _begin(
     parent = requester.parent
     job = tables.Job(
         action=request.action,
+        definition=definitions.dump(ACTIONS[request.action]),
         status=JobStatus.QUEUED,
         host_group=decision.host_group,
         extra_vars=own_vars.masked,
@@ -245,7 +248,8 @@ def _begin(
         boot_id=boot_id(),
         retry_of=request.retry_of,
         **dict(request.terms),
-        partial_success=settings.manager.partial_success,
+        partial_success=settings.manager.partial_success
+        or batches.count(request.terms.max_failures, len(decision.names)) > 0,
         trace_id=parent.trace_id if parent else new_trace_id(),
         span_id=new_span_id(),
         parent_span_id=parent.span_id if parent else None,
@@ -290,7 +294,7 @@ def known_job(session: Session, requester: Requester) -> schemas.Job | None:
 def evaluate_queued(session: Session, job: tables.Job, names: Sequence[str], settings: Settings) -> list[RuleViolation]:
     """Return the rules that a queued job violates when its turn has come."""
     groups = settings.ansible.host_groups
-    spec = ACTIONS[job.action]
+    spec = definitions.of_job(job)
     candidates = nodes.candidates(session)
     request = JobRequest(job.action, names, extra_vars=job.extra_vars)
     found, violations = _find_targets(session, request, candidates)

@@ -6,7 +6,7 @@ from datetime import UTC, datetime
 from typing import Any, Final
 
 from clusterm import schemas
-from clusterm.common.actions import ACTIONS
+from clusterm.common import batches
 from clusterm.common.addresses import PORT_VAR, Place, ssh_port
 from clusterm.common.elapsed import seconds_since
 from clusterm.enums import DEFAULT_HOST_GROUPS, EventName, HostGroups, JobStatus, Outcome, Result
@@ -16,7 +16,7 @@ from clusterm.jobs.progress import NodeOutcome, Registration, outcomes
 from clusterm.nodes import changes as node_changes
 from clusterm.nodes import host_keys, lifecycle
 from clusterm.notifications.events import record_job_end
-from clusterm.store import counters, events, failures, job_records, job_views, log_reader, nodes, tables
+from clusterm.store import counters, definitions, events, failures, job_records, job_views, log_reader, nodes, tables
 from clusterm.store import jobs as job_queries
 from clusterm.store.engine import Store
 from clusterm.store.job_records import JobRecord
@@ -63,9 +63,9 @@ def finish(store: Store, job_id: int, error: str | None, findings: Findings = _N
             more = f" (and {len(refused) - 1} more)" if len(refused) > 1 else ""
             status, error = JobStatus.ERRORED, f"{refused[0]}{more}"
         _settle_nodes(session, record, found)
-        last_batch = max((outcome.batch for outcome in found if outcome.reached and outcome.batch), default=None)
-        if error is not None and last_batch is not None:
-            error = f"in batch {last_batch}: {error}"
+        failed_batch = next((step.batch for step in record.steps if step.error), None) or _last_batch(found)
+        if error is not None and failed_batch is not None:
+            error = f"in batch {failed_batch}: {error}"
         host_keys.learn(session, job, findings.host_keys, {outcome.target: outcome.node for outcome in found})
         end_job(session, record, found, status, error)
         ended = job_views.from_record(session, record)
@@ -90,7 +90,13 @@ def end_job(
     """
     passed = sum(outcome.passed for outcome in found)
     failed = sum(outcome.reached for outcome in found) - passed
-    if record.row.partial_success and passed and failed:
+    if error is not None and failed and _stopped_by_failures(record.row, found):
+        allowed = batches.count(record.row.max_failures, len(found))
+        error = (
+            f"stopped after batch {_last_batch(found)} of {found[-1].batch}: {failed} of {len(found)} nodes failed, "
+            f"{allowed} may (max_failures): {error}"
+        )
+    elif record.row.partial_success and passed and failed:
         error = f"{failed} of {len(found)} nodes failed: {error}"
     for node, outcome in zip(record.nodes, found, strict=True):
         node.outcome = outcome.outcome
@@ -100,6 +106,16 @@ def end_job(
         for failure in failures.of_job(session, record.row.id):
             first_failures.setdefault(failure.node, failure.reason)
         events.append(session, _node_events(record.row, found, first_failures, error))
+
+
+def _last_batch(found: Sequence[NodeOutcome]) -> int | None:
+    """Return the last batch that was begun; None for a job without batches."""
+    return max((outcome.batch for outcome in found if outcome.reached and outcome.batch), default=None)
+
+
+def _stopped_by_failures(job: tables.Job, found: Sequence[NodeOutcome]) -> bool:
+    """Return whether a job with a limit of failures has left out its last batches because of them."""
+    return job.max_failures is not None and job.stop_status is None and not found[-1].reached
 
 
 def close(session: Session, record: JobRecord, status: JobStatus, error: str | None) -> None:
@@ -157,7 +173,7 @@ def _register(
 def _settle_nodes(session: Session, record: JobRecord, found: Sequence[NodeOutcome]) -> None:
     """Set the status of a job's nodes, and restore nodes that it did not reach; note what changes in each."""
     job = record.row
-    spec = ACTIONS[job.action]
+    spec = definitions.of_job(job)
     if not spec.on_nodes or job.check:
         return
     former = {node.node: node.former_host_group for node in record.nodes}
@@ -165,7 +181,7 @@ def _settle_nodes(session: Session, record: JobRecord, found: Sequence[NodeOutco
     for node in nodes.by_names(session, record.names):
         outcome, former_group = by_name[node.name], former[node.name]
         if outcome.reached:
-            outcome.changes = set_status(node, lifecycle.status_after(spec, passed=outcome.counts))
+            outcome.changes = set_status(node, lifecycle.status_after(spec, passed=outcome.counts) or node.prev_status)
             continue
         outcome.changes = set_status(node, node.prev_status)
         if former_group is not None:
@@ -178,8 +194,9 @@ def _node_events(
 ) -> list[tables.Event]:
     """Return the event with which a job ends for each of its nodes."""
     told = []
+    spec = definitions.of_job(job)
     for outcome in found:
-        event, detail = ACTIONS[job.action].ended_event, first_failures.get(outcome.target, error)
+        event, detail = spec.ended_event, first_failures.get(outcome.target, error)
         result: Result | None = Result.FAIL
         if not outcome.reached:
             event, result = EventName.SKIPPED, None

@@ -78,8 +78,8 @@ def ended_event(job: tables.Job, former: JobStatus) -> tables.Event:
 
 def set_status(node: tables.Node, status: Status) -> Changes:
     """Set a node's status, and return the change."""
-    node.prev_status, node.status = node.status, status
-    return {"status": [node.prev_status, status]}
+    former, node.prev_status, node.status = node.status, node.status, status
+    return {} if former is status else {"status": [former, status]}
 
 
 def job_logger(job: schemas.Job) -> JobLogger:

@@ -5,9 +5,9 @@ from collections.abc import Iterator, Mapping
 from clusterm import schemas
 from clusterm.ansible.inventory import inventory, merge_vars
 from clusterm.ansible.job_spec import JobSpec, trial
+from clusterm.common import batches
 from clusterm.common.actions import ACTIONS
 from clusterm.common.redaction import redact
-from clusterm.enums import StepName
 from clusterm.jobs import admission
 from clusterm.jobs.requests import JobRequest
 from clusterm.settings import Settings
@@ -25,23 +25,26 @@ def preview(session: Session, settings: Settings, request: JobRequest, *, queue:
         queue: whether the job may wait until other jobs have ended.
     """
     terms = request.terms
-    spec = trial(settings, request.action, check=terms.check)
+    action = ACTIONS[request.action]
+    spec = trial(settings, action, check=terms.check)
     problems = spec.problems()
     decision = admission.evaluate(session, settings, request, problems, queue=queue)
     names = decision.names
     by_name = {node.name: nodes.to_wire(node, []) for node in nodes.by_names(session, names)}
     of_job = [by_name[name] for name in names if name in by_name]  # a discover job has none
-    size = terms.limit_batch or len(names) or 1
+    max_failures = batches.count(terms.max_failures, len(names))
     extra_vars = merge_vars(settings.ansible, runtime_values.get(session, runtime_values.GLOBALS), request.extra_vars)
     waits_for = decision.waits_for
     return schemas.Plan.model_construct(
         action=request.action,
         host_group=decision.host_group,
         nodes=of_job,
-        batches=[names[start : start + size] for start in range(0, len(names), size)],
+        batches=[list(batch) for batch in batches.split(names, terms.limit_batch)],
+        max_failures=max_failures,
+        partial_success=settings.manager.partial_success or max_failures > 0,
         check=terms.check,
         steps=list(_steps(request, spec, problems)),
-        inventory=inventory(request.action, names, of_job, settings.ansible, host_group=decision.host_group),
+        inventory=inventory([] if action.on_nodes else names, of_job, settings.ansible, host_group=decision.host_group),
         extra_vars=redact(extra_vars, settings.secret_names),
         waits_for=job_views.refer(waits_for) if waits_for else None,
         objections=[
@@ -51,7 +54,7 @@ def preview(session: Session, settings: Settings, request: JobRequest, *, queue:
     )
 
 
-def _steps(request: JobRequest, spec: JobSpec, problems: Mapping[StepName, str]) -> Iterator[schemas.PlannedStep]:
+def _steps(request: JobRequest, spec: JobSpec, problems: Mapping[str, str]) -> Iterator[schemas.PlannedStep]:
     """Yield the steps of a job, each followed by the rollback that runs if it fails."""
     for step in ACTIONS[request.action].required_steps(check=request.terms.check):
         yield _step(spec, step.name, problems)
@@ -59,9 +62,7 @@ def _steps(request: JobRequest, spec: JobSpec, problems: Mapping[StepName, str])
             yield _step(spec, step.rollback.name, problems, f"if {step.name} fails")
 
 
-def _step(
-    spec: JobSpec, name: StepName, problems: Mapping[StepName, str], condition: str | None = None
-) -> schemas.PlannedStep:
+def _step(spec: JobSpec, name: str, problems: Mapping[str, str], condition: str | None = None) -> schemas.PlannedStep:
     playbook = str(spec.location / spec.playbooks[name])
     error = problems.get(name)
     return schemas.PlannedStep.model_construct(name=name, playbook=playbook, condition=condition, error=error)

@@ -7,18 +7,18 @@ from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
-from clusterm.common.actions import ACTIONS
-from clusterm.enums import Outcome, StepName
+from clusterm.common import batches
+from clusterm.enums import Outcome
 from clusterm.nodes import lifecycle
 from clusterm.nodes.changes import Changes
-from clusterm.store import tables
+from clusterm.store import definitions, tables
 from clusterm.store.job_records import JobRecord
 
 
 class NextStep(NamedTuple):
     """A step to run, or to resume."""
 
-    name: StepName
+    name: str
     nodes: Sequence[str]
     batch: int | None
     """Its batch, from 1; None for a job without batches."""
@@ -74,9 +74,10 @@ class _Batch(NamedTuple):
 
 
 def next_step(record: JobRecord) -> NextStep | None:
-    """Return the next step of a running job; None at its end or after a batch that failed."""
+    """Return the next step of a running job; None at its end or after a batch with too many failures."""
     job = record.row
-    spec = ACTIONS[job.action]
+    spec = definitions.of_job(job)
+    allowed, failures = batches.count(job.max_failures, len(record.nodes)), 0
     for batch in _batches(record):
         done = _done(batch)
         if not job.partial_success:
@@ -84,7 +85,8 @@ def next_step(record: JobRecord) -> NextStep | None:
         if upcoming := lifecycle.next_step(spec, batch.names, done, check=job.check):
             name, nodes, rolls_back = upcoming
             return NextStep(name, nodes, batch.number, rolls_back)
-        if any(step.error for step in batch.steps):
+        failures += len(batch.names) - len(lifecycle.passed(spec, batch.names, done, check=job.check))
+        if any(step.error for step in batch.steps) and not 0 < failures <= allowed:
             return None
     return None
 
@@ -98,7 +100,7 @@ def outcomes(record: JobRecord, failed_nodes: Collection[str], *, failed: bool) 
         failed: whether it ends with an error.
     """
     job = record.row
-    spec = ACTIONS[job.action]
+    spec = definitions.of_job(job)
     found: list[NodeOutcome] = []
     for batch in _batches(record):
         reached = bool(batch.steps) or not failed
@@ -126,18 +128,18 @@ def outcomes(record: JobRecord, failed_nodes: Collection[str], *, failed: bool) 
 
 def _batches(record: JobRecord) -> Iterator[_Batch]:
     """Yield the batches of a job; one without a number for a job without batches."""
-    names, size = record.names, record.row.limit_batch
-    if size is None:
+    names, limit = record.names, record.row.limit_batch
+    if limit is None:
         yield _Batch(None, names, record.steps)
         return
     of_batch: dict[int | None, list[tables.JobStep]] = {}
     for step in record.steps:
         of_batch.setdefault(step.batch, []).append(step)
-    for number, start in enumerate(range(0, len(names), size), start=1):
-        yield _Batch(number, names[start : start + size], of_batch.get(number, []))
+    for number, of_number in enumerate(batches.split(names, limit), start=1):
+        yield _Batch(number, of_number, of_batch.get(number, []))
 
 
-def _done(batch: _Batch) -> list[tuple[StepName, Sequence[str]]]:
+def _done(batch: _Batch) -> list[tuple[str, Sequence[str]]]:
     """Return the steps that have ended, and the nodes that passed each as far as ansible reported it."""
     ended = [step for step in batch.steps if step.finished_at is not None]
     return [(step.name, batch.names if step.error is None else step.passed or []) for step in ended]

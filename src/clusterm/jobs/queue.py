@@ -4,7 +4,6 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from clusterm import schemas
-from clusterm.common.actions import ACTIONS
 from clusterm.enums import JobStatus
 from clusterm.jobs.admission import evaluate_queued
 from clusterm.jobs.completion import end_job
@@ -12,7 +11,7 @@ from clusterm.jobs.events import job_logger, log_end
 from clusterm.jobs.progress import NodeOutcome
 from clusterm.jobs.start import start_job
 from clusterm.settings import Settings
-from clusterm.store import job_records, job_views, runtime_values, tables
+from clusterm.store import definitions, job_records, job_views, runtime_values, tables
 from clusterm.store import jobs as job_queries
 from clusterm.store.engine import Store
 from clusterm.store.job_records import JobRecord
@@ -142,5 +141,5 @@ class _Line:
 
 def _none_begun(record: JobRecord) -> list[NodeOutcome]:
     """Return the outcomes of a job that was refused when its turn came."""
-    on_nodes = ACTIONS[record.row.action].on_nodes
+    on_nodes = definitions.of_job(record.row).on_nodes
     return [NodeOutcome(name, name if on_nodes else None, begun=False) for name in record.names]

@@ -6,14 +6,13 @@ from typing import Any
 
 from clusterm import schemas
 from clusterm.common.trace_context import TraceParent
-from clusterm.enums import Action
 
 
 @dataclass(frozen=True)
 class JobRequest:
     """A request for a job."""
 
-    action: Action
+    action: str
     targets: Sequence[str]
     """Names, management addresses or globs of nodes; for discover, addresses that are not nodes yet."""
     select: schemas.NodeSelection = field(default_factory=schemas.NodeSelection)

@@ -4,11 +4,10 @@ import time
 from collections.abc import Sequence
 from datetime import UTC, datetime
 
-from clusterm.common.actions import ACTIONS
 from clusterm.common.elapsed import boot_id, seconds_since
 from clusterm.enums import JobStatus
 from clusterm.jobs.events import accepted_event, job_event, set_status
-from clusterm.store import events, nodes, tables
+from clusterm.store import definitions, events, nodes, tables
 from clusterm.store import jobs as job_queries
 from clusterm.store.session import Session
 
@@ -22,13 +21,13 @@ def start_job(session: Session, job: tables.Job, names: Sequence[str]) -> None:
     job.boot_id = boot_id()
     job_queries.hold_nodes(session, job.id)
     happened = [accepted_event(job, names)]
-    spec = ACTIONS[job.action]
+    spec = definitions.of_job(job)
     if spec.transition is None or job.check:
         events.append(session, happened)
         return
     former: dict[str, str] = {}
     for node in nodes.by_names(session, names):
-        changes = set_status(node, spec.transition.running)
+        changes = set_status(node, spec.transition.running or node.status)
         if job.host_group and node.host_group != job.host_group:
             changes["host_group"] = [node.host_group, job.host_group]
             former[node.name], node.host_group = node.host_group, job.host_group

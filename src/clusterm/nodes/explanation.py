@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Final
 
-from clusterm.common.actions import ACTIONS, NODE_ACTIONS, ActionSpec, HostGroupUse
+from clusterm.common.actions import NODE_ACTIONS, ActionSpec, HostGroupUse
 from clusterm.enums import DEFAULT_HOST_GROUPS, ENDED, EventName, HostGroups, JobStatus, Outcome, State, Status
 from clusterm.errors import RequestRefused
 from clusterm.nodes import lifecycle
@@ -46,6 +46,7 @@ class ExplanationInput:
         cluster: every node there is, by name.
         events: its events, newest last.
         job: the job that runs on it, else the job that set its status; None if there was none or it is no longer kept.
+        spec: the definition of its action.
         waiting: ids of the queued jobs on it.
         refused: why the service would start no job on it now; None if it would.
         groups: the site's host groups.
@@ -57,6 +58,7 @@ class ExplanationInput:
     cluster: Mapping[str, NodeFacts]
     events: Sequence[Event]
     job: Job | None
+    spec: ActionSpec | None = None
     waiting: Sequence[int] = ()
     refused: str | None = None
     groups: HostGroups = field(default_factory=lambda: DEFAULT_HOST_GROUPS)
@@ -129,13 +131,13 @@ def _next_steps(node: NodeFacts, facts: ExplanationInput) -> Iterator[SuggestedC
         yield SuggestedCommand(
             command=f"clusterctl job cancel {job.id}", what="stop the job that runs on it", allowed=True
         )
-    for spec in NODE_ACTIONS:
-        for group in facts.groups if spec.host_group is HostGroupUse.REQUIRED else [""]:
+    for action in NODE_ACTIONS:
+        for group in facts.groups if action.host_group is HostGroupUse.REQUIRED else [""]:
             option = f" --host-group {group}" if group else ""
-            command = f"clusterctl node {spec.name} {node.name}{option}"
-            yield _job_step(command, spec.suggestion.format(group=group), spec, [node.name], group, facts)
-    if job is not None and job.status in {JobStatus.ERRORED, JobStatus.CANCELLED} and ACTIONS[job.action].on_nodes:
-        spec = ACTIONS[job.action]
+            command = f"clusterctl node {action.name} {node.name}{option}"
+            yield _job_step(command, action.suggestion.format(group=group), action, [node.name], group, facts)
+    spec = facts.spec
+    if spec is not None and spec.on_nodes and job and job.status in {JobStatus.ERRORED, JobStatus.CANCELLED}:
         failed = [name for name in job.nodes if job.outcomes.get(name) is not Outcome.PASSED]
         option, which = (
             ("", "all its nodes") if failed == job.nodes else (" --failed-only", "the nodes that did not pass")

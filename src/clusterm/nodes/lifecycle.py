@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from clusterm.common.actions import ActionSpec, HostGroupUse, Transition
-from clusterm.enums import DEFAULT_HOST_GROUPS, HostGroups, Role, State, Status, StepName
+from clusterm.enums import DEFAULT_HOST_GROUPS, HostGroups, Role, State, Status
 from clusterm.errors import BadRequest, Conflict, RequestRefused, quote
 from clusterm.problem_codes import ProblemCode
 
@@ -75,7 +75,9 @@ def violations(
     if refusal := _violated_master_rule(spec, nodes, host_group, cluster, groups):
         yield RuleViolation(refusal)
     transition = transition_of(spec)
-    sources = transition.sources | {transition.failure} if retries else transition.sources
+    sources = transition.sources
+    if retries and transition.failure is not None:
+        sources |= {transition.failure}
     allowed = " or ".join(status for status in Status if status in sources)
     for node in nodes:
         if node.status not in sources:
@@ -85,7 +87,7 @@ def violations(
                     ProblemCode.TRANSITION_NOT_ALLOWED,
                     name=node.name,
                     status=node.status,
-                    running=transition.running,
+                    running=transition.running or node.status,
                 ),
                 [node.name],
             )
@@ -128,10 +130,10 @@ def first_group(groups: HostGroups) -> str:
 def next_step(
     spec: ActionSpec,
     nodes: Sequence[str],
-    done: Sequence[tuple[StepName, Collection[str]]],
+    done: Sequence[tuple[str, Collection[str]]],
     *,
     check: bool = False,
-) -> tuple[StepName, Sequence[str], bool] | None:
+) -> tuple[str, Sequence[str], bool] | None:
     """Return the step to run next, its nodes, and whether it is a rollback; None when the job is at its end.
 
     Args:
@@ -154,15 +156,15 @@ def next_step(
 
 
 def passed(
-    spec: ActionSpec, nodes: Iterable[str], done: Sequence[tuple[StepName, Collection[str]]], *, check: bool = False
+    spec: ActionSpec, nodes: Iterable[str], done: Sequence[tuple[str, Collection[str]]], *, check: bool = False
 ) -> set[str]:
     """Return the nodes that passed every step of an action; for the arguments see `next_step`."""
     required = len(spec.required_steps(check=check))
     return set(nodes).intersection(*(names for _, names in done[:required])) if len(done) >= required else set()
 
 
-def status_after(spec: ActionSpec, *, passed: bool) -> Status:
-    """Return the status of a node when the job on it has ended."""
+def status_after(spec: ActionSpec, *, passed: bool) -> Status | None:
+    """Return the status of a node when the job on it has ended; None for that before the job."""
     transition = transition_of(spec)
     return transition.success if passed else transition.failure
 

@@ -146,7 +146,8 @@ class _StoreCollector(Collector):
         ran = HistogramMetricFamily(
             "clusterm_job_duration_seconds", "How long ended jobs ran.", labels=("action", "status")
         )
-        for action, status in product(Action, sorted(ENDED)):
+        actions = sorted({*Action, *(action for action, _ in counted.running), *(job.action for job in running)})
+        for action, status in product(actions, sorted(ENDED)):
             durations = counted.running.get((action, status), counters.Durations.none())
             ran.add_metric((action, status), list(durations.cumulative()), durations.seconds)
         yield ran
@@ -160,7 +161,7 @@ class _StoreCollector(Collector):
             "How long ansible has written nothing, in the running job of an action where it is longest; 0 without one.",
             labels=("action",),
         )
-        for action in Action:
+        for action in actions:
             jobs = [job for job in running if job.action == action]
             runs.add_metric((action,), max((_running_seconds(job) for job in jobs), default=0.0))
             silence.add_metric((action,), max((_silent_seconds(job, silent[job.id]) for job in jobs), default=0.0))

@@ -9,7 +9,7 @@ from fastapi import Query, Request, Response
 from fastapi.responses import StreamingResponse
 
 from clusterm import schemas
-from clusterm.enums import Action, EventKind, JobStatus
+from clusterm.enums import EventKind, JobStatus
 from clusterm.executor.emergency_stop import stop_without_store
 from clusterm.jobs import admission, queue, stop
 from clusterm.jobs.plan import preview
@@ -30,6 +30,7 @@ from clusterm.routes.dependencies import (
     parse_cursor,
     problem_responses,
 )
+from clusterm.schemas.base import ActionName
 from clusterm.store import events, job_views, manifests, nodes
 from clusterm.store import jobs as job_queries
 from clusterm.store.errors import StoreUnavailable
@@ -67,7 +68,7 @@ def get_job(
 def list_jobs(
     services: ServicesDep,
     status: Annotated[JobStatus | None, Query(description="Only jobs with this status.")] = None,
-    action: Annotated[Action | None, Query(description="Only jobs with this action.")] = None,
+    action: Annotated[ActionName | None, Query(description="Only jobs with this action.")] = None,
     node: Annotated[str | None, Query(description="Only jobs on this node, or discover jobs on this address.")] = None,
     since: Since = None,
     until: Until = None,

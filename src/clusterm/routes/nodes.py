@@ -34,7 +34,7 @@ from clusterm.routes.dependencies import (
     problem_responses,
     value_response,
 )
-from clusterm.store import events, job_views, nodes
+from clusterm.store import definitions, events, job_views, nodes
 from clusterm.store import jobs as job_queries
 from clusterm.store.session import Session
 
@@ -219,6 +219,7 @@ def read_explanation(services: Services, name: str) -> schemas.Explanation:
             cluster={each.name: each for each in nodes.candidates(session)},
             events=past,
             job=job_views.to_wire(session, job) if job else None,
+            spec=definitions.of_job(job) if job else None,
             waiting=[each.id for each in reversed(queued)],
             refused=admission.blocking_reason(session, [node.name], max_active=settings.manager.max_active_jobs),
             groups=settings.ansible.host_groups,
@@ -291,7 +292,7 @@ def _names(session: Session, targets: list[str], selection: schemas.NodeSelectio
     return selected.names
 
 
-def _job_request(action: Action, body: schemas.NodesRequest) -> JobRequest:
+def _job_request(action: str, body: schemas.NodesRequest) -> JobRequest:
     return JobRequest(
         action,
         body.nodes,

@@ -2,7 +2,9 @@
 
 import json
 import re
+from collections.abc import Callable
 from datetime import UTC, datetime
+from enum import StrEnum
 from typing import Annotated, Any, Final, Generic, TypeVar
 
 from pydantic import (
@@ -19,9 +21,11 @@ from pydantic import (
 from pydantic_core import PydanticCustomError
 
 from clusterm.common import contiv
+from clusterm.common.actions import NAME_PATTERN
 from clusterm.common.addresses import canonical_address
 from clusterm.common.ip_ranges import expand
 from clusterm.common.node_names import MAX_PART_LENGTH, PART_PATTERN, fit_part
+from clusterm.enums import Action, StepName
 from clusterm.problem_codes import ProblemCode
 
 T = TypeVar("T")
@@ -137,6 +141,19 @@ Timestamp = Annotated[
     PlainSerializer(format_time, when_used="json"),
     WithJsonSchema({"type": "string", "format": "date-time"}, mode="serialization"),
 ]
+
+
+def _member_of(kind: type[StrEnum]) -> Callable[[str], str]:
+    """Return a validator that makes a member out of the value of a member, and leaves other texts."""
+    return lambda value: next((member for member in kind if member == value), value)
+
+
+ActionName = Annotated[
+    str, Field(pattern=NAME_PATTERN, examples=[Action.UPDATE.value]), AfterValidator(_member_of(Action))
+]
+"""A built-in action, or one of the site."""
+StepLabel = Annotated[str, Field(examples=[StepName.CONFIGURE.value]), AfterValidator(_member_of(StepName))]
+"""The name of a step, which for built-in actions is a StepName."""
 Address = Annotated[str, AfterValidator(check_address)]
 FittedName = Annotated[str, AfterValidator(fit_name)]
 ExtraVars = Annotated[dict[str, Any], BeforeValidator(_parse_extra_vars)]

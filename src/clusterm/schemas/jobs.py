@@ -1,5 +1,7 @@
 """Jobs: requests, jobs, their tasks and differences."""
 
+from collections.abc import Callable
+from functools import partial
 from typing import Annotated, Any, Final
 
 from pydantic import (
@@ -11,14 +13,17 @@ from pydantic import (
 from pydantic_core import PydanticCustomError
 
 from clusterm.common.addresses import parse_place
-from clusterm.enums import Action, JobStatus, Outcome, State, Status, StepName, TaskStatus
+from clusterm.common.batches import parse_share, parse_sizes
+from clusterm.enums import JobStatus, Outcome, State, Status, TaskStatus
 from clusterm.schemas.base import (
+    ActionName,
     Choices,
     ExtraVars,
     HostGroup,
     Request,
     ResponseModel,
     Seconds,
+    StepLabel,
     Timestamp,
     check_address,
     expand_addresses,
@@ -43,6 +48,26 @@ class Timeouts(BaseModel):
     )
 
 
+def _parse_sizes(value: Any) -> Any:
+    return None if value is None else _checked(parse_sizes, value)
+
+
+def _parse_failures(value: Any) -> Any:
+    return None if value is None else _checked(partial(parse_share, least=0), value)
+
+
+def _checked(parse: Callable[[Any], Any], value: Any) -> Any:
+    try:
+        return parse(value)
+    except ValueError as error:
+        raise PydanticCustomError("share", "{message}", {"message": str(error)}) from None
+
+
+_PERCENTAGE: Final = r"^[0-9]{1,3}%$"
+_Size = Annotated[int, Field(ge=1, le=10**6)] | Annotated[str, Field(pattern=_PERCENTAGE)]
+_Failures = Annotated[int, Field(ge=0, le=10**6)] | Annotated[str, Field(pattern=_PERCENTAGE)]
+
+
 class JobTerms(Timeouts):
     """The terms on which a job runs: in its request, in its row, in a retry of it, and in responses.
 
@@ -52,12 +77,19 @@ class JobTerms(Timeouts):
     check: bool = Field(
         default=False, description="Run ansible with `--check --diff`: report what would change, and change no node."
     )
-    limit_batch: int | None = Field(
+    limit_batch: Annotated[_Size | list[_Size] | None, BeforeValidator(_parse_sizes)] = Field(
         default=None,
-        ge=1,
-        le=10**6,
-        description="Nodes per batch; the job stops at the first batch that fails. Null: all nodes at once.",
-        examples=[10],
+        description="Nodes per batch: a number, a percentage of the nodes of the job as `10%`, or a list of these, of "
+        "which the last repeats. Percentages are rounded down, to 1 at least. The job stops at the first batch after "
+        "which more than `max_failures` nodes have failed. Null: all nodes at once.",
+        examples=[10, [1, "10%", "25%"]],
+    )
+    max_failures: Annotated[_Failures | None, BeforeValidator(_parse_failures)] = Field(
+        default=None,
+        description="How many nodes of the whole job may fail before it stops after a batch: a number, or a percentage "
+        "of its nodes as `2%`, rounded down. More than 0 means that nodes pass although others fail, as with "
+        "`manager.partial_success`. A job in which a node failed ends Errored in any case. Null: 0.",
+        examples=["2%"],
     )
 
     @classmethod
@@ -212,7 +244,7 @@ class Provenance(ResponseModel):
 class Step(ResponseModel):
     """One playbook run of a job."""
 
-    name: StepName
+    name: StepLabel
     playbook: str
     batch: int | None = Field(default=None, description="Number of its batch, from 1; null for a job without batches.")
     started_at: Timestamp | None
@@ -239,7 +271,7 @@ class Failure(ResponseModel):
     """Why a node failed in a step: a failed task, in most cases."""
 
     node: str
-    step: StepName
+    step: StepLabel
     play: str | None
     task: str | None = Field(
         description="The task that failed on the node, or on another node if ansible then failed this node, too. Null "
@@ -266,7 +298,7 @@ class BusyNode(ResponseModel):
 class JobProgress(ResponseModel):
     """The progress of a running job."""
 
-    step: StepName
+    step: StepLabel
     play: str | None
     task: str | None = Field(description="The task that began last; null before the first task.")
     number: int = Field(default=0, description="How many tasks of the step have begun.")
@@ -307,7 +339,7 @@ class Task(ResponseModel):
     """A task of a job."""
 
     number: int = Field(description="Position in the job.")
-    step: StepName
+    step: StepLabel
     play: str | None
     task: str
     path: str | None = Field(description="File and line of the playbook or role.", examples=["/etc/site.yml:7"])
@@ -320,7 +352,7 @@ class _JobHead(ResponseModel):
     """The members that come first when a job is printed."""
 
     id: int = Field(examples=[7])
-    action: Action
+    action: ActionName
     desc: str = Field(examples=["commission node1-4c4c4544 as service-master"])
     task: str = Field(description="The step that runs or ran last.", examples=["configure"])
     status: JobStatus
@@ -359,6 +391,9 @@ class Job(JobTerms, _JobHead):
         default=None, description="SHA-256 of the log as `text/plain`; null also while retention deletes the log."
     )
     steps: list[Step] = Field(default_factory=list)
+    batches: list[int] = Field(
+        default_factory=list, description="The sizes of its batches; empty without batches.", examples=[[1, 4, 10]]
+    )
     partial_success: bool = Field(default=False, description="Nodes pass even if other nodes of the job fail.")
     outcomes: dict[str, Outcome] = Field(
         default_factory=dict,
@@ -387,7 +422,7 @@ class ResultChange(ResponseModel):
     """A result that differs from that in an earlier job."""
 
     node: str
-    step: StepName
+    step: StepLabel
     play: str | None
     task: str
     before: TaskStatus | None = Field(description="Null if the task did not run on the node.")
@@ -399,7 +434,7 @@ class ResultChange(ResponseModel):
 class DurationChange(ResponseModel):
     """A task that took longer than in an earlier job."""
 
-    step: StepName
+    step: StepLabel
     play: str | None
     task: str
     before: float = Field(description="Seconds.")

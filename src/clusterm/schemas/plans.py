@@ -6,15 +6,14 @@ from pydantic import (
     Field,
 )
 
-from clusterm.enums import Action, StepName
-from clusterm.schemas.base import ResponseModel
+from clusterm.schemas.base import ActionName, ResponseModel, StepLabel
 from clusterm.schemas.nodes import Node
 
 
 class PlannedStep(ResponseModel):
     """A playbook run of a planned job."""
 
-    name: StepName
+    name: StepLabel
     playbook: str = Field(description="Path of the playbook.", examples=["/etc/clusterm/playbooks/site.yml"])
     condition: str | None = Field(
         description="Condition under which the step runs; null for always.", examples=["if configure fails"]
@@ -32,10 +31,14 @@ class Objection(ResponseModel):
 class Plan(ResponseModel):
     """The effect of a request if it were sent now."""
 
-    action: Action
+    action: ActionName
     host_group: str
     nodes: list[Node] = Field(description="The nodes of the job, in their current state.")
     batches: list[list[str]] = Field(description="Names of the nodes by batch; a single batch without a limit.")
+    max_failures: int = Field(
+        default=0, description="How many nodes may fail before the job stops after a batch.", examples=[2]
+    )
+    partial_success: bool = Field(default=False, description="Nodes pass even if other nodes of the job fail.")
     check: bool
     steps: list[PlannedStep] = Field(description="The steps that run on each batch.")
     inventory: dict[str, Any] = Field(description="The inventory of all batches together, secrets redacted.")

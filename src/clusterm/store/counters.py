@@ -9,7 +9,7 @@ from typing import Any, Final
 
 from sqlmodel import Session
 
-from clusterm.enums import Action, JobStatus
+from clusterm.enums import JobStatus
 from clusterm.store import runtime_values, tables
 
 BOUNDS: Final = (1, 5, 10, 30, 60, 120, 300, 600, 1200, 1800, 3600, 7200)
@@ -47,7 +47,7 @@ class Durations:
 class Totals:
     """All counters."""
 
-    running: dict[tuple[Action, JobStatus], Durations]
+    running: dict[tuple[str, JobStatus], Durations]
     """Durations from the start of jobs to their end."""
     waiting: Durations
     """Durations from the acceptance of jobs to their start; jobs that never started are not counted."""
@@ -77,7 +77,7 @@ def get(session: Session) -> Totals:
     found = runtime_values.get(session, runtime_values.TOTALS)
     return Totals(
         running={
-            (Action(action), JobStatus(status)): Durations(**durations)
+            (action, JobStatus(status)): Durations(**durations)
             for action, of_action in found.get("running", {}).items()
             for status, durations in of_action.items()
         },

@@ -11,7 +11,6 @@ from sqlalchemy import Select, bindparam, delete, func, insert, select
 from sqlmodel import Session, col
 
 from clusterm import schemas
-from clusterm.enums import StepName
 from clusterm.store import tables
 
 _failure = tables.JobFailure
@@ -29,7 +28,7 @@ def add(session: Session, job_id: int, failures: Sequence[schemas.Failure]) -> N
         session.connection().execute(insert(_failure), rows)
 
 
-def remove(session: Session, job_id: int, step: StepName, nodes: Collection[str]) -> None:
+def remove(session: Session, job_id: int, step: str, nodes: Collection[str]) -> None:
     """Remove the failures of nodes in a step."""
     if nodes and (failed := failed_nodes(session, job_id, step).intersection(nodes)):
         session.connection().execute(
@@ -42,13 +41,13 @@ def remove(session: Session, job_id: int, step: StepName, nodes: Collection[str]
         )
 
 
-def failed_nodes(session: Session, job_id: int, step: StepName | None = None) -> set[str]:
+def failed_nodes(session: Session, job_id: int, step: str | None = None) -> set[str]:
     """Return the nodes that failed, in one step or in any."""
     query = select(col(_failure.node)).where(col(_failure.job_id) == job_id).distinct()
     return set(session.scalars(query if step is None else query.where(col(_failure.step) == step)))
 
 
-def of_job(session: Session, job_id: int, step: StepName | None = None) -> list[schemas.Failure]:
+def of_job(session: Session, job_id: int, step: str | None = None) -> list[schemas.Failure]:
     """Return the failures of a job, or of one of its steps, in the order in which they occurred."""
     query = _of_job(job_id)
     return _read(session, query if step is None else query.where(col(_failure.step) == step))

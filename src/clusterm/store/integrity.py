@@ -4,9 +4,9 @@ from collections.abc import Iterator
 
 from sqlmodel import Session, col, select
 
-from clusterm.common.actions import ACTIONS, NODE_ACTIONS
-from clusterm.enums import Action, JobStatus, Status
-from clusterm.store import log_reader, nodes, sqlite, tables
+from clusterm.common.actions import NODE_ACTIONS
+from clusterm.enums import JobStatus, Status
+from clusterm.store import definitions, log_reader, nodes, sqlite, tables
 from clusterm.store.engine import Store
 from clusterm.store.errors import translate_errors
 
@@ -47,14 +47,14 @@ def contradictions(session: Session) -> Iterator[str]:
         session: a reading transaction.
     """
     job, of_job = tables.Job, tables.JobNode
-    held = select(of_job.node, job.id, job.status, job.action).join(job, col(job.id) == col(of_job.job_id))
+    held = select(of_job.node, job).join(job, col(job.id) == col(of_job.job_id))
     working: set[tuple[str, Status]] = set()
-    for name, job_id, status, action in session.exec(held.where(col(of_job.held))):
-        if status is not JobStatus.RUNNING:
-            yield f"node {name} is reserved for job {job_id}, which is {status}"
-        elif transition := ACTIONS[Action(action)].transition:
+    for name, holder in session.exec(held.where(col(of_job.held))):
+        if holder.status is not JobStatus.RUNNING:
+            yield f"node {name} is reserved for job {holder.id}, which is {holder.status}"
+        elif (transition := definitions.of_job(holder).transition) and transition.running:
             working.add((name, transition.running))
-    busy = {spec.transition.running: spec.name for spec in NODE_ACTIONS if spec.transition}
+    busy = {transition.running: spec.name for spec in NODE_ACTIONS if (transition := spec.transition)}
     for node in nodes.list_all(session):
         if node.status in busy and (node.name, node.status) not in working:
             yield f"node {node.name} is {node.status}, but no {busy[node.status]} is running on it"

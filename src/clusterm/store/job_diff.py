@@ -10,7 +10,7 @@ from sqlalchemy import func, select, text
 from sqlmodel import Session, col
 
 from clusterm import schemas
-from clusterm.enums import FAILED_TASKS, StepName, TaskStatus
+from clusterm.enums import FAILED_TASKS, TaskStatus
 from clusterm.store import tables
 
 _UNCHANGED: Final = frozenset({TaskStatus.OK, TaskStatus.SKIPPED})
@@ -30,7 +30,7 @@ _END: Final = (None, None)
 class _Name(NamedTuple):
     """The identity of a task in both jobs."""
 
-    step: StepName
+    step: str
     play: str | None
     task: str
 

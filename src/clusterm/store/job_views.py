@@ -6,6 +6,7 @@ from typing import Final
 from sqlmodel import Session
 
 from clusterm import schemas
+from clusterm.common import batches
 from clusterm.common.elapsed import seconds_since
 from clusterm.enums import JobStatus
 from clusterm.store import failures, job_records, tables, task_results
@@ -112,6 +113,7 @@ def from_record(session: Session, record: JobRecord) -> schemas.Job:
             )
             for step in begun
         ],
+        batches=[] if job.limit_batch is None else batches.sizes(job.limit_batch, len(names)),
         partial_success=job.partial_success,
         outcomes={node.node: node.outcome for node in record.nodes if node.outcome},
         recap={

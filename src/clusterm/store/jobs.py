@@ -7,7 +7,7 @@ from typing import Any, Final
 from sqlalchemy import func, insert, update
 from sqlmodel import Session, col, select
 
-from clusterm.enums import ENDED, Action, JobStatus
+from clusterm.enums import ENDED, JobStatus
 from clusterm.errors import BadRequest, NotFound, quote
 from clusterm.problem_codes import ProblemCode
 from clusterm.secrets.encryption import EncryptedVars, VariableCipher
@@ -164,7 +164,7 @@ def history(
     limit: int,
     before: int | None = None,
     status: JobStatus | None = None,
-    action: Action | None = None,
+    action: str | None = None,
     nodes: Collection[str] | None = None,
     since: datetime | None = None,
     until: datetime | None = None,

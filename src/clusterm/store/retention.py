@@ -7,7 +7,7 @@ from typing import Final, NamedTuple
 from sqlalchemy import delete, func, select
 from sqlmodel import Session, col
 
-from clusterm.enums import ENDED, Action, JobStatus, Outcome
+from clusterm.enums import ENDED, JobStatus, Outcome
 from clusterm.settings import RetentionSettings
 from clusterm.store import events, manifests, tables, telemetry
 from clusterm.store import jobs as job_queries
@@ -21,7 +21,7 @@ class Surplus(NamedTuple):
     """A job to delete, and the reason."""
 
     job_id: int
-    action: Action
+    action: str
     nodes: list[str]
     bytes: int
     reason: str

@@ -4,12 +4,11 @@ from datetime import datetime
 from enum import StrEnum
 from typing import Any, ClassVar
 
-from sqlalchemy import JSON, Column, Enum, ForeignKey, ForeignKeyConstraint, Index, Integer, text
+from sqlalchemy import JSON, Column, Enum, ForeignKey, ForeignKeyConstraint, Index, Integer, String, text
 from sqlmodel import Field, SQLModel
 
 from clusterm.common.addresses import Place, ssh_port
 from clusterm.enums import (
-    Action,
     Cause,
     EventKind,
     EventName,
@@ -19,7 +18,6 @@ from clusterm.enums import (
     Result,
     State,
     Status,
-    StepName,
     TaskStatus,
     TokenRole,
 )
@@ -30,7 +28,7 @@ def _names(kind: type[StrEnum]) -> Enum:
     return Enum(kind, native_enum=False, length=32, values_callable=lambda kind: [member.value for member in kind])
 
 
-_ACTION = _names(Action)
+_NAME = String(32)
 _CAUSE = _names(Cause)
 _EVENT_KIND = _names(EventKind)
 _EVENT_NAME = _names(EventName)
@@ -39,7 +37,6 @@ _OUTCOME = _names(Outcome)
 _RESULT = _names(Result)
 _STATE = _names(State)
 _STATUS = _names(Status)
-_STEP_NAME = _names(StepName)
 _TASK_STATUS = _names(TaskStatus)
 _TOKEN_ROLE = _names(TokenRole)
 _WEBHOOK_EVENT = _names(NotificationKind)
@@ -113,7 +110,9 @@ class Job(SQLModel, table=True):
     )
 
     id: int = Field(default=None, primary_key=True)
-    action: Action = Field(sa_type=_ACTION)
+    action: str = Field(sa_type=_NAME)
+    # what the action was when the job was accepted, as store.definitions writes it; null if an earlier version did
+    definition: dict[str, Any] | None = Field(default=None, sa_column=Column(JSON(none_as_null=True)))
     status: JobStatus = Field(sa_type=_JOB_STATUS)
     error: str = ""
     host_group: str
@@ -133,7 +132,10 @@ class Job(SQLModel, table=True):
     retry_of: int | None = None
     # whether ansible runs in check mode and only reports what it would change
     check: bool = Field(default=False, sa_column_kwargs={"server_default": "0"})
-    limit_batch: int | None = None  # nodes per batch; null for all at once
+    # sizes of batches as requested, see common.batches; null for all nodes at once
+    limit_batch: Any = Field(default=None, sa_column=Column(JSON(none_as_null=True)))
+    # how many nodes may fail, as requested; null for none
+    max_failures: Any = Field(default=None, sa_column=Column(JSON(none_as_null=True)))
     job_timeout: float | None = None  # seconds; 0 disables it, null takes the setting
     idle_timeout: float | None = None  # likewise
     stop_status: JobStatus | None = Field(default=None, sa_type=_JOB_STATUS)  # the status that a stopped job ends with
@@ -195,7 +197,7 @@ class JobStep(SQLModel, table=True):
 
     job_id: int = Field(sa_column=Column(ForeignKey("jobs.id", ondelete="CASCADE"), primary_key=True))
     number: int = Field(primary_key=True)
-    name: StepName = Field(sa_type=_STEP_NAME)
+    name: str = Field(sa_type=_NAME)
     playbook: str
     batch: int | None = None  # number of the batch, from 1; null for all nodes at once
     started_at: datetime | None = None
@@ -226,7 +228,7 @@ class JobFailure(SQLModel, table=True):
     job_id: int = Field(primary_key=True)
     number: int = Field(primary_key=True)  # in the order in which they occurred
     node: str
-    step: StepName = Field(sa_type=_STEP_NAME)
+    step: str = Field(sa_type=_NAME)
     play: str | None
     task: str | None
     message: str

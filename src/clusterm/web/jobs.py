@@ -8,6 +8,7 @@ from fastapi import Path, Query, Request, Response
 from clusterm.enums import ENDED, Action, JobStatus, Outcome, TokenRole
 from clusterm.routes.dependencies import RequesterDep, ServicesDep
 from clusterm.routes.jobs import cancel_job, explain_waits
+from clusterm.schemas.base import ActionName
 from clusterm.store import events, job_views, nodes
 from clusterm.store import jobs as job_queries
 from clusterm.web import pages
@@ -27,7 +28,7 @@ def get_jobs(
     request: Request,
     services: ServicesDep,
     status: Annotated[JobStatus | None, UNCHOSEN] = None,
-    action: Annotated[Action | None, UNCHOSEN] = None,
+    action: Annotated[ActionName | None, UNCHOSEN] = None,
     node: Annotated[str, Query(max_length=_TEXT)] = "",
     before: Annotated[int | None, Query(ge=1, le=_MAX_ID)] = None,
 ) -> Response:

@@ -9,6 +9,7 @@ from support.factories import NOW
 
 from clusterm.ansible.facts import file_stem, identify
 from clusterm.ansible.job_spec import JobSpec, prepare
+from clusterm.common.actions import ACTIONS
 from clusterm.enums import Action
 from clusterm.schemas import Job, MonitoredNode
 from clusterm.settings import Settings
@@ -54,4 +55,4 @@ def plan(root: Path) -> JobSpec:
     job = Job.model_construct(  # type: ignore[call-arg]
         id=1, action=Action.DISCOVER, nodes=["a.example"], host_group="", check=False, created_at=NOW
     )
-    return JobSpec.load(prepare(settings, job, [], {}, {}))
+    return JobSpec.load(prepare(settings, job, ACTIONS[Action.DISCOVER], [], {}, {}))

@@ -14,7 +14,7 @@ each_spec = pytest.mark.parametrize("spec", ACTIONS.values(), ids=lambda spec: s
 
 def test_every_action_has_a_spec() -> None:
     assert set(ACTIONS) == set(Action)
-    assert [name for name, spec in ACTIONS.items() if spec.name is not name] == []
+    assert [name for name, spec in ACTIONS.items() if spec.name != name] == []
 
 
 @each_spec
@@ -46,7 +46,7 @@ def test_actions_relate_to_the_cluster_by_their_transition() -> None:
     assert [spec.name for spec in NODE_ACTIONS if spec.leaves_cluster] == [Action.DECOMMISSION]
     assert [spec.name for spec in NODE_ACTIONS if spec.host_group is HostGroupUse.REQUIRED] == [Action.COMMISSION]
     running = [spec.transition.running for spec in NODE_ACTIONS if spec.transition]
-    assert sorted(running) == sorted({Status.PROVISIONING, Status.MAINTENANCE, Status.CANCELLED})
+    assert set(running) == {Status.PROVISIONING, Status.MAINTENANCE, Status.CANCELLED}
 
 
 def test_every_term_of_a_job_is_stored_and_shown() -> None:

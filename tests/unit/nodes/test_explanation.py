@@ -10,6 +10,7 @@ from support import rules
 
 from clusterctl.output.output import Document, Format, show
 from clusterctl.views.explanation import explanation
+from clusterm.common.actions import ACTIONS
 from clusterm.enums import State, Status
 from clusterm.nodes.explanation import ExplanationInput, explain
 from clusterm.schemas import Event, Job
@@ -38,7 +39,7 @@ def facts(status: Status, state: State = State.DISCOVERED, **others: Any) -> Exp
         "events": [event(1, "discovered")],
         "job": None,
     }
-    return ExplanationInput(**values | others)
+    return ExplanationInput(**values | others, spec=ACTIONS["commission"])
 
 
 def event(number: int, name: str, **others: Any) -> Event:
