@@ -74,6 +74,8 @@ def test_the_methods_reach_every_route(service: Clusterm, client: Client, tmp_pa
     assert jobs.get() == jobs.get(first.id) == jobs.get(ended)
     assert [line.text for line in jobs.logs(first, grep="line", tail=1)] == ["line 3"]
     assert list(jobs.tasks(first)) == []
+    assert list(jobs.log_matches(first, grep="LINE ", ignore_case=True)) == [2, 3, 4]
+    assert jobs.grid(first).nodes == ["node1-a"]
     selected = NodeSelection(status=[Status.ALLOCATED])
     updated = jobs.wait(nodes.update(select=selected, limit_batch=1, extra_vars={"status": 2}))
     assert (updated.status, updated.nodes) == (JobStatus.ERRORED, ["node1-a"])
@@ -90,6 +92,12 @@ def test_the_methods_reach_every_route(service: Clusterm, client: Client, tmp_pa
     assert [job.id for job in jobs.list(action=Action.DISCOVER)] == [waiting.id]
 
     assert nodes.get("node1-a").inventory_state.status is Status.DECOMMISSIONED
+    (found,) = nodes.states(text="NODE1").nodes
+    assert len(found.segments) > 5
+    assert [node.inventory_state.name for node in nodes.list(text="127.0.1.2")] == ["node2-b"]
+    newest = client.changes()
+    assert client.changes(newest.event, wait=0.1) == newest
+    assert client.changes(newest.event - 1) == newest
     assert nodes.explain("node1-a").status is Status.DECOMMISSIONED
     events = list(nodes.events("node1-a"))
     assert events[0].event == "discovered"

@@ -20,7 +20,7 @@ from clusterctl.api.retry import PrintNote
 from clusterctl.api.settings import Config, Globals
 from clusterctl.api.urls import DEFAULT_URL, parse_url
 from clusterm.enums import EventKind
-from clusterm.schemas import Drain, Event, Health, Readiness, ServiceLog, ServiceStatus, UiLink, Versions
+from clusterm.schemas import Changes, Drain, Event, Health, Readiness, ServiceLog, ServiceStatus, UiLink, Versions
 
 _CONNECT_TIMEOUT_S = 10.0
 
@@ -164,6 +164,15 @@ class Client:
         terms: Any = {"kind": list(kinds), "node": node, "job": job, "by": by, "failed": failed or None}
         ask = partial(self.rest.timeline, since=since, until=until, **terms)
         return (read(Event, event) for event in following.all_events(ask))
+
+    def changes(self, after: int | None = None, *, wait: float = 25.0) -> Changes:
+        """Return the id of the newest event: at once, or with `after` when there is a newer one.
+
+        Args:
+            after: the id that an earlier call has returned.
+            wait: seconds after which the same id is returned again.
+        """
+        return read(Changes, self.rest.changes(after=after, wait=wait))
 
     def follow_timeline(
         self,

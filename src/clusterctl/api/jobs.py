@@ -11,7 +11,7 @@ from clusterctl.api.paging import PAGE, pages
 from clusterctl.api.rest import RestClient
 from clusterctl.api.retry import PrintNote
 from clusterm.enums import JobStatus, TaskStatus
-from clusterm.schemas import Job, JobDiff, LogLine, Plan, Task
+from clusterm.schemas import Job, JobDiff, JobGrid, LogLine, LogMatches, Plan, Task
 
 
 class Jobs:
@@ -110,6 +110,38 @@ class Jobs:
         lines = Lines(node=node, task=task, failed=failed, grep=grep, tail=tail, since=since)
         for line in self._rest.log_lines(self._id(job), lines):
             yield read(LogLine, line)
+
+    def log_matches(
+        self,
+        job: JobRef = "last",
+        *,
+        node: str | None = None,
+        task: str | None = None,
+        failed: bool = False,
+        grep: str | None = None,
+        ignore_case: bool = False,
+    ) -> Iterator[int]:
+        """Yield the numbers of the lines of a job's log that match all filters, and that are written already.
+
+        Args:
+            job: the job.
+            node: only lines of this node: name or address.
+            task: only lines of tasks with this text in their names.
+            failed: only lines of failures, and three lines before and after each.
+            grep: only lines that contain this text.
+            ignore_case: whether `grep` ignores the case.
+        """
+        lines = Lines(node=node, task=task, failed=failed, grep=grep, ignore_case=ignore_case)
+        after, more, job_id = 0, True, self._id(job)
+        while more:
+            found = read(LogMatches, self._rest.log_matches(job_id, lines, after=after))
+            numbers, more = found.numbers(after), found.more
+            yield from numbers
+            after = numbers[-1] if numbers else after
+
+    def grid(self, job: JobRef = "last") -> JobGrid:
+        """Return the result of each task on each node of a job as a character, nodes that failed first."""
+        return read(JobGrid, self._rest.grid(self._id(job)))
 
     def tasks(
         self,

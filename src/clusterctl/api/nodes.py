@@ -25,6 +25,7 @@ from clusterm.schemas import (
     MonitorAnswer,
     MonitoredNode,
     Node,
+    NodeStates,
     Plan,
 )
 
@@ -47,6 +48,7 @@ class Nodes:
         status: Sequence[Status] = (),
         state: Sequence[State] = (),
         host_group: Sequence[str] = (),
+        text: str | None = None,
     ) -> Iterator[Node]:
         """Yield nodes by name, from as many pages as there are.
 
@@ -55,14 +57,33 @@ class Nodes:
             status: only nodes with one of these statuses.
             state: only nodes in one of these states.
             host_group: only nodes in one of these host groups.
+            text: only nodes with this text in the name, address or host group.
         """
 
         def page(cursor: str | None) -> Json:
             return self._rest.node_page(
-                limit=PAGE, cursor=cursor, name=names_of(names), status=status, state=state, host_group=host_group
+                limit=PAGE,
+                cursor=cursor,
+                name=names_of(names),
+                status=status,
+                state=state,
+                host_group=host_group,
+                q=text,
             )
 
         return pages(Node, page)
+
+    def states(
+        self, *, since: datetime | None = None, until: datetime | None = None, text: str | None = None
+    ) -> NodeStates:
+        """Return when each node was in which status and state.
+
+        Args:
+            since: from this time on; None for a day before `until`.
+            until: up to this time; None for now.
+            text: only nodes with this text in the name, address or host group.
+        """
+        return read(NodeStates, self._rest.node_states(since=since, until=until, text=text))
 
     def get(self, name: str) -> Node:
         """Return a node."""

@@ -53,7 +53,7 @@ class RestClient:
         """Close the connections."""
         self._http.close()
 
-    def nodes(self, names: Sequence[str] = (), **filters: Sequence[str] | None) -> Json:
+    def nodes(self, names: Sequence[str] = (), **filters: Sequence[str] | str | None) -> Json:
         """Return nodes by name.
 
         Args:
@@ -62,7 +62,7 @@ class RestClient:
         """
         return self._http.get("/info/nodes", name=names, **filters, hint=_NODES_HINT)
 
-    def node_page(self, *, limit: int, cursor: str | None, **filters: Sequence[str] | None) -> Json:
+    def node_page(self, *, limit: int, cursor: str | None, **filters: Sequence[str] | str | None) -> Json:
         """Return a page of nodes by name.
 
         Args:
@@ -71,6 +71,12 @@ class RestClient:
             filters: the other query parameters of the route.
         """
         return self._http.get("/nodes", limit=limit, cursor=cursor, **filters, hint=_NODES_HINT)
+
+    def node_states(self, *, since: datetime | None, until: datetime | None, text: str | None) -> Json:
+        """Return the statuses and states of nodes over time."""
+        return self._http.get(
+            "/info/nodes/states", since=format_optional_time(since), until=format_optional_time(until), q=text
+        )
 
     def node(self, name: str) -> Json:
         """Return a node."""
@@ -189,6 +195,29 @@ class RestClient:
             if cursor is None:
                 return {"items": items, "next": None}
 
+    def grid(self, job: int) -> Json:
+        """Return the results of a job as a grid, with all nodes."""
+        grid: Json = {}
+        cursor = None
+        while True:
+            page = self._http.get(f"/info/job/{job}/grid", limit=10_000, cursor=cursor, hint=_JOBS_HINT)
+            if not grid:
+                grid = page
+            else:
+                grid = {**page, "nodes": grid["nodes"] + page["nodes"], "rows": grid["rows"] + page["rows"]}
+            cursor = page.get("next")
+            if cursor is None:
+                return grid
+
+    def log_matches(self, job: int, lines: Lines, *, after: int) -> Json:
+        """Return the numbers of the lines of a job's log, after a line, that match all conditions."""
+        conditions = {
+            name: value
+            for name, value in lines.parameters().items()
+            if name in {"node", "task", "failed", "grep", "ignore_case"}
+        }
+        return self._http.get(f"/info/logs/{job}/matches", after=after, **conditions, hint=_JOBS_HINT)
+
     def compare(self, before: str, after: str) -> Json:
         """Return the differences between two jobs, each given by its id, `active` or `last`."""
         return self._http.get(f"/info/job/{_segment(before)}/diff/{_segment(after)}", hint=_JOBS_HINT)
@@ -229,6 +258,10 @@ class RestClient:
         """
         terms |= {"since": format_optional_time(since), "until": format_optional_time(until)}
         return self._http.get("/info/jobs/timeline", limit=limit, **terms)
+
+    def changes(self, *, after: int | None, wait: float) -> Json:
+        """Return the id of the newest event, with `after` when it is greater or `wait` seconds are over."""
+        return self._http.get("/info/changes", after=after, wait=str(wait))
 
     def log_lines(
         self, job: int, lines: Lines, *, follow: bool = False, silence: float | None = None

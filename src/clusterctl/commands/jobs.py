@@ -99,6 +99,24 @@ def tasks(
     return Result(parts)
 
 
+@app.command("grid")
+def grid(
+    ctx: typer.Context,
+    job: JobName = None,
+    *,
+    output: Output = None,
+    as_json: AsJson = False,
+) -> Result:
+    """Show the results of a job: a row per node, a character per task.
+
+    Nodes that failed come first. Without a job: the running one, or if no job runs the last one that ended.
+    """
+    client = context_of(ctx, as_json=as_json, output=output).rest
+    found = client.grid(read(Job, find(client, job)).id)
+    notes = [] if found["tasks"] else [Note("ansible ran no tasks, or did not report any")]
+    return Result([Document(found, job_views.grid), *notes])
+
+
 @app.command("diff")
 def diff(
     ctx: typer.Context,

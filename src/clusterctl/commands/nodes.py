@@ -39,6 +39,10 @@ def get_all(
     status: OfStatus = None,
     state: OfState = None,
     host_group: OfHostGroup = None,
+    contains: Annotated[
+        str | None,
+        typer.Option(metavar="TEXT", help="Only nodes with this text in the name, address or host group."),
+    ] = None,
     every: All = False,
     output: Output = None,
     as_json: AsJson = False,
@@ -50,10 +54,10 @@ def get_all(
     if every and names:
         raise Usage("give either names of nodes or --all, not both")
     client = context_of(ctx, as_json=as_json, output=output).rest
-    answer = client.nodes(names or [], status=status, state=state, host_group=host_group)
+    answer = client.nodes(names or [], status=status, state=state, host_group=host_group, q=contains)
     parts: list[Document | Note] = [Document(answer, node_views.nodes, items=dict.values)]
     if not answer:
-        selected = names or status or state or host_group
+        selected = names or status or state or host_group or contains
         hint = "no nodes yet; add one with: clusterctl node add LABEL --addr ADDRESS"
         parts.append(Note("no such nodes" if selected else hint))
     return Result(parts)

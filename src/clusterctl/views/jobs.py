@@ -11,9 +11,10 @@ from rich.text import Text
 
 from clusterctl.api.models import Json, read
 from clusterctl.output.output import View
+from clusterctl.output.rows import Rows
 from clusterctl.views.cells import block, cell, format_duration, if_rows, names, new_table, plain, span, time
 from clusterm.enums import FAILED_TASKS, Outcome, TaskStatus
-from clusterm.schemas import Failure, Job, JobDiff, JobProgress, Page, Provenance, Recap, Task, TaskResult
+from clusterm.schemas import Failure, Job, JobDiff, JobGrid, JobProgress, Page, Provenance, Recap, Task, TaskResult
 
 _DIGITS: Final = 12
 """Digits that are shown of digests and commits."""
@@ -146,6 +147,22 @@ def tasks(data: Json) -> View:
             cell(_first_line(task.results)),
         )
     yield from if_rows(table)
+
+
+def grid(data: Json) -> View:
+    """Return one row per node, with a character per task, and what they mean."""
+    found = read(JobGrid, data)
+    if not found.tasks:
+        return
+    yield Rows(
+        ("NODE", "RESULTS"), [(node, row.replace(" ", "-")) for node, row in zip(found.nodes, found.rows, strict=True)]
+    )
+    yield (
+        "\n. ok  c changed  s skipped  F failed  U unreachable  i ignored  r rescued  l cleared  b busy or cut off  "
+        "- not run\n"
+    )
+    worst = [(number, task) for number, task in enumerate(found.tasks, start=1) if task.failed]
+    yield from (f"column {number}: {plain(task.task)} failed on {task.failed} nodes\n" for number, task in worst)
 
 
 def diff(data: Json) -> View:

@@ -15,7 +15,9 @@ from clusterm.store import job_views, nodes, runtime_values
 from clusterm.store.session import Session
 
 
-def preview(session: Session, settings: Settings, request: JobRequest, *, queue: bool) -> schemas.Plan:
+def preview(
+    session: Session, settings: Settings, request: JobRequest, *, queue: bool, brief: bool = False
+) -> schemas.Plan:
     """Return what a request would do now. Nothing changes.
 
     Args:
@@ -23,6 +25,7 @@ def preview(session: Session, settings: Settings, request: JobRequest, *, queue:
         settings: the configuration.
         request: the request.
         queue: whether the job may wait until other jobs have ended.
+        brief: whether to leave out the inventory and the nodes, except for their names.
     """
     terms = request.terms
     action = ACTIONS[request.action]
@@ -38,13 +41,15 @@ def preview(session: Session, settings: Settings, request: JobRequest, *, queue:
     return schemas.Plan.model_construct(
         action=request.action,
         host_group=decision.host_group,
-        nodes=of_job,
+        nodes=[] if brief else of_job,
         batches=[list(batch) for batch in batches.split(names, terms.limit_batch)],
         max_failures=max_failures,
         partial_success=settings.manager.partial_success or max_failures > 0,
         check=terms.check,
         steps=list(_steps(request, spec, problems)),
-        inventory=inventory([] if action.on_nodes else names, of_job, settings.ansible, host_group=decision.host_group),
+        inventory={}
+        if brief
+        else inventory([] if action.on_nodes else names, of_job, settings.ansible, host_group=decision.host_group),
         extra_vars=redact(extra_vars, settings.secret_names),
         waits_for=job_views.refer(waits_for) if waits_for else None,
         objections=[

@@ -58,6 +58,8 @@ TEXT: Final = LogEncoding("text/plain", text_of, lambda _: b"", newline=b"\n")
 NDJSON: Final = LogEncoding("application/x-ndjson", _ndjson, _ndjson_end)
 EVENTS: Final = LogEncoding("text/event-stream", _events, _events_end, ping=b": ping\n\n")
 
+NAMES: Final = {"text": TEXT, "ndjson": NDJSON, "events": EVENTS}
+
 ENCODINGS: Final = {
     "*/*": TEXT,
     "text/*": TEXT,

@@ -33,6 +33,7 @@ from clusterm.observability import health
 from clusterm.observability.metrics import Metrics
 from clusterm.problem_codes import ProblemCode
 from clusterm.routes.auth import authenticate, principal_of, security, sender_of
+from clusterm.routes.compression import compress
 from clusterm.schemas import HealthCheck, Problem
 from clusterm.store.engine import Store
 
@@ -114,6 +115,10 @@ AfterEvent = Annotated[
     int | None,
     Query(ge=0, le=2**62, description="The first events after that with this id, instead of the latest events."),
 ]
+Brief = Annotated[
+    bool, Query(description="Without `inventory` and the objects in `nodes`; the names are in `batches`.")
+]
+WithTotal = Annotated[bool, Query(alias="total", description="Count the items on all pages.")]
 Until = Annotated[Moment | None, Query(description="Only items before this time (RFC 3339), or date in UTC.")]
 
 
@@ -293,7 +298,7 @@ class AuthenticatedRoute(APIRoute):
             if self.role is not None:  # load balancers may add any parameter to the address of a public route
                 _check_parameters(request, known)
             response: Response = await handle(_StrictRequest(request.scope, request.receive))
-            return response
+            return await compress(request, response)
 
         return strictly
 

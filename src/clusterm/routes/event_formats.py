@@ -1,9 +1,9 @@
 """Encode pages of events as JSON, NDJSON or CSV."""
 
 from collections.abc import Sequence
-from typing import Annotated, Any, Final
+from typing import Annotated, Any, Final, Literal
 
-from fastapi import Header, Request, Response
+from fastapi import Header, Query, Request, Response
 
 from clusterm import schemas
 from clusterm.common import csv_export
@@ -11,18 +11,26 @@ from clusterm.routes.dependencies import json_response
 from clusterm.routes.negotiation import parse
 
 Accept = Annotated[str, Header(include_in_schema=False)]
+Form = Annotated[
+    Literal["json", "ndjson", "csv", "text"] | None,
+    Query(alias="format", description="The format, instead of `Accept`, as for a link."),
+]
 
 _JSON: Final = "application/json"
 _NDJSON: Final = "application/x-ndjson"
 _CSV: Final = "text/csv"
+_TEXT: Final = "text/plain"
+_OFFERED: Final = {"json": _JSON, "ndjson": _NDJSON, "csv": _CSV, "text": _TEXT}
 
 EVENTS: Final[dict[int | str, dict[str, Any]]] = {
     200: {
-        "description": "Events in the format of `Accept`: a page in JSON, one JSON object per line, or CSV. The header "
+        "description": "Events in the format of `format` or `Accept`: a page in JSON, one JSON object per line, CSV, "
+        "or, only by `format`, a line of text each. The header "
         '`Link` has the URL of the next page, relative to that of the request, with `rel="next"`.',
         "content": {
             _NDJSON: {"schema": {"$ref": f"#/components/schemas/{schemas.Event.__name__}"}},
             _CSV: {"schema": {"type": "string"}, "example": f"{','.join(schemas.Event.model_fields)}\r\n"},
+            _TEXT: {"schema": {"type": "string"}, "example": "2026-11-22T07:31:02.000001Z node2-b discovered\n"},
         },
     }
 }
@@ -42,9 +50,14 @@ def page(found: Sequence[schemas.Event], limit: int, after: int | None) -> schem
     return schemas.Page(items=items, next=str(items[0].id) if older else None)
 
 
-def events_response(request: Request, page: schemas.Page[schemas.Event], accept: str) -> Response:
-    """Return a page of events in the client's preferred format."""
-    match _preferred(accept, (_JSON, _NDJSON, _CSV)):
+def events_response(
+    request: Request, page: schemas.Page[schemas.Event], accept: str, form: str | None = None
+) -> Response:
+    """Return a page of events in the format of the parameter, else in the one that the client prefers."""
+    match _OFFERED[form] if form is not None else _preferred(accept, (_JSON, _NDJSON, _CSV)):
+        case "text/plain":
+            text = "".join(f"{schemas.format_time(item.at)} {item}\n" for item in page.items)
+            response = Response(text, media_type=f"{_TEXT}; charset=utf-8")
         case "text/csv":
             items = (item.model_dump(mode="json") for item in page.items)
             text = "".join(csv_export.rows(list(schemas.Event.model_fields), items))

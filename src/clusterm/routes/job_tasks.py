@@ -16,7 +16,7 @@ from clusterm.routes.dependencies import (
     parse_cursor,
     problem_responses,
 )
-from clusterm.store import cause_diff, job_diff, nodes, task_results
+from clusterm.store import cause_diff, job_diff, job_grid, nodes, task_results
 from clusterm.store import jobs as job_queries
 
 routes = Router("jobs")
@@ -49,6 +49,27 @@ def list_job_tasks(
             session, row.id, limit=limit, after=after, nodes=named, status=status, task=task
         )
     return json_response(schemas.Page(items=items, next=str(items[-1].number) if more else None))
+
+
+@routes.get(
+    "/info/job/{job}/grid",
+    response_model=schemas.JobGrid,
+    responses=problem_responses(400, 404, 422),
+    summary="Show the results of a job as a grid",
+)
+def get_job_grid(
+    services: ServicesDep,
+    job: JobLabel,
+    limit: Annotated[int, Query(ge=1, le=10_000, description="Maximum number of nodes.")] = 1000,
+    cursor: Cursor = None,
+) -> Response:
+    """Return the result of each task on each node as a character, nodes that failed first.
+
+    That of 1000 tasks on 1000 nodes is a megabyte, of which gzip leaves a tenth or less.
+    """
+    skip = parse_cursor(cursor) or 0
+    with services.store.read() as session:
+        return json_response(job_grid.grid(session, job_queries.resolve(session, job), limit=limit, skip=skip))
 
 
 @routes.get(

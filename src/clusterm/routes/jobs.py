@@ -17,6 +17,7 @@ from clusterm.logs.json_array import encode_log
 from clusterm.routes import event_formats
 from clusterm.routes.dependencies import (
     AfterEvent,
+    Brief,
     Cursor,
     JobLabel,
     Limit,
@@ -26,6 +27,7 @@ from clusterm.routes.dependencies import (
     ServicesDep,
     Since,
     Until,
+    WithTotal,
     json_response,
     parse_cursor,
     problem_responses,
@@ -74,23 +76,24 @@ def list_jobs(
     until: Until = None,
     limit: Limit = 30,
     cursor: Cursor = None,
+    *,
+    brief: Annotated[
+        bool,
+        Query(description="Without what grows with the nodes: `nodes`, `outcomes`, `recap` and `failures` are empty."),
+    ] = False,
+    with_total: WithTotal = False,
 ) -> Response:
     """Return jobs without their logs, newest first."""
     before = parse_cursor(cursor)
     with services.store.read() as session:
-        rows = job_queries.history(
-            session,
-            limit=limit + 1,
-            before=before,
-            status=status,
-            action=action,
-            nodes=None if node is None else nodes.spellings(session, node),
-            since=since,
-            until=until,
-        )
-        items = [job_views.to_wire(session, row) for row in rows[:limit]]
+        wanted: job_queries.JobFilter = {"status": status, "action": action, "since": since, "until": until}
+        wanted["nodes"] = None if node is None else nodes.spellings(session, node)
+        rows = job_queries.history(session, limit=limit + 1, before=before, **wanted)
+        items = [job_views.to_wire(session, row, brief=brief) for row in rows[:limit]]
         explain_waits(services, session, items)
-    return json_response(schemas.Page(items=items, next=str(items[-1].id) if len(rows) > limit else None))
+        total = job_queries.count(session, **wanted) if with_total else None
+    following = str(items[-1].id) if len(rows) > limit else None
+    return json_response(schemas.Page(items=items, next=following, total=total))
 
 
 @routes.get(
@@ -104,6 +107,7 @@ def list_timeline(
     services: ServicesDep,
     *,
     accept: event_formats.Accept = "",
+    form: event_formats.Form = None,
     limit: Annotated[int, Query(ge=1, le=1_000_000, description="The most to return: the latest ones.")] = 30,
     kind: Annotated[
         list[EventKind] | None, Query(description="What the events are about; repeatable. Default: `nodes`.")
@@ -136,7 +140,7 @@ def list_timeline(
             until=until,
         )
         found = events.timeline(session, bounds, wanted, limit=limit + 1, before=before, after=after)
-    return event_formats.events_response(request, event_formats.page(found, limit, after), accept)
+    return event_formats.events_response(request, event_formats.page(found, limit, after), accept, form)
 
 
 @routes.post(
@@ -200,13 +204,15 @@ def retry_job(
     responses=problem_responses(400, 404, 409, 413, 415, 422),
     summary="Plan the retry of a job",
 )
-def plan_retry(services: ServicesDep, job: JobLabel, body: schemas.RetryRequest | None = None) -> Response:
+def plan_retry(
+    services: ServicesDep, job: JobLabel, body: schemas.RetryRequest | None = None, *, brief: Brief = False
+) -> Response:
     """Return what the retry of a job would do now, and why it would be rejected. Nothing changes."""
     body = body or schemas.RetryRequest()
     settings = services.live_settings.current
     with services.store.read() as session:
         request = admission.retry_request(session, settings, job_queries.resolve(session, job), body)
-        return json_response(preview(session, settings, request, queue=body.queue))
+        return json_response(preview(session, settings, request, queue=body.queue, brief=brief))
 
 
 def explain_waits(services: Services, session: Session, jobs: Sequence[schemas.Job]) -> None:

@@ -9,7 +9,8 @@ from datetime import datetime
 from functools import partial
 from http import HTTPStatus
 from importlib.metadata import version
-from typing import Annotated, Final
+from itertools import pairwise
+from typing import Annotated, Final, Literal
 
 from anyio import to_thread
 from fastapi import Header, Query, Request, Response
@@ -22,7 +23,15 @@ from clusterm.logs.follower import Position
 from clusterm.logs.formats import LogEncoding
 from clusterm.routes import negotiation
 from clusterm.routes.auth import LimitedStream, principal_of, read_while_authorized
-from clusterm.routes.dependencies import JobLabel, Moment, Router, Services, ServicesDep, problem_responses
+from clusterm.routes.dependencies import (
+    JobLabel,
+    Moment,
+    Router,
+    Services,
+    ServicesDep,
+    json_response,
+    problem_responses,
+)
 from clusterm.store import jobs as job_queries
 from clusterm.store import log_query, log_reader, nodes
 from clusterm.store.log_lines import Row
@@ -45,6 +54,26 @@ _COMPRESSION: Final = 1  # the fastest level; it makes log lines six times small
 _GZIP: Final = 16 + zlib.MAX_WBITS
 _SMALL: Final = 16 * 1024  # bytes that compress faster than a thread is scheduled
 _VERSION: Final = version("clusterm")
+
+OfNode = Annotated[
+    str | None, Query(max_length=_TEXT_LENGTH, description="Only lines of this node, named as for `/info/node`.")
+]
+OfTask = Annotated[
+    str | None,
+    Query(max_length=_TEXT_LENGTH, description="Only lines of tasks whose name contains this text, case-insensitive."),
+]
+Failed = Annotated[
+    bool,
+    Query(
+        description="Only lines of failed results and of the error of ansible itself, "
+        f"and the {log_query.CONTEXT} before and after each."
+    ),
+]
+Grep = Annotated[
+    str | None, Query(max_length=_TEXT_LENGTH, description="Only lines that contain this text; not a pattern.")
+]
+IgnoreCase = Annotated[bool, Query(description="For `grep`: ignore the case of ASCII letters.")]
+LogFormatName = Literal["text", "ndjson", "events"]
 
 
 @routes.get(
@@ -83,27 +112,14 @@ async def get_job_log(
     tail: Annotated[
         int | None, Query(ge=0, le=_NUMBER, description="Only the last lines of the selection, up to this number.")
     ] = None,
-    node: Annotated[
-        str | None, Query(max_length=_TEXT_LENGTH, description="Only lines of this node, named as for `/info/node`.")
+    node: OfNode = None,
+    task: OfTask = None,
+    failed: Failed = False,
+    grep: Grep = None,
+    ignore_case: IgnoreCase = False,
+    form: Annotated[
+        LogFormatName | None, Query(alias="format", description="The format, instead of `Accept`, as for a link.")
     ] = None,
-    task: Annotated[
-        str | None,
-        Query(
-            max_length=_TEXT_LENGTH, description="Only lines of tasks whose name contains this text, case-insensitive."
-        ),
-    ] = None,
-    failed: Annotated[
-        bool,
-        Query(
-            description="Only lines of failed results and of the error of ansible itself, "
-            f"and the {log_query.CONTEXT} before and after each."
-        ),
-    ] = False,
-    grep: Annotated[
-        str | None,
-        Query(max_length=_TEXT_LENGTH, description="Only lines that contain this text; not a pattern."),
-    ] = None,
-    ignore_case: Annotated[bool, Query(description="For `grep`: ignore the case of ASCII letters.")] = False,
     follow: Annotated[
         bool | None,
         Query(
@@ -122,7 +138,7 @@ async def get_job_log(
     The log of an ended job has an `ETag`; the response is 304 if `If-None-Match` contains it. With
     `Accept-Encoding: gzip` the response is compressed, for followers line by line.
     """
-    encoding = negotiation.choose(accept)
+    encoding = formats.NAMES[form] if form is not None else negotiation.choose(accept)
     if last_event_id is not None:
         start, tail, since = last_event_id + 1, None, None
     wanted = LogQuery(
@@ -147,6 +163,38 @@ async def get_job_log(
         headers["Content-Encoding"] = "gzip"
         chunks = _compressed(chunks)
     return LimitedStream(chunks, services.authenticator, principal, media_type=encoding.media_type, headers=headers)
+
+
+@routes.get(
+    "/info/logs/{job}/matches",
+    response_model=schemas.LogMatches,
+    responses=problem_responses(400, 404, 422),
+    summary="List the lines of a log that match",
+)
+def list_log_matches(
+    services: ServicesDep,
+    job: JobLabel,
+    *,
+    after: Annotated[int, Query(ge=0, le=_NUMBER, description="Only lines with a greater number.")] = 0,
+    limit: Annotated[int, Query(ge=1, le=200_000, description="Maximum number of lines.")] = 50_000,
+    node: OfNode = None,
+    task: OfTask = None,
+    failed: Failed = False,
+    grep: Grep = None,
+    ignore_case: IgnoreCase = False,
+) -> Response:
+    """Return the numbers of the lines of a job's log that meet all conditions, to count them or to go to one of them.
+
+    The conditions are those of `GET /info/logs/{job}`.
+    """
+    with services.store.read() as session:
+        found = job_queries.resolve(session, job)
+        job_id, lines = found.id, found.lines
+        named = () if node is None else tuple(nodes.spellings(session, node))
+    query = LogQuery(last=lines, nodes=named, task=task, failed=failed, grep=grep, ignore_case=ignore_case)
+    numbers, more = log_reader.matches(services.store, job_id, query, after, limit)
+    gaps = [number - before for before, number in pairwise([after, *numbers])]
+    return json_response(schemas.LogMatches.model_construct(job=job_id, lines=lines, gaps=gaps, more=more))
 
 
 @dataclass(frozen=True)

@@ -1,8 +1,9 @@
 """Routes of nodes and of actions on them."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Annotated, Final
+from datetime import UTC, datetime, timedelta
+from typing import Annotated, Final, Literal
 
 import orjson
 from fastapi import Depends, Path, Query, Request, Response
@@ -11,30 +12,34 @@ from pydantic import AfterValidator, WithJsonSchema
 from clusterm import schemas
 from clusterm.common.actions import ACTIONS, NODE_ACTIONS, ActionSpec
 from clusterm.enums import Action, JobStatus, State, Status, TokenRole
-from clusterm.errors import NotFound
+from clusterm.errors import BadRequest, NotFound
 from clusterm.jobs import admission
 from clusterm.jobs.plan import preview
 from clusterm.jobs.requests import JobRequest, Requester
 from clusterm.nodes.explanation import ExplanationInput, explain, last_job_event
 from clusterm.nodes.selection import select
+from clusterm.problem_codes import ProblemCode
 from clusterm.routes import event_formats
 from clusterm.routes.dependencies import (
     AfterEvent,
+    Brief,
     Cursor,
     Limit,
+    Moment,
     NodeName,
     RequesterDep,
     Router,
     Services,
     ServicesDep,
     Since,
+    WithTotal,
     encode_json,
     json_response,
     parse_cursor,
     problem_responses,
     value_response,
 )
-from clusterm.store import definitions, events, job_views, nodes
+from clusterm.store import definitions, events, job_views, node_states, nodes
 from clusterm.store import jobs as job_queries
 from clusterm.store.session import Session
 
@@ -59,6 +64,16 @@ _Names = Annotated[
 _Statuses = Annotated[list[Status] | None, Query(alias="status", description="Only nodes with one of these statuses.")]
 _States = Annotated[list[State] | None, Query(alias="state", description="Only nodes in one of these states.")]
 _Groups = Annotated[list[str] | None, Query(alias="host_group", description="Only nodes in one of these host groups.")]
+_Text = Annotated[
+    str | None,
+    Query(
+        alias="q",
+        max_length=1000,
+        description="Only nodes with this text in the name, address or host group, case-insensitive.",
+    ),
+]
+_WithEvents = Annotated[bool, Query(alias="events", description="With the latest event of each node.")]
+_Sort = Literal["name", "status", "state", "host_group"]
 _NodeLimit = Annotated[int, Query(ge=1, le=10_000, description="Maximum number of items.")]
 
 
@@ -70,14 +85,15 @@ class _NodeFilter:
     statuses: _Statuses = None
     states: _States = None
     groups: _Groups = None
+    text: _Text = None
 
     @property
     def narrows(self) -> bool:
         """Whether it can leave nodes out."""
-        return bool(self.names or self.statuses or self.states or self.groups)
+        return bool(self.names or self.statuses or self.states or self.groups or self.text)
 
-    def select(self, session: Session) -> list[str]:
-        """Return the names of the selected nodes, sorted.
+    def select(self, session: Session) -> list[nodes.Candidate]:
+        """Return the selected nodes, by name.
 
         Raises:
             RequestRefused: a name is not a node's, or a glob matches no node.
@@ -85,7 +101,9 @@ class _NodeFilter:
         selection = schemas.NodeSelection(
             status=self.statuses or [], state=self.states or [], host_group=self.groups or [], all=not self.names
         )
-        return sorted(_names(session, self.names or [], selection))
+        candidates = nodes.candidates(session)
+        names = set(_names(self.names or [], selection, candidates))
+        return [node for node in candidates if node.name in names and node.contains(self.text or "")]
 
 
 _NodeFilterDep = Annotated[_NodeFilter, Depends()]
@@ -98,14 +116,24 @@ _NodeFilterDep = Annotated[_NodeFilter, Depends()]
     summary="List nodes",
 )
 def list_nodes(
-    services: ServicesDep, wanted: _NodeFilterDep, limit: _NodeLimit = 100, cursor: Cursor = None
+    services: ServicesDep,
+    wanted: _NodeFilterDep,
+    *,
+    limit: _NodeLimit = 100,
+    cursor: Cursor = None,
+    sort: Annotated[_Sort, Query(description="The order; nodes that are equal in it are ordered by name.")] = "name",
+    with_total: WithTotal = False,
+    with_events: _WithEvents = True,
 ) -> Response:
     """Return nodes by name, each with its latest event.
 
     A name that is not a node's, or a glob that matches no node, is an error (404).
     """
     with services.store.read() as session:
-        return _page(session, wanted, limit, cursor)
+        found = wanted.select(session)
+        return _page(
+            session, found, limit, cursor, sort=sort, total=len(found) if with_total else None, with_events=with_events
+        )
 
 
 @routes.get(
@@ -119,6 +147,8 @@ def get_nodes_by_name(
     wanted: _NodeFilterDep,
     limit: Annotated[int | None, Query(ge=1, le=10_000, include_in_schema=False)] = None,
     cursor: Annotated[str | None, Query(include_in_schema=False)] = None,
+    *,
+    with_events: _WithEvents = True,
 ) -> Response:
     """Return all selected nodes as an object by name, each with its latest event.
 
@@ -126,18 +156,57 @@ def get_nodes_by_name(
     """
     with services.store.read() as session:
         if limit is not None or cursor is not None:  # in 0.1.0 this route had pages, too
-            response = _page(session, wanted, limit or _PAGE, cursor)
+            response = _page(session, wanted.select(session), limit or _PAGE, cursor, with_events=with_events)
             response.headers["Deprecation"] = _PAGES_DEPRECATED
             return response
-        listed = nodes.listed(session, wanted.select(session) if wanted.narrows else None)
+        names = [node.name for node in wanted.select(session)] if wanted.narrows else None
+        listed = nodes.listed(session, names, with_events=with_events)
         return value_response({name: orjson.Fragment(encode_json(node)) for name, node in listed})
 
 
-def _page(session: Session, wanted: _NodeFilter, limit: int, cursor: str | None) -> Response:
-    rest = [name for name in wanted.select(session) if cursor is None or name > cursor]
-    page = rest[:limit]
-    items = [node for _, node in nodes.listed(session, page)]
-    return value_response({"items": items, "next": page[-1] if len(rest) > len(page) else None})
+@routes.get(
+    "/info/nodes/states",
+    response_model=schemas.NodeStates,
+    responses=problem_responses(422),
+    summary="Show the states of nodes over time",
+)
+def get_node_states(
+    services: ServicesDep,
+    since: Annotated[
+        Moment | None, Query(description="From this time on (RFC 3339), or date in UTC. Default: a day before `until`.")
+    ] = None,
+    until: Annotated[Moment | None, Query(description="Up to this time. Default: now.")] = None,
+    text: _Text = None,
+) -> Response:
+    """Return when each node was in which status and state, as far as the events in the store reach.
+
+    Nodes that were removed are left out.
+    """
+    until = min(until or datetime.now(UTC), datetime.now(UTC))
+    since = since or until - timedelta(days=1)
+    if since >= until:
+        raise BadRequest("`since` must be before `until`, and before now", ProblemCode.INVALID_REQUEST)
+    with services.store.read() as session:
+        return json_response(node_states.read(session, since, until, text or ""))
+
+
+def _page(
+    session: Session,
+    found: Sequence[nodes.Candidate],
+    limit: int,
+    cursor: str | None,
+    *,
+    sort: _Sort = "name",
+    total: int | None = None,
+    with_events: bool,
+) -> Response:
+    """Return a page of the nodes that were found. The cursor is that by which its last node is ordered."""
+    places = sorted(node.name if sort == "name" else f"{getattr(node, sort)}/{node.name}" for node in found)
+    rest = [place for place in places if cursor is None or place > cursor]
+    page = [place.rpartition("/")[2] for place in rest[:limit]]
+    listed = dict(nodes.listed(session, page, with_events=with_events))
+    following = rest[limit - 1] if len(rest) > len(page) else None
+    return value_response({"items": [listed[name] for name in page], "next": following, "total": total})
 
 
 @routes.get(
@@ -163,6 +232,7 @@ def list_node_events(
     name: NodeName,
     *,
     accept: event_formats.Accept = "",
+    form: event_formats.Form = None,
     limit: Limit = 100,
     cursor: Cursor = None,
     since: Since = None,
@@ -182,7 +252,7 @@ def list_node_events(
             if not events.of_node(session, name, bound, limit=1):
                 raise
         found = events.of_node(session, name, bound, limit=limit + 1, before=before, since=since, after=after)
-    return event_formats.events_response(request, event_formats.page(found, limit, after), accept)
+    return event_formats.events_response(request, event_formats.page(found, limit, after), accept, form)
 
 
 @routes.get(
@@ -263,11 +333,13 @@ def plan_nodes(
         WithJsonSchema({"type": "string", "enum": [spec.name for spec in NODE_ACTIONS]}),
     ],
     body: schemas.NodesRequest,
+    *,
+    brief: Brief = False,
 ) -> Response:
     """Return what the same body sent to `/{action}/nodes` would do, and why it would be rejected. Nothing changes."""
     with services.store.read() as session:
         return json_response(
-            preview(session, services.live_settings.current, _job_request(action, body), queue=body.queue)
+            preview(session, services.live_settings.current, _job_request(action, body), queue=body.queue, brief=brief)
         )
 
 
@@ -284,9 +356,11 @@ def discover_nodes(services: ServicesDep, requester: RequesterDep, body: schemas
     return _begin(services, requester, request, queue=body.queue)
 
 
-def _names(session: Session, targets: list[str], selection: schemas.NodeSelection) -> list[str]:
+def _names(
+    targets: list[str], selection: schemas.NodeSelection, candidates: Sequence[nodes.Candidate]
+) -> Sequence[str]:
     """Return the names of the selected nodes. An empty result is an error only if nodes were named."""
-    selected = select(targets, selection, nodes.candidates(session))
+    selected = select(targets, selection, candidates)
     if targets and selected.refusals:
         raise selected.refusals[0]
     return selected.names

@@ -22,15 +22,17 @@ from clusterm.schemas.base import (
     format_time,
 )
 from clusterm.schemas.config import ConfigRequest, Globals, GlobalsRequest
-from clusterm.schemas.events import Event
+from clusterm.schemas.events import Changes, Event
 from clusterm.schemas.jobs import (
     BusyNode,
     CancelRequest,
     DiscoverRequest,
     DurationChange,
     Failure,
+    GridTask,
     Job,
     JobDiff,
+    JobGrid,
     JobProgress,
     JobSummary,
     JobTerms,
@@ -48,7 +50,7 @@ from clusterm.schemas.jobs import (
     ValueChange,
     Wait,
 )
-from clusterm.schemas.logs import LogEnd, LogLine
+from clusterm.schemas.logs import LogEnd, LogLine, LogMatches
 from clusterm.schemas.monitoring import MonitorAnswer, MonitoredNode, MonitorEvent, MonitorRequest, RejectedNode
 from clusterm.schemas.nodes import (
     ConfigurationState,
@@ -65,6 +67,8 @@ from clusterm.schemas.nodes import (
     MonitoringState,
     Node,
     NodeCount,
+    NodeHistory,
+    NodeStates,
     RemoveRequest,
     RenameRequest,
     SetRequest,
@@ -92,6 +96,7 @@ __all__ = [
     "BackgroundTaskStatus",
     "BusyNode",
     "CancelRequest",
+    "Changes",
     "Choices",
     "ConfigRequest",
     "ConfigurationState",
@@ -105,6 +110,7 @@ __all__ = [
     "FittedName",
     "Globals",
     "GlobalsRequest",
+    "GridTask",
     "Health",
     "HealthCheck",
     "HostGroup",
@@ -118,12 +124,14 @@ __all__ = [
     "InventoryState",
     "Job",
     "JobDiff",
+    "JobGrid",
     "JobProgress",
     "JobSummary",
     "JobTerms",
     "KnownHostKeys",
     "LogEnd",
     "LogLine",
+    "LogMatches",
     "MonitorAnswer",
     "MonitorEvent",
     "MonitorRequest",
@@ -131,7 +139,9 @@ __all__ = [
     "MonitoringState",
     "Node",
     "NodeCount",
+    "NodeHistory",
     "NodeSelection",
+    "NodeStates",
     "NodesRequest",
     "NotificationCount",
     "Objection",

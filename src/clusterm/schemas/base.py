@@ -186,6 +186,9 @@ class Page(ResponseModel, Generic[T]):
 
     items: list[T]
     next: str | None = Field(description="Value of `cursor` for the next page; null on the last page.")
+    total: int | None = Field(
+        default=None, description="Number of items on all pages; null unless `total` asks for it."
+    )
 
 
 class Problem(ResponseModel):

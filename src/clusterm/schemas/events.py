@@ -10,6 +10,13 @@ from clusterm.enums import Cause, EventKind, EventName, Result
 from clusterm.schemas.base import ResponseModel, Timestamp
 
 
+class Changes(ResponseModel):
+    """Whether something has happened."""
+
+    event: int = Field(description="Id of the newest event of any kind; 0 without any.", examples=[42])
+    job: int | None = Field(description="Id of the job whose status changed last; null for none.", examples=[7])
+
+
 class Event(ResponseModel):
     """An entry of the timeline and of its node's history."""
 

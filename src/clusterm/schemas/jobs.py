@@ -348,6 +348,35 @@ class Task(ResponseModel):
     results: list[TaskResult]
 
 
+class GridTask(ResponseModel):
+    """A task of a job, as a column of the grid."""
+
+    number: int = Field(description="Position in the job, as in `Task`.")
+    step: StepLabel
+    play: str | None
+    task: str
+    started_at: Timestamp | None
+    median_at: Timestamp | None = Field(description="When half of its nodes had ended it; null if none has.")
+    finished_at: Timestamp | None = Field(description="When it ended on the last node that has ended it.")
+    failed: int = Field(description="On how many nodes it failed.")
+
+
+class JobGrid(ResponseModel):
+    """The results of a job: a row of characters for each node, one for each task."""
+
+    job: int = Field(description="Id of the job.", examples=[7])
+    tasks: list[GridTask] = Field(description="The columns, in the order in which the tasks began.")
+    nodes: list[str] = Field(description="The rows: nodes that failed, then the others, as in the request.")
+    rows: list[str] = Field(
+        description="The results of each node: `.` ok, `c` changed, `s` skipped, `F` failed, `U` unreachable, "
+        "`i` ignored, `r` rescued, `l` cleared, `b` busy or interrupted, space: not run.",
+        examples=[["..cF", "..c."]],
+    )
+    failed: int = Field(description="How many nodes failed a task, on all pages.")
+    total: int = Field(description="Number of nodes on all pages.")
+    next: str | None = Field(description="Value of `cursor` for the next page; null on the last page.")
+
+
 class _JobHead(ResponseModel):
     """The members that come first when a job is printed."""
 

@@ -1,5 +1,6 @@
 """Log lines."""
 
+from itertools import accumulate
 from typing import Literal
 
 from pydantic import (
@@ -22,6 +23,22 @@ class LogLine(ResponseModel):
     partial: bool = Field(
         default=False, description="True if a long line was split here; the next record continues it."
     )
+
+
+class LogMatches(ResponseModel):
+    """The numbers of the lines of a log that meet conditions."""
+
+    job: int = Field(description="Id of the job.", examples=[7])
+    lines: int = Field(description="Number of the log's last line.", examples=[15000])
+    gaps: list[int] = Field(
+        description="How much greater each number is than the one before it; the first one, than `after`.",
+        examples=[[120, 1, 1, 3000]],
+    )
+    more: bool = Field(description="More lines follow: ask again with `after` set to the last number.")
+
+    def numbers(self, after: int = 0) -> list[int]:
+        """Return the numbers of the lines."""
+        return list(accumulate(self.gaps, initial=after))[1:]
 
 
 class LogEnd(ResponseModel):

@@ -85,6 +85,29 @@ class Node(ResponseModel):
     events: list[Event] = Field(default_factory=list, description="Latest events of the node, newest last.")
 
 
+class NodeHistory(ResponseModel):
+    """The statuses and states of a node over time."""
+
+    name: str
+    host_group: str
+    segments: list[list[int]] = Field(
+        description="When which status and state began. Five numbers each: the second after `since`; the index of the "
+        "status in `statuses` and of the state in `states`, both -1 before the node was discovered; the id of the job "
+        "that caused it, 0 for none; and 1 if that job failed on the node, else 0.",
+        examples=[[[0, 0, 1, 0, 0], [3600, 1, 1, 7, 0], [3720, 2, 1, 7, 0]]],
+    )
+
+
+class NodeStates(ResponseModel):
+    """The statuses and states of nodes between two times."""
+
+    since: Timestamp
+    until: Timestamp
+    statuses: list[Status]
+    states: list[State]
+    nodes: list[NodeHistory] = Field(description="By name.")
+
+
 class NodeCount(ResponseModel):
     """Number of nodes with a status and a state."""
 

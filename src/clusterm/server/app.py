@@ -21,6 +21,7 @@ from clusterm.monitoring.monitors import Monitors
 from clusterm.notifications.sender import NotificationSender
 from clusterm.observability.metrics import Metrics
 from clusterm.routes import (
+    changes,
     config,
     docs,
     health,
@@ -125,7 +126,20 @@ def create_app(
         certificate_check=lambda: tls.check() if tls else None,
     )
     app.state.reloader = reloader
-    for part in (nodes, node_changes, host_keys, jobs, job_tasks, logs, monitoring, config, health, prometheus, docs):
+    for part in (
+        nodes,
+        node_changes,
+        host_keys,
+        jobs,
+        job_tasks,
+        logs,
+        changes,
+        monitoring,
+        config,
+        health,
+        prometheus,
+        docs,
+    ):
         app.include_router(part.routes)
     if manager.ui:
         for page in (ui_links, sign_in, overview, ui_nodes, ui_jobs, job_log):

@@ -154,6 +154,13 @@ def last_id(session: Session) -> int:
     return session.exec(select(func.max(tables.Event.id))).one() or 0
 
 
+def newest(session: Session) -> schemas.Changes:
+    """Return the id of the latest event, and the job of the latest event of a job."""
+    event = tables.Event
+    of_jobs = select(event.job_id).where(col(event.kind) == EventKind.JOBS).order_by(col(event.id).desc()).limit(1)
+    return schemas.Changes(event=last_id(session), job=session.exec(of_jobs).first())
+
+
 @dataclass(frozen=True)
 class TimelineFilter:
     """Which events of the timeline are meant; None for any."""

@@ -10,16 +10,27 @@ from clusterm.common import batches
 from clusterm.common.elapsed import seconds_since
 from clusterm.enums import JobStatus
 from clusterm.store import failures, job_records, tables, task_results
+from clusterm.store import jobs as job_queries
 from clusterm.store.job_records import JobRecord
 from clusterm.store.jobs import node_names, steps
+
+_NAMED: Final = 5
+"""Nodes in the description of a job."""
 
 _MAX_BUSY: Final = 5
 """Busy nodes in the summary of a job."""
 
 
-def describe(job: tables.Job, names: Sequence[str]) -> str:
-    """Return a short description of a job."""
-    shown = " ".join(names[:5]) + (f" and {len(names) - 5} more" if len(names) > 5 else "")
+def describe(job: tables.Job, names: Sequence[str], count: int | None = None) -> str:
+    """Return a short description of a job.
+
+    Args:
+        job: the job.
+        names: its nodes, at least the first ones.
+        count: the number of its nodes, unless all are given.
+    """
+    count = len(names) if count is None else count
+    shown = " ".join(names[:_NAMED]) + (f" and {count - _NAMED} more" if count > _NAMED else "")
     group = f" as {job.host_group}" if job.host_group else ""
     return f"{job.action} {shown}{group}{' (check)' if job.check else ''}"
 
@@ -46,7 +57,7 @@ def summary(session: Session, job: tables.Job) -> schemas.JobSummary:
     is_running = job.status is JobStatus.RUNNING  # for others, their steps need not be read
     return schemas.JobSummary.model_construct(
         id=job.id,
-        desc=describe(job, node_names(session, job.id)),
+        desc=describe(job, node_names(session, job.id, limit=_NAMED), job_queries.count_nodes(session, job.id)),
         status=job.status,
         error=job.error,
         requested_by=job.requested_by,
@@ -67,18 +78,40 @@ def _current(
     return current.model_copy(update={"busy": current.busy[:busy]})
 
 
-def to_wire(session: Session, job: tables.Job) -> schemas.Job:
-    """Return a job as the API shows it, without its log."""
-    return from_record(session, job_records.load(session, job))
+def to_wire(session: Session, job: tables.Job, *, brief: bool = False) -> schemas.Job:
+    """Return a job as the API shows it, without its log; if brief, also without what grows with its nodes."""
+    if not brief:
+        return from_record(session, job_records.load(session, job))
+    count = job_queries.count_nodes(session, job.id)
+    names = job_queries.node_names(session, job.id, limit=_NAMED)
+    shown = _from_rows(session, job, names, list(steps(session, job.id)), describe(job, names, count))
+    if shown.current:
+        shown.current = shown.current.model_copy(update={"busy": shown.current.busy[:_MAX_BUSY]})
+    return shown.model_copy(update={"nodes": []})
 
 
 def from_record(session: Session, record: JobRecord) -> schemas.Job:
     """Return a job that was read before as the API shows it, without its log."""
-    job, names, begun = record.row, record.names, record.steps
+    job, names = record.row, record.names
+    shown = _from_rows(session, job, names, record.steps, describe(job, names))
+    shown.outcomes = {node.node: node.outcome for node in record.nodes if node.outcome}
+    shown.recap = {
+        node: schemas.Recap.model_validate(job.recap[node])
+        for node in dict.fromkeys([*names, *job.recap])  # ansible's order is that of the first results
+        if node in job.recap
+    }
+    shown.failures = failures.of_job(session, job.id)
+    return shown
+
+
+def _from_rows(
+    session: Session, job: tables.Job, names: list[str], begun: list[tables.JobStep], desc: str
+) -> schemas.Job:
+    """Return a job without its outcomes, recap and failures."""
     return schemas.Job.model_construct(
         id=job.id,
         action=job.action,
-        desc=describe(job, names),
+        desc=desc,
         task=begun[-1].name if begun else "",
         status=job.status,
         error=job.error,
@@ -115,16 +148,12 @@ def from_record(session: Session, record: JobRecord) -> schemas.Job:
         ],
         batches=[] if job.limit_batch is None else batches.sizes(job.limit_batch, len(names)),
         partial_success=job.partial_success,
-        outcomes={node.node: node.outcome for node in record.nodes if node.outcome},
-        recap={
-            node: schemas.Recap.model_validate(job.recap[node])
-            for node in dict.fromkeys([*names, *job.recap])  # ansible's order is that of the first results
-            if node in job.recap
-        },
+        outcomes={},
+        recap={},
         current=_current(session, begun),
         warnings=job.warnings,
         provenance=schemas.Provenance.model_validate(job.provenance) if job.provenance else None,
-        failures=failures.of_job(session, job.id),
+        failures=[],
     )
 
 

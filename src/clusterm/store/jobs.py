@@ -2,7 +2,7 @@
 
 from collections.abc import Collection, Mapping, Sequence
 from datetime import datetime
-from typing import Any, Final
+from typing import Any, Final, TypedDict, Unpack
 
 from sqlalchemy import func, insert, update
 from sqlmodel import Session, col, select
@@ -158,50 +158,60 @@ def last_good(session: Session, job: tables.Job, *, itself: bool = False) -> tab
     return session.exec(query.order_by(col(other.end_order).desc()).limit(1)).first()
 
 
-def history(
-    session: Session,
-    *,
-    limit: int,
-    before: int | None = None,
-    status: JobStatus | None = None,
-    action: str | None = None,
-    nodes: Collection[str] | None = None,
-    since: datetime | None = None,
-    until: datetime | None = None,
-) -> Sequence[tables.Job]:
-    """Return jobs, newest first.
+class JobFilter(TypedDict, total=False):
+    """Which jobs are meant; None for any."""
 
-    Args:
-        session: any transaction.
-        limit: the maximum number of jobs.
-        before: only jobs with a smaller id.
-        status: only jobs with this status.
-        action: only jobs with this action.
-        nodes: only jobs on one of these nodes or addresses.
-        since: only jobs created at or after this time.
-        until: only jobs created before this time.
-    """
-    query = select(tables.Job).order_by(col(tables.Job.id).desc()).limit(limit)
+    status: JobStatus | None
+    action: str | None
+    nodes: Collection[str] | None
+    """Jobs on one of these nodes or addresses."""
+    since: datetime | None
+    """Created at or after this time."""
+    until: datetime | None
+    """Created before this time."""
+
+
+def history(
+    session: Session, *, limit: int, before: int | None = None, **wanted: Unpack[JobFilter]
+) -> Sequence[tables.Job]:
+    """Return at most `limit` jobs, newest first; with `before` only those with a smaller id."""
+    query = select(tables.Job).where(*_conditions(wanted)).order_by(col(tables.Job.id).desc()).limit(limit)
     if before is not None:
         query = query.where(col(tables.Job.id) < before)
-    if status is not None:
-        query = query.where(tables.Job.status == status)
-    if action is not None:
-        query = query.where(tables.Job.action == action)
-    if nodes is not None:
-        on_nodes = select(tables.JobNode.job_id).where(col(tables.JobNode.node).in_(nodes))
-        query = query.where(col(tables.Job.id).in_(on_nodes))
-    if since is not None:
-        query = query.where(tables.Job.created_at >= since)
-    if until is not None:
-        query = query.where(tables.Job.created_at < until)
     return session.exec(query).all()
 
 
-def node_names(session: Session, job_id: int) -> list[str]:
-    """Return the nodes or addresses of a job, in the order of the request."""
+def count(session: Session, **wanted: Unpack[JobFilter]) -> int:
+    """Return the number of jobs."""
+    return session.exec(select(func.count()).select_from(tables.Job).where(*_conditions(wanted))).one()
+
+
+def _conditions(wanted: JobFilter) -> list[Any]:
+    job = tables.Job
+    found: list[Any] = []
+    if (status := wanted.get("status")) is not None:
+        found.append(job.status == status)
+    if (action := wanted.get("action")) is not None:
+        found.append(job.action == action)
+    if (nodes := wanted.get("nodes")) is not None:
+        on_nodes = select(tables.JobNode.job_id).where(col(tables.JobNode.node).in_(nodes))
+        found.append(col(job.id).in_(on_nodes))
+    if (since := wanted.get("since")) is not None:
+        found.append(job.created_at >= since)
+    if (until := wanted.get("until")) is not None:
+        found.append(job.created_at < until)
+    return found
+
+
+def node_names(session: Session, job_id: int, *, limit: int | None = None) -> list[str]:
+    """Return the nodes or addresses of a job, in the order of the request; all, or the first ones."""
     query = select(tables.JobNode.node).where(tables.JobNode.job_id == job_id)
-    return list(session.exec(query.order_by(col(tables.JobNode.position))))
+    return list(session.exec(query.order_by(col(tables.JobNode.position)).limit(limit)))
+
+
+def count_nodes(session: Session, job_id: int) -> int:
+    """Return the number of nodes or addresses of a job."""
+    return session.exec(select(func.count()).where(tables.JobNode.job_id == job_id)).one()
 
 
 def add_nodes(session: Session, job_id: int, names: Sequence[str]) -> None:

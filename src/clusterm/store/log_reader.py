@@ -118,6 +118,22 @@ def start_of_tail(store: Store, job_id: int, query: LogQuery, start: int, count:
     return start
 
 
+def matches(store: Store, job_id: int, query: LogQuery, after: int, limit: int) -> tuple[list[int], bool]:
+    """Return the numbers of the lines after a line that meet the conditions, up to a limit, and whether more do."""
+    with store.read() as session:
+        job = job_queries.get(session, job_id)
+        last = last_known_line(session, job, query)
+        found_spans = list(spans(session, job, query, after + 1, last))
+    found: list[int] = []
+    for begin, end in found_spans:
+        for first in range(begin, end + 1, MAX_SCANNED_LINES):
+            with store.read() as session:
+                found += _numbers(session, job_id, first, min(end, first + MAX_SCANNED_LINES - 1), query)
+            if len(found) > limit:
+                return found[:limit], True
+    return found, False
+
+
 def digest(store: Store, job_id: int) -> Digest:
     """Return the digest of a complete log, as it is served as text."""
     size, sha256 = 0, hashlib.sha256()

@@ -52,6 +52,11 @@ class Candidate(NamedTuple):
         """Where it is reached; without a port if only ansible can tell the port."""
         return Place(self.address, self.port)
 
+    def contains(self, text: str) -> bool:
+        """Return whether a text is part of its name, address or host group, in upper or lower case."""
+        text = text.casefold()
+        return any(text in part.casefold() for part in (self.name, self.address, self.host_group))
+
 
 _MAX_PARAMETERS: Final = 1000
 """Values in one query; SQLite limits the parameters of a statement."""
@@ -227,7 +232,9 @@ def to_wire(
     )
 
 
-def listed(session: Session, names: Collection[str] | None = None) -> Iterator[tuple[str, dict[str, Any]]]:
+def listed(
+    session: Session, names: Collection[str] | None = None, *, with_events: bool = True
+) -> Iterator[tuple[str, dict[str, Any]]]:
     """Yield the names and JSON objects of nodes, by name, each with its latest event.
 
     The objects are created from rows, one at a time. For ten thousand nodes, models would take most of a second, and so
@@ -236,21 +243,23 @@ def listed(session: Session, names: Collection[str] | None = None) -> Iterator[t
     Args:
         session: any transaction.
         names: only nodes with these names; None for all.
+        with_events: whether to read the latest events; otherwise there are none.
     """
     node, event = tables.Node, tables.Event
-    latest = sql_select(func.max(event.id)).where(col(event.node) == col(node.name)).correlate(node).scalar_subquery()
-    query = (
-        sql_select(*_columns(node, _NODE_COLUMNS), *_columns(event, _EVENT_COLUMNS))
-        .select_from(outerjoin(node, event, col(event.id) == latest))
-        .order_by(col(node.name))
-    )
+    query = sql_select(*_columns(node, _NODE_COLUMNS)).order_by(col(node.name))
+    if with_events:
+        newest = sql_select(func.max(event.id)).where(col(event.node) == col(node.name)).correlate(node)
+        query = query.add_columns(*_columns(event, _EVENT_COLUMNS)).select_from(
+            outerjoin(node, event, col(event.id) == newest.scalar_subquery())
+        )
     if names is not None and len(names) <= _MAX_PARAMETERS:
         query = query.where(col(node.name).in_(names))
     wanted = None if names is None else set(names)
     for row in session.connection().execute(query):
         if wanted is None or row[0] in wanted:
             event_columns = row[len(_NODE_COLUMNS) :]
-            events = [] if event_columns[0] is None else [_event_to_json(row[0], event_columns)]
+            has_event = with_events and event_columns[0] is not None
+            events = [_event_to_json(row[0], event_columns)] if has_event else []
             yield row[0], {**_to_json(*row[: len(_NODE_COLUMNS)]), "events": events}
 
 

@@ -258,6 +258,7 @@ class TaskResult(SQLModel, table=True):
     __table_args__: ClassVar[Any] = (
         ForeignKeyConstraint(["job_id"], ["jobs.id"], ondelete="CASCADE"),
         Index("task_results_busy", "job_id", sqlite_where=text("status IS NULL")),
+        Index("task_results_by_node", "job_id", "node"),
         {"sqlite_with_rowid": False},
     )
 

@@ -17,6 +17,7 @@ from clusterm.access.hosts import SAFE_METHODS, check_own_page
 from clusterm.enums import TokenRole
 from clusterm.errors import RequestRefused, Unauthorized
 from clusterm.problem_codes import ProblemCode
+from clusterm.routes.compression import compress
 from clusterm.routes.dependencies import Services
 from clusterm.web import pages
 
@@ -67,7 +68,7 @@ class PageRoute(APIRoute):
                     raise
                 reason = "; ".join(f"{each['loc'][-1]}: {each['msg']}" for each in error.errors())
                 return _error(request, ProblemCode.INVALID_REQUEST, reason)
-            return response
+            return await compress(request, response)
 
         return respond
 
