@@ -85,6 +85,7 @@ from clusterm.schemas.service import (
     ServiceStatus,
     Versions,
 )
+from clusterm.schemas.tokens import Me, Token
 from clusterm.schemas.ui import UiLink
 
 __all__ = [
@@ -124,6 +125,7 @@ __all__ = [
     "KnownHostKeys",
     "LogEnd",
     "LogLine",
+    "Me",
     "MonitorAnswer",
     "MonitorEvent",
     "MonitorRequest",
@@ -161,6 +163,7 @@ __all__ = [
     "Task",
     "TaskResult",
     "Timestamp",
+    "Token",
     "UiLink",
     "ValueChange",
     "Versions",

@@ -31,6 +31,7 @@ from clusterm.routes import (
     monitoring,
     node_changes,
     nodes,
+    tokens,
     ui_links,
 )
 from clusterm.routes import metrics as prometheus
@@ -125,7 +126,8 @@ def create_app(
         certificate_check=lambda: tls.check() if tls else None,
     )
     app.state.reloader = reloader
-    for part in (nodes, node_changes, host_keys, jobs, job_tasks, logs, monitoring, config, health, prometheus, docs):
+    parts = (nodes, node_changes, host_keys, jobs, job_tasks, logs, monitoring, config, tokens)
+    for part in (*parts, health, prometheus, docs):
         app.include_router(part.routes)
     if manager.ui:
         for page in (ui_links, sign_in, overview, ui_nodes, ui_jobs, job_log):
