@@ -52,9 +52,10 @@ from clusterm.server.tls import Tls
 from clusterm.store.engine import Store
 from clusterm.store.errors import StoreError
 from clusterm.telemetry.setup import make_exporter
-from clusterm.web import job_log, overview, sign_in
+from clusterm.web import changes, job_log, overview, run_pages, sign_in
 from clusterm.web import jobs as ui_jobs
 from clusterm.web import nodes as ui_nodes
+from clusterm.web import settings as ui_settings
 
 
 def create_app(
@@ -130,7 +131,7 @@ def create_app(
     for part in (*parts, health, prometheus, docs):
         app.include_router(part.routes)
     if manager.ui:
-        for page in (ui_links, sign_in, overview, ui_nodes, ui_jobs, job_log):
+        for page in (ui_links, sign_in, overview, ui_nodes, ui_jobs, job_log, run_pages, ui_settings, changes):
             app.include_router(page.routes)
     app.add_exception_handler(RequestRefused, handle_rejection)
     app.add_exception_handler(HTTPException, handle_http_error)
