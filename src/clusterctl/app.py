@@ -18,6 +18,7 @@ from clusterctl.commands import (
     status,
     support,
     timeline,
+    tokens,
     ui,
 )
 from clusterctl.context import Context
@@ -45,6 +46,8 @@ app.command("ui")(ui.ui)
 app.command("support-bundle")(support.support_bundle)
 app.add_typer(globals.app)
 app.add_typer(config.app)
+app.add_typer(tokens.app)
+app.command("whoami")(tokens.whoami)
 app.command("login")(login.login)
 app.command("logout")(login.logout)
 

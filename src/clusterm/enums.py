@@ -245,7 +245,7 @@ class TokenRole(StrEnum):
 
     VIEWER = "viewer"  # read everything
     OPERATOR = "operator"  # run and cancel jobs, change nodes and globals, report nodes
-    ADMIN = "admin"  # change the configuration, drain
+    ADMIN = "admin"  # change the configuration, drain, list and revoke tokens
 
 
 class TokenStatus(StrEnum):

@@ -23,7 +23,10 @@ from clusterm.errors import ClustermError
 from clusterm.store.engine import Store
 from clusterm.store.retention import delete_job
 
-ADMIN_ONLY = {("POST", "/config"), ("POST", "/manager/drain"), ("POST", "/manager/undrain")}
+ADMIN_ONLY = {
+    *(("POST", path) for path in ("/config", "/manager/drain", "/manager/undrain", "/tokens/{name}/revoke")),
+    ("GET", "/tokens"),
+}
 CLOSED = {("GET", "/info/service-log")}
 """What viewers may not GET."""
 LOOKS = {("POST", "/plan/{action}/nodes"), ("POST", "/ui-links")}

@@ -29,8 +29,10 @@ from clusterctl.api import (
     Usage,
     retry,
 )
-from clusterm.enums import Action, JobStatus, Outcome, Status
+from clusterm.access import token_management
+from clusterm.enums import Action, JobStatus, Outcome, Status, TokenRole
 from clusterm.schemas import DiscoverRequest, ImportedNode, MonitoredNode, NodeSelection, NodesRequest
+from clusterm.store.engine import Store
 
 NOT_REACHED = {("GET", "/metrics"), ("GET", "/info/nodes")}
 """The metrics are for Prometheus; `/nodes` has the nodes in pages."""
@@ -42,13 +44,20 @@ def service(module_clusterm: Clusterm) -> Clusterm:
     return module_clusterm.start()
 
 
+@pytest.fixture(scope="module")
+def store(service: Clusterm) -> Iterator[Store]:
+    store = Store(f"sqlite:///{service.database}")
+    yield store
+    store.close()
+
+
 @pytest.fixture
 def client(service: Clusterm) -> Iterator[Client]:
     with Client(str(service.http.base_url)) as client:
         yield client
 
 
-def test_the_methods_reach_every_route(service: Clusterm, client: Client, tmp_path: Path) -> None:
+def test_the_methods_reach_every_route(service: Clusterm, client: Client, store: Store, tmp_path: Path) -> None:
     requests: list[httpx.Request] = []
     client.rest._http._http.event_hooks["request"].append(requests.append)
     nodes, jobs = client.nodes, client.jobs
@@ -120,6 +129,9 @@ def test_the_methods_reach_every_route(service: Clusterm, client: Client, tmp_pa
     assert client.service.health().status == client.service.readiness().status == "ok"
     assert client.service.versions().sqlite
     assert any("clusterm listens on" in line for line in client.service.log())
+    assert (client.service.me().role, client.service.me().expires_at) == (TokenRole.ADMIN, None)
+    token_management.create(store, "brief", TokenRole.VIEWER, None)
+    assert client.tokens.revoke("brief") in client.tokens.list()
     assert client.service.create_ui_link().path.startswith("/ui/")
 
     sent = {(request.method, request.url.path) for request in requests}

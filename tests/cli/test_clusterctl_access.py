@@ -160,6 +160,28 @@ def test_a_script_is_told_that_its_token_has_expired(store: Store, user: dict[st
     assert f"the token old is expired (it is from {file})" in done.stderr
 
 
+def test_tokens_are_listed_and_revoked_by_an_admin(store: Store, user: dict[str, str]) -> None:
+    def make(name: str, role: TokenRole, lifetime: timedelta | None = None) -> dict[str, str]:
+        return user | {"CLUSTERM_TOKEN": token_management.create(store, name, role, lifetime)}
+
+    admin, viewer = make("chief", TokenRole.ADMIN), make("leaver", TokenRole.VIEWER, timedelta(days=1))
+    me = json.loads(ctl(viewer, "whoami", "--json").stdout)
+    assert (me["name"], me["role"], me["expires_at"] is None) == ("leaver", "viewer", False)
+    assert ctl(admin, "whoami").stdout == "name     chief\nrole     admin\nexpires  never\n"
+    assert "needs the role admin" in ctl(viewer, "token", "list").stderr
+    assert "needs the role admin" in ctl(viewer, "token", "revoke", "chief").stderr
+    listed = json.loads(ctl(admin, "token", "list", "--json").stdout)["items"]
+    assert [token["name"] for token in listed][-2:] == ["chief", "leaver"]
+    assert "digest" not in listed[0]
+    revoked = ctl(admin, "token", "revoke", "leaver")
+    assert (revoked.returncode, revoked.stderr) == (0, "the token leaver is revoked\n")
+    assert ctl(viewer, "whoami").returncode == 1
+    [row] = [line for line in ctl(admin, "token", "list").stdout.splitlines() if line.startswith("leaver")]
+    assert row.split()[1:3] == ["viewer", "revoked"]
+    again = ctl(admin, "token", "revoke", "leaver")
+    assert (again.returncode, "list the tokens with: clusterctl token list" in again.stderr) == (1, True)
+
+
 def test_a_token_goes_nowhere_else(user: dict[str, str]) -> None:
     with (
         another_service((200, JSON, b"{}")) as (elsewhere, strayed),

@@ -7,6 +7,7 @@ from clusterctl.api.nodes import Nodes
 from clusterctl.api.options import JobRef
 from clusterctl.api.request_options import JobOptions, NodesOptions
 from clusterctl.api.settings import Config, Globals
+from clusterctl.api.tokens import Tokens
 from clusterctl.errors import (
     ClusterctlError,
     ConnectionLost,
@@ -44,6 +45,7 @@ __all__ = [
     "Refused",
     "Service",
     "ServiceDown",
+    "Tokens",
     "Unauthorized",
     "Unavailable",
     "UnexpectedResponse",

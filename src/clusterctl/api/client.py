@@ -18,9 +18,21 @@ from clusterctl.api.nodes import Nodes
 from clusterctl.api.rest import RestClient
 from clusterctl.api.retry import PrintNote
 from clusterctl.api.settings import Config, Globals
+from clusterctl.api.tokens import Tokens
 from clusterctl.api.urls import DEFAULT_URL, parse_url
 from clusterm.enums import EventKind
-from clusterm.schemas import Changes, Drain, Event, Health, Readiness, ServiceLog, ServiceStatus, UiLink, Versions
+from clusterm.schemas import (
+    Changes,
+    Drain,
+    Event,
+    Health,
+    Me,
+    Readiness,
+    ServiceLog,
+    ServiceStatus,
+    UiLink,
+    Versions,
+)
 
 _CONNECT_TIMEOUT_S = 10.0
 
@@ -63,6 +75,10 @@ class Service:
         """Return a link that opens the dashboard once, signed in with the token of this client."""
         return read(UiLink, self._rest.create_ui_link())
 
+    def me(self) -> Me:
+        """Return the name, role and expiry of the token of this client."""
+        return read(Me, self._rest.me())
+
     def log(self) -> list[str]:
         """Return the latest lines of the service's own log."""
         return read(ServiceLog, self._rest.service_log()).lines
@@ -94,6 +110,7 @@ class Client:
         globals: extra vars that every job gets.
         config: configuration of the service.
         service: state of the service.
+        tokens: access tokens of the service; for admins.
         rest: one method per route, which returns the JSON that the service sent; not part of the public interface.
 
     Raises:
@@ -126,6 +143,7 @@ class Client:
         self.globals = Globals(self.rest)
         self.config = Config(self.rest)
         self.service = Service(self.rest)
+        self.tokens = Tokens(self.rest)
 
     def __enter__(self) -> Self:
         return self

@@ -311,6 +311,26 @@ class RestClient:
         """Return a link that opens the dashboard once, signed in."""
         return self._http.post("/ui-links", {})
 
+    def me(self) -> Json:
+        """Return the name, role and expiry of the token of this client."""
+        return self._http.get("/info/me")
+
+    def tokens(self) -> Json:
+        """Return all tokens, the oldest first, as one page."""
+        items: list[Json] = []
+        cursor = None
+        while True:
+            page = self._http.get("/tokens", limit=1000, cursor=cursor)
+            items += page.get("items", [])
+            cursor = page.get("next")
+            if cursor is None:
+                return {"items": items, "next": None}
+
+    def revoke_token(self, name: str) -> Json:
+        """Revoke a token, and return it."""
+        hint = "; list the tokens with: clusterctl token list"
+        return self._http.post(f"/tokens/{_segment(name)}/revoke", None, hint=hint, repeatable=False)
+
     def globals(self) -> Json:
         """Return the global extra vars."""
         return self._http.get("/info/globals")

@@ -13,7 +13,7 @@ from clusterm.enums import Cause, EventName, TokenRole, TokenStatus
 from clusterm.errors import Conflict, NotFound, StartupError, quote
 from clusterm.problem_codes import ProblemCode
 from clusterm.schemas import format_time
-from clusterm.store import events
+from clusterm.store import events, tables
 from clusterm.store import tokens as token_queries
 from clusterm.store.engine import Store
 from clusterm.store.session import Session
@@ -65,8 +65,8 @@ def create(store: Store, name: str, role: TokenRole, lifetime: timedelta | None,
         return _add(session, name, role, lifetime, by)
 
 
-def revoke(store: Store, name: str, *, by: str | None = None) -> None:
-    """Revoke a token. Takes effect immediately, and closes open log streams within seconds.
+def revoke(store: Store, name: str, *, by: str | None = None) -> TokenInfo:
+    """Revoke a token, and return it. Takes effect immediately, and closes open log streams within seconds.
 
     Raises:
         NotFound: there is no token of that name, or it was revoked before.
@@ -80,23 +80,13 @@ def revoke(store: Store, name: str, *, by: str | None = None) -> None:
             )
         token.revoked_at = datetime.now(UTC)
         _record(session, EventName.TOKEN_REVOKED, by, f"{name}, {token.role}")
+        return _info(token)
 
 
 def list_tokens(store: Store) -> list[TokenInfo]:
     """Return all tokens, also expired and revoked ones, the oldest first."""
     with store.read() as session:
-        return [
-            TokenInfo(
-                name=token.name,
-                role=token.role,
-                status=(status := token_queries.status_of(token)),
-                created_at=format_time(token.created_at),
-                expires_at=_time(token.expires_at),
-                revoked_at=_time(token.revoked_at) if status is TokenStatus.REVOKED else None,
-                last_used_at=_time(token.used_at),
-            )
-            for token in token_queries.list_all(session)
-        ]
+        return [_info(token) for token in token_queries.list_all(session)]
 
 
 def ensure_local_token(store: Store, state_dir: Path) -> None:
@@ -123,6 +113,19 @@ def ensure_local_token(store: Store, state_dir: Path) -> None:
                 log.warning("the token in %s is %s; remove the file, and the next start makes a new one", file, status)
     except OSError as error:
         raise StartupError(f"cannot keep a token in {file}: {error.strerror}; remove it, or make it readable") from None
+
+
+def _info(token: tables.Token) -> TokenInfo:
+    status = token_queries.status_of(token)
+    return TokenInfo(
+        name=token.name,
+        role=token.role,
+        status=status,
+        created_at=format_time(token.created_at),
+        expires_at=_time(token.expires_at),
+        revoked_at=_time(token.revoked_at) if status is TokenStatus.REVOKED else None,
+        last_used_at=_time(token.used_at),
+    )
 
 
 def _record(session: Session, name: EventName, by: str | None, detail: str) -> None:

@@ -91,7 +91,7 @@ class LogFollower:
         loop = asyncio.get_running_loop()
         start, until = position.start, loop.time() + _KEEPALIVE_INTERVAL_S
         while not self._stopping.is_set():
-            if live and await self._stops():
+            if live and await self.stops_within(_POLL_INTERVAL_S):
                 break
             chunk = await to_thread.run_sync(self._read, position, start, limiter=self._readers)
             if chunk.data or chunk.end or loop.time() > until:
@@ -99,10 +99,10 @@ class LogFollower:
             start, live = chunk.next, chunk.live
         return None
 
-    async def _stops(self) -> bool:
-        """Wait for the poll interval, and return whether the service stops meanwhile."""
+    async def stops_within(self, seconds: float) -> bool:
+        """Wait, and return whether the service stops meanwhile."""
         try:
-            await asyncio.wait_for(self._stopping.wait(), _POLL_INTERVAL_S)
+            await asyncio.wait_for(self._stopping.wait(), seconds)
         except TimeoutError:
             return False
         return True

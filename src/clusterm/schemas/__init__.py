@@ -89,6 +89,7 @@ from clusterm.schemas.service import (
     ServiceStatus,
     Versions,
 )
+from clusterm.schemas.tokens import Me, Token
 from clusterm.schemas.ui import UiLink
 
 __all__ = [
@@ -132,6 +133,7 @@ __all__ = [
     "LogEnd",
     "LogLine",
     "LogMatches",
+    "Me",
     "MonitorAnswer",
     "MonitorEvent",
     "MonitorRequest",
@@ -171,6 +173,7 @@ __all__ = [
     "Task",
     "TaskResult",
     "Timestamp",
+    "Token",
     "UiLink",
     "ValueChange",
     "Versions",

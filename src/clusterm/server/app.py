@@ -32,6 +32,7 @@ from clusterm.routes import (
     monitoring,
     node_changes,
     nodes,
+    tokens,
     ui_links,
 )
 from clusterm.routes import metrics as prometheus
@@ -52,9 +53,11 @@ from clusterm.server.tls import Tls
 from clusterm.store.engine import Store
 from clusterm.store.errors import StoreError
 from clusterm.telemetry.setup import make_exporter
-from clusterm.web import job_log, overview, sign_in
+from clusterm.web import changes as ui_changes
+from clusterm.web import job_log, overview, run_pages, sign_in
 from clusterm.web import jobs as ui_jobs
 from clusterm.web import nodes as ui_nodes
+from clusterm.web import settings as ui_settings
 
 
 def create_app(
@@ -126,23 +129,11 @@ def create_app(
         certificate_check=lambda: tls.check() if tls else None,
     )
     app.state.reloader = reloader
-    for part in (
-        nodes,
-        node_changes,
-        host_keys,
-        jobs,
-        job_tasks,
-        logs,
-        changes,
-        monitoring,
-        config,
-        health,
-        prometheus,
-        docs,
-    ):
+    parts = (nodes, node_changes, host_keys, jobs, job_tasks, logs, changes, monitoring, config, tokens)
+    for part in (*parts, health, prometheus, docs):
         app.include_router(part.routes)
     if manager.ui:
-        for page in (ui_links, sign_in, overview, ui_nodes, ui_jobs, job_log):
+        for page in (ui_links, sign_in, overview, ui_nodes, ui_jobs, job_log, run_pages, ui_settings, ui_changes):
             app.include_router(page.routes)
     app.add_exception_handler(RequestRefused, handle_rejection)
     app.add_exception_handler(HTTPException, handle_http_error)

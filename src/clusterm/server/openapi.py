@@ -19,6 +19,7 @@ TAGS: Final = [
     {"name": "jobs", "description": "Current and past jobs with their logs, and the timeline of the cluster."},
     {"name": "monitoring", "description": "Reports of monitoring systems about nodes."},
     {"name": "settings", "description": "Globals, configuration and draining."},
+    {"name": "access", "description": "The requester's own identity, and the tokens of the service."},
     {"name": "dashboard", "description": "The dashboard at `/ui/`, which is for browsers; its pages are no API."},
     {"name": "health", "description": "Health and metrics, for load balancers, container engines and Prometheus."},
 ]

@@ -11,7 +11,7 @@ from clusterm.routes.jobs import cancel_job, explain_waits
 from clusterm.schemas.base import ActionName
 from clusterm.store import events, job_views, nodes
 from clusterm.store import jobs as job_queries
-from clusterm.web import pages
+from clusterm.web import changes, pages
 from clusterm.web.page_routes import UNCHOSEN, PageRouter, redirect
 
 routes = PageRouter()
@@ -35,6 +35,7 @@ def get_jobs(
     """Return a page of the list, newest first."""
     node = node.strip()
     with services.store.read() as session:
+        live = changes.state(session)
         rows = job_queries.history(
             session,
             limit=_JOBS + 1,
@@ -48,7 +49,14 @@ def get_jobs(
     chosen = {name: value for name, value in chosen.items() if value}
     more = f"?{urlencode({**chosen, 'before': jobs[-1].id})}" if len(rows) > _JOBS else ""
     return pages.render(
-        request, "jobs.html", jobs=jobs, chosen=chosen, more=more, statuses=list(JobStatus), actions=list(Action)
+        request,
+        "jobs.html",
+        live=live,
+        jobs=jobs,
+        chosen=chosen,
+        more=more,
+        statuses=list(JobStatus),
+        actions=list(Action),
     )
 
 
@@ -56,10 +64,11 @@ def get_jobs(
 def get_job(request: Request, services: ServicesDep, job: str) -> Response:
     """Return the page of a job, by its id, `active` or `last`."""
     with services.store.read() as session:
+        live = changes.state(session, lines=True)
         found = job_views.to_wire(session, job_queries.resolve(session, job))
         explain_waits(services, session, [found])
     outcomes = sorted(found.outcomes.items(), key=lambda item: _WORST_FIRST.index(item[1]))
-    return pages.render(request, "job.html", job=found, outcomes=outcomes, ended=found.status in ENDED)
+    return pages.render(request, "job.html", live=live, job=found, outcomes=outcomes, ended=found.status in ENDED)
 
 
 @routes.add("POST", "/ui/jobs/{job}/cancel", role=TokenRole.OPERATOR)

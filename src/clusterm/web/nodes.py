@@ -10,8 +10,9 @@ from clusterm.routes.dependencies import ServicesDep
 from clusterm.routes.nodes import read_explanation
 from clusterm.store import events, nodes
 from clusterm.store import jobs as job_queries
-from clusterm.web import pages
+from clusterm.web import changes, pages
 from clusterm.web.page_routes import UNCHOSEN, PageRouter
+from clusterm.web.runs import contains
 
 routes = PageRouter()
 
@@ -32,13 +33,14 @@ def get_nodes(
     after: Annotated[str, Query(max_length=_TEXT)] = "",
 ) -> Response:
     """Return a page of the list. `q` is part of a name or address."""
-    text = q.strip().lower()
+    text = q.strip()
     with services.store.read() as session:
+        live = changes.state(session)
         everything = nodes.candidates(session)
         found = [
             node.name
             for node in everything
-            if (not text or text in node.name.lower() or text in node.address)
+            if contains(node, text)
             and status in {None, node.status}
             and state in {None, node.state}
             and group in {"", node.host_group}
@@ -51,11 +53,13 @@ def get_nodes(
     return pages.render(
         request,
         "nodes.html",
+        live=live,
         nodes=shown,
         found=len(found),
         total=len(everything),
         chosen=chosen,
         more=more,
+        run_query=urlencode(chosen or {"all": "true"}),
         statuses=list(Status),
         states=list(State),
         groups=sorted({node.host_group for node in everything if node.host_group}),

@@ -7,7 +7,7 @@ from fastapi import Request, Response
 from clusterm.routes.dependencies import ServicesDep
 from clusterm.routes.health import read_status
 from clusterm.store import events
-from clusterm.web import pages
+from clusterm.web import changes, pages
 from clusterm.web.page_routes import PageRouter
 
 routes = PageRouter()
@@ -18,6 +18,8 @@ _EVENTS = 20
 @routes.add("GET", "/ui/")
 def get_overview(request: Request, services: ServicesDep) -> Response:
     """Return the page."""
+    with services.store.read() as session:
+        live = changes.state(session, lines=True)
     status = read_status(request, services)
     with services.store.read() as session:
         bounds = services.live_settings.current.retention.timeline_bounds
@@ -30,6 +32,7 @@ def get_overview(request: Request, services: ServicesDep) -> Response:
     return pages.render(
         request,
         "overview.html",
+        live=live,
         status=status,
         by_status=by_status,
         by_state=by_state,

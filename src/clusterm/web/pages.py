@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from fastapi import Request, Response
 
+from clusterm.common.actions import NODE_ACTIONS
 from clusterm.enums import TokenRole
 from clusterm.routes.auth import principal_of
 from clusterm.web import static_files
@@ -49,6 +50,7 @@ def render(
             principal=principal,
             signed_in=signed_in,
             may_operate=principal is None or principal.may(TokenRole.OPERATOR),
+            may_administer=principal is None or principal.may(TokenRole.ADMIN),
             **values,
         )
     )
@@ -67,6 +69,7 @@ def _environment() -> "Environment":
         lstrip_blocks=True,
     )
     environment.globals["static"] = static_files.path_of
+    environment.globals["node_actions"] = NODE_ACTIONS
     environment.filters.update(moment=_moment, duration=_duration, number=_number)
     return environment
 
