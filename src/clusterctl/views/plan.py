@@ -1,5 +1,7 @@
 """View of a plan: what a request would do, and why it would be refused."""
 
+from __future__ import annotations
+
 import json
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Final
@@ -7,14 +9,14 @@ from typing import Any, Final
 from clusterctl.api.models import Json, read
 from clusterctl.output.output import View
 from clusterctl.output.rows import Rows, clean
-from clusterm.schemas import Plan
+from clusterm import schemas
 
 _NODE_COLUMNS: Final = ("NODE", "ADDRESS", "HOST GROUP", "STATUS", "STATE", "BATCH")
 
 
 def plan(data: Json) -> View:
     """Return steps, nodes, vars and inventory, and the objections at the end, where they are visible."""
-    shown = read(Plan, data)
+    shown = read(schemas.Plan, data)
     batches = shown.batches
     heading = {
         "Action": f"{shown.action}{' (check)' if shown.check else ''}",
@@ -38,7 +40,7 @@ def plan(data: Json) -> View:
         yield _rows(("REFUSED FOR", "REASON"), refused)
 
 
-def _nodes(shown: Plan) -> Iterator[Sequence[str]]:
+def _nodes(shown: schemas.Plan) -> Iterator[Sequence[str]]:
     batch_of = {name: number for number, names in enumerate(shown.batches, start=1) for name in names}
     for node in shown.nodes:
         inventory = node.inventory_state
