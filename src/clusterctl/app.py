@@ -1,32 +1,42 @@
 """The root command `clusterctl`: its options, and the commands below it."""
 
-from typing import Annotated
+from collections.abc import Mapping
+from typing import Annotated, ClassVar
 
 import typer
 
-from clusterctl.aliases import Nouns
-from clusterctl.api.connection import Certificates
+from clusterctl.aliases import Deferred, Nouns
+from clusterctl.api.certificates import Certificates
 from clusterctl.api.urls import DEFAULT_URL, parse_url
-from clusterctl.commands import (
-    config,
-    globals,  # noqa: A004 -- named by its noun
-    jobs,
-    login,
-    node,
-    nodes,
-    report,
-    status,
-    support,
-    timeline,
-    tokens,
-    ui,
-)
 from clusterctl.context import Context
 from clusterctl.output.output import Format
 
+
+class _Commands(Nouns):
+    deferred: ClassVar[Mapping[str, Deferred]] = {
+        "discover": Deferred("nodes", "discover", "Prepare machines at addresses and add them as nodes."),
+        "timeline": Deferred("timeline", "timeline", "Show the events of the cluster, oldest first."),
+        "report": Deferred("report", "report", "Report what happened in a period, as Markdown for a ticket."),
+        "status": Deferred("status", "status", "Show readiness, jobs, nodes and disk space of the service."),
+        "ui": Deferred("ui", "ui", "Open the dashboard in a browser."),
+        "support-bundle": Deferred(
+            "support", "support_bundle", "Write state, events and logs to a file for bug reports."
+        ),
+        "whoami": Deferred("tokens", "whoami", "Show name, role and expiry of the token in use."),
+        "login": Deferred("login", "login", "Check a token, and store it for the service at --url."),
+        "logout": Deferred("login", "logout", "Delete the stored token for the service at --url."),
+        "node": Deferred("node", "node_app", "Show or change a node, or run an action on it."),
+        "nodes": Deferred("nodes", "nodes_app", "Show all nodes, or run an action on several."),
+        "job": Deferred("jobs", "app", "Show, follow, cancel and retry jobs."),
+        "global": Deferred("globals", "app", "Show or replace the extra vars of all jobs."),
+        "config": Deferred("config", "app", "Show or change the configuration of the service."),
+        "token": Deferred("tokens", "app", "List or revoke access tokens; needs the role admin."),
+    }
+
+
 app = typer.Typer(
     name="clusterctl",
-    cls=Nouns,
+    cls=_Commands,
     rich_markup_mode=None,
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["--help", "-h"]},
@@ -35,21 +45,6 @@ app = typer.Typer(
     "error. The short names of contiv's clusterctl are accepted, too: n (node), a (nodes), g (global), j (job), "
     "d (discover), c (config), and below them g, s, c, d, u (get, set, commission, decommission, update).",
 )
-app.add_typer(node.node_app)
-app.add_typer(nodes.nodes_app)
-app.command("discover")(nodes.discover)
-app.add_typer(jobs.app)
-app.command("timeline")(timeline.timeline)
-app.command("report")(report.report)
-app.command("status")(status.status)
-app.command("ui")(ui.ui)
-app.command("support-bundle")(support.support_bundle)
-app.add_typer(globals.app)
-app.add_typer(config.app)
-app.add_typer(tokens.app)
-app.command("whoami")(tokens.whoami)
-app.command("login")(login.login)
-app.command("logout")(login.logout)
 
 
 def _print_version(ctx: typer.Context, wanted: bool) -> None:  # noqa: FBT001 -- Typer calls it with the option's value

@@ -1,5 +1,7 @@
 """Shell completion of node names, jobs and host groups. Without a service it offers nothing, and prints no error."""
 
+from __future__ import annotations
+
 import re
 from collections.abc import Iterable
 from typing import Final
@@ -7,13 +9,11 @@ from typing import Final
 import typer
 
 from clusterctl import credentials
-from clusterctl.api.connection import Certificates
-from clusterctl.api.models import read
+from clusterctl.api.certificates import Certificates
 from clusterctl.api.rest import RestClient
 from clusterctl.api.urls import parse_url
 from clusterctl.errors import ClusterctlError
 from clusterm.enums import DEFAULT_HOST_GROUPS
-from clusterm.schemas import Job, Node, Page
 
 Candidates = list[tuple[str, str]]
 """Values to offer, each with the description that zsh and fish show."""
@@ -21,6 +21,8 @@ Candidates = list[tuple[str, str]]
 _TIMEOUT_S: Final = 1.0
 """Seconds after which completion offers nothing, because the user is waiting."""
 _LATEST: Final = 30
+_UNREADABLE: Final = (KeyError, TypeError, ValueError, AttributeError)
+"""Errors of a response that is not as expected: models would say which member, and take longer to load than to ask."""
 _SPECIAL: Final = re.compile(r"[^\w ,.:@-]", re.ASCII)
 """Characters that are not offered: zsh evaluates what it is offered, and the response may be forged."""
 
@@ -29,10 +31,10 @@ def complete_node(ctx: typer.Context, incomplete: str) -> Candidates:
     """Complete a node's name, described by status and state; names on the command line are not offered again."""
     given = ctx.params.get("names") or []
     try:
-        nodes = {name: read(Node, node).inventory_state for name, node in _service(ctx).nodes().items()}
-    except ClusterctlError:
+        nodes = {name: node["inventory_state"] for name, node in _service(ctx).nodes().items()}
+        about = [(name, f"{node['status']}, {node['state']}") for name, node in nodes.items() if name not in given]
+    except (ClusterctlError, *_UNREADABLE):
         return []
-    about = [(name, f"{node.status}, {node.state}") for name, node in nodes.items() if name not in given]
     return _beginning(about, incomplete)
 
 
@@ -47,17 +49,17 @@ def complete_job(ctx: typer.Context, incomplete: str) -> Candidates:
         page = _service(ctx).jobs(
             status=None, action=None, node=None, since=None, until=None, limit=_LATEST, cursor=None
         )
-        jobs = read(Page[Job], page).items
-    except ClusterctlError:
+        jobs = [(str(job["id"]), f"{job['status']}: {job['desc']}") for job in page["items"]]
+    except (ClusterctlError, *_UNREADABLE):
         jobs = []
-    return _beginning([*candidates, *((str(job.id), f"{job.status}: {job.desc}") for job in jobs)], incomplete)
+    return _beginning([*candidates, *jobs], incomplete)
 
 
 def complete_host_group(ctx: typer.Context, incomplete: str) -> Candidates:
     """Complete a host group, described by its role; without a service the default groups."""
     try:
         groups = dict(_service(ctx).config()["ansible"]["host_groups"])
-    except (ClusterctlError, KeyError, TypeError, ValueError):  # also an older service, without host groups
+    except (ClusterctlError, *_UNREADABLE):  # also an older service, without host groups
         groups = dict(DEFAULT_HOST_GROUPS)
     return _beginning(((group, str(role)) for group, role in groups.items()), incomplete)
 

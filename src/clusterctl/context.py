@@ -5,8 +5,8 @@ from functools import cached_property
 
 import typer
 
-from clusterctl.api.client import Client
-from clusterctl.api.connection import Certificates
+from clusterctl import credentials
+from clusterctl.api.certificates import Certificates
 from clusterctl.api.rest import RestClient
 from clusterctl.errors import Usage
 from clusterctl.output.output import Format, note
@@ -22,24 +22,19 @@ class Context:
     output: Format = Format.TABLE
 
     @cached_property
-    def client(self) -> Client:
-        """The client of the service; connects at the first request."""
-        return Client(self.url, certificates=self.certificates, token_file=self.token_file, outage=0, note=note)
-
-    @property
     def rest(self) -> RestClient:
-        """The routes of the service, for commands that print its JSON unchanged."""
-        return self.client.rest
+        """The routes of the service, whose JSON commands print unchanged; connects at the first request."""
+        return RestClient(self.url, note, self.certificates, token=credentials.find(self.url, self.token_file))
 
     @property
     def parting(self) -> str | None:
         """What to print if the user interrupts the command."""
-        return self.rest.parting if "client" in self.__dict__ else None
+        return self.rest.parting if "rest" in self.__dict__ else None
 
     def close(self) -> None:
         """Close the client's connections, if it has any."""
-        if "client" in self.__dict__:
-            self.client.close()
+        if "rest" in self.__dict__:
+            self.rest.close()
 
 
 def context_of(ctx: typer.Context, *, as_json: bool, csv: bool = False, output: Format | None = None) -> Context:

@@ -11,12 +11,14 @@ from clusterctl.app import app
 from clusterctl.context import Context
 from clusterctl.errors import ClusterctlError
 from clusterctl.output.output import error, note, print_result
+from clusterm.common.lean_imports import leave_out_httpx_command_line
 
 
 def run() -> int:
     """Run the command of the command line, and return its exit code."""
     if isinstance(sys.stdout, TextIOWrapper):
         sys.stdout.reconfigure(errors="backslashreplace")
+    leave_out_httpx_command_line()
     context = Context()
     try:
         code = _command(context)

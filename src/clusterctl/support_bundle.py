@@ -16,8 +16,8 @@ from clusterctl.archive import Archive
 from clusterctl.errors import Refused, UnexpectedResponse
 from clusterctl.views.events import event_text
 from clusterm.common.redaction import MASK, redact, redact_text
+from clusterm.common.timestamps import format_time
 from clusterm.enums import EventKind
-from clusterm.schemas import format_time
 
 _TOP: Final = "clusterm-support/"
 _PAGE: Final = 1000

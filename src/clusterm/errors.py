@@ -9,6 +9,7 @@ ClustermError
 │   │   └── SecretsUnavailable
 │   ├── JobDeleted          410
 │   ├── IdempotencyKeyReused 422
+│   ├── InvalidRequest      422
 │   ├── VariablesRefused    422
 │   ├── UnknownParameter    422
 │   ├── Misdirected         421
@@ -55,6 +56,13 @@ class RequestRefused(ClustermError):
 
 class BadRequest(RequestRefused):
     """The request is invalid, independent of the cluster's state."""
+
+
+class InvalidRequest(RequestRefused):
+    """A member or parameter of the request is invalid."""
+
+    def __init__(self, detail: str) -> None:
+        super().__init__(detail, ProblemCode.INVALID_REQUEST)
 
 
 class NotFound(RequestRefused):

@@ -140,27 +140,59 @@ def test_an_output_that_cannot_be_written_is_one_line_and_exit_1() -> None:
     assert run.returncode == 1
 
 
-def test_it_loads_nothing_of_the_service() -> None:
-    code = "import sys, clusterctl.run; print(*sys.modules)"
-    run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+SLOW = {"pydantic", "httpx", "rich", "asyncio", "ssl", "click", "yaml"}
+"""Packages that take longer to load than the rest of most commands."""
 
-    modules = set(run.stdout.split())
-    assert modules.isdisjoint({"sqlmodel", "sqlalchemy", "fastapi", "starlette", "pydantic_settings", "yaml"})
-    assert {name for name in modules if name.startswith("clusterm.") and "schemas" not in name} == {
+
+def loaded(*args: str, **environment: str) -> set[str]:
+    """Return the modules that a run of clusterctl has loaded at its end."""
+    code = (
+        "import atexit, sys; atexit.register(lambda: print(*sys.modules, file=sys.stderr));"
+        "from clusterctl.__main__ import main; sys.exit(main())"
+    )
+    run = subprocess.run(
+        [sys.executable, "-c", code, *args], env=os.environ | environment, capture_output=True, text=True, check=False
+    )
+    return set(run.stderr.splitlines()[-1].split())
+
+
+def test_it_loads_nothing_of_the_service() -> None:
+    modules = loaded("--help")
+
+    assert modules.isdisjoint({"sqlmodel", "sqlalchemy", "fastapi", "starlette", "pydantic_settings"})
+    assert {name for name in modules if name.startswith("clusterm.")} == {
         "clusterm.common",
-        "clusterm.common.actions",
-        "clusterm.common.addresses",
-        "clusterm.common.contiv",
-        "clusterm.common.durations",
         "clusterm.common.files",
-        "clusterm.common.ip_ranges",
-        "clusterm.common.node_names",
+        "clusterm.common.lean_imports",
         "clusterm.common.paths",
-        "clusterm.common.retry_after",
-        "clusterm.common.sizes",
-        "clusterm.common.ssh_keys",
-        "clusterm.common.trace_context",
+        "clusterm.common.standard_streams",
+        "clusterm.common.timestamps",
         "clusterm.enums",
-        "clusterm.errors",
-        "clusterm.problem_codes",
     }
+
+
+@pytest.mark.parametrize("args", [["--help"], ["nodes", "get", "--help"], ["job", "--help"], ["timeline", "--help"]])
+def test_help_loads_no_slow_package(args: list[str]) -> None:
+    assert loaded(*args).isdisjoint(SLOW)
+
+
+@pytest.mark.parametrize("line", ["clusterctl no", "clusterctl job c", "clusterctl nodes get --sta"])
+def test_completion_of_commands_and_options_loads_no_slow_package(line: str) -> None:
+    words = {"COMP_WORDS": line, "COMP_CWORD": str(line.count(" ")), "_CLUSTERCTL_COMPLETE": "complete_bash"}
+    assert loaded(**words).isdisjoint(SLOW)
+
+
+@pytest.mark.parametrize("args", [["nodes", "get", "--json"], ["timeline"], ["job", "get", "last", "-o", "yaml"]])
+def test_a_request_loads_neither_models_nor_tables(args: list[str]) -> None:
+    modules = loaded("--url", "127.0.0.1:1", *args)
+
+    assert "httpx" in modules
+    assert modules.isdisjoint({"pydantic", "rich", "asyncio", "click", "sqlalchemy", "fastapi"})
+
+
+def test_completion_of_names_loads_neither_models_nor_tables() -> None:
+    words = {"COMP_WORDS": "clusterctl job get ", "COMP_CWORD": "3", "_CLUSTERCTL_COMPLETE": "complete_bash"}
+    modules = loaded(**words, CLUSTERM_URL="127.0.0.1:1")
+
+    assert "httpx" in modules
+    assert modules.isdisjoint({"pydantic", "rich", "asyncio", "click"})

@@ -11,7 +11,7 @@ import httpx
 
 from clusterctl import credentials
 from clusterctl.api import following
-from clusterctl.api.connection import Certificates
+from clusterctl.api.certificates import Certificates
 from clusterctl.api.jobs import Jobs
 from clusterctl.api.models import read
 from clusterctl.api.nodes import Nodes

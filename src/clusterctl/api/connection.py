@@ -2,12 +2,12 @@
 
 import socket
 import ssl
-from dataclasses import dataclass
 from typing import Final
 from urllib.parse import urlsplit
 
 import httpx
 
+from clusterctl.api.certificates import Certificates
 from clusterctl.api.urls import UNIX
 from clusterctl.errors import Usage
 
@@ -18,21 +18,6 @@ _OTHER_NAMES: Final = {62, 64}
 
 _NO_TLS: Final = {"WRONG_VERSION_NUMBER", "RECORD_LAYER_FAILURE", "UNKNOWN_PROTOCOL", "HTTP_REQUEST"}
 _PROBE_TIMEOUT_S: Final = 1.0
-
-
-@dataclass(frozen=True)
-class Certificates:
-    """Files with certificates in PEM.
-
-    Attributes:
-        cacert: CA certificates; None for the CAs of the system.
-        cert: the client certificate.
-        key: private key of `cert`; None if it is in the same file.
-    """
-
-    cacert: str | None = None
-    cert: str | None = None
-    key: str | None = None
 
 
 def connect(url: str, certificates: Certificates, timeout: httpx.Timeout | float) -> httpx.Client:

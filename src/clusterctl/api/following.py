@@ -1,5 +1,7 @@
 """Follows jobs and events, and resumes after broken connections; reads all events."""
 
+from __future__ import annotations
+
 import time
 from collections.abc import Callable, Iterator
 from datetime import datetime
@@ -9,8 +11,8 @@ from clusterctl.api.models import ALL, Json, Lines, read
 from clusterctl.api.rest import RestClient
 from clusterctl.api.retry import PrintNote, Retry
 from clusterctl.errors import NoAnswer, NotComplete, Unavailable, Unreachable
+from clusterm import schemas
 from clusterm.enums import ENDED
-from clusterm.schemas import Event, Job, LogEnd, LogLine, Page
 
 _OUTAGE_TIMEOUT_S: Final = 60.0
 """Seconds without the service after which following stops: longer than a restart or an upgrade takes."""
@@ -41,9 +43,9 @@ def log_lines(client: RestClient, job: int, note: PrintNote, lines: Lines = ALL)
             for record in client.log_lines(job, lines, follow=True, silence=_SILENCE_S):
                 retry.end()
                 if "type" in record:
-                    _check_end(read(LogEnd, record), lines, note)
+                    _check_end(read(schemas.LogEnd, record), lines, note)
                     return
-                lines, arrived = lines.after(read(LogLine, record).seq), True
+                lines, arrived = lines.after(read(schemas.LogLine, record).seq), True
                 yield record
         except NoAnswer:
             _check_alive(client, retry)
@@ -81,7 +83,7 @@ def end(
     pause = _MIN_POLL_INTERVAL_S
     while True:
         answer = _state(client, job, retry)
-        known = read(Job, answer)
+        known = read(schemas.Job, answer)
         status = known.status
         if status in ENDED:
             client.parting = None
@@ -135,8 +137,8 @@ def all_events(ask: Callable[..., Json]) -> Iterator[Json]:
         seen = items[-1]["id"]
 
 
-def _events(page: Json) -> list[Event]:
-    return read(Page[Event], page).items
+def _events(page: Json) -> list[schemas.Event]:
+    return read(schemas.Page[schemas.Event], page).items
 
 
 def _parting(job: int, *, is_stopping: bool = False) -> str:
@@ -157,7 +159,7 @@ def _check_alive(client: RestClient, retry: Retry) -> None:
         retry.end()
 
 
-def _check_end(end: LogEnd, rest: Lines, note: PrintNote) -> None:
+def _check_end(end: schemas.LogEnd, rest: Lines, note: PrintNote) -> None:
     """Print a note if the log ends before the requested lines."""
     if rest == Lines(first=rest.first) and (first := rest.first or 1) <= end.lines:
         note(f"the log of job {end.job} ends early: the service has no line {first}")

@@ -1,15 +1,18 @@
 """Responses and log queries of the client."""
 
+from __future__ import annotations
+
 from dataclasses import dataclass, replace
 from datetime import datetime
-from typing import Any, Final, TypeVar
-
-from pydantic import BaseModel, ValidationError
+from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 from clusterctl.errors import UnexpectedResponse
-from clusterm.schemas import format_time
+from clusterm.common.timestamps import format_time
 
-M = TypeVar("M", bound=BaseModel)
+if TYPE_CHECKING:
+    from pydantic import BaseModel
+
+M = TypeVar("M", bound="BaseModel")
 
 
 Json = dict[str, Any]
@@ -22,6 +25,8 @@ def read(model: type[M], data: Json) -> M:
     Raises:
         UnexpectedResponse: the response does not match the model.
     """
+    from pydantic import ValidationError  # noqa: PLC0415 -- slow to load; `model` has loaded it
+
     try:
         return model.model_validate(data)
     except ValidationError as error:
@@ -47,7 +52,7 @@ class Lines:
     grep: str | None = None
     ignore_case: bool = False
 
-    def after(self, line: int) -> "Lines":
+    def after(self, line: int) -> Lines:
         """Return the filters for the rest of the lines after the line with a number has arrived."""
         return replace(self, first=line + 1, since=None, tail=None)
 
@@ -64,3 +69,8 @@ ALL: Final = Lines()
 def format_optional_time(moment: datetime | None) -> str | None:
     """Return a time in the format of the API; None for None."""
     return format_time(moment) if moment else None
+
+
+def without_none(members: dict[str, Any]) -> dict[str, Any]:
+    """Return the members that are not None."""
+    return {name: value for name, value in members.items() if value is not None}

@@ -1,18 +1,20 @@
 """The routes of the REST API: one method per route, each returning the JSON that the service sent."""
 
+from __future__ import annotations
+
 from collections.abc import Iterator, Sequence
 from copy import copy
 from datetime import datetime
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 from urllib.parse import quote
 
-import httpx
-
-from clusterctl.api.connection import Certificates
-from clusterctl.api.models import Json, Lines, format_optional_time
+from clusterctl.api.certificates import Certificates
+from clusterctl.api.models import Json, Lines, format_optional_time, without_none
 from clusterctl.api.retry import PrintNote
-from clusterctl.api.transport import DEFAULT_CERTIFICATES, DEFAULT_TIMEOUT, HttpTransport, without_none
 from clusterctl.credentials import Token
+
+if TYPE_CHECKING:
+    import httpx
 
 _NODES_HINT: Final = "; list the nodes with: clusterctl nodes get"
 _JOBS_HINT: Final = "; list the jobs with: clusterctl job list"
@@ -25,7 +27,7 @@ class RestClient:
         url: base URL of the service, as `urls.parse_url` returns it.
         note: prints why a request takes long.
         certificates: for a URL that begins with https.
-        timeout: how long the service may take to respond; a number is seconds.
+        timeout: how long the service may take to respond; a number is seconds; None for the default.
         token: sent to this service only.
         outage: seconds for which requests are repeated while the service is down, as during its restart; 0 for not.
     """
@@ -34,16 +36,18 @@ class RestClient:
         self,
         url: str,
         note: PrintNote,
-        certificates: Certificates = DEFAULT_CERTIFICATES,
-        timeout: httpx.Timeout | float = DEFAULT_TIMEOUT,
+        certificates: Certificates = Certificates(),  # noqa: B008 -- it is immutable
+        timeout: httpx.Timeout | float | None = None,
         token: Token | None = None,
         outage: float = 0,
     ) -> None:
+        from clusterctl.api.transport import HttpTransport  # noqa: PLC0415 -- with httpx, slow to load
+
         self._http = HttpTransport(url, note, certificates, timeout, token, outage)
         self.parting: str | None = None
         """What to print if the user interrupts the wait for a job's end."""
 
-    def without_outage(self) -> "RestClient":
+    def without_outage(self) -> RestClient:
         """Return a client over the same connections for callers that wait for the service themselves."""
         other = copy(self)
         other._http = self._http.without_outage()  # noqa: SLF001 -- of this class

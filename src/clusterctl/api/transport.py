@@ -1,5 +1,7 @@
 """HTTP to the service: sends requests, retries them, and turns what goes wrong into errors for the user."""
 
+from __future__ import annotations
+
 import json
 import os
 import time
@@ -11,8 +13,9 @@ from uuid import uuid4
 
 import httpx
 
-from clusterctl.api.connection import Certificates, connect, fault_of_tls
-from clusterctl.api.models import Json, read
+from clusterctl.api.certificates import Certificates
+from clusterctl.api.connection import connect, fault_of_tls
+from clusterctl.api.models import Json, read, without_none
 from clusterctl.api.retry import PrintNote, Retry
 from clusterctl.credentials import Token, places
 from clusterctl.errors import (
@@ -26,12 +29,11 @@ from clusterctl.errors import (
     Unavailable,
     Unreachable,
 )
+from clusterm import schemas
 from clusterm.common.retry_after import parse_retry_after
 from clusterm.common.trace_context import parse_traceparent
-from clusterm.schemas import Problem
 
-DEFAULT_CERTIFICATES: Final = Certificates()
-DEFAULT_TIMEOUT: Final = httpx.Timeout(30, connect=10)
+_DEFAULT_TIMEOUT: Final = httpx.Timeout(30, connect=10)
 
 _RETRY_TIMEOUT_S: Final = 10.0
 """Seconds for which a request is retried after its connection broke, or after a rate limit rejected it."""
@@ -55,7 +57,7 @@ class HttpTransport:
         url: base URL of the service, as `urls.parse_url` returns it.
         note: prints why a request takes long.
         certificates: for a URL that begins with https.
-        timeout: how long the service may take to respond.
+        timeout: how long the service may take to respond; None for the default.
         token: sent to this service only, because redirects are not followed.
         outage: seconds for which requests are repeated while the service is down, as during its restart. With 0 only
             a request whose connection broke is repeated, because that may have been the beginning of a restart.
@@ -66,7 +68,7 @@ class HttpTransport:
         url: str,
         note: PrintNote,
         certificates: Certificates,
-        timeout: httpx.Timeout | float,
+        timeout: httpx.Timeout | float | None,
         token: Token | None,
         outage: float,
     ) -> None:
@@ -75,11 +77,11 @@ class HttpTransport:
         self._token = token
         self._note = note
         self._certificates = certificates
-        self._http = connect(url, certificates, timeout)
+        self._http = connect(url, certificates, _DEFAULT_TIMEOUT if timeout is None else timeout)
         if token:
             self._http.headers["Authorization"] = f"Bearer {token.text}"
 
-    def without_outage(self) -> "HttpTransport":
+    def without_outage(self) -> HttpTransport:
         """Return a transport over the same connections that raises `ServiceDown` at once."""
         other = copy(self)
         other._outage = 0  # noqa: SLF001 -- of this class
@@ -248,7 +250,7 @@ class HttpTransport:
             return
         if not response.is_error or given != "application/problem+json":
             raise self._not_clusterm(f"it answered {response.status_code} with {given or 'no content'}")
-        problem = read(Problem, self._parse(response.content))
+        problem = read(schemas.Problem, self._parse(response.content))
         detail = problem.detail
         members: dict[str, Any] = {"code": problem.code, "status": response.status_code, "detail": detail}
         match response.status_code:
@@ -279,11 +281,6 @@ class HttpTransport:
 
     def _not_clusterm(self, reason: str) -> NotClusterm:
         return NotClusterm(f"{self._url} does not look like clusterm ({reason}); check --url and CLUSTERM_URL")
-
-
-def without_none(members: dict[str, Any]) -> dict[str, Any]:
-    """Return the members that are not None."""
-    return {name: value for name, value in members.items() if value is not None}
 
 
 def _retry_after_s(response: httpx.Response) -> float:

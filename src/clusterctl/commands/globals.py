@@ -1,5 +1,7 @@
 """`clusterctl global`: the extra vars of all jobs."""
 
+from __future__ import annotations
+
 import typer
 
 from clusterctl.aliases import Verbs
@@ -10,7 +12,7 @@ from clusterctl.options import AsJson, ExtraVars, Output
 from clusterctl.output.output import Document, Note, Result
 from clusterctl.parsing import parse_extra_vars
 from clusterctl.views import settings as setting_views
-from clusterm.schemas import Globals
+from clusterm import schemas
 
 app = typer.Typer(name="global", cls=Verbs, help="Show or replace the extra vars of all jobs.")
 
@@ -38,7 +40,7 @@ def replace(
 
 def _shown(answer: Json) -> Result:
     def empty_note() -> Result:
-        if read(Globals, answer).extra_vars:
+        if read(schemas.Globals, answer).extra_vars:
             return Result()
         return Result([Note("no global extra vars; set them with: clusterctl global set -e NAME=VALUE")])
 

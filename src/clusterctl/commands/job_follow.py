@@ -1,5 +1,7 @@
 """Follows jobs until they end, and reports how they ended."""
 
+from __future__ import annotations
+
 from functools import partial
 
 from clusterctl.api import following
@@ -12,8 +14,8 @@ from clusterctl.output.status_line import status_line, with_status_line
 from clusterctl.parsing import parse_job
 from clusterctl.views import jobs as job_views
 from clusterctl.views import logs as log_views
+from clusterm import schemas
 from clusterm.enums import JobStatus
-from clusterm.schemas import Job
 
 
 def started(context: Context, answer: Json, *, wait: bool, follow: bool) -> Result:
@@ -25,7 +27,7 @@ def started(context: Context, answer: Json, *, wait: bool, follow: bool) -> Resu
         wait: whether to wait for the job's end.
         follow: whether to print the job's log until its end; implies `wait`.
     """
-    job = read(Job, answer)
+    job = read(schemas.Job, answer)
     queued = job.status is JobStatus.QUEUED
     if not (wait or follow):
         hint = f"follow it with: clusterctl job get {job.id} --follow"
@@ -69,7 +71,7 @@ def find(client: RestClient, job: str | None) -> Json:
         Refused: the job does not exist.
     """
     found = client.job(parse_job(job), logs=False) if job else _active_or_last(client)
-    shown = read(Job, found)
+    shown = read(schemas.Job, found)
     if shown.status is JobStatus.QUEUED:
         note(f"job {shown.id} is queued: {shown.desc}")
     return found
@@ -81,7 +83,7 @@ def conclude(answer: Json) -> Result:
     Raises:
         NotComplete: the job did not end Complete.
     """
-    job = read(Job, answer)
+    job = read(schemas.Job, answer)
     if job.status is not JobStatus.COMPLETE:
         reason = f": {job.error}" if job.error else ""
         raise NotComplete(f"job {job.id} ended {job.status}{reason}; see it with: clusterctl job get {job.id}")

@@ -1,5 +1,7 @@
 """What commands that start a job on nodes share: which nodes, on which terms, and the result of --dry-run."""
 
+from __future__ import annotations
+
 from collections.abc import Mapping, Sequence
 from functools import partial
 from typing import Any
@@ -8,8 +10,8 @@ from clusterctl.api.models import Json, read
 from clusterctl.errors import Refused, Usage
 from clusterctl.output.output import Document, Result
 from clusterctl.views import plan as plan_view
+from clusterm import schemas
 from clusterm.enums import State, Status
-from clusterm.schemas import Plan
 
 
 def job_members(terms: Mapping[str, Any]) -> Json:
@@ -56,7 +58,7 @@ def planned(answer: Json) -> Result:
 
 
 def _check_plan(answer: Json) -> Result:
-    plan = read(Plan, answer)
+    plan = read(schemas.Plan, answer)
     reasons = [f"it would be refused: {objection.reason}" for objection in plan.objections]
     if reasons:
         more = f" (and {len(reasons) - 1} more reasons, see above)" if len(reasons) > 1 else ""

@@ -1,5 +1,7 @@
 """`clusterctl job`: shows, compares, waits for, cancels and retries jobs."""
 
+from __future__ import annotations
+
 from datetime import UTC, datetime
 from functools import partial
 from typing import Annotated, Any
@@ -18,8 +20,8 @@ from clusterctl.options import AsJson, Cursor, DryRun, ExtraVars, Follow, JobNam
 from clusterctl.output.output import Document, Format, Note, Result, note, page_items
 from clusterctl.parsing import parse_duration, parse_extra_vars, parse_job, parse_since
 from clusterctl.views import jobs as job_views
+from clusterm import schemas
 from clusterm.enums import ENDED, JobStatus, TaskStatus
-from clusterm.schemas import Job, JobDiff, Page, Task
 
 app = typer.Typer(name="job", cls=Verbs, help="Show, follow, cancel and retry jobs.")
 
@@ -51,7 +53,7 @@ def get(
 
 def _followed(context: Context, answer: Json, *, logs: bool, all_nodes: bool) -> Result:
     client = context.rest
-    job_id = read(Job, answer).id
+    job_id = read(schemas.Job, answer).id
     if context.output not in {Format.TABLE, Format.TEXT}:
         wait_for_end(client, job_id)
         ended = client.job(str(job_id), logs=logs)
@@ -88,9 +90,9 @@ def tasks(
     running one, or if no job runs the last one that ended.
     """
     client = context_of(ctx, as_json=as_json, output=output).rest
-    found = client.tasks(read(Job, find(client, job)).id, node=node, status=status, task=task)
+    found = client.tasks(read(schemas.Job, find(client, job)).id, node=node, status=status, task=task)
     if slowest is not None:
-        shown = zip(read(Page[Task], found).items, found["items"], strict=True)
+        shown = zip(read(schemas.Page[schemas.Task], found).items, found["items"], strict=True)
         found = {**found, "items": [item for _, item in sorted(shown, key=_seconds, reverse=True)[:slowest]]}
     parts: list[Document | Note] = [Document(found, job_views.tasks, items=page_items)]
     if not found["items"]:
@@ -112,7 +114,7 @@ def grid(
     Nodes that failed come first. Without a job: the running one, or if no job runs the last one that ended.
     """
     client = context_of(ctx, as_json=as_json, output=output).rest
-    found = client.grid(read(Job, find(client, job)).id)
+    found = client.grid(read(schemas.Job, find(client, job)).id)
     notes = [] if found["tasks"] else [Note("ansible ran no tasks, or did not report any")]
     return Result([Document(found, job_views.grid), *notes])
 
@@ -137,7 +139,7 @@ def diff(
     answer = client.compare(parse_job(before), parse_job(after))
 
     def empty_note() -> Result:
-        shown = read(JobDiff, answer)
+        shown = read(schemas.JobDiff, answer)
         if shown.failing or shown.changed or shown.slower:
             return Result()
         compared = f"in job {shown.after} than in job {shown.before}"
@@ -181,7 +183,7 @@ def list_jobs(
 
 
 def _page_notes(page: Json, empty: str) -> Result:
-    shown = read(Page[Any], page)
+    shown = read(schemas.Page[Any], page)
     notes = [] if shown.items else [Note(empty)]
     if shown.next:
         notes.append(Note(f"older jobs exist; show them with --cursor {shown.next}"))
@@ -210,7 +212,7 @@ def wait(
     one that ended.
     """
     context = context_of(ctx, as_json=as_json, output=output)
-    job_id = read(Job, find(context.rest, job)).id
+    job_id = read(schemas.Job, find(context.rest, job)).id
     ended = wait_for_end(context.rest, job_id, timeout=timeout)
     return Result([Document(ended, job_views.job)], then=partial(conclude, ended))
 
@@ -237,14 +239,14 @@ def cancel(
     playbook runs. Cancel the job again with --no-cleanup to stop the cleanup playbook, too.
     """
     client = context_of(ctx, as_json=as_json, output=output).rest
-    job_id = read(Job, client.job(parse_job(job or "active"), logs=False)).id
+    job_id = read(schemas.Job, client.job(parse_job(job or "active"), logs=False)).id
     answer = client.cancel(job_id, cleanup=not no_cleanup)
     if wait:
         ended = wait_for_end(client, job_id)
         return Result([Document(ended, job_views.job)], then=partial(_check_cancelled, ended))
 
     def hint() -> Result:
-        if read(Job, answer).status in ENDED:
+        if read(schemas.Job, answer).status in ENDED:
             return Result()
         return Result([Note(f"the job ends when ansible has exited; wait for that with: clusterctl job wait {job_id}")])
 
@@ -252,7 +254,7 @@ def cancel(
 
 
 def _check_cancelled(ended: Json) -> Result:
-    job = read(Job, ended)
+    job = read(schemas.Job, ended)
     if job.status is not JobStatus.CANCELLED:
         raise NotComplete(
             f"job {job.id} ended {job.status} before it could be cancelled; see it with: clusterctl job get {job.id}"
@@ -294,7 +296,7 @@ app.command("logs")(logs.logs)
 app.command("verify")(logs.verify)
 
 
-def _seconds(shown: tuple[Task, Json]) -> float:
+def _seconds(shown: tuple[schemas.Task, Json]) -> float:
     """Return the duration of a task in seconds, until now if it runs."""
     task, _ = shown
     return ((task.finished_at or datetime.now(UTC)) - task.started_at).total_seconds() if task.started_at else 0

@@ -1,5 +1,7 @@
 """`clusterctl job logs` and `clusterctl job verify`."""
 
+from __future__ import annotations
+
 import hashlib
 from collections.abc import Iterator
 from itertools import chain
@@ -17,8 +19,8 @@ from clusterctl.options import AsJson, Follow, JobName, Output
 from clusterctl.output.output import Document, Note, Result, Stream, note
 from clusterctl.parsing import parse_job, parse_since
 from clusterctl.views import logs as log_views
+from clusterm import schemas
 from clusterm.enums import ENDED
-from clusterm.schemas import Job, LogLine
 
 
 def logs(
@@ -81,10 +83,10 @@ def logs(
         ignore_case=ignore_case,
     )
     if follow:
-        found = read(Job, find(client, job)).id
+        found = read(schemas.Job, find(client, job)).id
         coming = following.log_lines(client, found, note, lines)
         return Result([Stream(coming, text, live=True)], then=lambda: conclude(following.end(client, found, note)))
-    found_job = read(Job, client.job(parse_job(job or "last"), logs=False))
+    found_job = read(schemas.Job, client.job(parse_job(job or "last"), logs=False))
     stored = client.log_lines(found_job.id, lines)
     notes = _unreported_failures(found_job, node) if failed else []
     first_line = next(stored, None)
@@ -93,7 +95,7 @@ def logs(
     return Result([*notes, Stream(chain([first_line], stored), text, live=False)])
 
 
-def _unreported_failures(job: Job, node: str | None) -> list[Note]:
+def _unreported_failures(job: schemas.Job, node: str | None) -> list[Note]:
     """Return a note about failures, of all nodes or one, for which ansible printed no line."""
     nodes = {failure.node: None for failure in job.failures if failure.line is None and node in {None, failure.node}}
     if not nodes:
@@ -113,7 +115,7 @@ def verify(ctx: typer.Context, job: JobName = None, *, output: Output = None, as
     they differ. Without a job: the last one that ended. To check by hand: `clusterctl job logs ID | sha256sum`.
     """
     client = context_of(ctx, as_json=as_json, output=output).rest
-    recorded = read(Job, client.job(parse_job(job or "last"), logs=False))
+    recorded = read(schemas.Job, client.job(parse_job(job or "last"), logs=False))
     if recorded.log_sha256 is None:
         raise LogMismatch(f"job {recorded.id} has no recorded digest to compare its log with: {_why_not(recorded)}")
     found = _measure(client, recorded.id)
@@ -134,7 +136,7 @@ def verify(ctx: typer.Context, job: JobName = None, *, output: Output = None, as
     return Result([Document(answer, log_views.verified)], then=check)
 
 
-def _why_not(job: Job) -> str:
+def _why_not(job: schemas.Job) -> str:
     if job.status not in ENDED:
         return f"it has not ended; wait for that with: clusterctl job wait {job.id}"
     if job.log_incomplete:
@@ -150,7 +152,7 @@ def _measure(client: RestClient, job: int) -> Json:
     def counted() -> Iterator[Json]:
         nonlocal last
         for line in client.log_lines(job, Lines()):
-            last = read(LogLine, line).seq
+            last = read(schemas.LogLine, line).seq
             yield line
 
     for text in log_views.log_text(timestamps=False)(counted()):

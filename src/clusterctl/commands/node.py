@@ -1,5 +1,7 @@
 """`clusterctl node`: shows, adds, changes and removes a node."""
 
+from __future__ import annotations
+
 from collections.abc import Callable
 from functools import partial
 from typing import Annotated, Any, Final
@@ -20,9 +22,9 @@ from clusterctl.parsing import parse_group_map, parse_host_vars, parse_keys, par
 from clusterctl.views import events as event_views
 from clusterctl.views import nodes as node_views
 from clusterctl.views.explanation import explanation
+from clusterm import schemas
 from clusterm.common.addresses import parse_place
 from clusterm.common.node_names import serial_from_place
-from clusterm.schemas import Event, ImportAnswer, Page
 
 _LARGEST_PAGE: Final = 1000
 
@@ -113,7 +115,7 @@ def _newest(ask: Callable[..., Json], limit: int, *, cursor: str | None, **terms
 
 
 def _page_notes(page: Json, empty: str) -> Result:
-    shown = read(Page[Event], page)
+    shown = read(schemas.Page[schemas.Event], page)
     notes = [] if shown.items else [Note(empty)]
     if shown.next:
         notes.append(Note(f"older events exist; show them with --cursor {shown.next}"))
@@ -319,7 +321,7 @@ def _import_notes(response: Json, inventory: str) -> Result:
     Raises:
         NothingImported: no host was imported, and some were rejected.
     """
-    answer = read(ImportAnswer, response)
+    answer = read(schemas.ImportAnswer, response)
     outcomes = answer.nodes
     if not outcomes:
         return Result([Note(f"{inventory} has no hosts")])

@@ -1,5 +1,7 @@
 """`clusterctl report`: what happened in a period, as Markdown for a ticket."""
 
+from __future__ import annotations
+
 from collections.abc import Iterable
 from datetime import UTC, datetime
 from typing import Annotated, Any, Final
@@ -15,8 +17,8 @@ from clusterctl.options import AsJson, Output, Until
 from clusterctl.output.output import Document, Result
 from clusterctl.parsing import parse_since
 from clusterctl.views.report import report as report_view
+from clusterm import schemas
 from clusterm.enums import EventKind, JobStatus
-from clusterm.schemas import Event, Job, Page
 
 _PAGE: Final = 1000
 """Jobs per request."""
@@ -46,13 +48,13 @@ def report(
         "since": format_optional_time(begin),
         "until": format_optional_time(end),
         "status": rest.status(),
-        "jobs": _jobs(rest, begin, end, read(Page[Event], found).items),
+        "jobs": _jobs(rest, begin, end, read(schemas.Page[schemas.Event], found).items),
         "events": found["items"],
     }
     return Result([Document(answer, report_view)])
 
 
-def _jobs(rest: RestClient, begin: datetime, end: datetime, events: list[Event]) -> list[Json]:
+def _jobs(rest: RestClient, begin: datetime, end: datetime, events: list[schemas.Event]) -> list[Json]:
     """Return the jobs that began, ran or ended in the period, the oldest first."""
     found: dict[int, Json] = {}
     unended: Iterable[dict[str, Any]] = (
@@ -62,7 +64,7 @@ def _jobs(rest: RestClient, begin: datetime, end: datetime, events: list[Event])
         cursor = None
         while True:
             page = rest.jobs(action=None, node=None, limit=_PAGE, cursor=cursor, **terms)
-            found |= {read(Job, job).id: job for job in page["items"]}
+            found |= {read(schemas.Job, job).id: job for job in page["items"]}
             cursor = page["next"]
             if cursor is None:
                 break

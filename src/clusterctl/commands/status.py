@@ -1,5 +1,7 @@
 """`clusterctl status`: the state of the service."""
 
+from __future__ import annotations
+
 from functools import partial
 
 import typer
@@ -10,7 +12,7 @@ from clusterctl.errors import NotReady
 from clusterctl.options import AsJson, Output
 from clusterctl.output.output import Document, Result
 from clusterctl.views.status import status as status_view
-from clusterm.schemas import ServiceStatus
+from clusterm import schemas
 
 
 def status(ctx: typer.Context, *, output: Output = None, as_json: AsJson = False) -> Result:
@@ -23,7 +25,7 @@ def status(ctx: typer.Context, *, output: Output = None, as_json: AsJson = False
 
 
 def _check_ready(answer: Json) -> Result:
-    found = read(ServiceStatus, answer)
+    found = read(schemas.ServiceStatus, answer)
     if not found.ready:
         wrong = [f"{name}: {check.why}" for name, check in found.checks.items() if check.needed and not check.ok]
         raise NotReady(f"the service is not ready: {'; '.join(wrong)}")

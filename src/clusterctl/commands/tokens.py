@@ -40,5 +40,5 @@ def revoke(
 
 
 def whoami(ctx: typer.Context, *, output: Output = None, as_json: AsJson = False) -> Result:
-    """Show name, role and expiry of the token that clusterctl uses."""
+    """Show name, role and expiry of the token in use."""
     return Result([Document(context_of(ctx, as_json=as_json, output=output).rest.me(), token_views.me)])

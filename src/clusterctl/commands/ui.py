@@ -1,5 +1,7 @@
 """`clusterctl ui`: the dashboard in a browser."""
 
+from __future__ import annotations
+
 import webbrowser
 from typing import Annotated
 
@@ -9,7 +11,7 @@ from clusterctl.api.models import read
 from clusterctl.context import context_of
 from clusterctl.options import AsJson, Output
 from clusterctl.output.output import Document, Format, Note, Result
-from clusterm.schemas import UiLink
+from clusterm import schemas
 
 
 def ui(
@@ -28,7 +30,7 @@ def ui(
     """
     context = context_of(ctx, as_json=as_json, output=output)
     answer = context.rest.create_ui_link()
-    link = read(UiLink, answer)
+    link = read(schemas.UiLink, answer)
     url = f"{context.url}{link.path}" if context.url.startswith("http") else link.url
     if show or context.output not in {Format.TABLE, Format.TEXT} or not webbrowser.open(url):
         return Result([Document(answer, lambda _: iter([f"{url}\n"])), Note("the link works once, within a minute")])

@@ -1,5 +1,7 @@
 """Results of commands, and the only code that prints them: to stdout the result, to stderr notes and errors."""
 
+from __future__ import annotations
+
 import json
 import re
 import sys
@@ -7,14 +9,12 @@ from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from contextlib import ExitStack, closing
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import Any, Final, TextIO
-
-from rich.cells import cell_len
-from rich.console import Console
-from rich.table import Table
-from rich.text import Text
+from typing import TYPE_CHECKING, Any, Final, TextIO, TypeAlias
 
 from clusterctl.output.rows import Rows, lines
+
+if TYPE_CHECKING:
+    from rich.table import Table
 
 _PIPE_WIDTH: Final = 100_000
 """Columns of an output that is not a terminal. Wide enough that no line is ever wrapped."""
@@ -37,7 +37,7 @@ _LEFT_IN_JSON: Final = re.compile(f"[{_C1_AND_BIDI}]")
 
 _NO_COLOUR: Final = "\x1b[0m"
 
-View = Iterator[Table | Rows | str]
+View: TypeAlias = "Iterator[Table | Rows | str]"
 """A response in the formats table and text: tables, and text that is printed unchanged."""
 
 
@@ -111,7 +111,7 @@ class Result:
     """
 
     parts: Sequence[Part] = ()
-    then: Callable[[], "Result"] | None = None
+    then: Callable[[], Result] | None = None
 
 
 def page_items(page: Any) -> Iterable[Any]:
@@ -202,6 +202,8 @@ def _picture(control: str) -> str:
 
 
 def _render(table: Table | Rows, out: TextIO) -> str:
+    from rich.console import Console  # noqa: PLC0415 -- rich is slow to load, and JSON needs none
+
     console = Console(file=out, width=None if out.isatty() else _PIPE_WIDTH, markup=False, emoji=False, highlight=False)
     if isinstance(table, Rows):
         written = lines(table, console)
@@ -221,6 +223,9 @@ def _fitted(table: Table, width: int) -> Table:
     """
     if not table.show_header:
         return table
+    from rich.cells import cell_len  # noqa: PLC0415 -- as above
+    from rich.table import Table  # noqa: PLC0415 -- as above
+
     widths = [max(cell_len(str(cell)) for cell in (column.header, *column.cells)) for column in table.columns]
     needed = 0
     for column, natural in zip(table.columns, widths, strict=True):
@@ -244,6 +249,9 @@ def _fitted(table: Table, width: int) -> Table:
 
 
 def _wrapping(rows: Rows) -> Table:
+    from rich.table import Table  # noqa: PLC0415 -- as above
+    from rich.text import Text  # noqa: PLC0415 -- as above
+
     table = Table(box=None, padding=(0, 2, 0, 0), pad_edge=False, header_style="bold")
     for column in rows.columns:
         table.add_column(column, overflow="fold")

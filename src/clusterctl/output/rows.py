@@ -1,19 +1,19 @@
 """Fast rendering of long tables: rich measures each cell several times, which takes seconds for 10,000 rows."""
 
+from __future__ import annotations
+
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from itertools import chain
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
-from rich.cells import cell_len
-from rich.console import COLOR_SYSTEMS, Console
-from rich.style import Style
+if TYPE_CHECKING:
+    from rich.console import Console
+    from rich.style import Style
 
 _LONG: Final = 1000
 """Number of rows from which cells are not wrapped, because rich would take too long."""
 
 _GAP: Final = "  "
-_HEADING: Final = Style(bold=True)
-_PLAIN: Final = Style()
 
 
 class Rows:
@@ -48,20 +48,28 @@ def lines(table: Rows, console: Console) -> Iterator[str] | None:
     too_wide = sum(widths) + len(_GAP) * (len(widths) - 1) > console.width
     if too_wide and len(table.rows) < _LONG:
         return None
+    from rich.console import COLOR_SYSTEMS  # noqa: PLC0415 -- the console has loaded it
+    from rich.style import Style  # noqa: PLC0415 -- as above
+
+    plain = Style()
     colours = COLOR_SYSTEMS.get(console.color_system or "")
     styles = {text: Style.parse(style) for text, style in table.styles.items()} if colours else {}
 
     def write(cells: Sequence[str], heading: Style | None = None) -> str:
         painted = cells
         if colours:
-            painted = [(heading or styles.get(cell, _PLAIN)).render(cell, color_system=colours) for cell in cells]
+            painted = [(heading or styles.get(cell, plain)).render(cell, color_system=colours) for cell in cells]
         padded = (
             shown + " " * (width - _width(cell)) for shown, cell, width in zip(painted, cells, widths, strict=True)
         )
         return _GAP.join(padded).rstrip(" ") + "\n"
 
-    return chain([write(table.columns, _HEADING)], map(write, table.rows))
+    return chain([write(table.columns, Style(bold=True))], map(write, table.rows))
 
 
 def _width(text: str) -> int:
-    return len(text) if text.isascii() else cell_len(text)
+    if text.isascii():
+        return len(text)
+    from rich.cells import cell_len  # noqa: PLC0415 -- as above
+
+    return cell_len(text)

@@ -1,15 +1,18 @@
 """Building blocks of tables: cells, times and durations."""
 
+from __future__ import annotations
+
 import json
 from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime, timedelta
-from typing import Any, Final
-
-from rich.table import Table
-from rich.text import Text
+from typing import TYPE_CHECKING, Any, Final
 
 from clusterctl.output.output import View
 from clusterm.enums import JobStatus, Outcome, Result, State, Status
+
+if TYPE_CHECKING:
+    from rich.table import Table
+    from rich.text import Text
 
 _CUT: Final = {"ERROR"}
 """Columns that are cut at the width of the terminal, because another command shows their cells in full."""
@@ -36,6 +39,8 @@ STYLES: Final[dict[str, str]] = {
 
 def new_table(*columns: str) -> Table:
     """Return an empty table with these columns."""
+    from rich.table import Table  # noqa: PLC0415 -- rich is slow to load, and only tables need it
+
     table = Table(box=None, padding=(0, 2, 0, 0), pad_edge=False, header_style="bold")
     for column in columns:
         is_cut = column in _CUT
@@ -52,6 +57,8 @@ def names(given: Sequence[str], most: int) -> str:
 
 def block(values: dict[str, Any]) -> Table:
     """Return a table of names and values, without empty values."""
+    from rich.table import Table  # noqa: PLC0415 -- as above
+
     table = Table.grid(padding=(0, 2, 0, 0))
     table.add_column(style="bold", no_wrap=True)
     table.add_column(overflow="fold")
@@ -70,7 +77,14 @@ def if_rows(table: Table) -> View:
 def cell(value: object) -> Text:
     """Return a value as a cell: on one line, coloured if it is a status, state or result."""
     text = plain(value)
-    return Text(text, STYLES.get(text, ""))
+    return styled(text, STYLES.get(text, ""))
+
+
+def styled(text: str, style: str) -> Text:
+    """Return a text in a style of rich."""
+    from rich.text import Text  # noqa: PLC0415 -- as above
+
+    return Text(text, style)
 
 
 def plain(value: object) -> str:

@@ -1,17 +1,19 @@
 """View of a node's explanation."""
 
+from __future__ import annotations
+
 from collections.abc import Iterator
 
 from clusterctl.api.models import Json, read
 from clusterctl.output.output import View
 from clusterctl.views.cells import plain, span, time
+from clusterm import schemas
 from clusterm.enums import ENDED
-from clusterm.schemas import Explanation, SuggestedCommand
 
 
 def explanation(data: Json) -> View:
     """Return a node's status and state in words, their history, failures, and the commands to run next."""
-    shown = read(Explanation, data)
+    shown = read(schemas.Explanation, data)
     state_since = f", since {time(shown.state_since)}" if shown.state_since else ""
     yield from (
         f"{plain(shown.node)} is {shown.status}: {plain(shown.status_means)}\n",
@@ -32,7 +34,7 @@ def explanation(data: Json) -> View:
     yield from _steps("\nYou cannot now:\n", refused)
 
 
-def _history(shown: Explanation) -> Iterator[str]:
+def _history(shown: schemas.Explanation) -> Iterator[str]:
     """Yield the history of the node's status."""
     job, event = shown.job, shown.event
     since = f"since {time(shown.since)}" if shown.since else "since an unknown time"
@@ -53,7 +55,7 @@ def _history(shown: Explanation) -> Iterator[str]:
         yield f"queued for the node: job {', '.join(map(str, shown.waiting))}"
 
 
-def _steps(heading: str, steps: list[SuggestedCommand]) -> Iterator[str]:
+def _steps(heading: str, steps: list[schemas.SuggestedCommand]) -> Iterator[str]:
     if steps:
         yield heading
     for step in steps:

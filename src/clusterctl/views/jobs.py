@@ -1,20 +1,23 @@
 """Views of jobs, their tasks and differences."""
 
+from __future__ import annotations
+
 import json
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from datetime import timedelta
-from typing import Final
-
-from rich.table import Table
-from rich.text import Text
+from typing import TYPE_CHECKING, Final
 
 from clusterctl.api.models import Json, read
 from clusterctl.output.output import View
 from clusterctl.output.rows import Rows
-from clusterctl.views.cells import block, cell, format_duration, if_rows, names, new_table, plain, span, time
+from clusterctl.views.cells import block, cell, format_duration, if_rows, names, new_table, plain, span, styled, time
+from clusterm import schemas
 from clusterm.enums import FAILED_TASKS, Outcome, TaskStatus
-from clusterm.schemas import Failure, Job, JobDiff, JobGrid, JobProgress, Page, Provenance, Recap, Task, TaskResult
+
+if TYPE_CHECKING:
+    from rich.table import Table
+    from rich.text import Text
 
 _DIGITS: Final = 12
 """Digits that are shown of digests and commits."""
@@ -42,7 +45,7 @@ _WORST_FIRST: Final = {
 def jobs(data: Json) -> View:
     """Return one row per job."""
     table = new_table("ID", "ACTION", "NODES", "STATUS", "CREATED", "DURATION", "ERROR")
-    for job in read(Page[Job], data).items:
+    for job in read(schemas.Page[schemas.Job], data).items:
         table.add_row(
             cell(job.id),
             cell(_action(job)),
@@ -57,7 +60,7 @@ def jobs(data: Json) -> View:
 
 def job_brief(data: Json) -> View:
     """Return id, action, nodes and status of a job."""
-    job = read(Job, data)
+    job = read(schemas.Job, data)
     table = new_table("ID", "ACTION", "NODES", "STATUS")
     table.add_row(cell(job.id), cell(_action(job)), cell(names(job.nodes, _IN_ROW)), cell(job.status))
     yield table
@@ -65,7 +68,7 @@ def job_brief(data: Json) -> View:
 
 def job_heading(data: Json) -> View:
     """Return a job's properties and status."""
-    job = read(Job, data)
+    job = read(schemas.Job, data)
     yield block(
         {
             "Job": job.id,
@@ -93,10 +96,10 @@ def job_heading(data: Json) -> View:
 
 def job_progress(data: Json) -> str:
     """Return a job's current task and busy nodes in one line; empty if the job does not run."""
-    return progress(read(Job, data).current)
+    return progress(read(schemas.Job, data).current)
 
 
-def progress(current: JobProgress | None) -> str:
+def progress(current: schemas.JobProgress | None) -> str:
     """Return the progress of a job in one line; empty without any."""
     if current is None:
         return ""
@@ -116,7 +119,7 @@ def job_outcome(data: Json, *, every_node: bool = False) -> View:
         data: the job.
         every_node: whether the tables have all rows; otherwise a line counts the others.
     """
-    job = read(Job, data)
+    job = read(schemas.Job, data)
     most = None if every_node else _IN_TABLE
     if job.current and job.current.busy:
         yield "\n"
@@ -137,7 +140,7 @@ def job_outcome(data: Json, *, every_node: bool = False) -> View:
 def tasks(data: Json) -> View:
     """Return one row per task of a job."""
     table = new_table("STEP", "PLAY", "TASK", "DURATION", "RESULTS", "LINE")
-    for task in read(Page[Task], data).items:
+    for task in read(schemas.Page[schemas.Task], data).items:
         table.add_row(
             cell(task.step),
             cell(task.play),
@@ -151,7 +154,7 @@ def tasks(data: Json) -> View:
 
 def grid(data: Json) -> View:
     """Return one row per node, with a character per task, and what they mean."""
-    found = read(JobGrid, data)
+    found = read(schemas.JobGrid, data)
     if not found.tasks:
         return
     yield Rows(
@@ -167,7 +170,7 @@ def grid(data: Json) -> View:
 
 def diff(data: Json) -> View:
     """Return what changed in the playbooks, vars and versions, and one row per difference of the results."""
-    found = read(JobDiff, data)
+    found = read(schemas.JobDiff, data)
     causes = list(_causes(found))
     yield from (f"{cause}\n" for cause in causes)
     if causes and (found.failing or found.changed or found.slower):
@@ -189,13 +192,13 @@ def job(data: Json, *, every_node: bool = False) -> View:
     """Return everything about a job, and its log if the response has it."""
     yield from job_heading(data)
     yield from job_outcome(data, every_node=every_node)
-    logs = read(Job, data).logs
+    logs = read(schemas.Job, data).logs
     if logs:
         yield "\n" if logs[0] else ""
         yield from (f"{line}\n" for line in logs)
 
 
-def _playbooks(found: Provenance | None) -> str:
+def _playbooks(found: schemas.Provenance | None) -> str:
     """Return which playbooks a job runs, in one line; empty if this is not known."""
     if found is None:
         return ""
@@ -207,7 +210,7 @@ def _playbooks(found: Provenance | None) -> str:
     return plain("; ".join(filter(None, parts)))
 
 
-def _commit(found: Provenance) -> str:
+def _commit(found: schemas.Provenance) -> str:
     """Return the commit, branch and changes of playbooks."""
     changes = f" with changes: {_first(found.changed)}" if found.dirty else ""
     return f"{found.branch or 'detached'} {(found.commit or '')[:_DIGITS]}{changes}"
@@ -217,7 +220,7 @@ def _first(names: Sequence[str]) -> str:
     return ", ".join(names[:3]) + (", ..." if len(names) > 3 else "")
 
 
-def _causes(found: JobDiff) -> Iterator[str]:
+def _causes(found: schemas.JobDiff) -> Iterator[str]:
     """Yield what may have caused the differences of two jobs, in lines."""
     playbooks = found.playbooks
     if playbooks and playbooks.reason:
@@ -237,11 +240,11 @@ def _causes(found: JobDiff) -> Iterator[str]:
         yield plain(f"versions: {change.name} {change.before or 'none'} -> {change.after or 'none'}")
 
 
-def _playbooks_state(found: Provenance) -> str:
+def _playbooks_state(found: schemas.Provenance) -> str:
     return _commit(found) if found.commit else f"digest {(found.digest or '')[:_DIGITS]}"
 
 
-def _retry(job: Job) -> str:
+def _retry(job: schemas.Job) -> str:
     """Return the command that retries a job on the nodes that did not pass; empty if all passed or it still runs."""
     left = sum(outcome is not Outcome.PASSED for outcome in job.outcomes.values())
     if not left or job.check:
@@ -250,7 +253,7 @@ def _retry(job: Job) -> str:
     return f"clusterctl job retry {job.id}" + ("" if left == every else f" --failed-only ({left} of {every} nodes)")
 
 
-def _failures(failures: Iterable[Failure]) -> Table:
+def _failures(failures: Iterable[schemas.Failure]) -> Table:
     table = new_table("NODE", "TASK", "MESSAGE", "LINE", "STEP")
     for failure in failures:
         cells = (failure.node, failure.task, failure.message, failure.line, failure.step)
@@ -258,15 +261,15 @@ def _failures(failures: Iterable[Failure]) -> Table:
     return table
 
 
-def _recap(job: Job, most: int | None) -> View:
+def _recap(job: schemas.Job, most: int | None) -> View:
     """Return ansible's recap and the outcome of each node of the job, or of the worst ones."""
     nodes = list({**job.recap, **job.outcomes})
     is_cut = most is not None and len(nodes) > most
     if is_cut:
         nodes.sort(key=lambda name: _WORST_FIRST[job.outcomes.get(name)])
-    table = new_table("NODE", *(name.upper() for name in Recap.model_fields), "OUTCOME")
+    table = new_table("NODE", *(name.upper() for name in schemas.Recap.model_fields), "OUTCOME")
     for name in nodes[:most]:
-        counts = job.recap[name].model_dump().values() if name in job.recap else [""] * len(Recap.model_fields)
+        counts = job.recap[name].model_dump().values() if name in job.recap else [""] * len(schemas.Recap.model_fields)
         table.add_row(cell(name), *map(cell, counts), cell(job.outcomes.get(name)))
     yield table
     if is_cut:
@@ -276,19 +279,19 @@ def _recap(job: Job, most: int | None) -> View:
     yield from _rest(job, len(nodes), "nodes", most)
 
 
-def _rest(job: Job, count: int, what: str, most: int | None) -> Iterator[str]:
+def _rest(job: schemas.Job, count: int, what: str, most: int | None) -> Iterator[str]:
     """Yield a line on the rows that a table leaves out, if it does."""
     if most is not None and count > most:
         yield f"{most} of {count} {what} are shown; all: clusterctl job get {job.id} --no-logs --all-nodes\n"
 
 
-def _first_line(results: Sequence[TaskResult]) -> int | None:
+def _first_line(results: Sequence[schemas.TaskResult]) -> int | None:
     """Return the first log line of a task's results, of the failed ones if a result failed."""
     failed = [result for result in results if result.status in FAILED_TASKS]
     return min((result.first_line for result in failed or results if result.first_line), default=None)
 
 
-def _results(results: Sequence[TaskResult]) -> Text:
+def _results(results: Sequence[schemas.TaskResult]) -> Text:
     """Return the results of a task: numbers of successes, and names of the other nodes."""
     nodes: dict[str, list[str]] = {}
     for result in results:
@@ -299,26 +302,26 @@ def _results(results: Sequence[TaskResult]) -> Text:
         for status, of_status in nodes.items()
     ]
     bad = not nodes.keys().isdisjoint(FAILED_TASKS)
-    return Text(plain(", ".join(parts)), "red" if bad else "")
+    return styled(plain(", ".join(parts)), "red" if bad else "")
 
 
-def job_duration(job: Job) -> str:
+def job_duration(job: schemas.Job) -> str:
     """Return how long a job took, or has run so far."""
     if job.seconds is None:  # it has not begun, or the service is of version 0.1
         return span(job.started_at, job.finished_at)
     return format_duration(timedelta(seconds=job.seconds))
 
 
-def _wait(job: Job) -> str:
+def _wait(job: schemas.Job) -> str:
     """Return why a queued job waits, and its place in the queue."""
     return f"place {job.wait.place} of {job.wait.queued}: {job.wait.reason}" if job.wait else ""
 
 
-def _action(job: Job) -> str:
+def _action(job: schemas.Job) -> str:
     return f"{job.action} (check)" if job.check else str(job.action)
 
 
-def _cancel(job: Job) -> str:
+def _cancel(job: schemas.Job) -> str:
     if job.cancel_requested_at is None:
         return ""
     return f"by {job.cancel_requested_by} at {time(job.cancel_requested_at)}"

@@ -1,11 +1,13 @@
 """Views of log lines."""
 
+from __future__ import annotations
+
 from collections.abc import Callable, Iterator
 
 from clusterctl.api.models import Json, read
 from clusterctl.output.output import View
 from clusterctl.views.cells import time
-from clusterm.schemas import LogLine
+from clusterm import schemas
 
 
 def verified(data: Json) -> View:
@@ -27,8 +29,8 @@ def log_text(*, timestamps: bool) -> Callable[[Iterator[Json]], Iterator[str]]:
     """
 
     def write(lines: Iterator[Json]) -> Iterator[str]:
-        before: LogLine | None = None
-        for line in (read(LogLine, item) for item in lines):
+        before: schemas.LogLine | None = None
+        for line in (read(schemas.LogLine, item) for item in lines):
             goes_on = before is not None and before.partial and before.seq + 1 == line.seq
             is_cut = before is not None and before.partial and not goes_on  # a filter left out the rest of the line
             end = "\n" if is_cut else ""

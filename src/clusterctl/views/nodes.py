@@ -1,5 +1,7 @@
 """Views of nodes and their host keys."""
 
+from __future__ import annotations
+
 from collections.abc import Sequence
 from datetime import datetime
 
@@ -8,8 +10,8 @@ from clusterctl.output.output import View
 from clusterctl.output.rows import Rows
 from clusterctl.views.cells import STYLES, block, cell, if_rows, new_table, plain_value, time
 from clusterctl.views.events import node_event_table
+from clusterm import schemas
 from clusterm.common.addresses import Place
-from clusterm.schemas import ImportAnswer, KnownHostKeys, Node
 
 
 def nodes(data: Json) -> View:
@@ -18,7 +20,7 @@ def nodes(data: Json) -> View:
         rows = [_node_row(node) for node in data.values()]
     except (KeyError, IndexError, TypeError, ValueError, AttributeError):
         for node in data.values():
-            read(Node, node)  # raises an error that names the member
+            read(schemas.Node, node)  # raises an error that names the member
         raise
     if rows:
         yield Rows(("NAME", "ADDRESS", "HOST GROUP", "STATUS", "STATE", "LAST EVENT"), rows, STYLES)
@@ -26,7 +28,7 @@ def nodes(data: Json) -> View:
 
 def node(data: Json) -> View:
     """Return a node and its latest events."""
-    shown = read(Node, data)
+    shown = read(schemas.Node, data)
     inventory, configuration = shown.inventory_state, shown.configuration_state
     yield block(
         {
@@ -46,7 +48,7 @@ def node(data: Json) -> View:
 
 def host_keys(data: Json) -> View:
     """Return the known and the forgotten host keys of a node."""
-    answer = read(KnownHostKeys, data)
+    answer = read(schemas.KnownHostKeys, data)
     yield block(
         {
             "Node": answer.name,
@@ -58,7 +60,7 @@ def host_keys(data: Json) -> View:
 
 def imported(data: Json) -> View:
     """Return one row per host of an inventory."""
-    answer = read(ImportAnswer, data)
+    answer = read(schemas.ImportAnswer, data)
     done = "would be imported" if answer.dry_run else "imported"
     table = new_table("HOST", "NODE", "ADDRESS", "HOST GROUP", "RESULT", "REASON")
     for outcome in answer.nodes:

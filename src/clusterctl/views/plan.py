@@ -1,5 +1,7 @@
 """View of a plan: what a request would do, and why it would be refused."""
 
+from __future__ import annotations
+
 import json
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Final
@@ -8,7 +10,7 @@ from clusterctl.api.models import Json, read
 from clusterctl.output.output import View
 from clusterctl.output.rows import Rows, clean
 from clusterctl.views.cells import names
-from clusterm.schemas import Plan
+from clusterm import schemas
 
 _NODE_COLUMNS: Final = ("NODE", "ADDRESS", "HOST GROUP", "STATUS", "STATE", "BATCH")
 _SIZES: Final = 20
@@ -20,7 +22,7 @@ _REFUSED: Final = 20
 
 def plan(data: Json) -> View:
     """Return steps, nodes, vars and inventory, and the objections at the end, where they are visible."""
-    shown = read(Plan, data)
+    shown = read(schemas.Plan, data)
     batches = shown.batches
     heading = {
         "Action": f"{shown.action}{' (check)' if shown.check else ''}",
@@ -45,7 +47,7 @@ def plan(data: Json) -> View:
         yield _rows(("REFUSED FOR", "REASON"), refused)
 
 
-def _batches(shown: Plan) -> str:
+def _batches(shown: schemas.Plan) -> str:
     sizes = list(map(len, shown.batches))
     if sizes[0] == max(sizes) == sizes[-2]:
         return f"{len(sizes)}, of up to {sizes[0]} nodes"
@@ -53,7 +55,7 @@ def _batches(shown: Plan) -> str:
     return f"{len(sizes)}, of {', '.join(map(str, sizes[:_SIZES]))}{more} nodes"
 
 
-def _nodes(shown: Plan) -> Iterator[Sequence[str]]:
+def _nodes(shown: schemas.Plan) -> Iterator[Sequence[str]]:
     batch_of = {name: number for number, names in enumerate(shown.batches, start=1) for name in names}
     for node in shown.nodes:
         inventory = node.inventory_state

@@ -1,5 +1,7 @@
 """Report of a period as Markdown (CommonMark with GitHub's tables)."""
 
+from __future__ import annotations
+
 from collections.abc import Iterable, Iterator, Sequence
 from datetime import UTC, datetime
 from typing import Final
@@ -8,8 +10,8 @@ from clusterctl.api.models import Json, read
 from clusterctl.output.output import View
 from clusterctl.views.cells import plain, span, time
 from clusterctl.views.jobs import job_duration, job_progress
+from clusterm import schemas
 from clusterm.enums import Cause, EventKind, JobStatus, Outcome
-from clusterm.schemas import Event, Failure, Job, ServiceStatus
 
 _MAX_FAILURES: Final = 20
 """Failures that are listed of a job."""
@@ -23,9 +25,10 @@ _FAILED: Final = {JobStatus.ERRORED, JobStatus.CANCELLED}
 def report(data: Json) -> View:
     """Return the report: what runs and waits, jobs, failures, nodes, and changes of the service."""
     since, until = (datetime.fromisoformat(data[name]).astimezone(UTC) for name in ("since", "until"))
-    jobs, events = [read(Job, job) for job in data["jobs"]], [read(Event, event) for event in data["events"]]
+    jobs = [read(schemas.Job, job) for job in data["jobs"]]
+    events = [read(schemas.Event, event) for event in data["events"]]
     yield f"# clusterm from {time(since)} to {time(until)}\n\n"
-    yield from _service(read(ServiceStatus, data["status"]))
+    yield from _service(read(schemas.ServiceStatus, data["status"]))
     running = [(job, raw) for job, raw in zip(jobs, data["jobs"], strict=True) if job.status is JobStatus.RUNNING]
     yield from _section("Running now", (_running(job, raw) for job, raw in running))
     yield from _section("Waiting now", (_waiting(job) for job in jobs if job.status is JobStatus.QUEUED))
@@ -39,7 +42,7 @@ def report(data: Json) -> View:
     yield from _section("Service and settings", (_event(event) for event in events if event.kind is EventKind.ADMIN))
 
 
-def _service(status: ServiceStatus) -> Iterator[str]:
+def _service(status: schemas.ServiceStatus) -> Iterator[str]:
     lacking = "; ".join(f"{name}: {check.why}" for name, check in status.checks.items() if not check.ok)
     ready = "ready" if status.ready else "**not ready**"
     drained = ", drained" if status.drained else ""
@@ -65,7 +68,7 @@ def _table(heads: Sequence[str], rows: Iterable[Sequence[object]], empty: str) -
     yield "\n"
 
 
-def _running(job: Job, raw: Json) -> str:
+def _running(job: schemas.Job, raw: Json) -> str:
     busy = job.current.busy if job.current else []
     begun = f"since {time(job.started_at)}, for {job_duration(job)}" if job.started_at else ""
     cancel = f"; cancel requested by {job.cancel_requested_by}" if job.cancel_requested_by else ""
@@ -76,19 +79,19 @@ def _running(job: Job, raw: Json) -> str:
     return "\n  - ".join(lines)
 
 
-def _waiting(job: Job) -> str:
+def _waiting(job: schemas.Job) -> str:
     place = f"place {job.wait.place} of {job.wait.queued}, {job.wait.reason}" if job.wait else ""
     return f"**Job {job.id}**: {_text(job.desc)}, since {time(job.created_at)}: {_text(place)}"
 
 
-def _job(job: Job) -> Sequence[object]:
+def _job(job: schemas.Job) -> Sequence[object]:
     counts = {outcome: sum(each is outcome for each in job.outcomes.values()) for outcome in Outcome}
     nodes = ", ".join(f"{count} {outcome}" for outcome, count in counts.items() if count)
     result = f"{job.status}: {nodes}" if nodes else job.status
     return job.id, job.desc, job.requested_by, time(job.started_at or job.created_at), job_duration(job), result
 
 
-def _failed(job: Job) -> Iterator[str]:
+def _failed(job: schemas.Job) -> Iterator[str]:
     yield f"### Job {job.id}: {_text(job.desc)}: {job.status}\n\n"
     if job.error:
         yield f"{_text(job.error)}\n\n"
@@ -98,11 +101,11 @@ def _failed(job: Job) -> Iterator[str]:
         yield f"{len(job.failures) - _MAX_FAILURES} more failures: `clusterctl job get {job.id}`\n\n"
 
 
-def _failure(failure: Failure) -> Sequence[object]:
+def _failure(failure: schemas.Failure) -> Sequence[object]:
     return failure.node, failure.step, failure.task, failure.message, failure.line
 
 
-def _event(event: Event) -> str:
+def _event(event: schemas.Event) -> str:
     by = f" by {event.by}" if event.by else ""
     detail = f": {event.detail}" if event.detail else ""
     return f"{time(event.at)} {_text(f'{event}{by}{detail}')}"

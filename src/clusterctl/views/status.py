@@ -1,13 +1,15 @@
 """View of the service's status."""
 
+from __future__ import annotations
+
 from typing import Final
 
 from clusterctl.api.models import Json, read
 from clusterctl.output.output import View
 from clusterctl.views.cells import block, span, time
 from clusterctl.views.jobs import progress
+from clusterm import schemas
 from clusterm.common.sizes import rounded_size
-from clusterm.schemas import BackgroundTaskStatus, JobSummary, ServiceStatus
 
 _MAX_LISTED: Final = 5
 """Jobs that are named in a row."""
@@ -15,7 +17,7 @@ _MAX_LISTED: Final = 5
 
 def status(data: Json) -> View:
     """Show version, readiness, jobs, nodes, free space and failing background tasks."""
-    shown = read(ServiceStatus, data)
+    shown = read(schemas.ServiceStatus, data)
     lacking = [f"{name}: {check.why}" for name, check in shown.checks.items() if not check.ok and check.needed]
     warnings = [f"{name}: {check.why}" for name, check in shown.checks.items() if not check.ok and not check.needed]
     yield block(
@@ -44,17 +46,17 @@ def status(data: Json) -> View:
     )
 
 
-def _is_failing(task: BackgroundTaskStatus) -> bool:
+def _is_failing(task: schemas.BackgroundTaskStatus) -> bool:
     """Return whether a background task has failed since its last success."""
     return task.last_error_at is not None and (task.last_success is None or task.last_success < task.last_error_at)
 
 
-def _jobs(shown: ServiceStatus) -> str:
+def _jobs(shown: schemas.ServiceStatus) -> str:
     drained = "; the service is drained and accepts no new jobs" if shown.drained else ""
     return f"{len(shown.running)} running; {shown.queued} queued{drained}"
 
 
-def _running(shown: ServiceStatus) -> str:
+def _running(shown: schemas.ServiceStatus) -> str:
     listed = []
     for job in shown.running[:_MAX_LISTED]:
         text = progress(job.current)
@@ -63,18 +65,18 @@ def _running(shown: ServiceStatus) -> str:
     return "; ".join(listed) + more
 
 
-def _queue(shown: ServiceStatus) -> str:
+def _queue(shown: schemas.ServiceStatus) -> str:
     listed = [f"{job.id} ({job.desc}): {job.wait.reason}" for job in shown.waiting[:_MAX_LISTED]]
     more = f"; and {shown.queued - len(listed)} more" if listed and shown.queued > len(listed) else ""
     return "; ".join(listed) + more
 
 
-def _nodes(shown: ServiceStatus) -> str:
+def _nodes(shown: schemas.ServiceStatus) -> str:
     each = [f"{count.nodes} {count.status} {count.state}" for count in shown.nodes]
     return f"{sum(count.nodes for count in shown.nodes)}" + (f": {', '.join(each)}" if each else "")
 
 
-def _job(job: JobSummary | None) -> str:
+def _job(job: schemas.JobSummary | None) -> str:
     if job is None or job.finished_at is None:
         return ""
     return f"{job.id} ({job.desc}) {job.status} at {time(job.finished_at)}" + (f": {job.error}" if job.error else "")

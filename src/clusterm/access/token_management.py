@@ -9,10 +9,10 @@ from typing import Final
 from clusterm.access import tokens
 from clusterm.common.files import read_regular, write_private
 from clusterm.common.paths import TOKEN_FILE
+from clusterm.common.timestamps import format_time
 from clusterm.enums import Cause, EventName, TokenRole, TokenStatus
 from clusterm.errors import Conflict, NotFound, StartupError, quote
 from clusterm.problem_codes import ProblemCode
-from clusterm.schemas import format_time
 from clusterm.store import events, tables
 from clusterm.store import tokens as token_queries
 from clusterm.store.engine import Store

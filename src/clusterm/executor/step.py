@@ -18,6 +18,7 @@ from clusterm.ansible.job_spec import JobSpec
 from clusterm.common import stop_file
 from clusterm.common.elapsed import boot_id, seconds_since
 from clusterm.common.service_log import JobLogger
+from clusterm.common.timestamps import format_time
 from clusterm.enums import JobStatus
 from clusterm.executor import wrapper
 from clusterm.executor.emergency_stop import living_process
@@ -28,7 +29,6 @@ from clusterm.executor.retry import retry_until_available
 from clusterm.executor.stopped import StoppedProcess
 from clusterm.jobs import stop
 from clusterm.jobs.progress import NextStep
-from clusterm.schemas import format_time
 from clusterm.secrets.masking import Masker
 from clusterm.store import failures, log_lines, tables, task_results
 from clusterm.store import jobs as job_queries

@@ -12,13 +12,12 @@ from pydantic import AfterValidator, WithJsonSchema
 from clusterm import schemas
 from clusterm.common.actions import ACTIONS, NODE_ACTIONS, ActionSpec
 from clusterm.enums import Action, JobStatus, State, Status, TokenRole
-from clusterm.errors import BadRequest, NotFound
+from clusterm.errors import InvalidRequest, NotFound
 from clusterm.jobs import admission
 from clusterm.jobs.plan import preview
 from clusterm.jobs.requests import JobRequest, Requester
 from clusterm.nodes.explanation import ExplanationInput, explain, last_job_event
 from clusterm.nodes.selection import select
-from clusterm.problem_codes import ProblemCode
 from clusterm.routes import event_formats
 from clusterm.routes.dependencies import (
     AfterEvent,
@@ -185,7 +184,7 @@ def get_node_states(
     until = min(until or datetime.now(UTC), datetime.now(UTC))
     since = since or until - timedelta(days=1)
     if since >= until:
-        raise BadRequest("`since` must be before `until`, and before now", ProblemCode.INVALID_REQUEST)
+        raise InvalidRequest("`since` must be before `until`, and before now")
     with services.store.read() as session:
         return json_response(node_states.read(session, since, until, text or ""))
 

@@ -3,7 +3,6 @@
 import json
 import re
 from collections.abc import Callable
-from datetime import UTC, datetime
 from enum import StrEnum
 from typing import Annotated, Any, Final, Generic, TypeVar
 
@@ -25,6 +24,7 @@ from clusterm.common.actions import NAME_PATTERN
 from clusterm.common.addresses import canonical_address
 from clusterm.common.ip_ranges import expand
 from clusterm.common.node_names import MAX_PART_LENGTH, PART_PATTERN, fit_part
+from clusterm.common.timestamps import format_time
 from clusterm.enums import Action, StepName
 from clusterm.problem_codes import ProblemCode
 
@@ -35,11 +35,6 @@ MAX_NESTING: Final = 100
 
 EXTRA_VARS_ERROR: Final = "extra_vars"
 """Type of the validation error of extra vars."""
-
-
-def format_time(at: datetime) -> str:
-    """Format a time as RFC 3339 in UTC with microseconds, such as `2026-11-22T07:31:02.000001Z`."""
-    return at.astimezone(UTC).replace(tzinfo=None).isoformat(timespec="microseconds") + "Z"
 
 
 def check_address(value: str) -> str:

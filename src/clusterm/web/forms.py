@@ -11,9 +11,8 @@ from urllib.parse import parse_qsl, urlencode
 from fastapi import Depends, Request
 from pydantic import BaseModel, ValidationError
 
-from clusterm.errors import BadRequest, quote
+from clusterm.errors import InvalidRequest, quote
 from clusterm.jobs.requests import Requester
-from clusterm.problem_codes import ProblemCode
 from clusterm.routes.auth import principal_of
 
 M = TypeVar("M", bound=BaseModel)
@@ -60,16 +59,16 @@ async def _read(request: Request) -> dict[str, str]:
 FormDep = Annotated[dict[str, str], Depends(_read)]
 
 
-def invalid(detail: str) -> BadRequest:
+def invalid(detail: str) -> InvalidRequest:
     """Return the error of a form that is not valid."""
-    return BadRequest(detail, ProblemCode.INVALID_REQUEST)
+    return InvalidRequest(detail)
 
 
 def validate(model: type[M], members: Mapping[str, Any]) -> M:
     """Return a request of the REST API with these members.
 
     Raises:
-        BadRequest: a member is not valid.
+        InvalidRequest: a member is not valid.
     """
     try:
         return model.model_validate(members)
@@ -82,7 +81,7 @@ def parse_vars(text: str) -> dict[str, Any]:
     """Return the variables of a field: a JSON object, or a line `NAME=VALUE` for each.
 
     Raises:
-        BadRequest: the text is neither.
+        InvalidRequest: the text is neither.
     """
     if text.lstrip().startswith("{"):
         try:
@@ -108,7 +107,7 @@ def requester_of(request: Request, form: Values, by: str) -> Requester:
     """Return the sender of a form, with the idempotency key that was made with the form.
 
     Raises:
-        BadRequest: the form has no key.
+        InvalidRequest: the form has no key.
     """
     key = form.get(_KEY, "")
     if not 1 <= len(key) <= 100:

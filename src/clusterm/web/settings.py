@@ -150,7 +150,7 @@ def _check_unchanged(form: Values, name: str, present: str) -> None:
     """Check that a value is still the one that the page has shown: the change of another user is not overwritten.
 
     Raises:
-        BadRequest: it is not.
+        InvalidRequest: it is not.
     """
     if form.get(f"old.{name}", "").replace("\r\n", "\n") != present:
         raise invalid(f"{name} has been changed since this page was loaded: reload it to see the present value")

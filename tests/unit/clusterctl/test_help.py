@@ -2,15 +2,21 @@
 
 import re
 from collections.abc import Iterator
+from enum import EnumType
+from pathlib import Path
 from typing import Any
 
 import pytest
 import typer.main
+from typer.core import TyperArgument, TyperOption
 from typer.testing import CliRunner
 
 import clusterctl.app
+import clusterctl.commands
 import clusterm.cli.main
 from clusterctl.aliases import Nouns, Verbs
+from clusterctl.commands.timeline import COLUMNS
+from clusterm import schemas
 
 
 def commands(command: Any, path: str = "clusterctl") -> Iterator[tuple[str, Any]]:
@@ -46,6 +52,40 @@ def test_all_that_prints_an_answer_can_print_json() -> None:
 
     assert len(leaves) > 15
     assert without == {"clusterctl login", "clusterctl logout"}  # which print no answer
+
+
+def test_the_list_of_commands_has_the_summary_and_the_place_of_each() -> None:
+    root = COMMANDS["clusterctl"]
+    for name, deferred in root.deferred.items():
+        assert deferred.summary == root.commands[name].get_short_help_str(100)
+        assert root.commands[name].name == name
+
+    modules = {file.stem for file in Path(clusterctl.commands.__path__[0]).glob("*.py")}
+    assert {deferred.module for deferred in root.deferred.values()} <= modules
+
+
+def test_a_value_has_the_same_type_whether_typer_converted_it_or_not() -> None:
+    for command in COMMANDS.values():
+        for parameter in command.get_params(typer.Context(command)):
+            if parameter.required or parameter.callback or not isinstance(parameter, TyperOption | TyperArgument):
+                continue
+            runtime, ctx = parameter.get_runtime_param(), typer.Context(command)
+            assert parameter.process_value(ctx, None) == runtime.coerce(None, param=parameter, ctx=ctx)
+            annotation = parameter.type_descriptor.annotation
+            texts = ["x"] if annotation is str else list(annotation) if isinstance(annotation, EnumType) else []
+            for text in texts:
+                value = parameter.process_value(ctx, str(text))
+                assert value == runtime.coerce(str(text), param=parameter, ctx=ctx)
+                assert type(value) is annotation
+
+
+def test_the_columns_of_events_are_their_members() -> None:
+    assert tuple(schemas.Event.model_fields) == COLUMNS
+
+
+def test_every_name_of_the_schemas_has_its_module() -> None:
+    assert all(hasattr(schemas, name) for name in schemas.__all__)
+    assert not hasattr(schemas, "Absent")
 
 
 def test_short_names_stand_for_commands_that_exist() -> None:
