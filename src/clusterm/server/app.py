@@ -52,7 +52,7 @@ from clusterm.server.tls import Tls
 from clusterm.store.engine import Store
 from clusterm.store.errors import StoreError
 from clusterm.telemetry.setup import make_exporter
-from clusterm.web import job_log, overview, sign_in
+from clusterm.web import job_log, job_results, overview, sign_in
 from clusterm.web import jobs as ui_jobs
 from clusterm.web import nodes as ui_nodes
 
@@ -142,7 +142,7 @@ def create_app(
     ):
         app.include_router(part.routes)
     if manager.ui:
-        for page in (ui_links, sign_in, overview, ui_nodes, ui_jobs, job_log):
+        for page in (ui_links, sign_in, overview, ui_nodes, ui_jobs, job_log, job_results):
             app.include_router(page.routes)
     app.add_exception_handler(RequestRefused, handle_rejection)
     app.add_exception_handler(HTTPException, handle_http_error)
