@@ -27,12 +27,10 @@ _READER: Final = CapacityLimiter(1)
 async def get_changes(
     request: Request,
     services: ServicesDep,
-    after: Annotated[
-        int | None, Query(ge=0, le=2**62, description="Wait until there is an event with a greater id.")
-    ] = None,
-    wait: Annotated[float, Query(ge=0, le=_MAX_WAIT_S, description="Seconds to wait at most.")] = _MAX_WAIT_S,
+    after: Annotated[int | None, Query(ge=0, le=2**62, description="Wait for an event with a greater id.")] = None,
+    wait: Annotated[float, Query(ge=0, le=_MAX_WAIT_S, description="Seconds to wait at most.")] = 0,
 ) -> Response:
-    """Return the id of the newest event: at once, or with `after` as soon as there is a newer one.
+    """Return the id of the newest event: at once, or with `after` and `wait` when there is a newer one.
 
     If nothing happens within `wait` seconds, the response has the same id again. Events of all kinds count. A request
     that waits counts as an open stream of its token.

@@ -205,7 +205,8 @@ def _page(
     page = [place.rpartition("/")[2] for place in rest[:limit]]
     listed = dict(nodes.listed(session, page, with_events=with_events))
     following = rest[limit - 1] if len(rest) > len(page) else None
-    return value_response({"items": [listed[name] for name in page], "next": following, "total": total})
+    answer = {"items": [listed[name] for name in page], "next": following}
+    return value_response(answer if total is None else {**answer, "total": total})
 
 
 @routes.get(

@@ -176,13 +176,22 @@ class Request(BaseModel):
         return contiv.own_members(value, cls.model_fields)
 
 
+def _make_total_optional(schema: dict[str, Any]) -> None:
+    """Correct the schema of a page, of which pydantic assumes that it has every member."""
+    schema["required"] = [name for name in schema.get("required", []) if name != "total"]
+
+
 class Page(ResponseModel, Generic[T]):
     """One page of a longer list."""
+
+    model_config = ConfigDict(json_schema_extra=_make_total_optional)
 
     items: list[T]
     next: str | None = Field(description="Value of `cursor` for the next page; null on the last page.")
     total: int | None = Field(
-        default=None, description="Number of items on all pages; null unless `total` asks for it."
+        default=None,
+        exclude_if=lambda total: total is None,
+        description="Number of items on all pages; absent unless `total` asks for it.",
     )
 
 

@@ -54,7 +54,7 @@ from clusterm.store.engine import Store
 from clusterm.store.errors import StoreError
 from clusterm.telemetry.setup import make_exporter
 from clusterm.web import changes as ui_changes
-from clusterm.web import job_log, overview, run_pages, sign_in
+from clusterm.web import job_log, job_results, overview, run_pages, sign_in
 from clusterm.web import jobs as ui_jobs
 from clusterm.web import nodes as ui_nodes
 from clusterm.web import settings as ui_settings
@@ -133,7 +133,8 @@ def create_app(
     for part in (*parts, health, prometheus, docs):
         app.include_router(part.routes)
     if manager.ui:
-        for page in (ui_links, sign_in, overview, ui_nodes, ui_jobs, job_log, run_pages, ui_settings, ui_changes):
+        ui_parts = (ui_links, sign_in, overview, ui_nodes, ui_jobs, job_log, job_results)
+        for page in (*ui_parts, run_pages, ui_settings, ui_changes):
             app.include_router(page.routes)
     app.add_exception_handler(RequestRefused, handle_rejection)
     app.add_exception_handler(HTTPException, handle_http_error)

@@ -64,3 +64,10 @@ def _of_job(job_id: int) -> Select[Any]:
 
 def _read(session: Session, query: Select[Any]) -> list[schemas.Failure]:
     return [schemas.Failure.model_construct(**row) for row in session.connection().execute(query).mappings()]
+
+
+def lines(session: Session, job_id: int, *, limit: int) -> list[int]:
+    """Return the numbers of the log lines that report failures of a job, in order, at most the first ones."""
+    number = col(_failure.line)
+    query = select(number).where(col(_failure.job_id) == job_id, number.is_not(None)).distinct().order_by(number)
+    return list(session.scalars(query.limit(limit)))

@@ -46,14 +46,14 @@ def grid(session: Session, job: tables.Job, *, limit: int, skip: int = 0) -> sch
     """
     nodes, failed = _nodes(session, job)
     shown = nodes[skip : skip + limit]
-    tasks = _tasks(session, job)
+    columns = tasks(session, job.id)
     return schemas.JobGrid.model_construct(
         job=job.id,
-        tasks=tasks,
+        tasks=columns,
         nodes=shown,
         failed=len(failed),
         total=len(nodes),
-        rows=_rows(session, job.id, [task.number for task in tasks], shown),
+        rows=_rows(session, job.id, [task.number for task in columns], shown),
         next=str(skip + limit) if len(nodes) > skip + limit else None,
     )
 
@@ -78,16 +78,17 @@ def _nodes(session: Session, job: tables.Job) -> tuple[list[str], set[str]]:
     return sorted(names, key=lambda name: name not in failed), failed & set(names)
 
 
-def _tasks(session: Session, job: tables.Job) -> list[schemas.GridTask]:
+def tasks(session: Session, job_id: int) -> list[schemas.GridTask]:
+    """Return the tasks of a job, in the order in which they began."""
     step = tables.JobStep
     query = (
         select(*(col(getattr(_task, name)) for name in ("number", "play", "name", "started_at", "finished_at")))
         .add_columns(col(step.name).label("step"))
         .join(step, (col(step.job_id) == col(_task.job_id)) & (col(step.number) == col(_task.step)))
-        .where(col(_task.job_id) == job.id, col(_task.name).is_not(None))
+        .where(col(_task.job_id) == job_id, col(_task.name).is_not(None))
         .order_by(col(_task.number))
     )
-    medians, failed = _medians(session, job.id), _failed(session, job.id)
+    medians, failed = _medians(session, job_id), _failed(session, job_id)
     return [
         schemas.GridTask.model_construct(
             number=row["number"],

@@ -8,7 +8,7 @@ from sqlmodel import Session
 from clusterm import schemas
 from clusterm.common import batches
 from clusterm.common.elapsed import seconds_since
-from clusterm.enums import JobStatus
+from clusterm.enums import JobStatus, Outcome
 from clusterm.store import failures, job_records, tables, task_results
 from clusterm.store import jobs as job_queries
 from clusterm.store.job_records import JobRecord
@@ -16,6 +16,8 @@ from clusterm.store.jobs import node_names, steps
 
 _NAMED: Final = 5
 """Nodes in the description of a job."""
+
+_WORST_FIRST: Final = (Outcome.FAILED, Outcome.UNDONE, Outcome.NOT_REACHED, Outcome.SKIPPED, Outcome.PASSED)
 
 _MAX_BUSY: Final = 5
 """Busy nodes in the summary of a job."""
@@ -102,6 +104,11 @@ def from_record(session: Session, record: JobRecord) -> schemas.Job:
     }
     shown.failures = failures.of_job(session, job.id)
     return shown
+
+
+def worst_first(job: schemas.Job) -> list[tuple[str, Outcome]]:
+    """Return the nodes of a job that has ended and their outcomes, the failed ones first."""
+    return sorted(job.outcomes.items(), key=lambda item: _WORST_FIRST.index(item[1]))
 
 
 def _from_rows(

@@ -7,9 +7,9 @@ from urllib.parse import urlencode
 from fastapi import Query, Request, Response
 
 from clusterm.routes.dependencies import ServicesDep
-from clusterm.routes.logs import get_job_log
+from clusterm.routes.logs import get_job_log, list_log_matches
+from clusterm.store import failures, log_reader, nodes
 from clusterm.store import jobs as job_queries
-from clusterm.store import log_reader, nodes
 from clusterm.store.engine import Store
 from clusterm.store.log_lines import Row
 from clusterm.store.log_query import LogQuery
@@ -18,6 +18,7 @@ from clusterm.web.page_routes import PageRouter
 
 routes = PageRouter()
 routes.add("GET", "/ui/jobs/{job}/lines", is_page=False)(get_job_log)
+routes.add("GET", "/ui/jobs/{job}/matches", is_page=False)(list_log_matches)
 
 _LINES: Final = 1000
 """Lines on a page."""
@@ -25,10 +26,15 @@ _LINES: Final = 1000
 _TEXT: Final = 1000
 _MAX_NUMBER: Final = 2**62
 _MAX_NODES: Final = 1000
+_MAX_FAILURES: Final = 2000
 _CONTROL: Final = re.compile(
-    r"\x1b\[[0-9;:?]*[ -/]*[@-~]|\x1b\][^\x07\x1b]*(?:\x07|\x1b\\)?|\x1b.?|[\x00-\x08\x0b-\x1f\x7f-\x9f]"
+    r"\x1b\[[0-9;:?]*[ -/]*[@-~]|\x1b\][^\x07\x1b]*(?:\x07|\x1b\\)?|\x1b.?"
+    r"|[\x00-\x08\x0b-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069]"
 )
-"""What a terminal would execute; the page shows the text alone. `static/log.js` has the same pattern."""
+"""What a terminal would execute, or would change the direction of text; the page shows the text alone.
+
+`static/ansi.js` has the same pattern.
+"""
 
 
 @routes.add("GET", "/ui/jobs/{job}/log")
@@ -41,12 +47,17 @@ def get_log(
     q: Annotated[str, Query(max_length=_TEXT)] = "",
     node: Annotated[str, Query(max_length=_TEXT)] = "",
     failed: bool = False,
+    only: bool = False,
 ) -> Response:
-    """Return a page of the log: by default its beginning, or its end while the job runs."""
+    """Return a page of the log: by default its beginning, or its end while the job runs.
+
+    Scripts mark the lines that contain `q` among all lines, unless `only` is set; without scripts there are no others.
+    """
     with services.store.read() as session:
         found = job_queries.resolve(session, job)
         job_id, lines, status, ended = found.id, found.lines, found.status, job_queries.has_ended(found)
-        names = job_queries.node_names(session, job_id)
+        names = job_queries.node_names(session, job_id, limit=_MAX_NODES + 1)
+        failing = failures.lines(session, job_id, limit=_MAX_FAILURES)
         named = tuple(nodes.spellings(session, node)) if node else ()
     query = LogQuery(last=lines, nodes=named, failed=failed, grep=q or None, ignore_case=True)
     chosen = {"q": q, "node": node, "failed": "true" if failed else ""}
@@ -66,7 +77,10 @@ def get_log(
         lines=lines,
         rows=[(row.seq, _CONTROL.sub("", row.text), _title(row)) for row in rows],
         nodes=names[:_MAX_NODES],
+        more_nodes=len(names) > _MAX_NODES,
+        failures=failing,
         chosen=chosen,
+        only=only,
         before=address(max(1, start - _LINES)) if start > 1 and not chosen else "",
         beginning=address(1) if start > 1 else "",
         after=address(after) if after <= lines else "",

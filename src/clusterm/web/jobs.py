@@ -5,7 +5,7 @@ from urllib.parse import urlencode
 
 from fastapi import Path, Query, Request, Response
 
-from clusterm.enums import ENDED, Action, JobStatus, Outcome, TokenRole
+from clusterm.enums import ENDED, Action, JobStatus, TokenRole
 from clusterm.routes.dependencies import RequesterDep, ServicesDep
 from clusterm.routes.jobs import cancel_job, explain_waits
 from clusterm.schemas.base import ActionName
@@ -20,7 +20,9 @@ _JOBS: Final = 50
 _EVENTS: Final = 100
 _TEXT: Final = 200
 _MAX_ID: Final = 2**62
-_WORST_FIRST: Final = (Outcome.FAILED, Outcome.UNDONE, Outcome.NOT_REACHED, Outcome.SKIPPED, Outcome.PASSED)
+_OUTCOMES: Final = 50
+_FAILURES: Final = 100
+_HOURS: Final = (1, 6, 24, 24 * 7, 24 * 30)
 
 
 @routes.add("GET", "/ui/jobs")
@@ -65,10 +67,21 @@ def get_job(request: Request, services: ServicesDep, job: str) -> Response:
     """Return the page of a job, by its id, `active` or `last`."""
     with services.store.read() as session:
         live = changes.state(session, lines=True)
-        found = job_views.to_wire(session, job_queries.resolve(session, job))
+        row = job_queries.resolve(session, job)
+        found = job_views.to_wire(session, row)
         explain_waits(services, session, [found])
-    outcomes = sorted(found.outcomes.items(), key=lambda item: _WORST_FIRST.index(item[1]))
-    return pages.render(request, "job.html", live=live, job=found, outcomes=outcomes, ended=found.status in ENDED)
+        good = job_queries.last_good(session, row)
+        before = good.id if good else None
+    return pages.render(
+        request,
+        "job.html",
+        live=live,
+        job=found,
+        outcomes=job_views.worst_first(found)[:_OUTCOMES],
+        most_failures=_FAILURES,
+        before=before,
+        ended=found.status in ENDED,
+    )
 
 
 @routes.add("POST", "/ui/jobs/{job}/cancel", role=TokenRole.OPERATOR)
@@ -86,12 +99,23 @@ def get_timeline(
     services: ServicesDep,
     node: Annotated[str, Query(max_length=_TEXT)] = "",
     limit: Annotated[int, Query(ge=1, le=10_000)] = _EVENTS,
+    hours: Annotated[int, Query(ge=1, le=24 * 366)] = 24,
 ) -> Response:
-    """Return the latest events of the cluster or of a node, newest first."""
+    """Return the latest events of the cluster or of some nodes, newest first; `hours` is for the picture above them.
+
+    `node` is a node, or part of the names, addresses or host groups of nodes.
+    """
     node = node.strip()
     bounds = services.live_settings.current.retention.timeline_bounds
     with services.store.read() as session:
-        wanted = events.TimelineFilter(nodes=nodes.spellings(session, node) if node else None)
+        alike = {each.name for each in nodes.candidates(session) if each.contains(node)} if node else set()
+        wanted = events.TimelineFilter(nodes=nodes.spellings(session, node) | alike if node else None)
         found = events.timeline(session, bounds, wanted, limit=limit + 1)
-    more = f"?{urlencode({'node': node, 'limit': min(10_000, limit * 10)})}" if len(found) > limit < 10_000 else ""
-    return pages.render(request, "timeline.html", events=found[-limit:][::-1], node=node, more=more)
+    more = (
+        f"?{urlencode({'node': node, 'hours': hours, 'limit': min(10_000, limit * 10)})}"
+        if len(found) > limit < 10_000
+        else ""
+    )
+    return pages.render(
+        request, "timeline.html", events=found[-limit:][::-1], node=node, more=more, hours=hours, choices=_HOURS
+    )

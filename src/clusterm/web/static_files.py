@@ -1,4 +1,7 @@
-"""The files of the pages, at addresses that contain their digest, so that browsers keep them permanently."""
+"""The files of the pages, at addresses that contain their digest, so that browsers keep them permanently.
+
+All have one digest, that of all of them: modules import each other by names relative to their own address.
+"""
 
 import hashlib
 from functools import cache
@@ -16,11 +19,10 @@ _TYPES: Final = {
 @cache
 def read_all() -> dict[str, tuple[bytes, str]]:
     """Return the content and the media type of each file, by its path below `/ui/static`: digest and name."""
-    found = {}
-    for file in sorted(_FOLDER.iterdir()):
-        content = file.read_bytes()
-        found[f"{hashlib.sha256(content).hexdigest()[:12]}/{file.name}"] = content, _TYPES[file.suffix]
-    return found
+    files = {file.name: file.read_bytes() for file in sorted(_FOLDER.iterdir())}
+    digest = hashlib.sha256(b"".join(b"%s\0%s\0" % (name.encode(), content) for name, content in files.items()))
+    folder = digest.hexdigest()[:12]
+    return {f"{folder}/{name}": (content, _TYPES[Path(name).suffix]) for name, content in files.items()}
 
 
 @cache

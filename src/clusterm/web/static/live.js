@@ -69,17 +69,23 @@ function update(page) {
   const fresh = page.getElementById("live")
   if (!fresh) return
   dispatchEvent(new CustomEvent("shown", { detail: fresh }))
-  const before = [...live.children], after = [...fresh.children]
+  const pairs = ["live", "live-nodes"].map((id) => [document.getElementById(id), page.getElementById(id)])
+  const isComplete = pairs.filter(([old]) => old).map(([old, copy]) => merge(old, copy)).every(Boolean)
+  document.title = page.title
+  if (isComplete) state = fresh.dataset.state
+}
+
+function merge(shown, fresh) {
+  const before = [...shown.children], after = [...fresh.children]
   let isComplete = true
   for (let index = 0; index < Math.max(before.length, after.length); index++) {
     const old = before[index], copy = after[index] && document.adoptNode(after[index])
-    if (!old) live.append(copy)
+    if (!old) shown.append(copy)
     else if (isInUse(old)) isComplete = false
     else if (!copy) old.remove()
     else if (!isSame(old, copy)) replace(old, copy)
   }
-  document.title = page.title
-  if (isComplete) state = fresh.dataset.state
+  return isComplete
 }
 
 // What the user has opened is not a difference.
