@@ -133,7 +133,9 @@ def read_status(request: Request, services: Services) -> ServiceStatus:
 @routes.get("/info/version", response_model=Versions, summary="Which versions are in use?")
 def get_versions(services: ServicesDep) -> Response:
     """Return the versions of clusterm, of the ansible that it runs, and of what it runs on."""
-    return json_response(versions(services.live_settings.current.ansible.executable, sqlite=services.store.version))
+    executable = services.live_settings.current.ansible.executable
+    store = services.store
+    return json_response(versions(executable, sqlite=store.version, postgresql=store.server_version()))
 
 
 def _of_store(session: Session, max_active: int) -> dict[str, Any]:
