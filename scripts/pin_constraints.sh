@@ -14,7 +14,7 @@ venv=$(mktemp -d)
 trap 'rm -rf "$venv"' EXIT
 "$python" -m venv "$venv"
 "$venv/bin/python" -m pip install --quiet --upgrade pip
-"$venv/bin/python" -m pip install --quiet --group dev --editable ".[otel]"
+"$venv/bin/python" -m pip install --quiet --group dev --editable ".[otel,postgresql]"
 {
     echo "# Every package that clusterm is run, tested and built with, on Python 3.11 to 3.13. Written by \`make constraints\`."
     # setuptools comes with Python 3.11's virtual environments; nothing here uses it.

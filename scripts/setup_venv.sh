@@ -39,7 +39,7 @@ if ! {
     "$python" -m venv --clear "$venv" &&
         "$venv/bin/python" -m pip install --progress-bar off -c constraints.txt pip &&
         "$venv/bin/python" -m pip install --progress-bar off -c constraints.txt --build-constraint constraints.txt \
-            --group dev --editable ".[otel]"
+            --group dev --editable ".[otel,postgresql]"
 } >"$log" 2>&1; then
     cat "$log" >&2
     fail "could not set up $venv for the reason above; make tries again from the start"

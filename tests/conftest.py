@@ -9,6 +9,7 @@ from typing import Final
 
 import pytest
 from hypothesis import settings
+from support.postgresql import PostgresqlServer, begin_session, end_session, needs_postgresql, shared_server
 from support.service import Clusterm
 
 from clusterm.store.engine import Store
@@ -19,6 +20,9 @@ LAYERS: Final = ("cli", "ansible", "differential", "system", "jobs", "api", "sto
 
 The slowest come first, so that at the end no worker runs a long module while the others have nothing to do.
 """
+
+STORES: Final = ("sqlite", "postgresql")
+"""The databases; the first one is the default."""
 
 _SHARED_MEMORY: Final = Path("/dev/shm")
 _ROOM_BYTES: Final = 4 * 1024**3
@@ -56,6 +60,60 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
         items.sort(key=lambda item: LAYERS.index(layers[item]))
 
 
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """Add the option that selects the database."""
+    parser.addoption("--store", choices=STORES, help="run each test with this database alone")
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Reserve the directory of a PostgreSQL server for the workers of this run."""
+    if "PYTEST_XDIST_WORKER" not in os.environ:
+        begin_session()
+
+
+def pytest_unconfigure(config: pytest.Config) -> None:
+    """Stop that server."""
+    if "PYTEST_XDIST_WORKER" not in os.environ:
+        end_session()
+
+
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    """Run the tests of the store, and those marked with `both_stores`, with each database; others with SQLite."""
+    if "store_kind" not in metafunc.fixturenames:
+        return
+    own = metafunc.definition.get_closest_marker("sqlite_only")
+    both = metafunc.definition.get_closest_marker("both_stores") or "store" in metafunc.definition.path.parts
+    kinds = STORES if both and not own else STORES[:1]
+    if (chosen := metafunc.config.getoption("store")) and not own:
+        kinds = (chosen,)
+    marked = [pytest.param(kind, marks=needs_postgresql if kind == "postgresql" else ()) for kind in kinds]
+    if len(marked) > 1 or chosen:
+        metafunc.parametrize("store_kind", marked, scope="session")
+
+
+@pytest.fixture(scope="session")
+def store_kind() -> str:
+    """The kind of the database: `sqlite` or `postgresql`."""
+    return STORES[0]
+
+
+@pytest.fixture(scope="session")
+def postgresql() -> PostgresqlServer:
+    """The server of the tests."""
+    return shared_server()
+
+
+@pytest.fixture(scope="session")
+def migrated_template(postgresql: PostgresqlServer) -> Iterator[str]:
+    """The name of an empty migrated database, to copy."""
+    name = postgresql.create_database()
+    store = Store(postgresql.url(name))
+    migrate(store)
+    store.close()
+    yield name
+    postgresql.drop_database(name)
+
+
 @pytest.fixture(scope="session")
 def migrated_database(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The file of an empty migrated database, to copy: migrations take longer than most tests."""
@@ -67,9 +125,21 @@ def migrated_database(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture
-def store(migrated_database: Path, tmp_path: Path) -> Iterator[Store]:
+def store_url(store_kind: str, request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[str]:
+    """The URL of an empty migrated database."""
+    if store_kind == "sqlite":
+        yield f"sqlite:///{shutil.copy(request.getfixturevalue('migrated_database'), tmp_path)}"
+        return
+    server: PostgresqlServer = request.getfixturevalue("postgresql")
+    name = server.create_database(request.getfixturevalue("migrated_template"))
+    yield server.url(name)
+    server.drop_database(name)
+
+
+@pytest.fixture
+def store(store_url: str) -> Iterator[Store]:
     """An empty store that no service uses."""
-    store = Store(f"sqlite:///{shutil.copy(migrated_database, tmp_path)}")
+    store = Store(store_url)
     yield store
     store.close()
 

@@ -30,7 +30,9 @@ def upgrade() -> None:
         sa.PrimaryKeyConstraint("job_id", "number"),
     )
     op.create_index("job_failures_by_node", "job_failures", ["job_id", "step", "node"])
-    stored = op.get_bind().exec_driver_sql("SELECT id, failures FROM jobs WHERE failures NOT IN ('[]', '{}')")
+    stored = op.get_bind().exec_driver_sql(
+        "SELECT id, CAST(failures AS VARCHAR) FROM jobs WHERE CAST(failures AS VARCHAR) NOT IN ('[]', '{}')"
+    )
     for job_id, of_job in stored.all():
         rows = [{"job_id": job_id, "number": number, **failure} for number, failure in enumerate(json.loads(of_job), 1)]
         op.bulk_insert(failures, rows)

@@ -23,5 +23,8 @@ def upgrade() -> None:
         ("jobs", "waited", "created_at", "started_at"),
         ("job_steps", "seconds", "started_at", "finished_at"),
     ):
-        lasted = f"max((julianday({end}) - julianday({start})) * 86400.0, 0.0)"
+        if op.get_bind().dialect.name == "postgresql":
+            lasted = f"greatest(extract(epoch FROM {end} - {start}), 0.0)"
+        else:
+            lasted = f"max((julianday({end}) - julianday({start})) * 86400.0, 0.0)"
         op.execute(f"UPDATE {table} SET {name} = {lasted}")  # noqa: S608 -- names of columns

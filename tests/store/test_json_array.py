@@ -2,6 +2,7 @@
 
 import json
 
+import pytest
 from support.rows import add_logged_job
 
 from clusterm.logs.json_array import encode_log
@@ -20,6 +21,7 @@ def store_lines(store: Store, job_id: int, lines: list[tuple[str, bool]]) -> Non
         )
 
 
+@pytest.mark.sqlite_only
 def test_parts_of_a_line_are_joined_and_characters_escaped(store: Store) -> None:
     job_id = add_logged_job(store, 6)
     store_lines(store, job_id, PARTS)
@@ -28,6 +30,7 @@ def test_parts_of_a_line_are_joined_and_characters_escaped(store: Store) -> None
     assert json.loads(b"".join(encode_log(store, job_id, 0))) == []
 
 
+@pytest.mark.sqlite_only
 def test_a_long_log_comes_in_small_parts(store: Store) -> None:
     job_id = add_logged_job(store, 5000)
     lines = [(f"{number} {'x' * 200}", number % 3 == 0) for number in range(5000)]

@@ -21,6 +21,7 @@ from clusterm.store.engine import Store
 from clusterm.store.log_query import LogQuery
 
 
+@pytest.mark.sqlite_only
 def test_a_clock_that_was_set_back_loses_no_line(store: Store) -> None:
     job_id = add_logged_job(store, 20_000)
     with store.write() as session:

@@ -3,6 +3,7 @@
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
+import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from sqlmodel import delete
@@ -46,6 +47,7 @@ def history(store: Store, node: str = "n-1", bound: int = 10) -> list[Event]:
         return events.of_node(session, node, bound, limit=10**6)
 
 
+@pytest.mark.sqlite_only
 def test_a_node_that_flaps_ten_thousand_times_hides_nothing(store: Store) -> None:
     settings = Settings.model_validate({"retention": {"timeline": 20, "node_events": 20}})
     node = {"label": "n", "serial": "1", "addr": "10.0.0.1"}

@@ -25,6 +25,7 @@ def span_id(span: ReadableSpan) -> int:
     return int(span.context.span_id)
 
 
+@pytest.mark.sqlite_only
 @pytest.mark.parametrize(
     ("tasks", "nodes", "spans"), [(1, 10_000, 4), (100, 100, 103), (10_000, 1, MAX_TASKS + 3), (0, 1, 3)]
 )

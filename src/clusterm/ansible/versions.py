@@ -15,12 +15,13 @@ from clusterm.schemas import Versions
 _VERSION_TIMEOUT_S: Final = 20.0  # seconds
 
 
-def versions(executable: str, *, sqlite: str) -> Versions:
+def versions(executable: str, *, sqlite: str, postgresql: str | None) -> Versions:
     """Return the versions of clusterm, its platform and ansible.
 
     Args:
         executable: the configured ansible-playbook.
-        sqlite: the version of the database software.
+        sqlite: the version of the SQLite library.
+        postgresql: the version of the PostgreSQL server; None if there is none, or if it cannot be asked.
     """
     path = find_executable(executable)
     return Versions(
@@ -29,6 +30,7 @@ def versions(executable: str, *, sqlite: str) -> Versions:
         ansible_playbook=path,
         python=platform.python_version(),
         sqlite=sqlite,
+        postgresql=postgresql,
         os=_os(),
         kernel=f"{platform.system()} {platform.release()} {platform.machine()}",
     )

@@ -15,14 +15,14 @@ def migrate_command(config: Config = None) -> None:
     A copy of the database before the migration is kept beside it.
     """
     from clusterm.store.engine import Store  # noqa: PLC0415
-    from clusterm.store.migration_copy import copy_of  # noqa: PLC0415
+    from clusterm.store.migration_copy import kept_copy  # noqa: PLC0415
     from clusterm.store.migrations import migrate  # noqa: PLC0415
 
     store = Store(load(config).store_url)
     came_from = migrate(store)
     store.close()
-    typer.echo(f"{store.path}: " + (f"migrated from {came_from}" if came_from else "up to date"))
-    if came_from and (copy := copy_of(store, came_from)).exists():
+    typer.echo(f"{store.name}: " + (f"migrated from {came_from}" if came_from else "up to date"))
+    if came_from and (copy := kept_copy(store, came_from)):
         typer.echo(f"{copy}: a copy from before the migration")
 
 
@@ -60,7 +60,7 @@ def check_command(config: Config = None) -> None:
             found += 1
         if found:
             raise typer.Exit(1)
-        typer.echo(f"{store.path}: nothing is wrong")
+        typer.echo(f"{store.name}: nothing is wrong")
 
 
 def restore_command(

@@ -133,7 +133,13 @@ def read_status(request: Request, services: Services) -> ServiceStatus:
 @routes.get("/info/version", response_model=Versions, summary="Which versions are in use?")
 def get_versions(services: ServicesDep) -> Response:
     """Return the versions of clusterm, of the ansible that it runs, and of what it runs on."""
-    return json_response(versions(services.live_settings.current.ansible.executable, sqlite=services.store.version))
+    return json_response(read_versions(services))
+
+
+def read_versions(services: Services) -> Versions:
+    """Return the versions that `GET /info/version` shows."""
+    executable, store = services.live_settings.current.ansible.executable, services.store
+    return versions(executable, sqlite=store.version, postgresql=store.server_version())
 
 
 def _of_store(session: Session, max_active: int) -> dict[str, Any]:

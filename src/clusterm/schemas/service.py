@@ -120,5 +120,10 @@ class Versions(ResponseModel):
     ansible_playbook: str | None = Field(description="Path of the program; null if it was not found.")
     python: str
     sqlite: str
+    postgresql: str | None = Field(
+        default=None,
+        description="Version of the PostgreSQL server; null if the database is SQLite, or while it cannot be asked.",
+        examples=["15.18"],
+    )
     os: str | None = Field(examples=["Debian GNU/Linux 12 (bookworm)"])
     kernel: str = Field(examples=["Linux 6.1.0-13-amd64 x86_64"])

@@ -1,21 +1,24 @@
 """The database: one engine, and transactions that declare whether they write."""
 
-import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
-from sqlalchemy import Connection, create_engine, event, text
-from sqlalchemy.engine import ExceptionContext, make_url
+from sqlalchemy import Connection, event, text
 from sqlmodel import Session
 
+from clusterm.common.database_url import is_postgresql
+from clusterm.errors import StoreUnusable
 from clusterm.store import sqlite
-from clusterm.store.errors import StoreDamaged, StoreReplaced, StoreUnavailable, translate_errors
+from clusterm.store.database import Database
+from clusterm.store.error_translation import translate_errors
+from clusterm.store.errors import StoreDamaged, StoreError, StoreUnavailable
+from clusterm.store.postgresql import PostgresqlDatabase
+from clusterm.store.sqlite import BUSY_TIMEOUT_S, SqliteDatabase
 
-BUSY_TIMEOUT_S: Final = 4.0
-"""Seconds that a transaction waits for the write lock of another one; shorter than the time the service has to stop."""
+__all__ = ["BUSY_TIMEOUT_S", "Store"]
 
 _TEST_WRITE_INTERVAL_S: Final = 10.0
 """Seconds for which a successful test of writing counts, because each one waits for the disk."""
@@ -24,31 +27,44 @@ _TEST_WRITE_INTERVAL_S: Final = 10.0
 class Store:
     """An open database. Several threads and processes may use it at the same time.
 
-    Opening a store never creates its database; `create` does. All transactions of a store are in the same file: if the
-    file is moved, removed or replaced meanwhile, they are refused, because a connection that is open would still
-    write to the old file.
+    Opening a store never creates its database; `create` does. All transactions of a store are in the same database.
 
     Args:
-        url: the database's URL.
+        url: the database's URL, `sqlite:///<path>` or `postgresql://...`.
+
+    Raises:
+        StoreUnusable: the driver of the database is not installed.
     """
 
     version: Final = sqlite.VERSION
-    """Version of the database software."""
+    """Version of the SQLite library."""
 
     def __init__(self, url: str) -> None:
-        self.path = Path(make_url(url).database or "")
-        """The database file."""
-        self._file: sqlite.FileIdentity | None = None
-        self._identifying = threading.Lock()
+        self._database: Database = PostgresqlDatabase(url) if is_postgresql(url) else SqliteDatabase(url)
+        self.name = self._database.name
+        """How messages name the database."""
         self._damage: str | None = None
         self._writable_at: float | None = None  # monotonic time; None if the last write has failed
-        self._engine = create_engine(
-            url, creator=lambda: sqlite.connect(self.path, BUSY_TIMEOUT_S), hide_parameters=True
-        )
-        event.listen(self._engine, "connect", lambda connection, _: sqlite.configure_connection(connection))
-        event.listen(self._engine, "begin", _begin)
-        event.listen(self._engine, "handle_error", _replace_spoiled_connection)
+        self._server_version: str | None = None
+        self._engine = self._database.make_engine()
+        event.listen(self._engine, "begin", self._begin)
         self._writing = self._engine.execution_options(writes=True)
+
+    @property
+    def file(self) -> Path | None:
+        """The database file; None if the database is on a server."""
+        return self._database.file
+
+    @property
+    def path(self) -> Path:
+        """The database file.
+
+        Raises:
+            StoreUnusable: the database is on a server.
+        """
+        if self._database.file is None:
+            raise StoreUnusable(f"the database {self.name} is not a file: use the tools of PostgreSQL for it")
+        return self._database.file
 
     @contextmanager
     def read(self) -> Iterator[Session]:
@@ -106,34 +122,32 @@ class Store:
             session.execute(text("SELECT 1 FROM settings"))
             must_write = self._writable_at is None or time.monotonic() - self._writable_at > _TEST_WRITE_INTERVAL_S
             if must_write:
-                session.execute(text(sqlite.TEST_WRITE))
+                self._database.test_write(session.connection())
         if must_write:
             self._writable_at = time.monotonic()
 
     def check_file(self) -> None:
-        """Check that the database is still the file that this store has opened first.
+        """Check that the database is still the one that this store has opened first.
 
         Raises:
-            StoreReplaced: it is missing, or it is another file.
+            StoreReplaced: its file is missing, or is another file.
         """
-        found = sqlite.identify(self.path)
-        with self._identifying:
-            if self._file is None:
-                self._file = found
-        if found is None:
-            raise StoreReplaced(f"the database {self.path} is missing")
-        if found != self._file:
-            raise StoreReplaced(f"the database {self.path} was replaced by another file")
+        self._database.check_identity()
 
     def create(self) -> None:
-        """Create an empty database that only its owner can read, unless it exists.
+        """Create an empty database that only its owner can read, unless it exists. A server must have it already.
 
         Raises:
             OSError: the file cannot be created.
             StoreError: the database cannot be opened or written.
+            StoreUnusable: the database of a server is not fit for the tables.
         """
-        sqlite.create(self.path)
-        self._maintain(sqlite.set_up)
+        with translate_errors():
+            self._database.create(self._engine)
+
+    def begin_migration(self, connection: Connection) -> None:
+        """Prepare a transaction of `connect` for a migration, which may take long."""
+        self._database.begin_migration(connection)
 
     def reclaim_space(self) -> None:
         """Return the space of deleted rows to the disk, in short transactions.
@@ -141,19 +155,49 @@ class Store:
         Raises:
             StoreError: the database cannot be written.
         """
-        self._maintain(sqlite.reclaim_space)
+        self.check_file()
+        with translate_errors():
+            self._database.reclaim_space(self._engine)
 
     def scrub(self) -> None:
-        """Rewrite the database file without deleted and replaced data.
+        """Rewrite the database without deleted and replaced data.
 
         Raises:
-            StoreError: the disk has no room for the copy, or other processes write all the time.
+            StoreError: the disk has no room for the copy, other processes write all the time, or a server does not
+                offer it.
         """
-        self._maintain(sqlite.scrub)
+        self.check_file()
+        with translate_errors():
+            self._database.scrub(self._engine)
+
+    def problems(self) -> list[str]:
+        """Return what the database itself finds wrong in its pages and references.
+
+        Raises:
+            StoreError: the database cannot be read.
+        """
+        self.check_file()
+        with translate_errors():
+            return self._database.problems()
 
     def size(self) -> int:
-        """Return the size of the database's files in bytes."""
-        return sqlite.size(self.path)
+        """Return the size of the database in bytes.
+
+        Raises:
+            StoreError: a server cannot be asked.
+        """
+        with translate_errors():
+            return self._database.size(self._engine)
+
+    def server_version(self) -> str | None:
+        """Return the version of the PostgreSQL server; None for SQLite, or while the server cannot be asked."""
+        if self._server_version is None:
+            try:
+                with translate_errors():
+                    self._server_version = self._database.server_version(self._engine)
+            except StoreError:
+                return None
+        return self._server_version
 
     def close(self) -> None:
         """Close all connections."""
@@ -168,22 +212,5 @@ class Store:
             self._damage = str(error)
             raise
 
-    def _maintain(self, work: Callable[[Any], None]) -> None:
-        """Do work on a connection of the driver, outside of transactions."""
-        self.check_file()
-        with translate_errors():
-            connection = self._engine.raw_connection()
-            try:
-                work(connection.driver_connection)
-            finally:
-                connection.close()
-
-
-def _replace_spoiled_connection(context: ExceptionContext) -> None:
-    if sqlite.spoils_connection(context.original_exception):
-        context.is_disconnect = True
-
-
-def _begin(connection: Connection) -> None:
-    writes = connection.get_execution_options().get("writes")
-    connection.exec_driver_sql(sqlite.BEGIN_WRITE if writes else sqlite.BEGIN_READ)
+    def _begin(self, connection: Connection) -> None:
+        self._database.begin(connection, writes=bool(connection.get_execution_options().get("writes")))

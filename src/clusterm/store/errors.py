@@ -1,13 +1,6 @@
 """Errors of the database, in place of the exceptions of SQLAlchemy and of the driver."""
 
-from collections.abc import Iterator
-from contextlib import contextmanager
-
-from sqlalchemy.exc import DBAPIError
-from sqlalchemy.exc import TimeoutError as PoolTimeout
-
 from clusterm.errors import ClustermError
-from clusterm.store import sqlite
 
 
 class StoreError(ClustermError):
@@ -15,7 +8,7 @@ class StoreError(ClustermError):
 
 
 class StoreUnavailable(StoreError):
-    """The database cannot be used at the moment: it is locked or full, or its disk fails. A retry may succeed."""
+    """The database cannot be used at the moment: it is locked, full or away, or its disk fails. A retry may succeed."""
 
 
 class StoreReplaced(StoreError):
@@ -24,26 +17,3 @@ class StoreReplaced(StoreError):
 
 class StoreDamaged(StoreError):
     """The database is damaged. A retry does not help."""
-
-
-@contextmanager
-def translate_errors() -> Iterator[None]:
-    """Raise errors of the database that occur in the block as store errors.
-
-    Raises:
-        StoreError: the database did not do its work.
-    """
-    try:
-        yield
-    except DBAPIError as error:
-        raise _store_error(error.orig or error) from error
-    except sqlite.DriverError as error:
-        raise _store_error(error) from error
-    except PoolTimeout as error:
-        raise StoreUnavailable("all connections to the database are in use") from error
-
-
-def _store_error(error: BaseException) -> StoreError:
-    if sqlite.is_damage(error):
-        return StoreDamaged(str(error))
-    return StoreUnavailable(str(error)) if sqlite.is_transient(error) else StoreError(str(error))

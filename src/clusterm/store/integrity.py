@@ -6,20 +6,17 @@ from sqlmodel import Session, col, select
 
 from clusterm.common.actions import NODE_ACTIONS
 from clusterm.enums import JobStatus, Status
-from clusterm.store import definitions, log_reader, nodes, sqlite, tables
+from clusterm.store import definitions, log_reader, nodes, tables
 from clusterm.store.engine import Store
-from clusterm.store.errors import translate_errors
 
 
 def damage(store: Store) -> list[str]:
-    """Return what SQLite finds wrong in the pages and references of the database; it reads the whole file.
+    """Return what the database finds wrong in its pages and references; SQLite reads the whole file.
 
     Raises:
         StoreError: the database cannot be read.
     """
-    store.check_file()
-    with translate_errors():
-        return sqlite.problems(store.path)
+    return store.problems()
 
 
 def changed_logs(store: Store) -> Iterator[str]:

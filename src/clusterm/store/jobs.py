@@ -81,7 +81,7 @@ def running(session: Session) -> Sequence[tables.Job]:
     return session.exec(
         select(tables.Job)
         .where(tables.Job.status == JobStatus.RUNNING)
-        .order_by(col(tables.Job.started_clock), col(tables.Job.id))
+        .order_by(col(tables.Job.started_clock).nulls_first(), col(tables.Job.id))
     ).all()
 
 

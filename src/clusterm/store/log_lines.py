@@ -11,7 +11,8 @@ from sqlalchemy import bindparam, delete, func, insert, select, update
 from sqlmodel import Session, col
 
 from clusterm.common.ansible_output import MAX_ERROR, FinalError, final_error
-from clusterm.store import sqlite, tables
+from clusterm.store import tables
+from clusterm.store.sql_functions import byte_length
 
 _MAX_ERROR_LINES: Final = 500  # lines at the end of a step's output in which the error of ansible is searched
 
@@ -74,7 +75,7 @@ def leave_out(session: Session, job: tables.Job, limit: int) -> None:
         limit: maximum size of the log in bytes.
     """
     line = tables.LogLine
-    size = sqlite.byte_length(col(line.text)) + 1
+    size = byte_length(col(line.text)) + 1
     of_job = select(col(line.seq), size).where(col(line.job_id) == job.id).order_by(col(line.seq))
     if job.truncated_at is None:
         head = 0

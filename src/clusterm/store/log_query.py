@@ -8,8 +8,9 @@ from sqlalchemy import ColumnElement, or_, select
 from sqlmodel import Session, col
 
 from clusterm.enums import FAILED_TASKS
-from clusterm.store import failures, log_lines, sqlite, tables
+from clusterm.store import failures, log_lines, tables
 from clusterm.store import jobs as job_queries
+from clusterm.store.sql_functions import contains
 
 CONTEXT: Final = 3
 """Lines that are shown before and after the lines of a failed result."""
@@ -130,9 +131,9 @@ def conditions(job_id: int, query: LogQuery) -> list[ColumnElement[bool]]:
     if query.nodes:
         found.append(col(line.node).in_(query.nodes))
     if query.task is not None:
-        named = sqlite.contains(col(task.name), query.task, ignore_case=True)
+        named = contains(col(task.name), query.task, ignore_case=True)
         numbers = select(col(task.number)).where(col(task.job_id) == job_id, named).correlate(None)
         found.append(col(line.task).in_(numbers))
     if query.grep is not None:
-        found.append(sqlite.contains(col(line.text), query.grep, ignore_case=query.ignore_case))
+        found.append(contains(col(line.text), query.grep, ignore_case=query.ignore_case))
     return found

@@ -24,6 +24,12 @@ def copy_of(store: Store, revision: str) -> Path:
     return store.path.with_name(f"{store.path.name}.{revision}")
 
 
+def kept_copy(store: Store, revision: str) -> Path | None:
+    """Return the copy of a database from before its migration; None if there is none, as of one on a server."""
+    copy = None if store.file is None else copy_of(store, revision)
+    return copy if copy is not None and copy.exists() else None
+
+
 def keep_copy(store: Store, revision: str) -> None:
     """Copy a database while it is locked for writers, readable only by its owner.
 

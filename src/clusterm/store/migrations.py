@@ -11,7 +11,8 @@ from sqlalchemy import Connection
 import clusterm
 from clusterm.errors import StoreUnusable
 from clusterm.store.engine import Store
-from clusterm.store.errors import StoreError, StoreUnavailable, translate_errors
+from clusterm.store.error_translation import translate_errors
+from clusterm.store.errors import StoreError, StoreUnavailable
 from clusterm.store.migration_copy import keep_copy
 
 
@@ -27,7 +28,6 @@ def migrate(store: Store) -> str | None:
     config = alembic_config()
     newest = ScriptDirectory.from_config(config).get_current_head()
     try:
-        store.path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
         store.create()
         with translate_errors(), store.connect() as connection, connection.begin():
             current = MigrationContext.configure(connection).get_current_revision()
@@ -35,17 +35,18 @@ def migrate(store: Store) -> str | None:
                 return None
             if current is not None and not is_known(current):
                 raise StoreUnusable(
-                    f"the database {store.path} was written by a newer clusterm (revision {current}): "
+                    f"the database {store.name} was written by a newer clusterm (revision {current}): "
                     "install that version, or point store.url at another database"
                 )
-            if current is not None:
+            if current is not None and store.file is not None:
                 keep_copy(store, current)
+            store.begin_migration(connection)
             _upgrade(config, connection)
             return current or "empty"
     except StoreError as error:
-        raise StoreUnusable(_explain(store.path, error)) from error
+        raise StoreUnusable(_explain(store, error)) from error
     except OSError as error:
-        raise StoreUnusable(f"cannot open the database {store.path}: {error.strerror}") from error
+        raise StoreUnusable(f"cannot open the database {store.name}: {error.strerror}") from error
 
 
 def check_current(store: Store) -> None:
@@ -54,15 +55,19 @@ def check_current(store: Store) -> None:
     Raises:
         StoreUnusable: it does not exist, cannot be opened, is damaged, or has another schema.
     """
-    if not store.path.exists():
-        raise StoreUnusable(f"there is no database {store.path}: check store.url and manager.state_dir")
+    if store.file is not None and not store.file.exists():
+        raise StoreUnusable(f"there is no database {store.name}: check store.url and manager.state_dir")
     newest = ScriptDirectory.from_config(alembic_config()).get_current_head()
     try:
         current = revision(store)
     except StoreError as error:
-        raise StoreUnusable(_explain(store.path, error)) from error
+        raise StoreUnusable(_explain(store, error)) from error
+    if current is None and store.file is None:
+        raise StoreUnusable(
+            f"the database {store.name} has no tables of clusterm: check store.url, or run clusterm migrate"
+        )
     if current != newest:
-        raise StoreUnusable(f"the database {store.path} is of another version: run clusterm migrate")
+        raise StoreUnusable(f"the database {store.name} is of another version: run clusterm migrate")
 
 
 def revision(store: Store) -> str | None:
@@ -97,12 +102,18 @@ def _upgrade(config: Config, connection: Connection) -> None:
     command.upgrade(config, "head")
 
 
-def _explain(path: Path, error: StoreError) -> str:
+def _explain(store: Store, error: StoreError) -> str:
+    if store.file is None:
+        return (
+            f"cannot use the database {store.name}: {error}; check that its server runs and is writable, and the host, "
+            "user, password and database of store.url"
+        )
     if isinstance(error, StoreUnavailable):
         return (
-            f"cannot open the database {path}: {error}; try again if another process holds it, else check its "
+            f"cannot open the database {store.name}: {error}; try again if another process holds it, else check its "
             "directory's permissions and free space"
         )
     return (
-        f"the database {path} is damaged: {error}; restore a backup, or move the file away to start with an empty one"
+        f"the database {store.name} is damaged: {error}; restore a backup, or move the file away to start with an "
+        "empty one"
     )

@@ -8,7 +8,8 @@ from clusterm.common.files import sync_directory
 from clusterm.errors import StoreUnusable
 from clusterm.store import sqlite
 from clusterm.store.engine import Store
-from clusterm.store.errors import StoreError, translate_errors
+from clusterm.store.error_translation import translate_errors
+from clusterm.store.errors import StoreError
 from clusterm.store.migrations import is_known, revision
 
 

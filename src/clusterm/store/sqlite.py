@@ -1,16 +1,24 @@
-"""SQLite: everything that another database would do in another way, apart from the options of tables."""
+"""SQLite: everything that PostgreSQL does in another way, apart from the options of tables."""
 
 import os
 import sqlite3
+import threading
+from collections.abc import Callable
 from contextlib import closing
 from pathlib import Path
 from typing import Any, Final, NamedTuple
 from urllib.parse import quote
 
-from sqlalchemy import ColumnElement, LargeBinary, SQLColumnExpression, cast, func
+from sqlalchemy import Connection, Engine, create_engine, event
+from sqlalchemy.engine import ExceptionContext, make_url
+
+from clusterm.store.errors import StoreReplaced
 
 VERSION: Final = sqlite3.sqlite_version
 """Version of the SQLite library."""
+
+BUSY_TIMEOUT_S: Final = 4.0
+"""Seconds that a transaction waits for the write lock of another one; shorter than the time the service has to stop."""
 
 BEGIN_READ: Final = "BEGIN"
 """Begins a transaction that sees one snapshot, taken by its first query."""
@@ -78,6 +86,11 @@ def spoils_connection(error: BaseException) -> bool:
     the connection stays so.
     """
     return _primary_code(error) in _CONNECTION_CODES
+
+
+def message(error: BaseException) -> str:
+    """Return the text of a driver's error, which contains no values of statements."""
+    return str(error)
 
 
 class FileIdentity(NamedTuple):
@@ -188,16 +201,6 @@ def files(path: Path) -> list[Path]:
     return [path.with_name(path.name + suffix) for suffix in ("", "-wal", "-shm")]
 
 
-def contains(text: SQLColumnExpression[Any], part: str, *, ignore_case: bool = False) -> ColumnElement[bool]:
-    """Return the condition that a text contains another one, literally. Only ASCII letters can ignore their case."""
-    return func.instr(func.lower(text), func.lower(part)) > 0 if ignore_case else func.instr(text, part) > 0
-
-
-def byte_length(text: SQLColumnExpression[Any]) -> ColumnElement[int]:
-    """Return the expression for the length of a text in UTF-8."""
-    return func.length(cast(text, LargeBinary))
-
-
 def _primary_code(error: BaseException) -> int | None:
     code = getattr(error, "sqlite_errorcode", None)
     return None if code is None else code & _PRIMARY_CODE
@@ -214,3 +217,95 @@ def _free_pages(connection: sqlite3.Connection) -> int:
 def _empty_wal(connection: sqlite3.Connection) -> None:
     """Move the WAL into the database and cut it to nothing, unless other connections use it until the timeout."""
     connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
+
+
+class SqliteDatabase:
+    """A database in a file.
+
+    If the file is moved, removed or replaced, its transactions are refused: a connection that is open would write to
+    the old one.
+
+    Args:
+        url: the URL of the file.
+    """
+
+    def __init__(self, url: str) -> None:
+        self._url = url
+        self.file = Path(make_url(url).database or "")
+        self.name = str(self.file)
+        self._identity: FileIdentity | None = None
+        self._identifying = threading.Lock()
+
+    def make_engine(self) -> Engine:
+        """Return an engine, which opens connections when they are needed."""
+        engine = create_engine(self._url, creator=lambda: connect(self.file, BUSY_TIMEOUT_S), hide_parameters=True)
+        event.listen(engine, "connect", lambda connection, _: configure_connection(connection))
+        event.listen(engine, "handle_error", _replace_spoiled_connection)
+        return engine
+
+    def begin(self, connection: Connection, *, writes: bool) -> None:
+        """Begin a transaction."""
+        connection.exec_driver_sql(BEGIN_WRITE if writes else BEGIN_READ)
+
+    def check_identity(self) -> None:
+        """Check that the database is still the file that was opened first.
+
+        Raises:
+            StoreReplaced: it is missing, or it is another file.
+        """
+        found = identify(self.file)
+        with self._identifying:
+            if self._identity is None:
+                self._identity = found
+        if found is None:
+            raise StoreReplaced(f"the database {self.file} is missing")
+        if found != self._identity:
+            raise StoreReplaced(f"the database {self.file} was replaced by another file")
+
+    def create(self, engine: Engine) -> None:
+        """Create an empty database that only its owner can read, unless it exists."""
+        self.file.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        create(self.file)
+        self.check_identity()
+        _maintain(engine, set_up)
+
+    def test_write(self, connection: Connection) -> None:
+        """Write the first page."""
+        connection.exec_driver_sql(TEST_WRITE)
+
+    def begin_migration(self, connection: Connection) -> None:
+        """Do nothing: a transaction may take long."""
+
+    def reclaim_space(self, engine: Engine) -> None:
+        """Return the space of deleted rows to the disk, in short transactions."""
+        _maintain(engine, reclaim_space)
+
+    def scrub(self, engine: Engine) -> None:
+        """Rewrite the file without deleted and replaced data."""
+        _maintain(engine, scrub)
+
+    def problems(self) -> list[str]:
+        """Return the problems of its pages, indexes and references; it reads the whole file."""
+        return problems(self.file)
+
+    def size(self, engine: Engine) -> int:  # noqa: ARG002
+        """Return the size of its files in bytes."""
+        return size(self.file)
+
+    def server_version(self, engine: Engine) -> str | None:  # noqa: ARG002
+        """Return None: there is no server."""
+        return None
+
+
+def _replace_spoiled_connection(context: ExceptionContext) -> None:
+    if spoils_connection(context.original_exception):
+        context.is_disconnect = True
+
+
+def _maintain(engine: Engine, work: Callable[[Any], None]) -> None:
+    """Do work on a connection of the driver, outside of transactions."""
+    connection = engine.raw_connection()
+    try:
+        work(connection.driver_connection)
+    finally:
+        connection.close()

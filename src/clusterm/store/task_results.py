@@ -16,6 +16,7 @@ from sqlmodel import Session, col
 from clusterm import schemas
 from clusterm.enums import FAILED_TASKS, TaskStatus
 from clusterm.store import tables
+from clusterm.store.sql_functions import contains
 
 _task = tables.JobTask
 _result = tables.TaskResult
@@ -167,7 +168,7 @@ def tasks(
     if status is not None:
         wanted.append(col(_result.status) == status)
     if task is not None:
-        query = query.where(col(_task.name).icontains(task, autoescape=True))
+        query = query.where(contains(col(_task.name), task, ignore_case=True))
     if len(wanted) > 1:
         query = query.where(col(_task.number).in_(select(col(_result.task)).where(*wanted)))
     found_tasks = session.connection().execute(query).mappings().all()

@@ -13,6 +13,7 @@ from sqlmodel import Session, col
 from clusterm.enums import FAILED_TASKS, TaskStatus
 from clusterm.store import jobs as job_queries
 from clusterm.store import runtime_values, tables
+from clusterm.store.sql_functions import seconds_between
 
 _MAX_LINE_CHARACTERS: Final = 512 * 1024
 """Characters after which a batch of lines ends."""
@@ -123,13 +124,13 @@ def notable_results(session: Session, job_id: int, first: int, last: int, limit:
     """Return the first failed results and the slowest results of each task, at most `limit` of either."""
     task, number, rank = col(_result.task), col(_result.number), func.row_number()
     failed = col(_result.status).in_(FAILED_TASKS)
-    duration = func.julianday(col(_result.finished_at)) - func.julianday(col(_result.started_at))
+    duration = seconds_between(col(_result.started_at), col(_result.finished_at))
     ranked = (
         select(
             *_result.__table__.columns,  # type: ignore[attr-defined]
             failed.label("failed"),
-            rank.over(partition_by=task, order_by=(failed.desc(), number)).label("by_failure"),
-            rank.over(partition_by=task, order_by=(duration.desc(), number)).label("by_duration"),
+            rank.over(partition_by=task, order_by=(failed.desc().nulls_last(), number)).label("by_failure"),
+            rank.over(partition_by=task, order_by=(duration.desc().nulls_last(), number)).label("by_duration"),
         )
         .where(col(_result.job_id) == job_id, task.between(first, last))
         .subquery()

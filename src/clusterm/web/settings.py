@@ -8,13 +8,12 @@ from fastapi import Request, Response
 
 from clusterm import global_vars, schemas
 from clusterm.access import token_management
-from clusterm.ansible.versions import versions
 from clusterm.enums import TokenRole, TokenStatus
 from clusterm.errors import RequestRefused
 from clusterm.jobs import drain
 from clusterm.routes.auth import principal_of
 from clusterm.routes.dependencies import By, Services, ServicesDep
-from clusterm.routes.health import read_status
+from clusterm.routes.health import read_status, read_versions
 from clusterm.settings import AnsibleSettings
 from clusterm.web import pages
 from clusterm.web.forms import Field, FormDep, Values, invalid, parse_vars, validate
@@ -104,7 +103,7 @@ def _page(
         others={f"{section}.{name}": _as_text(value) for section, of in shown.items() for name, value in of.items()},
         tokens=sorted(found, key=lambda token: token.status is not TokenStatus.VALID),
         status=read_status(request, services),
-        versions=versions(services.live_settings.current.ansible.executable, sqlite=services.store.version),
+        versions=read_versions(services),
     )
 
 
