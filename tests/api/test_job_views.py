@@ -30,6 +30,11 @@ def test_the_commands(site: Clusterm) -> None:
     assert re.fullmatch(r"configure +Provision +Mount +\S+ s +failed: b-2 +\d+", failed)
     slowest = site.clusterctl("--output", "jsonl", "job", "tasks", "--slowest", "2").stdout.splitlines()
     assert len(slowest) == 2
+    heading, first, second, *_, worst = site.clusterctl("job", "grid", "1").stdout.splitlines()
+    assert heading.split() == ["NODE", "RESULTS"]
+    assert re.fullmatch(r"b-2 +[.cirs-]*F[.cirs-]*", first)
+    assert re.fullmatch(r"a-1 +[.cirs-]+", second)
+    assert re.fullmatch(r"column \d+: Mount failed on 1 node", worst)
     nothing = site.clusterctl("job", "tasks", "--task", "no such")
     assert (nothing.returncode, nothing.stdout, nothing.stderr) == (0, "", "no such tasks\n")
     same = site.clusterctl("job", "diff", "1", "last")

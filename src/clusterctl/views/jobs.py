@@ -165,7 +165,10 @@ def grid(data: Json) -> View:
         "- not run\n"
     )
     worst = [(number, task) for number, task in enumerate(found.tasks, start=1) if task.failed]
-    yield from (f"column {number}: {plain(task.task)} failed on {task.failed} nodes\n" for number, task in worst)
+    yield from (
+        f"column {number}: {plain(task.task)} failed on {task.failed} node{'s' if task.failed > 1 else ''}\n"
+        for number, task in worst
+    )
 
 
 def diff(data: Json) -> View:
