@@ -91,7 +91,8 @@ def test_rows_of_the_first_version_are_migrated(empty: str, postgresql: Postgres
             command.upgrade(config, "0014")
             connection.exec_driver_sql(
                 "INSERT INTO jobs (action, status, error, host_group, extra_vars, requested_by, created_at, "
-                "started_at, finished_at, stop_cleanup, lines, bytes, omitted, incomplete, recap, failures, end_order) VALUES "
+                "started_at, finished_at, stop_cleanup, lines, bytes, omitted, incomplete, recap, failures, end_order) "
+                "VALUES "
                 "('update', 'Errored', 'e', '', '{}', 'a', '2026-01-01 00:00Z', '2026-01-01 00:01Z', "
                 "'2026-01-01 00:03:30Z', true, 0, 0, 0, false, '{}', "
                 """'[{"node": "a-1", "step": "configure", "play": null, "task": "t", "message": "m", "line": 3}]', 1)"""
