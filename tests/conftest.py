@@ -1,5 +1,6 @@
 """Fixtures: an empty store, and services; and the order and the markers of all tests."""
 
+import contextlib
 import os
 import shutil
 import signal
@@ -144,12 +145,26 @@ def store(store_url: str) -> Iterator[Store]:
     store.close()
 
 
-@pytest.fixture
-def new_clusterm(tmp_path: Path) -> Iterator[Clusterm]:
-    """A service that is not started yet, for tests that configure it first."""
-    clusterm = Clusterm(tmp_path / "clusterm")
+@contextlib.contextmanager
+def _service(root: Path, store_kind: str, request: pytest.FixtureRequest) -> Iterator[Clusterm]:
+    clusterm = Clusterm(root)
+    if store_kind == "sqlite":
+        yield clusterm
+        clusterm.destroy()
+        return
+    server: PostgresqlServer = request.getfixturevalue("postgresql")
+    name = server.create_database(request.getfixturevalue("migrated_template"))
+    clusterm.config["store"] = {"url": server.url(name)}
     yield clusterm
     clusterm.destroy()
+    server.drop_database(name)
+
+
+@pytest.fixture
+def new_clusterm(tmp_path: Path, store_kind: str, request: pytest.FixtureRequest) -> Iterator[Clusterm]:
+    """A service that is not started yet, for tests that configure it first."""
+    with _service(tmp_path / "clusterm", store_kind, request) as clusterm:
+        yield clusterm
 
 
 @pytest.fixture
@@ -159,8 +174,9 @@ def clusterm(new_clusterm: Clusterm) -> Clusterm:
 
 
 @pytest.fixture(scope="module")
-def module_clusterm(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Clusterm]:
+def module_clusterm(
+    tmp_path_factory: pytest.TempPathFactory, store_kind: str, request: pytest.FixtureRequest
+) -> Iterator[Clusterm]:
     """A service that is not started yet, for a module whose tests do not disturb each other."""
-    clusterm = Clusterm(tmp_path_factory.mktemp("module") / "clusterm")
-    yield clusterm
-    clusterm.destroy()
+    with _service(tmp_path_factory.mktemp("module") / "clusterm", store_kind, request) as clusterm:
+        yield clusterm

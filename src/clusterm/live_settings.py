@@ -14,6 +14,7 @@ from urllib.parse import urlsplit
 from pydantic import ValidationError
 
 from clusterm.common import contiv
+from clusterm.common.database_url import split_password
 from clusterm.common.redaction import MASK, redact, redact_text, restore
 from clusterm.enums import Cause, EventName
 from clusterm.errors import BadRequest, EncryptionUnavailable, SecretsUnavailable, quote
@@ -235,6 +236,7 @@ def _flat(settings: dict[str, Any]) -> dict[str, Any]:
 def _shown(settings: Settings) -> dict[str, Any]:
     """Return settings as they go over the wire, secrets redacted."""
     shown = settings.model_dump(mode="json")
+    shown["store"]["url"] = split_password(shown["store"]["url"])[0]
     shown["serf"] = redact(shown["serf"])
     shown["telemetry"] = _shown_telemetry(shown["telemetry"])
     shown["notifications"]["webhooks"] = [_shown_webhook(webhook) for webhook in shown["notifications"]["webhooks"]]

@@ -50,6 +50,7 @@ def posts(service: Clusterm, path: str, bodies: Sequence[dict[str, Any]]) -> lis
             client.close()
 
 
+@pytest.mark.both_stores
 def test_of_eight_commissions_exactly_one_begins(service: Clusterm, tmp_path: Path) -> None:
     for number, wanted in enumerate([NODES, NODES[:1] * 8, NODES, NODES[:1] * 8]):
         gate = tmp_path / f"gate{number}"

@@ -119,6 +119,7 @@ def pretend_reboot(clusterm: Clusterm) -> None:
 # Executor and service
 
 
+@pytest.mark.both_stores
 def test_processes_may_die_in_any_order_and_any_number_of_times(counting: Clusterm) -> None:
     clusterm = counting.start()
     job = begin(clusterm)
@@ -144,6 +145,7 @@ def test_processes_may_die_in_any_order_and_any_number_of_times(counting: Cluste
     nothing_left(clusterm)
 
 
+@pytest.mark.both_stores
 def test_executor_that_dies_often_is_followed_by_another_each_time(counting: Clusterm) -> None:
     clusterm = counting.start()
     job = begin(clusterm)

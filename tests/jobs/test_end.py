@@ -165,6 +165,7 @@ def test_exit_status_0_is_not_enough_if_a_play_did_not_run(site: Clusterm) -> No
     assert "install" not in dict(statuses(site, job))
 
 
+@pytest.mark.both_stores
 def test_a_stopped_job_and_a_killed_executor_have_the_failures_that_were(site: Clusterm) -> None:
     """In the middle of a rescue section, with the strategy free: nothing that was rescued counts, and one is busy."""
     site.write_playbook(

@@ -78,6 +78,7 @@ def test_jobs_on_different_nodes_run_side_by_side(busy: Clusterm) -> None:
     assert clusterm.ended(third)["status"] == "Complete"
 
 
+@pytest.mark.both_stores
 def test_a_waiting_job_is_not_overtaken_on_its_nodes(busy: Clusterm) -> None:
     busy.config["manager"]["max_active_jobs"] = 3
     clusterm = busy.start()

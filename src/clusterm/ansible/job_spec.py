@@ -27,6 +27,7 @@ from clusterm.ansible.inventory import inventory, merge_vars
 from clusterm.ansible.variables import dump, mark_unsafe
 from clusterm.common import stop_file, umask
 from clusterm.common.actions import ACTIONS, ActionSpec, StepSpec
+from clusterm.common.database_url import split_password
 from clusterm.common.files import sync_directory
 from clusterm.common.redaction import secrets_in
 from clusterm.enums import DEFAULT_HOST_GROUPS, Role
@@ -235,7 +236,7 @@ def draft(settings: Settings, job_id: int, action: ActionSpec, directory: Path, 
         action=action.name,
         definition=action,
         check=check,
-        store_url=settings.store_url,
+        store_url=split_password(settings.store_url)[0],
         retention=settings.retention,
         location=ansible.playbook_dir,
         playbooks={step.name: _playbook(step, ansible) for step in action.all_steps()},

@@ -18,6 +18,7 @@ from clusterm.ansible.job_spec import JobSpec, prepare
 from clusterm.background.log_forwarder import LogForwarder
 from clusterm.common.background_task import PeriodicTask
 from clusterm.common.backoff import Backoff
+from clusterm.common.database_url import password_environment
 from clusterm.common.transient import is_transient
 from clusterm.errors import SecretsUnavailable, VariablesRefused
 from clusterm.executor.files import LOG
@@ -256,7 +257,7 @@ class Supervisor(PeriodicTask):
                 stdin=subprocess.DEVNULL,
                 stdout=log_file,
                 stderr=log_file,
-                env=clean_environment(),
+                env=clean_environment() | dict(password_environment(self._settings().store_url)),
                 start_new_session=True,
             )
         executor.begin(process)

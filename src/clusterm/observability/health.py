@@ -43,7 +43,7 @@ def check(
     state_dir, floor = settings.manager.state_dir, settings.manager.min_free_bytes
     needed = {
         "store": _of_store(store),
-        "disk": _of_disk(state_dir, floor) or _of_disk(store.path.parent, floor),
+        "disk": _of_disk(state_dir, floor) or (store.file and _of_disk(store.file.parent, floor)) or None,
         "ansible": ansible,
     }
     warnings = {**monitors, "tasks": "; ".join(_failing(tasks)) or None}

@@ -116,13 +116,13 @@ class _StoreCollector(Collector):
         up = GaugeMetricFamily("clusterm_store_up", "1 if the store can be read.", value=1)
         try:
             found = [*self._of_jobs(), *self._of_nodes(), *self._of_notifications(), *self._of_telemetry()]
+            size = self._store.size()
+            found.append(GaugeMetricFamily("clusterm_store_size_bytes", "Size of the database.", value=size))
         except StoreError:
             up = GaugeMetricFamily("clusterm_store_up", "1 if the store can be read.", value=0)
             found = []
         yield up
         yield from found
-        size = self._store.size()
-        yield GaugeMetricFamily("clusterm_store_size_bytes", "Size of the database's files.", value=size)
         disk = shutil.disk_usage(self._manager.state_dir)
         for name, text, value in (
             ("free", "Room on the disk of the state directory.", disk.free),

@@ -120,11 +120,13 @@ def read_status(request: Request, services: Services) -> ServiceStatus:
         nodes=[],
         last_job=None,
         last_failure=None,
-        store_bytes=services.store.size(),
+        store_bytes=0,
         free_bytes=shutil.disk_usage(manager.state_dir).free,
         notifications={},
         tasks=[BackgroundTaskStatus.model_validate(task.status, from_attributes=True) for task in services.tasks],
     )
+    with suppress(StoreError):
+        status = status.model_copy(update={"store_bytes": services.store.size()})
     with suppress(StoreError), services.store.read() as session:
         status = status.model_copy(update=_of_store(session, manager.max_active_jobs))
     return status

@@ -95,7 +95,7 @@ class ServiceStatus(ResponseModel):
     nodes: list[NodeCount]
     last_job: JobSummary | None = Field(description="The one that ended last.")
     last_failure: JobSummary | None = Field(description="The one that ended Errored last.")
-    store_bytes: int = Field(description="Size of the database's files.", examples=[4931584])
+    store_bytes: int = Field(description="Size of the database; 0 while a server cannot be asked.", examples=[4931584])
     free_bytes: int = Field(description="Free disk space of the state directory.", examples=[52428800000])
     notifications: dict[str, NotificationCount] = Field(description="By webhook.")
     tasks: list[BackgroundTaskStatus] = Field(default_factory=list, description="The service's background tasks.")

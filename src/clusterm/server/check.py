@@ -18,10 +18,10 @@ def problems(store: Store, settings: Settings) -> Iterator[str]:
         store: the store.
         settings: the settings of the service.
     """
-    yield from open_to_others(settings, store.path)
+    yield from open_to_others(settings, store.file)
     try:
         if damage := integrity.damage(store):
-            yield from (f"the database {store.path} is damaged: {text}" for text in damage)
+            yield from (f"the database {store.name} is damaged: {text}" for text in damage)
             return  # what follows reads the same pages
         yield from integrity.changed_logs(store)
         with store.read() as session:
@@ -29,7 +29,7 @@ def problems(store: Store, settings: Settings) -> Iterator[str]:
             yield from encrypted_values.undecipherable(session, settings.cipher)
             running = {str(job.id) for job in job_queries.running(session)}
     except StoreError as error:
-        yield f"the database {store.path} cannot be read: {error}"
+        yield f"the database {store.name} cannot be read: {error}"
         return
     with contextlib.suppress(FileNotFoundError):
         for entry in sorted(settings.jobs_dir.iterdir()):

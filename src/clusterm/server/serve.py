@@ -7,7 +7,6 @@ import socket
 from collections.abc import Iterable, Iterator
 from contextlib import ExitStack, closing, contextmanager
 from functools import partial
-from pathlib import Path
 from typing import Any
 
 import uvicorn
@@ -15,6 +14,7 @@ import uvicorn
 from clusterm.access.token_management import ensure_local_token
 from clusterm.common import service_log, umask
 from clusterm.common.background_task import BackgroundTask
+from clusterm.common.database_url import hide_libpq_password
 from clusterm.common.log_limits import RepetitionFilter
 from clusterm.common.paths import TOKEN_FILE
 from clusterm.enums import Auth, LogFormat, LogLevel
@@ -32,8 +32,8 @@ from clusterm.server.tls import HANDSHAKE_TIMEOUT_S, ServerLoop, Tls
 from clusterm.server.tuning import tune_interpreter
 from clusterm.settings import ManagerSettings, Settings
 from clusterm.store.engine import Store
-from clusterm.store.migration_copy import copy_of
-from clusterm.store.migrations import migrate
+from clusterm.store.migration_copy import kept_copy
+from clusterm.store.migrations import has_tables, migrate
 from clusterm.telemetry.setup import check_installed
 
 log = logging.getLogger(__name__)
@@ -64,6 +64,7 @@ def serve(
         StartupError: the service cannot start; the text gives the reason.
     """
     umask.restrict()
+    hide_libpq_password(settings.store_url)
     service_log.configure(log_format or settings.manager.log_format, log_level or settings.manager.log_level)
     check_installed(settings.telemetry)
     state_dir = settings.manager.state_dir
@@ -71,7 +72,7 @@ def serve(
     tls = Tls(settings.manager) if settings.manager.tls_cert else None
     with (
         closing(Store(settings.store_url)) as store,
-        locked(settings, store.path),
+        locked(settings, store.file),
         listen(settings.manager) as sockets,
     ):
         if settings.manager.auth is Auth.NONE and not (insecure or all(map(is_private, sockets))):
@@ -80,10 +81,11 @@ def serve(
                 'set manager.auth = "token", listen on 127.0.0.1, or start with --insecure'
             )
         if not new_database:
-            _check_not_lost(settings, store.path)
+            _check_not_lost(settings, store)
+        store.lock_service()
         if came_from := migrate(store):
             log.info("the database was migrated from %s", came_from)
-            if (copy := copy_of(store, came_from)).exists():
+            if copy := kept_copy(store, came_from):
                 log.info("a copy of the database before the migration is %s", copy)
         if settings.manager.auth is Auth.TOKEN:
             ensure_local_token(store, state_dir)
@@ -100,20 +102,21 @@ def serve(
         record_stop(store)
 
 
-def _check_not_lost(settings: Settings, database: Path) -> None:
+def _check_not_lost(settings: Settings, store: Store) -> None:
     """Refuse to start with an empty database where an earlier one was.
 
     Raises:
         StartupError: the database is missing, but files exist that were created together with it.
     """
-    if database.exists():
+    if has_tables(store):
         return
     if left := next(
         (file for file in (settings.key_file, settings.manager.state_dir / TOKEN_FILE) if file.exists()), None
     ):
         raise StartupError(
-            f"the database {database} is missing, but {left} shows that there was one: restore a backup with "
-            "clusterm restore FILE, or start with --new-database to begin with an empty one"
+            f"the database {store.name} is {'empty' if store.file is None else 'missing'}, but {left} shows that there "
+            f"was one: restore a backup{'' if store.file is None else ' with clusterm restore FILE'}, or start with "
+            "--new-database to begin with an empty one"
         )
 
 

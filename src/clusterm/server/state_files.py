@@ -18,7 +18,7 @@ _ABSENT: Final = (FileNotFoundError, NotADirectoryError)  # a file in the way of
 
 
 @contextlib.contextmanager
-def locked(settings: Settings, database: Path) -> Iterator[None]:
+def locked(settings: Settings, database: Path | None) -> Iterator[None]:
     """Lock the state directory and the database against a second service until the block ends.
 
     Before, the database and the directory of jobs are closed to other users, because earlier versions left that to the
@@ -26,7 +26,7 @@ def locked(settings: Settings, database: Path) -> Iterator[None]:
 
     Args:
         settings: the settings with the state directory, which is created.
-        database: the database file, which need not exist; its directory is created.
+        database: the database file, which need not exist; its directory is created. None if a server has it.
 
     Raises:
         StartupError: another service runs with one of them, a directory cannot be used or belongs to another user, or
@@ -42,6 +42,9 @@ def locked(settings: Settings, database: Path) -> Iterator[None]:
             raise StartupError(
                 f"cannot use the state directory {state_dir}: {error.strerror}; set manager.state_dir to a writable one"
             ) from None
+        if database is None:
+            yield
+            return
         try:
             database.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
             stack.enter_context(_lock(database.with_name(f"{database.name}.lock"), f"the database {database}"))
@@ -53,20 +56,24 @@ def locked(settings: Settings, database: Path) -> Iterator[None]:
         yield
 
 
-def open_to_others(settings: Settings, database: Path) -> Iterator[str]:
+def open_to_others(settings: Settings, database: Path | None) -> Iterator[str]:
     """Yield how other users could read the secrets of the state or replace its files, and what to do.
 
     Args:
         settings: the settings with the state directory.
-        database: the database file, which need not exist.
+        database: the database file, which need not exist; None if a server has it.
     """
     yield from _check(settings.manager.state_dir, _WRITE_BY_OTHERS, "go-w")
-    for private in (settings.key_file, settings.jobs_dir, *sqlite.files(database)):
+    for private in (settings.key_file, settings.jobs_dir, *_files(database)):
         yield from _check(private, _ANY_BY_OTHERS, "go=")
 
 
-def _close_to_others(settings: Settings, database: Path) -> None:
-    for file in (settings.jobs_dir, *sqlite.files(database)):
+def _files(database: Path | None) -> list[Path]:
+    return [] if database is None else sqlite.files(database)
+
+
+def _close_to_others(settings: Settings, database: Path | None) -> None:
+    for file in (settings.jobs_dir, *_files(database)):
         with contextlib.suppress(*_ABSENT, PermissionError):  # the latter is reported below
             mode = stat.S_IMODE(file.stat().st_mode)
             if mode & _ANY_BY_OTHERS:

@@ -8,6 +8,7 @@ from typing import Annotated, Any, Final, Self
 
 from pydantic import AfterValidator, Field, field_validator, model_validator
 
+from clusterm.common.database_url import is_postgresql
 from clusterm.common.paths import default_state_dir
 from clusterm.enums import Auth, LogFormat, LogLevel
 from clusterm.errors import StartupError
@@ -228,12 +229,16 @@ class StoreSettings(Section):
 
     url: str = Field(
         default="",
-        description="Database URL, `sqlite:///<absolute path>`. Empty: `clusterm.db` in the state directory.",
+        description="Database URL: `sqlite:///<absolute path>`, or `postgresql://user@host/database` with any "
+        "parameters of libpq, such as `?passfile=<absolute path>` for a file with the password. Empty: `clusterm.db` "
+        "in the state directory.",
     )
 
     @field_validator("url")
     @classmethod
     def _check_url(cls, value: str) -> str:
-        if value and not value.startswith("sqlite:////"):
-            raise ValueError("only sqlite:///<absolute path> is supported")
+        if value and not (value.startswith("sqlite:////") or is_postgresql(value)):
+            raise ValueError("only sqlite:///<absolute path> and postgresql://user@host/database are supported")
+        if is_postgresql(value) and "password=" in value:
+            raise ValueError("a password is not taken from a parameter: use passfile=<absolute path>")
         return value

@@ -32,6 +32,13 @@ class Database(Protocol):
             StoreReplaced: it is missing, or it is another one.
         """
 
+    def lock_service(self) -> None:
+        """Hold the lock of the service until this process ends; get it again if it was lost.
+
+        Raises:
+            StoreError: another service holds it, or the database cannot be used.
+        """
+
     def create(self, engine: Engine) -> None:
         """Create an empty database unless it exists, and prepare it for the tables.
 

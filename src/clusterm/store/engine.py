@@ -46,6 +46,7 @@ class Store:
         self._damage: str | None = None
         self._writable_at: float | None = None  # monotonic time; None if the last write has failed
         self._server_version: str | None = None
+        self._is_of_service = False
         self._engine = self._database.make_engine()
         event.listen(self._engine, "begin", self._begin)
         self._writing = self._engine.execution_options(writes=True)
@@ -118,6 +119,8 @@ class Store:
         """
         if self._damage is not None:
             raise StoreDamaged(self._damage)
+        if self._is_of_service:
+            self._database.lock_service()
         with self.write() as session:
             session.execute(text("SELECT 1 FROM settings"))
             must_write = self._writable_at is None or time.monotonic() - self._writable_at > _TEST_WRITE_INTERVAL_S
@@ -133,6 +136,18 @@ class Store:
             StoreReplaced: its file is missing, or is another file.
         """
         self._database.check_identity()
+
+    def lock_service(self) -> None:
+        """Hold the lock of the service, of which a database on a server must have only one, until the process ends.
+
+        Raises:
+            StoreUnusable: another service holds it, or the server cannot be used.
+        """
+        try:
+            self._database.lock_service()
+        except StoreError as error:
+            raise StoreUnusable(f"cannot use the database {self.name}: {error}") from error
+        self._is_of_service = True
 
     def create(self) -> None:
         """Create an empty database that only its owner can read, unless it exists. A server must have it already.

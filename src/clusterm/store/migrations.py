@@ -70,6 +70,20 @@ def check_current(store: Store) -> None:
         raise StoreUnusable(f"the database {store.name} is of another version: run clusterm migrate")
 
 
+def has_tables(store: Store) -> bool:
+    """Return whether a database exists and has tables of clusterm.
+
+    Raises:
+        StoreUnusable: it cannot be used.
+    """
+    if store.file is not None:
+        return store.file.exists()
+    try:
+        return revision(store) is not None
+    except StoreError as error:
+        raise StoreUnusable(_explain(store, error)) from error
+
+
 def revision(store: Store) -> str | None:
     """Return the revision of a database's schema; None if it has none of clusterm.
 

@@ -3,6 +3,7 @@
 import json
 import os
 import re
+import threading
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
@@ -15,15 +16,12 @@ from sqlalchemy.engine import ExceptionContext
 from sqlalchemy.schema import CreateIndex
 
 from clusterm.common.database_url import NAME as SCHEME
-from clusterm.common.database_url import shown, split_password
+from clusterm.common.database_url import PASSWORD_VARIABLE, shown, split_password
 from clusterm.errors import StoreUnusable
-from clusterm.store.errors import StoreError
+from clusterm.store.errors import StoreError, StoreUnavailable
 
 if TYPE_CHECKING:
     import psycopg
-
-PASSWORD_VARIABLE: Final = "CLUSTERM_STORE_PASSWORD"  # noqa: S105 -- its name
-"""Environment variable with the password, of the service and its executors; ansible does not inherit it."""
 
 EXTRA: Final = "clusterm[postgresql]"
 
@@ -187,6 +185,9 @@ class PostgresqlDatabase:
             ) from None
         self.name = shown(url)
         self._connect_to = psycopg.connect
+        self._driver_error = psycopg.Error
+        self._locking = threading.Lock()
+        self._lock_holder: psycopg.Connection[Any] | None = None
         self._url, self._password = split_password(url)
         self._application = application
         self._version: str | None = None
@@ -212,6 +213,29 @@ class PostgresqlDatabase:
 
     def check_identity(self) -> None:
         """Do nothing: each connection is to what the URL names."""
+
+    def lock_service(self) -> None:
+        """Hold the lock of the service until this process ends; get it again if the connection was lost.
+
+        Raises:
+            StoreError: another service holds it, or the server cannot be used.
+        """
+        with self._locking:
+            try:
+                if self._lock_holder is not None:
+                    self._lock_holder.execute("SELECT 1")
+                    return
+            except self._driver_error:
+                self._lock_holder = None  # the server has released the lock with the connection
+            try:
+                holder = self._connect(None)
+                (is_ours,) = holder.execute(_SERVICE_LOCK).fetchone() or (False,)
+            except self._driver_error as error:
+                raise StoreUnavailable(message(error)) from error
+            if not is_ours:
+                holder.close()
+                raise StoreError(f"another clusterm is running on the database {self.name}")
+            self._lock_holder = holder
 
     def create(self, engine: Engine) -> None:
         """Check that the database, which an administrator creates, can hold the tables.
@@ -280,7 +304,8 @@ class PostgresqlDatabase:
         return str(found).split()[0]
 
     def _connect(self, context: Any) -> "psycopg.Connection[Any]":
-        context.adapters.register_loader("numeric", _integer_loader())
+        if context is not None:
+            context.adapters.register_loader("numeric", _integer_loader())
         password = self._password or os.environ.get(PASSWORD_VARIABLE)
         given: dict[str, Any] = {name: value for name, value in _CONNECTION.items() if f"{name}=" not in self._url}
         if password:

@@ -262,6 +262,9 @@ class SqliteDatabase:
         if found != self._identity:
             raise StoreReplaced(f"the database {self.file} was replaced by another file")
 
+    def lock_service(self) -> None:
+        """Do nothing: the service locks a file beside the database."""
+
     def create(self, engine: Engine) -> None:
         """Create an empty database that only its owner can read, unless it exists."""
         self.file.parent.mkdir(mode=0o700, parents=True, exist_ok=True)

@@ -68,7 +68,7 @@ class Ingest:
         self._clock = _Clock(step_directory / "times")
         self._masker = masker
         self._reader = OutputParser(spec.nonce, step.offset, masker)
-        self._offset = self._released = step.offset
+        self._offset = self._stored = self._released = step.offset
         job = job_queries.get(session, step.job_id)
         self._seq = job.lines
         self._known_warnings = set(job.warnings)
@@ -109,6 +109,9 @@ class Ingest:
 
     def write(self, session: Session) -> None:
         """Write the pending data. Call `written` after the transaction is committed."""
+        step = job_queries.step(session, self._job_id, self._number)
+        if step.offset == self._offset != self._stored:
+            return  # the connection was lost during a commit, which had succeeded
         log_lines.append(session, self._lines)
         self._results.write(session)
         for first, last, task, node in self._claims:
@@ -119,7 +122,6 @@ class Ingest:
         failures.add(session, self._job_id, self.failures)
         for warning in self._warnings:
             job_queries.warn(job, warning)
-        step = job_queries.step(session, self._job_id, self._number)
         for stats in self._stats:
             job.recap = _sum(job.recap, stats.recap or {})
             if stats.nodes is not None:
@@ -133,6 +135,7 @@ class Ingest:
     def written(self) -> None:
         """Drop the buffered data, which is stored now, and return the space of the stored output to the disk."""
         self._results.written()
+        self._stored = self._offset
         self._lines, self._claims, self.failures, self._stats = [], [], [], []
         self._cleared, self._warnings = set(), []
         if self._offset - self._released >= _RELEASE_BYTES:
