@@ -15,7 +15,7 @@ ANSIBLE_READY := .venv-ansible/.ready
 GENERATORS_READY := .venv-generators/.ready
 
 .DEFAULT_GOAL := help
-.PHONY: help demo serve test test-fast test-outcomes check audit format docs chaos faults soak differential fuzz bench image-check \
+.PHONY: help demo serve test test-fast test-outcomes check audit format docs chaos faults soak differential fuzz bench image-check screenshots \
 	migration constraints ansible-versions client-generators clean
 
 help: ## List the targets
@@ -54,6 +54,9 @@ format: $(READY) ## Put the code in the house's format
 
 docs: $(READY) ## Generate the reference, and a module of the client, out of the code
 	$(BIN)/python scripts/generate_docs.py
+
+screenshots: $(READY) ## Take the screenshots in docs/images
+	@$(BIN)/python scripts/screenshots.py
 
 chaos: $(READY) ## Kill processes at random in 50 rounds of real jobs, and check what must hold whatever dies
 	PYTHONPATH=tests $(BIN)/python tests/system/chaos.py $(ARGS)

@@ -19,6 +19,20 @@ FLAGS: Final = [
     "--host-resolver-rules=MAP * ~NOTFOUND , EXCLUDE 127.0.0.1",
 ]
 
+_AXE: Final = Path(__file__).parent.parent / "vendor" / "axe-core" / "axe.min.js"
+"""axe-core 4.14.1 (MPL 2.0)."""
+
+
+def accessibility_violations(page: Page) -> list[str]:
+    """Return the serious and critical violations that axe-core finds on a page, each with its first element."""
+    page.evaluate(_AXE.read_text())  # evaluated, because the policy of the page allows no further script
+    found: list[str] = page.evaluate(
+        """axe.run().then(({ violations }) => violations
+          .filter(({ impact }) => impact === "serious" || impact === "critical")
+          .map(({ id, nodes }) => `${id}: ${nodes[0].html.slice(0, 200)}`))"""
+    )
+    return found
+
 
 @contextmanager
 def open_page(profile: Path, *, timeout_ms: float = 30_000) -> Iterator[Page]:

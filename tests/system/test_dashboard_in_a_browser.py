@@ -6,7 +6,7 @@ from urllib.parse import urlsplit
 
 import pytest
 from playwright.sync_api import ConsoleMessage, Page, sync_playwright
-from support.browser import FLAGS, open_page
+from support.browser import FLAGS, accessibility_violations, open_page
 from support.requirements import path_of, requires
 from support.service import Clusterm
 
@@ -39,6 +39,10 @@ PAGES = [
     "/ui/jobs/1/log?q=TASK&failed=true",
     "/ui/timeline",
     "/ui/timeline?hours=1&node=node",
+    "/ui/run/commission?q=node2",
+    "/ui/run/discover",
+    "/ui/jobs/1/retry",
+    "/ui/settings",
     "/ui/jobs/99",
 ]
 """The pages that need a session."""
@@ -113,12 +117,15 @@ def test_pages_ask_no_other_host_report_nothing_and_fit_a_phone(service: Cluster
     page.on("pageerror", lambda error: complaints.append(str(error)))
     page.emulate_media(color_scheme=theme)  # type: ignore[arg-type]
     page.set_viewport_size({"width": 390, "height": 844})
+    page.goto(address(service, "/ui/login"))
+    assert accessibility_violations(page) == []
     sign_in(service, page)
     for path in PAGES:
         page.goto(address(service, path))
         page.locator("h1").wait_for()
         assert page.evaluate("document.documentElement.scrollWidth") <= 390, path
         assert page.evaluate("window.injected") is None
+        assert accessibility_violations(page) == [], path
         assert all(time.get_attribute("title") != time.inner_text() for time in page.locator("time").all()[:3]), path
     assert [complaint for complaint in complaints if "/jobs/99" not in complaint] == []  # its status is 404
     assert hosts == {urlsplit(str(service.http.base_url)).netloc}

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 from playwright.sync_api import Page
-from support.browser import open_page
+from support.browser import accessibility_violations, open_page
 from support.programs import SCRIPTED
 from support.requirements import requires
 from support.service import Clusterm
@@ -77,6 +77,7 @@ def test_a_job_is_planned_confirmed_and_followed_to_its_end(service: Clusterm, p
     page.get_by_label("Extra vars").fill(f"until={gate}")
     page.get_by_role("button", name="Show the plan").click()
     page.get_by_role("heading", name="Plan: Commission nodes").wait_for()
+    assert accessibility_violations(page) == []
     page.get_by_role("button", name="Change").click()
     assert page.get_by_label("Extra vars").input_value() == f"until={gate}"
     page.get_by_role("button", name="Show the plan").click()
