@@ -9,10 +9,10 @@ from typing import Final
 
 import pytest
 from hypothesis import settings
+from support.databases import empty_database
 from support.service import Clusterm
 
 from clusterm.store.engine import Store
-from clusterm.store.migrations import migrate
 
 LAYERS: Final = ("cli", "ansible", "differential", "system", "jobs", "api", "store", "docs", "unit")
 """The folders of the tests, which are also their markers, in the order in which several workers begin them.
@@ -57,13 +57,9 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 
 @pytest.fixture(scope="session")
-def migrated_database(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The file of an empty migrated database, to copy: migrations take longer than most tests."""
-    file = tmp_path_factory.mktemp("migrated") / "clusterm.db"
-    store = Store(f"sqlite:///{file}")
-    migrate(store)
-    store.close()
-    return file
+def migrated_database() -> Path:
+    """The file of an empty migrated database, to copy."""
+    return empty_database()
 
 
 @pytest.fixture
