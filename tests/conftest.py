@@ -10,6 +10,7 @@ from typing import Final
 
 import pytest
 from hypothesis import settings
+from support.databases import empty_database
 from support.postgresql import PostgresqlServer, begin_session, end_session, needs_postgresql, shared_server
 from support.service import Clusterm
 
@@ -116,13 +117,9 @@ def migrated_template(postgresql: PostgresqlServer) -> Iterator[str]:
 
 
 @pytest.fixture(scope="session")
-def migrated_database(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The file of an empty migrated database, to copy: migrations take longer than most tests."""
-    file = tmp_path_factory.mktemp("migrated") / "clusterm.db"
-    store = Store(f"sqlite:///{file}")
-    migrate(store)
-    store.close()
-    return file
+def migrated_database() -> Path:
+    """The file of an empty migrated database, to copy."""
+    return empty_database()
 
 
 @pytest.fixture

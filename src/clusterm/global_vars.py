@@ -1,15 +1,19 @@
 """The globals: extra vars that every job gets, changed over REST and kept in the store."""
 
+from __future__ import annotations
+
 import logging
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from clusterm.enums import Cause, EventName
 from clusterm.errors import EncryptionUnavailable, SecretsUnavailable
 from clusterm.schemas.request_vars import check_request_vars
 from clusterm.secrets.encryption import EncryptedVars, VariableCipher
-from clusterm.settings import Settings
 from clusterm.store import events, runtime_values
 from clusterm.store.engine import Store
+
+if TYPE_CHECKING:
+    from clusterm.settings import Settings
 
 log = logging.getLogger(__name__)
 

@@ -5,6 +5,7 @@ import os
 import signal
 import socket
 import subprocess
+import sys
 import threading
 from importlib.metadata import version
 from pathlib import Path
@@ -128,7 +129,32 @@ def test_a_wrong_command_line(tmp_path: Path, arguments: list[str]) -> None:
 # How it starts
 
 
+def test_a_file_in_the_way_of_the_calls_of_executors_only_slows_followers_down(new_clusterm: Clusterm) -> None:
+    new_clusterm.use_program(SCRIPTED)
+    new_clusterm.state_dir.mkdir(mode=0o700)
+    in_the_way = new_clusterm.state_dir / "wake"
+    in_the_way.write_text("mine")
+    new_clusterm.start()
+    new_clusterm.add_nodes("node1-a")
+
+    assert new_clusterm.run("commission", ["node1-a"])["status"] == "Complete"
+    assert in_the_way.read_text() == "mine"
+    assert f"followers of logs wait longer for lines: {in_the_way} is in the way" in new_clusterm.log.read_text()
+
+
+def test_a_start_loads_no_library_that_it_does_not_need() -> None:
+    code = (
+        "import clusterm.cli.main; from clusterm.common.lean_imports import leave_out_httpx_command_line as leave_out;"
+        "leave_out(); import sys, clusterm.server.serve; print(*sys.modules)"
+    )
+    loaded = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout.split()
+
+    assert {"uvicorn", "fastapi", "httpx"} <= set(loaded)
+    assert {"alembic", "mako", "rich", "pygments", "schemathesis", "ansible"}.isdisjoint(loaded)
+
+
 def test_it_makes_its_state_directory_for_itself_alone(new_clusterm: Clusterm) -> None:
+    new_clusterm.finds_database = False
     new_clusterm.state_dir = new_clusterm.root / "not" / "there"
     new_clusterm.config["manager"]["state_dir"] = str(new_clusterm.state_dir)
     new_clusterm.start()

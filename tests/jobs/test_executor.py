@@ -28,6 +28,14 @@ while not pathlib.Path("enough").exists():  # beside the playbooks
 """
 
 
+def test_it_loads_no_library_that_only_the_service_needs() -> None:
+    code = "import sys, clusterm.executor.job; print(*sys.modules)"
+    loaded = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout.split()
+
+    assert "sqlmodel" in loaded
+    assert {"fastapi", "uvicorn", "httpx", "alembic", "rich", "pydantic_settings", "dotenv", "yaml"}.isdisjoint(loaded)
+
+
 def test_commission_runs_ansible_and_keeps_its_output(clusterm: Clusterm) -> None:
     clusterm.add_nodes("node1-a")
     job = clusterm.run("commission", ["node1-a"])

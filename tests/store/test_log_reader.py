@@ -96,3 +96,70 @@ def test_silent_followers_hear_that_the_connection_lives(
     assert line.startswith(b"id: 1\n")
     assert set(pings) == {b": ping\n\n"}
     assert asyncio.run(first_pieces(formats.NDJSON))[1:] == [b"", b""]
+
+
+async def _begin_to_wait(reader: LogFollower) -> None:
+    for _ in range(5):  # the tasks that are between the reader and its wait
+        await asyncio.sleep(0)
+    assert reader._waiting
+
+
+def test_a_call_of_the_executor_lets_followers_look_at_once(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(follower, "_POLL_INTERVAL_S", 3600.0)
+    job_id = add_logged_job(store, 3, status=JobStatus.RUNNING)
+    position = Position(job_id, 4, LogQuery(follow=True), formats.TEXT)
+
+    async def follow() -> None:
+        reader = LogFollower(store)
+        reading = asyncio.create_task(reader.read(position, live=True))
+        await _begin_to_wait(reader)
+        reader.wake([job_id + 1])
+        assert reader._waiting.keys() == {job_id}, "the call was for another job"
+
+        with store.write() as session:
+            job = job_queries.get(session, job_id)
+            job.status, job.end_order = JobStatus.COMPLETE, job_queries.next_end_order(session)
+        reader.wake([job_id])
+        chunk = await reading
+        assert chunk is not None
+        assert chunk.end is not None
+        assert reader._waiting == {}
+
+    asyncio.run(follow())
+
+
+def test_a_call_between_two_reads_is_not_missed(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(follower, "_POLL_INTERVAL_S", 3600.0)
+    job_id = add_logged_job(store, 3, status=JobStatus.RUNNING)
+    query = LogQuery(follow=True)
+
+    async def follow() -> None:
+        reader = LogFollower(store)
+        first = await reader.read(Position(job_id, 1, query, formats.TEXT), live=False)
+        assert first is not None
+        assert first.live
+        with store.write() as session:
+            job = job_queries.get(session, job_id)
+            job.status, job.end_order = JobStatus.COMPLETE, job_queries.next_end_order(session)
+        reader.wake([job_id])
+        chunk = await reader.read(Position(job_id, first.next, query, formats.TEXT), live=True, calls=first.calls)
+        assert chunk is not None
+        assert chunk.end is not None
+        reader.stop()
+
+    asyncio.run(follow())
+
+
+def test_a_follower_that_waits_ends_with_the_service(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(follower, "_POLL_INTERVAL_S", 3600.0)
+    job_id = add_logged_job(store, 3, status=JobStatus.RUNNING)
+
+    async def follow() -> None:
+        reader = LogFollower(store)
+        position = Position(job_id, 4, LogQuery(follow=True), formats.TEXT)
+        reading = asyncio.create_task(reader.read(position, live=True))
+        await _begin_to_wait(reader)
+        reader.stop()
+        assert await reading is None
+
+    asyncio.run(follow())

@@ -22,7 +22,7 @@ from clusterm.nodes import changes as node_changes
 from clusterm.nodes.selection import select
 from clusterm.schemas import MonitoredNode, MonitorEvent, NodeSelection
 from clusterm.settings import Settings
-from clusterm.store import failures, nodes, runtime_values
+from clusterm.store import failures, migrations, nodes, runtime_values
 from clusterm.store.engine import Store
 from clusterm.store.migrations import alembic_config, migrate
 from clusterm.store.tables import SQLModel
@@ -317,3 +317,10 @@ def test_host_keys_of_several_spellings_are_all_trusted(spelled: Store) -> None:
             "2001:db8::99": ["key 1", "key 2", "key 3"],
             "10.0.0.9": ["key 4"],
         }
+
+
+def test_the_names_of_the_migrations_begin_with_their_revisions_in_order() -> None:
+    scripts = ScriptDirectory.from_config(alembic_config())
+
+    assert {script.revision for script in scripts.walk_revisions()} == migrations._revisions()
+    assert scripts.get_current_head() == max(migrations._revisions())

@@ -3,6 +3,7 @@
 import contextlib
 import json
 import os
+import shutil
 import signal
 import sqlite3
 import subprocess
@@ -17,6 +18,7 @@ import httpx
 import psutil
 
 from clusterm.executor import wrapper
+from support.databases import empty_database
 from support.programs import PASSING
 
 BIN = Path(sys.executable).parent
@@ -84,6 +86,8 @@ class Clusterm:
         }
         self.options: list[str] = []
         """Command line options of `clusterm serve`."""
+        self.finds_database = True
+        """Whether the first start finds an empty database; else the service makes it, which takes longer."""
         self.launcher: list[str] = []
         """Program and arguments that run `clusterm serve` in another environment."""
         self.process: subprocess.Popen[bytes] | None = None
@@ -124,6 +128,9 @@ class Clusterm:
         Args:
             fails: whether the service is expected to exit; then wait for its exit instead.
         """
+        if self.finds_database and not (fails or self.launcher or self.state_dir.exists()):
+            self.state_dir.mkdir(mode=0o700, parents=True)
+            shutil.copy(empty_database(), self.database)
         config = self._write_config()
         environment = {name: value for name, value in os.environ.items() if not name.startswith("CLUSTERM_")}
         self.log.write_bytes(b"")

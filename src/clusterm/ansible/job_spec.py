@@ -9,7 +9,7 @@ from collections.abc import Mapping, Sequence
 from datetime import datetime
 from pathlib import Path
 from types import MappingProxyType
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from pydantic import BaseModel
 
@@ -24,7 +24,6 @@ from clusterm.ansible.command import (
     forks_option,
 )
 from clusterm.ansible.inventory import inventory, merge_vars
-from clusterm.ansible.variables import dump, mark_unsafe
 from clusterm.common import stop_file, umask
 from clusterm.common.actions import ACTIONS, ActionSpec, StepSpec
 from clusterm.common.database_url import split_password
@@ -33,7 +32,10 @@ from clusterm.common.redaction import secrets_in
 from clusterm.enums import DEFAULT_HOST_GROUPS, Role
 from clusterm.schemas import Job, Node
 from clusterm.schemas.request_vars import check_request_vars
-from clusterm.settings import AnsibleSettings, RetentionSettings, Settings
+from clusterm.settings import AnsibleSettings, RetentionSettings
+
+if TYPE_CHECKING:
+    from clusterm.settings import Settings
 
 FACTS: Final = "facts"
 """Name, in a job's directory, of the directory with facts of discovered machines."""
@@ -150,7 +152,7 @@ class JobSpec(BaseModel):
 
 
 def prepare(
-    settings: Settings,
+    settings: "Settings",
     job: Job,
     action: ActionSpec,
     nodes: Sequence[Node],
@@ -202,6 +204,8 @@ def prepare(
         unfinished.mkdir(mode=0o700)
         if spec.registers:
             (unfinished / FACTS).mkdir()
+        from clusterm.ansible.variables import dump  # noqa: PLC0415 -- with yaml, which the executor does not need
+
         _write(unfinished / "inventory.json", dump(made))
         _write(unfinished / ssh.KNOWN, ssh.known_hosts(host_keys))
         _write(unfinished / "extra_vars.json", dump(extra_vars))
@@ -216,12 +220,12 @@ def prepare(
     return directory
 
 
-def trial(settings: Settings, action: ActionSpec, *, check: bool) -> JobSpec:
+def trial(settings: "Settings", action: ActionSpec, *, check: bool) -> JobSpec:
     """Create the specification of a job that has not been accepted."""
     return draft(settings, _NO_ID, action, settings.jobs_dir / str(_NO_ID), check=check)
 
 
-def draft(settings: Settings, job_id: int, action: ActionSpec, directory: Path, *, check: bool) -> JobSpec:
+def draft(settings: "Settings", job_id: int, action: ActionSpec, directory: Path, *, check: bool) -> JobSpec:
     """Create the specification of a job without writing files."""
     ansible = settings.ansible
     nonce = secrets.token_hex(16)
@@ -266,11 +270,13 @@ def _playbook(step: StepSpec, ansible: AnsibleSettings) -> str:
 
 def _from_users(variables: Mapping[str, Any], ansible: AnsibleSettings) -> dict[str, Any]:
     """Return variables of users, marked unsafe unless the configuration allows templates in them."""
+    from clusterm.ansible.variables import mark_unsafe  # noqa: PLC0415 -- as above
+
     return dict(variables) if ansible.allow_templates_in_vars else dict(mark_unsafe(variables))
 
 
 def _secrets(
-    settings: Settings, nodes: Sequence[Node], global_vars: Mapping[str, Any], own: Mapping[str, Any]
+    settings: "Settings", nodes: Sequence[Node], global_vars: Mapping[str, Any], own: Mapping[str, Any]
 ) -> set[str]:
     """Return all secrets to mask in a job's log."""
     ansible = settings.ansible

@@ -6,6 +6,7 @@ from typing import Annotated
 import typer
 
 from clusterm.cli.options import Config
+from clusterm.common.lean_imports import leave_out_httpx_command_line
 from clusterm.enums import LogFormat, LogLevel
 from clusterm.settings import load
 
@@ -43,6 +44,7 @@ def serve_command(
     """
     signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGHUP})  # until the service can reload
 
+    leave_out_httpx_command_line()
     from clusterm.server.serve import serve  # noqa: PLC0415 -- the other commands do not need the whole service
 
     serve(

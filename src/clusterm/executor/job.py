@@ -10,6 +10,7 @@ from pathlib import Path
 from clusterm.ansible import ssh
 from clusterm.ansible.facts import identify
 from clusterm.ansible.job_spec import JobSpec
+from clusterm.common import wake_file
 from clusterm.executor import preflight
 from clusterm.executor.files import FORWARDED, LOG
 from clusterm.executor.key_recorder import KeyRecorder
@@ -52,6 +53,7 @@ def run(directory: Path) -> None:
             learned = retry_until_available(partial(_learned, store, spec, directory))
             findings = Findings(found, learned, spec.host_groups)
             retry_until_available(lambda: completion.finish(store, spec.job_id, error, findings))
+            wake_file.ring(directory.parents[1], spec.job_id)
         _clear(directory)
     finally:
         store.close()

@@ -15,7 +15,7 @@ from typing import Any, Final
 
 from clusterm.ansible.command import CannotRun, run_environment
 from clusterm.ansible.job_spec import JobSpec
-from clusterm.common import stop_file
+from clusterm.common import stop_file, wake_file
 from clusterm.common.elapsed import boot_id, seconds_since
 from clusterm.common.service_log import JobLogger
 from clusterm.common.timestamps import format_time
@@ -37,6 +37,8 @@ from clusterm.store.engine import Store
 log = logging.getLogger(__name__)
 
 _OUTPUT_POLL_INTERVAL_S: Final = 0.05  # seconds between reads of the output
+_BUSY_POLL_INTERVAL_S: Final = 0.01  # seconds between them while ansible prints
+_BUSY_S: Final = 1.0  # seconds after output for which more is expected soon
 _STOP_POLL_INTERVAL_S: Final = 0.5  # seconds between checks whether the step has to stop
 _MAX_OBSERVED_S: Final = 2.0  # seconds between two reads of the output that count as observed
 _FILES_POLL_INTERVAL_S: Final = 0.005  # seconds between checks whether the wrapper has created its files
@@ -74,6 +76,7 @@ class StepRun:
         self._name, self._nodes = upcoming.name, upcoming.nodes
         self._batch, self._rolls_back = upcoming.batch, upcoming.rolls_back
         self._directory = directory / f"{number}-{self._name}"
+        self._state_dir = directory.parents[1]
         self._process: subprocess.Popen[bytes] | None = None
         self._began = self._observed = time.monotonic()
         self._silence = 0.0
@@ -193,12 +196,13 @@ class StepRun:
                 if ingest.pending:
                     retry_until_available(lambda: self._write(ingest))
                     ingest.written()
+                    wake_file.ring(self._state_dir, self._spec.job_id)
                 if more:
                     self._silence = 0.0
                 elif outcome is not None:
                     return outcome
                 else:
-                    time.sleep(_OUTPUT_POLL_INTERVAL_S)
+                    time.sleep(_BUSY_POLL_INTERVAL_S if self._silence < _BUSY_S else _OUTPUT_POLL_INTERVAL_S)
                 if time.monotonic() >= self._next_look:
                     self._next_look = time.monotonic() + _STOP_POLL_INTERVAL_S
                     retry_until_available(lambda: self._stop_if_due(row))

@@ -1,10 +1,12 @@
 """Admission of jobs: every rule is checked before anything changes."""
 
+from __future__ import annotations
+
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from clusterm import schemas
 from clusterm.ansible.job_spec import trial
@@ -33,7 +35,6 @@ from clusterm.nodes.lifecycle import RuleViolation
 from clusterm.nodes.selection import select
 from clusterm.problem_codes import ProblemCode
 from clusterm.schemas.request_vars import check_request_vars
-from clusterm.settings import Settings
 from clusterm.store import (
     definitions,
     encrypted_values,
@@ -50,6 +51,9 @@ from clusterm.store.engine import Store
 from clusterm.store.job_records import JobRecord
 from clusterm.store.nodes import Candidate
 from clusterm.store.session import Session
+
+if TYPE_CHECKING:
+    from clusterm.settings import Settings
 
 _DRAINED: Final = "no new jobs are taken: the service is drained. Try again later, or end it with: clusterm undrain"
 

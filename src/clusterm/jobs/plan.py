@@ -1,6 +1,9 @@
 """The plan of a request: its nodes, playbooks, inventory and vars, and the rules that it violates."""
 
+from __future__ import annotations
+
 from collections.abc import Iterator, Mapping
+from typing import TYPE_CHECKING
 
 from clusterm import schemas
 from clusterm.ansible.inventory import inventory, merge_vars
@@ -10,9 +13,11 @@ from clusterm.common.actions import ACTIONS
 from clusterm.common.redaction import redact
 from clusterm.jobs import admission
 from clusterm.jobs.requests import JobRequest
-from clusterm.settings import Settings
 from clusterm.store import job_views, nodes, runtime_values
 from clusterm.store.session import Session
+
+if TYPE_CHECKING:
+    from clusterm.settings import Settings
 
 
 def preview(

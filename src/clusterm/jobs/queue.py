@@ -1,7 +1,10 @@
 """Starts queued jobs in their turn, and explains why they wait."""
 
+from __future__ import annotations
+
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from clusterm import schemas
 from clusterm.enums import JobStatus
@@ -10,12 +13,14 @@ from clusterm.jobs.completion import end_job
 from clusterm.jobs.events import job_logger, log_end
 from clusterm.jobs.progress import NodeOutcome
 from clusterm.jobs.start import start_job
-from clusterm.settings import Settings
 from clusterm.store import definitions, job_records, job_views, runtime_values, tables
 from clusterm.store import jobs as job_queries
 from clusterm.store.engine import Store
 from clusterm.store.job_records import JobRecord
 from clusterm.store.session import Session
+
+if TYPE_CHECKING:
+    from clusterm.settings import Settings
 
 
 def begin_queued(store: Store, settings: Settings) -> None:

@@ -1,7 +1,9 @@
 """Read logs in chunks, and wait for new lines of running jobs."""
 
 import asyncio
-from dataclasses import dataclass
+import contextlib
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import Final
 
@@ -15,7 +17,7 @@ from clusterm.store.engine import Store
 from clusterm.store.log_lines import Row
 from clusterm.store.log_query import LogQuery
 
-_POLL_INTERVAL_S: Final = 0.1  # seconds
+_POLL_INTERVAL_S: Final = 0.1  # seconds after which to look again if the executor has not called
 _READERS: Final = 4  # threads that read logs; the other threads stay available for other requests
 _KEEPALIVE_INTERVAL_S: Final = 15.0  # seconds without new lines after which a follower gets an empty chunk
 
@@ -43,6 +45,8 @@ class Chunk:
     """Whether all lines that are stored so far have been read."""
     end: LogEnd | None = None
     """The end record, if no lines follow."""
+    calls: int = 0
+    """Number of calls of executors before the lines were read."""
 
 
 class LogFollower:
@@ -56,17 +60,21 @@ class LogFollower:
         self._reads: dict[Position, asyncio.Task[Chunk | None]] = {}
         self._readers = CapacityLimiter(_READERS)
         self._stopping = asyncio.Event()
+        self._calls = 0
+        self._waiting: dict[int, set[asyncio.Event]] = {}
 
-    async def read(self, position: Position, *, live: bool) -> Chunk | None:
+    async def read(self, position: Position, *, live: bool, calls: int = 0) -> Chunk | None:
         """Return the next chunk: lines, the end, or empty after the keepalive interval; None if the service stops.
 
         Args:
             position: the position to read from.
-            live: whether the previous chunk was live; the read then first waits for the poll interval.
+            live: whether the previous chunk was live; the read then first waits for a call of the executor or the poll
+                interval.
+            calls: of the previous chunk.
         """
         task = self._reads.get(position)
         if task is None:
-            task = self._reads[position] = asyncio.create_task(self._next(position, live=live))
+            task = self._reads[position] = asyncio.create_task(self._next(position, calls, live=live))
             task.add_done_callback(partial(self._forget, position))
         return await asyncio.shield(task)
 
@@ -78,6 +86,14 @@ class LogFollower:
     def stop(self) -> None:
         """Disconnect all followers because the service stops."""
         self._stopping.set()
+        self.wake(list(self._waiting))
+
+    def wake(self, jobs: Iterable[int]) -> None:
+        """Let the followers of jobs look at once, because their executors have stored something."""
+        self._calls += 1
+        for job in jobs:
+            for waiting in self._waiting.pop(job, ()):
+                waiting.set()
 
     def _forget(self, position: Position, task: asyncio.Task[Chunk | None]) -> None:
         """Keep a chunk with lines for followers that are a poll interval behind; drop an empty or failed read."""
@@ -87,15 +103,16 @@ class LogFollower:
         else:
             del self._reads[position]
 
-    async def _next(self, position: Position, *, live: bool) -> Chunk | None:
+    async def _next(self, position: Position, calls: int, *, live: bool) -> Chunk | None:
         loop = asyncio.get_running_loop()
         start, until = position.start, loop.time() + _KEEPALIVE_INTERVAL_S
         while not self._stopping.is_set():
-            if live and await self.stops_within(_POLL_INTERVAL_S):
-                break
+            if live:
+                await self._wait(position.job_id, calls)
+            calls = self._calls
             chunk = await to_thread.run_sync(self._read, position, start, limiter=self._readers)
             if chunk.data or chunk.end or loop.time() > until:
-                return chunk
+                return replace(chunk, calls=calls)
             start, live = chunk.next, chunk.live
         return None
 
@@ -106,6 +123,19 @@ class LogFollower:
         except TimeoutError:
             return False
         return True
+
+    async def _wait(self, job: int, calls: int) -> None:
+        """Wait until the executor of a job calls, at most for the poll interval; not if any has since `calls`."""
+        if self._calls != calls or self._stopping.is_set():
+            return
+        called = asyncio.Event()
+        others = self._waiting.setdefault(job, set())
+        others.add(called)
+        with contextlib.suppress(TimeoutError):
+            await asyncio.wait_for(called.wait(), _POLL_INTERVAL_S)
+        others.discard(called)
+        if not others and self._waiting.get(job) is others:
+            del self._waiting[job]
 
     def _read(self, position: Position, start: int) -> Chunk:
         wanted = position.query

@@ -1,11 +1,13 @@
 """Applies the reports of monitors to nodes: discovered, disappeared, or moved to another address."""
 
+from __future__ import annotations
+
 import logging
 from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from clusterm.common import service_log
 from clusterm.common.addresses import Place
@@ -16,10 +18,12 @@ from clusterm.nodes import lifecycle
 from clusterm.notifications.events import record_node_events
 from clusterm.problem_codes import ProblemCode
 from clusterm.schemas import MonitoredNode, MonitorEvent, RejectedNode
-from clusterm.settings import Settings
 from clusterm.store import events, nodes, tables
 from clusterm.store.engine import Store
 from clusterm.store.session import Session
+
+if TYPE_CHECKING:
+    from clusterm.settings import Settings
 
 log = logging.getLogger(__name__)
 
@@ -115,7 +119,7 @@ def report_probe_results(store: Store, settings: Settings, results: Sequence[Pro
 @contextmanager
 def _report_batch(
     store: Store, settings: Settings, concerning: Sequence[NodeReport | ProbeResult]
-) -> Iterator["_ReportBatch"]:
+) -> Iterator[_ReportBatch]:
     """Open a transaction for reports. At its end, add their events; after the commit, log the events."""
     with store.write() as session:
         batch = _ReportBatch(session, settings, concerning)

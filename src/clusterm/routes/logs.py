@@ -236,10 +236,10 @@ async def _chunks(services: Services, position: Position, principal: Principal |
     with follower:
         encoding, following = position.encoding, position.query.follow
         before: Row | None = None
-        live = False
+        live, calls = False, 0
         while (
             chunk := await read_while_authorized(
-                services.authenticator, principal, partial(services.follower.read, position, live=live)
+                services.authenticator, principal, partial(services.follower.read, position, live=live, calls=calls)
             )
         ) is not None:
             if (chunk.first or chunk.end) and log_reader.is_cut_off(before, chunk.first):
@@ -255,7 +255,7 @@ async def _chunks(services: Services, position: Position, principal: Principal |
                 if following:
                     yield encoding.end(chunk.end)
                 return
-            position, live = replace(position, start=chunk.next), chunk.live
+            position, live, calls = replace(position, start=chunk.next), chunk.live, chunk.calls
 
 
 async def _compressed(chunks: AsyncIterator[bytes]) -> AsyncIterator[bytes]:

@@ -2,6 +2,7 @@
 
 import asyncio
 import logging
+import os
 import signal
 import socket
 from collections.abc import Iterable, Iterator
@@ -12,7 +13,7 @@ from typing import Any
 import uvicorn
 
 from clusterm.access.token_management import ensure_local_token
-from clusterm.common import service_log, umask
+from clusterm.common import service_log, umask, wake_file
 from clusterm.common.background_task import BackgroundTask
 from clusterm.common.database_url import hide_libpq_password
 from clusterm.common.log_limits import RepetitionFilter
@@ -154,6 +155,7 @@ class _Server(uvicorn.Server):
         self._app = app
         self._state_dir = manager.state_dir
         self._has_tls = tls is not None
+        self._calls: int | None = None
         self._handshake_timeout = min(HANDSHAKE_TIMEOUT_S, manager.client_timeout)
         logging.getLogger("uvicorn.error").addFilter(RepetitionFilter(per_minute=10))  # about malformed requests
         for number in (signal.SIGINT, signal.SIGTERM):  # uvicorn does so as well, but only when it runs
@@ -169,6 +171,7 @@ class _Server(uvicorn.Server):
         await super().startup(sockets)
         # A handler of the loop is not interrupted by the next signal, as one of the interpreter is.
         asyncio.get_running_loop().add_signal_handler(signal.SIGHUP, self._app.state.reloader.wake)
+        self._hear_executors()
         signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGHUP})  # which the command has blocked
         addresses = " and ".join(url(listening, tls=self._has_tls) for listening in sockets or ())
         log.info("clusterm listens on %s and keeps its state in %s", addresses, self._state_dir)
@@ -177,6 +180,19 @@ class _Server(uvicorn.Server):
         """Stop, without an interruption by SIGHUP."""
         signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGHUP})
         await super().shutdown(sockets)
+        if self._calls is not None:
+            asyncio.get_running_loop().remove_reader(self._calls)
+            os.close(self._calls)
+
+    def _hear_executors(self) -> None:
+        """Wake the followers of a job when its executor has stored something."""
+        follower = self._app.state.services.follower
+        try:
+            self._calls = calls = wake_file.listen(self._state_dir)
+        except OSError as error:
+            log.warning("followers of logs wait longer for lines: %s", error)
+            return
+        asyncio.get_running_loop().add_reader(calls, lambda: follower.wake(wake_file.jobs(calls)))
 
     def handle_exit(self, sig: int, frame: Any) -> None:  # noqa: ARG002 -- uvicorn calls it
         """Stop gracefully; on the second signal at once. uvicorn's own handler would end the process by the signal."""

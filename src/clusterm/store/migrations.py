@@ -1,12 +1,14 @@
-"""Migrates a database to the schema of this version."""
+"""Migrates a database to the schema of this version.
+
+Alembic is loaded only for a migration: it and the migrations take longer to load than the check whether one is due.
+"""
+
+from __future__ import annotations
 
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from alembic import command
-from alembic.config import Config
-from alembic.migration import MigrationContext
-from alembic.script import ScriptDirectory
-from sqlalchemy import Connection
+from sqlalchemy import Connection, inspect, text
 
 import clusterm
 from clusterm.errors import StoreUnusable
@@ -14,6 +16,9 @@ from clusterm.store.engine import Store
 from clusterm.store.error_translation import translate_errors
 from clusterm.store.errors import StoreError, StoreUnavailable
 from clusterm.store.migration_copy import keep_copy
+
+if TYPE_CHECKING:
+    from alembic.config import Config
 
 
 def migrate(store: Store) -> str | None:
@@ -25,12 +30,11 @@ def migrate(store: Store) -> str | None:
     Raises:
         StoreUnusable: the database cannot be opened or copied, is damaged, or has the schema of a newer version.
     """
-    config = alembic_config()
-    newest = ScriptDirectory.from_config(config).get_current_head()
+    newest = max(_revisions())
     try:
         store.create()
         with translate_errors(), store.connect() as connection, connection.begin():
-            current = MigrationContext.configure(connection).get_current_revision()
+            current = _revision(connection)
             if current == newest:
                 return None
             if current is not None and not is_known(current):
@@ -41,7 +45,7 @@ def migrate(store: Store) -> str | None:
             if current is not None and store.file is not None:
                 keep_copy(store, current)
             store.begin_migration(connection)
-            _upgrade(config, connection)
+            _upgrade(connection)
             return current or "empty"
     except StoreError as error:
         raise StoreUnusable(_explain(store, error)) from error
@@ -57,7 +61,7 @@ def check_current(store: Store) -> None:
     """
     if store.file is not None and not store.file.exists():
         raise StoreUnusable(f"there is no database {store.name}: check store.url and manager.state_dir")
-    newest = ScriptDirectory.from_config(alembic_config()).get_current_head()
+    newest = max(_revisions())
     try:
         current = revision(store)
     except StoreError as error:
@@ -91,27 +95,44 @@ def revision(store: Store) -> str | None:
         StoreError: the database cannot be read.
     """
     with translate_errors(), store.connect() as connection, connection.begin():
-        return MigrationContext.configure(connection).get_current_revision()
+        return _revision(connection)
 
 
 def is_known(revision: str) -> bool:
     """Return whether this version has a revision of the schema; if not, a newer version has written the database."""
-    scripts = ScriptDirectory.from_config(alembic_config())
-    return revision in {script.revision for script in scripts.walk_revisions()}
+    return revision in _revisions()
 
 
 def alembic_config() -> Config:
     """Return the configuration of Alembic, which contains the directory of the migrations."""
-    package = Path(clusterm.__file__).parent
-    installed = package / "migrations"
+    from alembic.config import Config  # noqa: PLC0415 -- see above
+
     config = Config()
-    config.set_main_option(
-        "script_location", str(installed if installed.is_dir() else package.parents[1] / "migrations")
-    )
+    config.set_main_option("script_location", str(_directory()))
     return config
 
 
-def _upgrade(config: Config, connection: Connection) -> None:
+def _directory() -> Path:
+    package = Path(clusterm.__file__).parent
+    installed = package / "migrations"
+    return installed if installed.is_dir() else package.parents[1] / "migrations"
+
+
+def _revisions() -> set[str]:
+    """Return the revisions of the schema, with which the names of the migrations begin, in their order."""
+    return {file.name.partition("_")[0] for file in (_directory() / "versions").glob("[0-9]*_*.py")}
+
+
+def _revision(connection: Connection) -> str | None:
+    if not inspect(connection).has_table("alembic_version"):
+        return None
+    return connection.execute(text("SELECT version_num FROM alembic_version")).scalar()
+
+
+def _upgrade(connection: Connection) -> None:
+    from alembic import command  # noqa: PLC0415 -- see above
+
+    config = alembic_config()
     config.attributes["connection"] = connection
     command.upgrade(config, "head")
 
