@@ -394,7 +394,7 @@ def test_it_loads_nothing_of_the_service(clusterm: Clusterm) -> None:
     )
 
     loaded = {line.rpartition("|")[2].strip() for line in run.stderr.splitlines()}
-    assert {"clusterctl.api.rest", "clusterm.schemas.jobs", "httpx"} <= loaded
+    assert {"clusterctl.api.rest", "clusterm.schemas", "pydantic", "httpx"} <= loaded
     assert loaded.isdisjoint(
         {"sqlmodel", "sqlalchemy", "fastapi", "starlette", "uvicorn", "clusterm.settings", "yaml", "asyncio", "click"}
     )
