@@ -8,6 +8,7 @@ from clusterctl.aliases import Nouns
 from clusterctl.api.connection import Certificates
 from clusterctl.api.urls import DEFAULT_URL, parse_url
 from clusterctl.commands import (
+    action,
     config,
     globals,  # noqa: A004 -- named by its noun
     jobs,
@@ -37,6 +38,7 @@ app = typer.Typer(
 app.add_typer(node.node_app)
 app.add_typer(nodes.nodes_app)
 app.command("discover")(nodes.discover)
+app.add_typer(action.app)
 app.add_typer(jobs.app)
 app.command("timeline")(timeline.timeline)
 app.command("report")(report.report)

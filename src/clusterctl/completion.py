@@ -1,4 +1,4 @@
-"""Shell completion of node names, jobs and host groups. Without a service it offers nothing, and prints no error."""
+"""Shell completion of nodes, jobs, host groups and actions. Without a service it offers nothing and prints no error."""
 
 import re
 from collections.abc import Iterable
@@ -12,8 +12,8 @@ from clusterctl.api.models import read
 from clusterctl.api.rest import RestClient
 from clusterctl.api.urls import parse_url
 from clusterctl.errors import ClusterctlError
-from clusterm.enums import DEFAULT_HOST_GROUPS
-from clusterm.schemas import Job, Node, Page
+from clusterm.enums import DEFAULT_HOST_GROUPS, VarType
+from clusterm.schemas import ActionInfo, ActionList, Job, Node, Page
 
 Candidates = list[tuple[str, str]]
 """Values to offer, each with the description that zsh and fish show."""
@@ -21,7 +21,7 @@ Candidates = list[tuple[str, str]]
 _TIMEOUT_S: Final = 1.0
 """Seconds after which completion offers nothing, because the user is waiting."""
 _LATEST: Final = 30
-_SPECIAL: Final = re.compile(r"[^\w ,.:@-]", re.ASCII)
+_SPECIAL: Final = re.compile(r"[^\w ,.:@=-]", re.ASCII)
 """Characters that are not offered: zsh evaluates what it is offered, and the response may be forged."""
 
 
@@ -51,6 +51,28 @@ def complete_job(ctx: typer.Context, incomplete: str) -> Candidates:
     except ClusterctlError:
         jobs = []
     return _beginning([*candidates, *((str(job.id), f"{job.status}: {job.desc}") for job in jobs)], incomplete)
+
+
+def complete_action(ctx: typer.Context, incomplete: str) -> Candidates:
+    """Complete an action, with its description."""
+    try:
+        actions = read(ActionList, _service(ctx).actions()).items
+    except ClusterctlError:
+        return []
+    return _beginning([(each.name, each.description) for each in actions], incomplete)
+
+
+def complete_var(ctx: typer.Context, incomplete: str) -> Candidates:
+    """Complete a var of the action on the command line, and after `name=` its choices."""
+    try:
+        declared = read(ActionInfo, _service(ctx).action(ctx.params["action"])).vars
+    except (ClusterctlError, KeyError):
+        return []
+    name, given, _ = incomplete.partition("=")
+    if not given:
+        return _beginning([(f"{var.name}=", var.description) for var in declared], incomplete)
+    values = [["false", "true"] if var.type is VarType.BOOLEAN else var.choices for var in declared if var.name == name]
+    return _beginning([(f"{name}={value}", "") for each in values for value in each], incomplete)
 
 
 def complete_host_group(ctx: typer.Context, incomplete: str) -> Candidates:

@@ -148,8 +148,10 @@ def test_it_loads_nothing_of_the_service() -> None:
     assert modules.isdisjoint({"sqlmodel", "sqlalchemy", "fastapi", "starlette", "pydantic_settings", "yaml"})
     assert {name for name in modules if name.startswith("clusterm.") and "schemas" not in name} == {
         "clusterm.common",
+        "clusterm.common.action_vars",
         "clusterm.common.actions",
         "clusterm.common.addresses",
+        "clusterm.common.batches",
         "clusterm.common.contiv",
         "clusterm.common.durations",
         "clusterm.common.files",

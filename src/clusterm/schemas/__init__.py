@@ -5,6 +5,7 @@ its client and scripts keep working. Responses ignore unknown members, so that a
 service; requests reject unknown members, so that a misspelt member is not silently ignored.
 """
 
+from clusterm.schemas.actions import ActionInfo, ActionList, ActionStepInfo, ActionVarInfo
 from clusterm.schemas.base import (
     Address,
     Choices,
@@ -88,6 +89,10 @@ from clusterm.schemas.service import (
 from clusterm.schemas.ui import UiLink
 
 __all__ = [
+    "ActionInfo",
+    "ActionList",
+    "ActionStepInfo",
+    "ActionVarInfo",
     "Address",
     "BackgroundTaskStatus",
     "BusyNode",

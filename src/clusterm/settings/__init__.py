@@ -1,7 +1,8 @@
 """The configuration: defaults, then a JSON or TOML file, then the environment (`CLUSTERM_ANSIBLE__USER`)."""
 
+from clusterm.settings.actions import ActionSettings, definitions
 from clusterm.settings.ansible import AnsibleSettings
-from clusterm.settings.base import KIB, MIB, UNIX_PREFIX, split_address, unix_path
+from clusterm.settings.base import KIB, MIB, UNIX_PREFIX, model_of, prefix_of, split_address, unix_path
 from clusterm.settings.manager import ManagerSettings, StoreSettings
 from clusterm.settings.monitoring import MonitorSettings, SerfSettings
 from clusterm.settings.notifications import NotificationSettings, Webhook
@@ -13,6 +14,7 @@ __all__ = [
     "KIB",
     "MIB",
     "UNIX_PREFIX",
+    "ActionSettings",
     "AnsibleSettings",
     "ManagerSettings",
     "MonitorSettings",
@@ -24,7 +26,10 @@ __all__ = [
     "StoreSettings",
     "TelemetrySettings",
     "Webhook",
+    "definitions",
     "load",
+    "model_of",
+    "prefix_of",
     "split_address",
     "unix_path",
 ]

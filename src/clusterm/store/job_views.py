@@ -104,6 +104,7 @@ def from_record(session: Session, record: JobRecord) -> schemas.Job:
                 name=step.name,
                 playbook=step.playbook,
                 batch=step.batch,
+                attempt=step.attempt,
                 started_at=step.started_at,
                 finished_at=step.finished_at,
                 seconds=_seconds(step, job),
