@@ -32,7 +32,7 @@ from clusterm import enums
 from clusterm.live_settings import LiveSettings
 from clusterm.problem_codes import ProblemCode
 from clusterm.server.app import create_app
-from clusterm.settings import Settings
+from clusterm.settings import Settings, model_of, prefix_of
 from clusterm.store.engine import Store
 from clusterm.store.migrations import migrate
 
@@ -97,11 +97,12 @@ def options_of_client() -> Iterator[str]:
 def configuration() -> Iterator[str]:
     """Describe every setting."""
     for section, field in Settings.model_fields.items():
-        model: Any = field.annotation
+        model = model_of(field.annotation)
+        prefix = prefix_of(section, field.annotation)
         yield from ("", f"## {section}", "", one_line(model.__doc__), "")
         yield from table(
             ("key and environment", "type", "default", "meaning"),
-            (_setting(section, key, schema) for key, schema in model.model_json_schema()["properties"].items()),
+            (_setting(prefix, key, schema) for key, schema in model.model_json_schema()["properties"].items()),
         )
         for name, schema in model.model_json_schema().get("$defs", {}).items():
             if "properties" in schema:
@@ -199,7 +200,7 @@ def _setting(section: str, key: str, schema: dict[str, Any]) -> Sequence[str]:
     """Return the row of a setting. A default that depends on the user is in the description, not in the schema."""
     meaning, _, described = schema["description"].partition(" Default: ")
     default = default_of(schema) or described.removesuffix(".")
-    variable = f"CLUSTERM_{section}__{key}".upper()
+    variable = f"CLUSTERM_{section}__{key}".replace(".", "__").upper()
     _, is_name, name = schema.get("$ref", "").partition("#/$defs/")
     kind = f"[{name}](enumerations.md#{_words(name).lower().replace(' ', '-')})" if is_name else type_of(schema)
     return f"`{section}.{key}`<br>`{variable}`", kind, default, meaning

@@ -11,7 +11,7 @@ import typer.main
 
 import clusterctl.app
 import clusterm.cli.main
-from clusterm.settings import Settings
+from clusterm.settings import Settings, model_of, prefix_of
 
 _SEE_ALSO: Final = {
     "clusterctl": ("clusterm(1)", "clusterm.toml(5)"),
@@ -40,8 +40,8 @@ def configuration_page() -> Iterator[str]:
         "`CLUSTERM_ANSIBLE__USER`. The environment takes precedence over the file."
     )
     for name, field in Settings.model_fields.items():
-        model: Any = field.annotation
-        yield f".SH [{_text(name)}]"
+        model = model_of(field.annotation)
+        yield f".SH [{_text(prefix_of(name, field.annotation))}]"
         yield from _paragraphs(model.__doc__)
         defaults = model().model_dump(mode="json")
         for key, schema in model.model_json_schema()["properties"].items():

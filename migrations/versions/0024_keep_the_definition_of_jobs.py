@@ -1,4 +1,4 @@
-"""keep the definition of the action with each job.
+"""keep the definition of the action with each job, and name the action in events.
 
 Revision: 0024
 Follows: 0020
@@ -15,3 +15,5 @@ depends_on = None
 
 def upgrade() -> None:
     op.add_column("jobs", sa.Column("definition", sa.JSON()))
+    op.add_column("job_steps", sa.Column("attempt", sa.Integer(), nullable=False, server_default="1"))
+    op.add_column("events", sa.Column("action", sa.String(32)))

@@ -27,6 +27,7 @@ class _Commands(Nouns):
         "logout": Deferred("login", "logout", "Delete the stored token for the service at --url."),
         "node": Deferred("node", "node_app", "Show or change a node, or run an action on it."),
         "nodes": Deferred("nodes", "nodes_app", "Show all nodes, or run an action on several."),
+        "action": Deferred("action", "app", "Show the actions that can be run on nodes."),
         "job": Deferred("jobs", "app", "Show, follow, cancel and retry jobs."),
         "global": Deferred("globals", "app", "Show or replace the extra vars of all jobs."),
         "config": Deferred("config", "app", "Show or change the configuration of the service."),

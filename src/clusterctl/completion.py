@@ -1,4 +1,4 @@
-"""Shell completion of node names, jobs and host groups. Without a service it offers nothing, and prints no error."""
+"""Shell completion of nodes, jobs, host groups and actions. Without a service it offers nothing and prints no error."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from clusterctl.api.certificates import Certificates
 from clusterctl.api.rest import RestClient
 from clusterctl.api.urls import parse_url
 from clusterctl.errors import ClusterctlError
-from clusterm.enums import DEFAULT_HOST_GROUPS
+from clusterm.enums import DEFAULT_HOST_GROUPS, VarType
 
 Candidates = list[tuple[str, str]]
 """Values to offer, each with the description that zsh and fish show."""
@@ -23,7 +23,7 @@ _TIMEOUT_S: Final = 1.0
 _LATEST: Final = 30
 _UNREADABLE: Final = (KeyError, TypeError, ValueError, AttributeError)
 """Errors of a response that is not as expected: models would say which member, and take longer to load than to ask."""
-_SPECIAL: Final = re.compile(r"[^\w ,.:@-]", re.ASCII)
+_SPECIAL: Final = re.compile(r"[^\w ,.:@=-]", re.ASCII)
 """Characters that are not offered: zsh evaluates what it is offered, and the response may be forged."""
 
 
@@ -53,6 +53,29 @@ def complete_job(ctx: typer.Context, incomplete: str) -> Candidates:
     except (ClusterctlError, *_UNREADABLE):
         jobs = []
     return _beginning([*candidates, *jobs], incomplete)
+
+
+def complete_action(ctx: typer.Context, incomplete: str) -> Candidates:
+    """Complete an action, with its description."""
+    try:
+        actions = [(each["name"], each["description"]) for each in _service(ctx).actions()["items"]]
+    except (ClusterctlError, *_UNREADABLE):
+        return []
+    return _beginning(actions, incomplete)
+
+
+def complete_var(ctx: typer.Context, incomplete: str) -> Candidates:
+    """Complete a var of the action on the command line, and after `name=` its choices."""
+    try:
+        declared = {each["name"]: each for each in _service(ctx).action(ctx.params["action"])["vars"]}
+        name, given, _ = incomplete.partition("=")
+        if not given:
+            return _beginning([(f"{var}=", about["description"]) for var, about in declared.items()], incomplete)
+        about = declared.get(name, {"type": None, "choices": []})
+        values = ["false", "true"] if about["type"] == VarType.BOOLEAN else about["choices"]
+        return _beginning([(f"{name}={value}", "") for value in values], incomplete)
+    except (ClusterctlError, *_UNREADABLE):
+        return []
 
 
 def complete_host_group(ctx: typer.Context, incomplete: str) -> Candidates:

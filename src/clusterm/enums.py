@@ -73,6 +73,26 @@ class StepName(StrEnum):
     CLEANUP = "cleanup"
 
 
+class CheckUse(StrEnum):
+    """Whether an action may run in check mode."""
+
+    ALLOWED = "allowed"  # if the request asks for it
+    REFUSED = "refused"  # never
+    ALWAYS = "always"  # also without being asked
+
+
+class VarType(StrEnum):
+    """The type of a var that an action declares."""
+
+    STRING = "string"
+    INTEGER = "integer"
+    NUMBER = "number"
+    BOOLEAN = "boolean"
+    CHOICE = "choice"  # one of the declared values
+    LIST = "list"
+    OBJECT = "object"
+
+
 class EventKind(StrEnum):
     """What an event is about. Each kind has a limit of its own, so that none displaces another."""
 

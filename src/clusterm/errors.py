@@ -11,6 +11,8 @@ ClustermError
 │   ├── IdempotencyKeyReused 422
 │   ├── InvalidRequest      422
 │   ├── VariablesRefused    422
+│   ├── ActionVarRefused    422
+│   ├── NotConfirmed        428
 │   ├── UnknownParameter    422
 │   ├── Misdirected         421
 │   ├── CrossOrigin         403
@@ -107,6 +109,20 @@ class VariablesRefused(RequestRefused):
 
     def __init__(self, detail: str) -> None:
         super().__init__(detail, ProblemCode.VARIABLES_NOT_ALLOWED)
+
+
+class ActionVarRefused(RequestRefused):
+    """A var of a request is not one that its action declares, is missing, or is not valid."""
+
+    def __init__(self, detail: str) -> None:
+        super().__init__(detail, ProblemCode.INVALID_ACTION_VAR)
+
+
+class NotConfirmed(RequestRefused):
+    """The number of nodes of the request has to be confirmed."""
+
+    def __init__(self, detail: str) -> None:
+        super().__init__(detail, ProblemCode.CONFIRMATION_REQUIRED)
 
 
 class UnknownParameter(RequestRefused):

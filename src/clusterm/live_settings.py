@@ -165,8 +165,11 @@ class LiveSettings:
 
     def _encrypt_for(self, session: Session, settings: Settings) -> None:
         """Encrypt the variables that are secret by new settings, and were not by the present ones."""
-        before, after = self.current.ansible, settings.ansible
-        if (before.secret_pattern, before.secret_vars) != (after.secret_pattern, after.secret_vars):
+        before, after = self.current, settings
+        if (before.ansible.secret_pattern, before.all_secret_vars) != (
+            after.ansible.secret_pattern,
+            after.all_secret_vars,
+        ):
             encrypted_values.encrypt_all(session, settings.cipher)
 
     def _warn_about_refused_vars(self) -> None:
@@ -206,9 +209,7 @@ def _publish(session: Session, settings: Settings, former: Settings, by: str | N
     """
     before, after = runtime_values.get(session, runtime_values.SETTINGS), _shown(settings)
     if before:  # variables in it, and in events, may be secret now
-        former_names, names = (
-            (each["secret_pattern"], each["secret_vars"]) for each in (before[_SECTION], after[_SECTION])
-        )
+        former_names, names = map(_secret_settings, (before, after))
         if former_names != names:
             encrypted_values.mask_events(session, settings.cipher)
         before[_SECTION] = _shown_ansible(before[_SECTION], settings)
@@ -228,6 +229,14 @@ def _publish(session: Session, settings: Settings, former: Settings, by: str | N
         events.append(session, [happened])
 
 
+def _secret_settings(shown: dict[str, Any]) -> list[Any]:
+    """Return what decides, in settings as they are stored, which variables are secret."""
+    declared = [
+        name for each in shown.get("actions", {}).values() for name, var in each["vars"].items() if var["secret"]
+    ]
+    return [shown[_SECTION]["secret_pattern"], shown[_SECTION]["secret_vars"], declared]
+
+
 def _flat(settings: dict[str, Any]) -> dict[str, Any]:
     """Return settings by `section.key`."""
     return {f"{section}.{key}": value for section, values in settings.items() for key, value in values.items()}
@@ -237,6 +246,9 @@ def _shown(settings: Settings) -> dict[str, Any]:
     """Return settings as they go over the wire, secrets redacted."""
     shown = settings.model_dump(mode="json")
     shown["store"]["url"] = split_password(shown["store"]["url"])[0]
+    for action in shown["actions"].values():
+        for name, var in action["vars"].items():
+            var["default"] = MASK if settings.secret_names.hide(name, var["default"]) else var["default"]
     shown["serf"] = redact(shown["serf"])
     shown["telemetry"] = _shown_telemetry(shown["telemetry"])
     shown["notifications"]["webhooks"] = [_shown_webhook(webhook) for webhook in shown["notifications"]["webhooks"]]

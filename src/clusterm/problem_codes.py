@@ -135,6 +135,25 @@ class ProblemCode(StrEnum):
     SECRETS_UNAVAILABLE = "secrets_unavailable", HTTPStatus.CONFLICT, "Secrets cannot be encrypted or decrypted."
     JOB_NOT_ENDED = "job_not_ended", HTTPStatus.CONFLICT, "The job has not ended."
     JOB_ENDED = "job_ended", HTTPStatus.CONFLICT, "The job has ended."
+    ACTION_NOT_FOUND = "action_not_found", HTTPStatus.NOT_FOUND, "There is no such action."
+    ACTION_GONE = "action_gone", HTTPStatus.CONFLICT, "The action of the job is not configured any more."
+    INVALID_ACTION_VAR = (
+        "invalid_action_var", HTTPStatus.UNPROCESSABLE_ENTITY, "A var is not declared, missing or not valid.",
+    )  # fmt: skip
+    CONFIRMATION_REQUIRED = (
+        "confirmation_required", HTTPStatus.PRECONDITION_REQUIRED, "The number of nodes has to be confirmed.",
+    )  # fmt: skip
+    CONFIRMATION_DIFFERS = (
+        "confirmation_differs", HTTPStatus.CONFLICT, "Another number of nodes was confirmed.",
+    )  # fmt: skip
+    CHECK_REFUSED = "check_refused", HTTPStatus.CONFLICT, "The action has no check mode."
+    HOST_GROUP_NOT_ALLOWED = (
+        "host_group_not_allowed", HTTPStatus.CONFLICT, "The action is not for nodes in this host group.",
+    )  # fmt: skip
+    MIN_MASTERS = "min_masters", HTTPStatus.CONFLICT, "Too few masters would stay in service."
+    TOO_MANY_JOBS_OF_ACTION = (
+        "too_many_jobs_of_action", HTTPStatus.CONFLICT, "No more jobs of the action may run at a time.",
+    )  # fmt: skip
     NOTHING_TO_RETRY = "nothing_to_retry", HTTPStatus.CONFLICT, "The job has nothing left to do."
 
     # Configuration

@@ -10,7 +10,7 @@ from support.service import Clusterm
 
 VERBS = {
     *("get", "list", "commission", "decommission", "update", "discover", "plan", "set", "rename", "remove", "import"),
-    *("cancel", "retry", "compare", "explain", "report", "drain", "undrain", "create", "revoke"),
+    *("cancel", "retry", "compare", "explain", "report", "run", "drain", "undrain", "create", "revoke"),
 }
 """What the ids of operations begin with; an object follows."""
 

@@ -91,6 +91,9 @@ def test_the_methods_reach_every_route(service: Clusterm, client: Client, store:
     assert jobs.diff(first, "last").after == updated.id
     assert jobs.plan_retry(failed_only=True).action is Action.UPDATE
     assert jobs.wait(jobs.retry(extra_vars={"status": 0})).retry_of == updated.id
+    assert jobs.wait(nodes.run("update", "node1-a", extra_vars={"status": 0})).status is JobStatus.COMPLETE
+    assert [action.name for action in nodes.actions()] == ["commission", "update", "decommission"]
+    assert nodes.action("update").any_vars
     assert jobs.wait(nodes.decommission(["node1-a"])).status is JobStatus.COMPLETE
     waiting = nodes.discover("127.0.9.9", extra_vars={"until": str(tmp_path / "never")})
     with pytest.raises(NotComplete, match=r"Running after 0\.1 s"):

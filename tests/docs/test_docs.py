@@ -21,7 +21,7 @@ import clusterctl.errors
 import clusterctl.run
 import clusterm.cli.main
 from clusterm import enums
-from clusterm.settings import Settings
+from clusterm.settings import Settings, model_of, prefix_of
 
 REFERENCE = DOCS / "reference"
 PROGRAMS: dict[str, Any] = {
@@ -70,10 +70,11 @@ def test_check_names_what_is_stale_and_changes_nothing(
 def test_every_setting_is_documented() -> None:
     text = (REFERENCE / "configuration.md").read_text()
     for section, field in Settings.model_fields.items():
-        model: Any = field.annotation
-        for key, setting in model.model_fields.items():
-            assert f"`{section}.{key}`" in text
-            assert f"`CLUSTERM_{section.upper()}__{key.upper()}`" in text
+        prefix = prefix_of(section, field.annotation)
+        for name, setting in model_of(field.annotation).model_fields.items():
+            key = setting.alias or name
+            assert f"`{prefix}.{key}`" in text
+            assert f"`CLUSTERM_{prefix.replace('.', '__')}__{key}`".upper() in text
             assert setting.description, f"{section}.{key} has no description"
 
 

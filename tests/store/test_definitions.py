@@ -5,7 +5,8 @@ from typing import Any
 
 import pytest
 
-from clusterm.common.actions import ACTIONS, ActionSpec
+from clusterm.common.actions import ACTIONS, ActionSpec, VarSpec
+from clusterm.common.redaction import SecretNames
 from clusterm.enums import JobStatus
 from clusterm.store import definitions, tables
 from clusterm.store import jobs as job_queries
@@ -33,11 +34,11 @@ def kept(store: Store, action: str, definition: Any) -> ActionSpec:
 
 @pytest.mark.parametrize("spec", ACTIONS.values(), ids=lambda spec: spec.name)
 def test_a_definition_is_read_as_it_was_stored(store: Store, spec: ActionSpec) -> None:
-    assert kept(store, spec.name, definitions.dump(spec)) == spec
+    assert kept(store, spec.name, definitions.dump(spec, SecretNames())) == spec
 
 
 def test_a_job_keeps_a_definition_that_nothing_else_has_any_more(store: Store) -> None:
-    gone = definitions.dump(ACTIONS["update"]) | {"name": "patch", "description": "of the past"}
+    gone = definitions.dump(ACTIONS["update"], SecretNames()) | {"name": "patch", "description": "of the past"}
     assert kept(store, "patch", gone).description == "of the past"
 
 
@@ -51,3 +52,13 @@ def test_a_damaged_definition_runs_nothing_and_leaves_nodes_as_they_were(store: 
     assert (spec.name, spec.steps, spec.on_nodes) == ("patch", (), True)
     assert spec.transition
     assert (spec.transition.running, spec.transition.success, spec.transition.failure) == (None, None, None)
+
+
+def test_vars_are_kept_with_the_definition_and_secret_defaults_are_masked(store: Store) -> None:
+    declared = (VarSpec("api_token", default="x"), VarSpec("pool", secret=True), VarSpec("release", default="9.4"))
+    spec = kept(store, "patch", definitions.dump(ACTIONS["update"].with_terms(vars=declared), SecretNames()))
+    assert [(var.name, var.secret, var.default) for var in spec.vars] == [
+        ("api_token", False, "********"),
+        ("pool", True, None),
+        ("release", False, "9.4"),
+    ]

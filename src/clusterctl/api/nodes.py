@@ -16,6 +16,8 @@ from clusterm.common.addresses import parse_place
 from clusterm.common.node_names import serial_from_place
 from clusterm.enums import Action, State, Status
 from clusterm.schemas import (
+    ActionInfo,
+    ActionList,
     Event,
     Explanation,
     ImportAnswer,
@@ -134,6 +136,32 @@ class Nodes:
         """
         return self._start(Action.UPDATE, names, host_group, options)
 
+    def run(
+        self,
+        action: str,
+        names: str | Sequence[str] = (),
+        *,
+        host_group: str | None = None,
+        **options: Unpack[NodesOptions],
+    ) -> Job:
+        """Start a job with any action, and return the job.
+
+        Args:
+            action: an action of the site, or a built-in one.
+            names: the nodes.
+            host_group: the host group that the nodes join, if the action needs one.
+            options: see `NodesOptions`.
+        """
+        return read(Job, self._rest.run(action, names_of(names), host_group=host_group, **nodes_members(options)))
+
+    def actions(self) -> Sequence[ActionInfo]:
+        """Return all actions that can be run on nodes, the built-in ones first."""
+        return read(ActionList, self._rest.actions()).items
+
+    def action(self, name: str) -> ActionInfo:
+        """Return an action that can be run on nodes."""
+        return read(ActionInfo, self._rest.action(name))
+
     def plan(
         self,
         action: str,
@@ -145,7 +173,7 @@ class Nodes:
         """Return what an action would do now, or why the service would refuse it.
 
         Args:
-            action: commission, decommission or update.
+            action: an action of the site, or commission, decommission or update.
             names: the nodes.
             host_group: as for the action.
             options: see `NodesOptions`.

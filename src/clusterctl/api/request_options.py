@@ -34,3 +34,6 @@ class NodesOptions(JobOptions, total=False):
     select: NodeSelection
     """Selection among the named nodes or, if no node is named, among all. It is evaluated in the same transaction as
     the rules; a selection without nodes is an error."""
+    confirm: int
+    """The number of nodes that the sender expects. Another number is rejected (409). None is rejected, too, if the
+    action has to be confirmed (428)."""

@@ -118,7 +118,21 @@ class RestClient:
 
     def plan(self, action: str, nodes: list[str], **members: Any) -> Json:
         """Return what `start` would do with the same arguments."""
-        return self._http.post(f"/plan/{action}/nodes", {"nodes": nodes, **without_none(members)}, hint=_NODES_HINT)
+        body = {"nodes": nodes, **without_none(members)}
+        return self._http.post(f"/plan/{_segment(action)}/nodes", body, hint=_NODES_HINT)
+
+    def run(self, action: str, nodes: list[str], **members: Any) -> Json:
+        """Start a job with any action on nodes, and return the job; for the arguments see `start`."""
+        body = {"nodes": nodes, **without_none(members)}
+        return self._http.post_with_key(f"/action/{_segment(action)}/nodes", body, hint=_NODES_HINT)
+
+    def actions(self) -> Json:
+        """Return all actions on nodes."""
+        return self._http.get("/info/actions")
+
+    def action(self, name: str) -> Json:
+        """Return an action on nodes."""
+        return self._http.get(f"/info/action/{_segment(name)}")
 
     def discover(self, addrs: list[str], **members: Any) -> Json:
         """Start a job that runs the configure playbook on addresses, and return the job.

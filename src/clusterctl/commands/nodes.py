@@ -5,6 +5,7 @@ from typing import Annotated
 import typer
 
 from clusterctl.aliases import Verbs
+from clusterctl.commands.action import run
 from clusterctl.commands.actions import add_action_commands
 from clusterctl.commands.job_follow import started
 from clusterctl.commands.job_start import job_members
@@ -64,6 +65,7 @@ def get_all(
 
 
 add_action_commands(nodes_app)
+nodes_app.command("run")(run)
 
 
 def discover(

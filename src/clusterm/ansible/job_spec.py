@@ -134,11 +134,11 @@ class JobSpec(BaseModel):
         if not self.location.is_dir():
             raise CannotRun(f"the playbook directory {self.location} doesn't exist: check ansible.playbook_location")
         playbook = self.location / self.playbooks[step]
+        definition = self.step(step)
         if not playbook.is_file():
             problem = "is a directory, not a file" if playbook.is_dir() else "doesn't exist"
-            raise CannotRun(
-                f"the playbook {playbook} {problem}: check ansible.playbook_location and ansible.{step}_playbook"
-            )
+            setting = f"ansible.{step}_playbook" if definition.playbook_setting else f"actions.{self.action}"
+            raise CannotRun(f"the playbook {playbook} {problem}: check ansible.playbook_location and {setting}")
         if not os.access(playbook, os.R_OK):
             raise CannotRun(f"the playbook {playbook} can't be read: check its permissions")
         check_readable_file("ssh key", self.key_file, "priv_key_file")
@@ -148,7 +148,17 @@ class JobSpec(BaseModel):
         executable = find_executable(self.executable)
         if executable is None:
             raise CannotRun(f"{self.executable} was not found: install ansible-core, or set ansible.executable")
-        return [executable, *self.options, *([f"--limit=@{limit}"] if limit else []), str(playbook)]
+        options = [*self.options, *_tag_options(self.spec, definition)]
+        return [executable, *options, *([f"--limit=@{limit}"] if limit else []), str(playbook)]
+
+    def step(self, name: str) -> StepSpec:
+        """Return the definition of a step."""
+        return next(step for step in self.spec.all_steps() if step.name == name)
+
+    def wait_before(self, name: str, attempt: int) -> float:
+        """Return the seconds to wait before an attempt of a step."""
+        step = self.step(name)
+        return step.settle if attempt == 1 else step.delay
 
 
 def prepare(
@@ -245,7 +255,10 @@ def draft(settings: "Settings", job_id: int, action: ActionSpec, directory: Path
         location=ansible.playbook_dir,
         playbooks={step.name: _playbook(step, ansible) for step in action.all_steps()},
         executable=ansible.executable,
-        options=[*ansible_options(ansible, directory, check=check), *forks_option(ansible, environment)],
+        options=[
+            *ansible_options(ansible, directory, check=check),
+            *([f"--forks={action.forks}"] if action.forks else forks_option(ansible, environment)),
+        ],
         environment=environment,
         nonce=nonce,
         key_file=ansible.priv_key_file,
@@ -265,7 +278,13 @@ def draft(settings: "Settings", job_id: int, action: ActionSpec, directory: Path
 
 def _playbook(step: StepSpec, ansible: AnsibleSettings) -> str:
     """Return the playbook of a step, relative to the directory of the playbooks."""
-    return str(getattr(ansible, step.playbook_setting))
+    return step.playbook or str(getattr(ansible, step.playbook_setting))
+
+
+def _tag_options(action: ActionSpec, step: StepSpec) -> list[str]:
+    """Return the options for the tags of an action and its step."""
+    tags, left_out = [*action.tags, *step.tags], [*action.skip_tags, *step.skip_tags]
+    return [f"--tags={','.join(tags)}"] * bool(tags) + [f"--skip-tags={','.join(left_out)}"] * bool(left_out)
 
 
 def _from_users(variables: Mapping[str, Any], ansible: AnsibleSettings) -> dict[str, Any]:

@@ -7,9 +7,10 @@ action is one entry of `ACTIONS`.
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from enum import Enum
-from typing import Final
+from typing import Any, Final
 
-from clusterm.enums import Action, EventName, Status, StepName
+from clusterm.common.batches import Share
+from clusterm.enums import Action, CheckUse, EventName, State, Status, StepName, TokenRole, VarType
 
 NAME_PATTERN: Final = "^[a-z][a-z0-9-]{0,31}$"
 """The names of actions and of their steps."""
@@ -36,14 +37,45 @@ class Transition:
 
 
 @dataclass(frozen=True)
+class VarSpec:
+    """A var that a request for an action may give."""
+
+    name: str
+    type: VarType = VarType.STRING
+    required: bool = False
+    default: Any = None
+    """None for no default."""
+    pattern: str = ""
+    """A regular expression that the whole text has to match."""
+    secret: bool = False
+    choices: tuple[Any, ...] = ()
+    min: float | None = None
+    """Least value, length or number of items."""
+    max: float | None = None
+    description: str = ""
+
+
+@dataclass(frozen=True)
 class StepSpec:
     """One playbook run of an action."""
 
     name: str
-    playbook_setting: str
+    playbook_setting: str = ""
     """Field of the section `ansible` that names the playbook."""
     rollback: "StepSpec | None" = None
     """Runs on the nodes that failed this step."""
+    playbook: str = ""
+    """The playbook, where no setting names it."""
+    tags: tuple[str, ...] = ()
+    skip_tags: tuple[str, ...] = ()
+    timeout: float = 0
+    """Seconds after which the job is stopped; 0 for no limit."""
+    retries: int = 0
+    """How often it is repeated on the nodes that failed it."""
+    delay: float = 0
+    """Seconds before a repetition."""
+    settle: float = 0
+    """Seconds before its first attempt."""
 
 
 @dataclass(frozen=True)
@@ -66,6 +98,40 @@ class ActionSpec:
     host_group: HostGroupUse = HostGroupUse.IGNORED
     suggestion: str = ""
     """What the action does to a node, for `explain`; `{group}` stands for the host group."""
+    of_site: bool = False
+    """Whether the site has configured it."""
+    states: frozenset[State] = frozenset({State.DISCOVERED})
+    """States in which nodes have to be."""
+    host_groups: tuple[str, ...] = ()
+    """The host groups of its nodes; empty for any."""
+    batch: tuple[Share, ...] = ()
+    """Sizes of batches, unless the request gives others; empty for all nodes at once."""
+    max_failures: Share | None = None
+    min_masters: int = 0
+    """So many masters in service stay outside of each batch."""
+    role: TokenRole = TokenRole.OPERATOR
+    """The role that a request needs."""
+    confirm: bool | int = False
+    """Whether the number of nodes has to be confirmed, or the number above which it has to be."""
+    check: CheckUse = CheckUse.ALLOWED
+    max_jobs: int = 0
+    """How many of its jobs may run at a time; 0 for no limit."""
+    partial_success: bool | None = None
+    """None takes the setting."""
+    job_timeout: float | None = None
+    idle_timeout: float | None = None
+    forks: int = 0
+    tags: tuple[str, ...] = ()
+    skip_tags: tuple[str, ...] = ()
+    passes_are_events: bool = True
+    """Whether an event is recorded for a node that passes."""
+    any_vars: bool = True
+    """Whether requests may give vars that are not declared."""
+    vars: tuple[VarSpec, ...] = ()
+    rolls_back_batch: bool = False
+    """Whether a rollback runs on all nodes of a batch in which one failed."""
+    rolls_back_failures: bool = True
+    rolls_back_stops: bool = True
 
     @property
     def on_nodes(self) -> bool:
@@ -75,7 +141,8 @@ class ActionSpec:
     @property
     def enters_cluster(self) -> bool:
         """Whether the action makes nodes part of the cluster."""
-        return self.transition is not None and not self.stays_in_cluster and not self.leaves_cluster
+        transition = self.transition
+        return transition is not None and transition.success is Status.ALLOCATED and not self.stays_in_cluster
 
     @property
     def stays_in_cluster(self) -> bool:
@@ -86,21 +153,33 @@ class ActionSpec:
     @property
     def leaves_cluster(self) -> bool:
         """Whether the action takes nodes out of the cluster."""
-        return self.transition is not None and self.transition.success is not Status.ALLOCATED
+        return self.transition is not None and self.transition.success not in {Status.ALLOCATED, None}
+
+    def with_terms(self, **terms: Any) -> "ActionSpec":
+        """Return the action on other terms."""
+        return replace(self, **terms)
 
     def required_steps(self, *, check: bool) -> tuple[StepSpec, ...]:
         """Return the steps that must pass.
 
-        A check runs only the last one: the steps before it prepare it by changes, which a check does not make.
+        A check of a built-in action runs only the last one: the steps before it prepare it by changes, which a check
+        does not make.
         """
-        return self.steps[-1:] if check else self.steps
+        return self.steps[-1:] if check and not self.of_site else self.steps
+
+    @property
+    def rollback(self) -> StepSpec | None:
+        """The step that rolls back others; None if the action has none."""
+        return next((step.rollback for step in self.steps if step.rollback), None)
 
     def all_steps(self, *, check: bool = False) -> Iterator[StepSpec]:
         """Yield every step that a job with this action may run: rollbacks included, unless it is a check."""
+        yielded = set()
         for step in self.required_steps(check=check):
-            yield step
-            if step.rollback and not check:
-                yield step.rollback
+            for each in (step, step.rollback):
+                if each is not None and not (check and each is step.rollback) and each not in yielded:
+                    yielded.add(each)
+                    yield each
 
 
 _CONFIGURE: Final = StepSpec(StepName.CONFIGURE, "configure_playbook")

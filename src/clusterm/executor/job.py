@@ -3,9 +3,11 @@
 import contextlib
 import os
 import shutil
+import time
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
+from typing import Final
 
 from clusterm.ansible import ssh
 from clusterm.ansible.facts import identify
@@ -20,12 +22,14 @@ from clusterm.executor.retry import retry_until_available
 from clusterm.executor.step import Interrupted, StepRun
 from clusterm.jobs import completion, stop
 from clusterm.jobs.completion import Findings
-from clusterm.jobs.progress import NextStep, next_step
+from clusterm.jobs.progress import NextStep, failed_step, is_complete, next_step
 from clusterm.schemas import MonitoredNode
 from clusterm.secrets.masking import Masker
 from clusterm.store import job_records
 from clusterm.store import jobs as job_queries
 from clusterm.store.engine import Store
+
+_WAIT_POLL_INTERVAL_S: Final = 0.5  # seconds between checks whether a job that waits has to stop
 
 
 def run(directory: Path) -> None:
@@ -47,7 +51,7 @@ def run(directory: Path) -> None:
             recorder = ProvenanceRecorder(store, spec)
             if not begun:
                 recorder.begin()
-            unfit = None if begun else preflight.objection(store, spec, directory, is_stopped)
+            unfit = None if begun or not spec.steps() else preflight.objection(store, spec, directory, is_stopped)
             error = unfit or _run_steps(store, spec, directory, recorder)
             found = _discovered(store, spec, directory, error, is_stopped)
             learned = retry_until_available(partial(_learned, store, spec, directory))
@@ -73,28 +77,43 @@ def _clear(directory: Path) -> None:
 def _run_steps(store: Store, spec: JobSpec, directory: Path, recorder: ProvenanceRecorder) -> str | None:
     """Run or resume the steps of the job, and return the error of the first one that failed."""
 
-    def look() -> tuple[NextStep | None, list[str | None], bool]:
+    def look() -> tuple[NextStep | None, str | None, int, bool]:
         with store.read() as session:
             record = job_records.load(session, job_queries.get(session, spec.job_id))
-            errors = [step.error for step in record.steps if step.finished_at is not None]
-            return next_step(record), errors, len(record.steps) > len(errors)
+            ended = sum(step.finished_at is not None for step in record.steps)
+            upcoming, failed = next_step(record), failed_step(record)
+            error = failed.error if failed else None
+            if upcoming is None and error is None and not is_complete(record):  # it was stopped between two steps
+                error = record.row.stop_reason or "its action has no steps: its definition cannot be read"
+            return upcoming, error, ended, len(record.steps) > ended
 
     keys = KeyRecorder(store, spec, directory)
     while True:
         retry_until_available(lambda: stop.adopt(store, directory, spec.job_id))
-        upcoming, errors, has_begun = retry_until_available(look)
-        error = next(filter(None, errors), None)
+        upcoming, error, ended, has_begun = retry_until_available(look)
         if upcoming is None:
             return error
         if not has_begun:
-            recorder.before_step(len(errors) + 1, upcoming.name)
-        step = StepRun(store, spec, directory, len(errors) + 1, upcoming, keys)
+            if seconds := spec.wait_before(upcoming.name, upcoming.attempt):
+                _wait(store, spec, directory, seconds)
+            recorder.before_step(ended + 1, upcoming.name)
+        step = StepRun(store, spec, directory, ended + 1, upcoming, keys)
         try:
             step.run()
         except Interrupted as interrupted:
             return error or str(interrupted)
         finally:
             retry_until_available(keys.record)
+
+
+def _wait(store: Store, spec: JobSpec, directory: Path, seconds: float) -> None:
+    """Wait before a step, unless the job is to be stopped. An executor that takes over waits from the beginning."""
+    end = time.monotonic() + seconds
+    while (left := end - time.monotonic()) > 0:
+        retry_until_available(lambda: stop.adopt(store, directory, spec.job_id))
+        if retry_until_available(partial(_is_stopped, store, spec.job_id)):
+            return
+        time.sleep(min(left, _WAIT_POLL_INTERVAL_S))
 
 
 def _progress(store: Store, job_id: int) -> tuple[bool, bool]:

@@ -75,6 +75,7 @@ class StepRun:
         self._number = number
         self._name, self._nodes = upcoming.name, upcoming.nodes
         self._batch, self._rolls_back = upcoming.batch, upcoming.rolls_back
+        self._attempt = upcoming.attempt
         self._directory = directory / f"{number}-{self._name}"
         self._state_dir = directory.parents[1]
         self._process: subprocess.Popen[bytes] | None = None
@@ -125,12 +126,15 @@ class StepRun:
                     name=self._name,
                     playbook=self._spec.playbooks[self._name],
                     batch=self._batch,
+                    attempt=self._attempt,
                     started_at=datetime.now(UTC),
                     started_clock=time.monotonic(),
                     after_stop=job.stop_reason is not None,
                 )
                 session.add(row)
                 session.flush()
+                if self._attempt > 1:  # only the failures of the last attempt count
+                    failures.remove(session, job.id, self._name, self._nodes)
             self._boot = job.boot_id
             self._log = JobLogger(log, job.id, job.action, job_queries.node_names(session, job.id), job.trace_id)
             session.expunge(row)
@@ -266,6 +270,9 @@ class StepRun:
         timeout = self._spec.job_timeout if job.job_timeout is None else job.job_timeout
         if timeout and time.monotonic() - began > timeout:
             return f"timed out: it ran longer than {timeout:g} s (job_timeout)"
+        timeout = self._spec.step(self._name).timeout
+        if timeout and time.monotonic() - self._began > timeout:
+            return f"timed out: its step {self._name} ran longer than {timeout:g} s"
         timeout = self._spec.idle_timeout if job.idle_timeout is None else job.idle_timeout
         if timeout and self._silence > timeout:
             return f"timed out: ansible wrote nothing for {timeout:g} s (idle_timeout)"

@@ -5,7 +5,7 @@ import textwrap
 from collections.abc import Iterator, Mapping
 from typing import Any, Final
 
-from clusterm.settings import Settings
+from clusterm.settings import Settings, model_of, prefix_of
 
 _WIDTH: Final = 100
 
@@ -26,12 +26,16 @@ def configuration(values: Mapping[str, Mapping[str, Any]]) -> str:
 
 def _sections(values: Mapping[str, Mapping[str, Any]]) -> Iterator[str]:
     for name, field in Settings.model_fields.items():
-        model: Any = field.annotation
+        model, is_named = model_of(field.annotation), prefix_of(name, field.annotation) != name
         extra: Any = field.json_schema_extra
         defaults = model().model_dump(mode="json")
         when = {"sighup": " SIGHUP applies changes.", "runtime": " SIGHUP or a request applies changes."}
         yield from ("", "", f"[{name}]")
         yield from _comment(f"{model.__doc__}{when.get(extra['reload'], '')}")
+        if is_named:
+            keys = ", ".join(model.model_json_schema()["properties"])
+            yield from _comment(f"Each is a section [{prefix_of(name, field.annotation)}] with these keys: {keys}.")
+            continue
         for key, schema in model.model_json_schema()["properties"].items():
             yield ""
             yield from _comment(schema["description"])

@@ -4,25 +4,31 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from clusterm import schemas
+from clusterm.ansible.inventory import merge_vars
 from clusterm.ansible.job_spec import trial
 from clusterm.common import batches
-from clusterm.common.actions import ACTIONS, ActionSpec, HostGroupUse
+from clusterm.common.action_vars import VarProblem, complete_vars
+from clusterm.common.actions import ActionSpec, HostGroupUse
 from clusterm.common.addresses import ssh_port
 from clusterm.common.elapsed import boot_id
 from clusterm.common.trace_context import new_span_id, new_trace_id
-from clusterm.enums import HostGroups, JobStatus, Outcome
+from clusterm.enums import Action, CheckUse, HostGroups, JobStatus, Outcome, TokenRole
 from clusterm.errors import (
+    ActionVarRefused,
     ActiveJob,
     BadRequest,
     Conflict,
     Drained,
+    Forbidden,
     IdempotencyKeyReused,
     JobDeleted,
+    NotConfirmed,
+    NotFound,
     SecretsUnavailable,
     VariablesRefused,
 )
@@ -55,6 +61,7 @@ from clusterm.store.session import Session
 if TYPE_CHECKING:
     from clusterm.settings import Settings
 
+_UNUSABLE: Final = ProblemCode.PLAYBOOK_UNUSABLE
 _DRAINED: Final = "no new jobs are taken: the service is drained. Try again later, or end it with: clusterm undrain"
 
 
@@ -62,10 +69,14 @@ _DRAINED: Final = "no new jobs are taken: the service is drained. Try again late
 class AdmissionDecision:
     """Whether a request would be accepted now."""
 
+    spec: ActionSpec
+    """The action."""
     names: list[str]
     """Names of the selected nodes; for discover, the addresses."""
     host_group: str
     """The host group that the nodes join; empty if they stay in theirs."""
+    extra_vars: dict[str, Any]
+    """The extra vars of the request, with the defaults of the action."""
     violations: list[RuleViolation]
     """The rules that it violates; the response names the first one."""
     waits_for: JobRecord | None
@@ -92,7 +103,8 @@ def begin(
         RequestRefused: a rule forbids it. Nothing has changed.
     """
     # Outside of the transaction: the playbooks may be on a network file system that does not answer.
-    unfit = trial(settings, ACTIONS[request.action], check=request.terms.check).problems()
+    request = complete(settings, request)
+    unfit = trial(settings, settings.find_action(request.action), check=request.terms.check).problems()
     with store.write() as session:
         if known := known_job(session, requester):
             return known
@@ -120,7 +132,8 @@ def retry(
     """
     with store.read() as session:
         first = job_queries.resolve(session, label)
-    unfit = trial(settings, ACTIONS[first.action], check=first.check).problems()
+    spec = _action_of(settings, first)
+    unfit = trial(settings, spec, check=first.check).problems()
     with store.write() as session:
         if known := known_job(session, requester):
             return known
@@ -148,6 +161,7 @@ def retry_request(session: Session, settings: Settings, first: tables.Job, body:
             f"job {first.id} has not ended: wait for it, or cancel it, before it is tried again",
             ProblemCode.JOB_NOT_ENDED,
         )
+    _action_of(settings, first)
     return JobRequest(
         first.action,
         _left_to_do(session, first, failed_only=body.failed_only),
@@ -156,6 +170,41 @@ def retry_request(session: Session, settings: Settings, first: tables.Job, body:
         terms=schemas.JobTerms.of(first),
         retry_of=first.id,
     )
+
+
+def _action_of(settings: Settings, first: tables.Job) -> ActionSpec:
+    """Return the present definition of the action of a job that is tried again.
+
+    Raises:
+        Conflict: there is none any more.
+    """
+    try:
+        return settings.find_action(first.action)
+    except NotFound:
+        raise Conflict(
+            f"the action {first.action} is not configured any more; job {first.id} cannot be tried again",
+            ProblemCode.ACTION_GONE,
+        ) from None
+
+
+def complete(settings: Settings, request: JobRequest) -> JobRequest:
+    """Return a request with the terms of its action where it gives none.
+
+    Raises:
+        NotFound: there is no such action.
+    """
+    spec = settings.find_action(request.action)
+    given = request.terms
+    terms = given.model_copy(
+        update={
+            "check": given.check or spec.check is CheckUse.ALWAYS,
+            "limit_batch": (list(spec.batch) or None) if given.limit_batch is None else given.limit_batch,
+            "max_failures": spec.max_failures if given.max_failures is None else given.max_failures,
+            "job_timeout": spec.job_timeout if given.job_timeout is None else given.job_timeout,
+            "idle_timeout": spec.idle_timeout if given.idle_timeout is None else given.idle_timeout,
+        }
+    )
+    return replace(request, terms=terms)
 
 
 def _left_to_do(session: Session, first: tables.Job, *, failed_only: bool) -> list[str]:
@@ -194,27 +243,99 @@ def evaluate(
         VariablesRefused: the request has extra vars that requests may not set.
     """
     check_request_vars(request.extra_vars, settings.ansible.request_vars_allowed, "the request")
+    spec = settings.find_action(request.action)
+    extra_vars = _complete_vars(session, settings, spec, request.extra_vars)
     groups = settings.ansible.host_groups
     candidates = nodes.candidates(session)
     names, found = _find_targets(session, request, candidates)
-    spec = ACTIONS[request.action]
     host_group = "" if spec.host_group is HostGroupUse.IGNORED else request.host_group
     blocking = _blocking_job(session, names, settings.manager.max_active_jobs)
+    peers = _peers(session, spec)
     violations = [RuleViolation(Drained(_DRAINED))] if runtime_values.get(session, runtime_values.DRAIN) else []
     violations += found
     if violation := lifecycle.host_group_violation(spec, host_group, groups):
         violations.append(violation)
     violations += _check_stored_vars(session, settings, names)
-    if blocking and not queue:
+    if request.terms.check and spec.check is CheckUse.REFUSED:
+        refusal = f'{spec.name} cannot be tried: its check is "refused"'
+        violations.append(RuleViolation(Conflict(refusal, ProblemCode.CHECK_REFUSED)))
+    if peers and not blocking and not queue:
+        violations.append(RuleViolation(_too_many(spec, peers)))
+    blocking = blocking or peers
+    if blocking and not queue and blocking is not peers:
         shared = sorted(set(names).intersection(blocking.names))
         violations.append(RuleViolation(ActiveJob(job_views.refer(blocking)), shared))
     violations += [
-        RuleViolation(Conflict(reason, ProblemCode.PLAYBOOK_UNUSABLE)) for reason in dict.fromkeys(unfit.values())
+        RuleViolation(Conflict(f"{spec.name} cannot run: {reason}" if spec.of_site else reason, _UNUSABLE))
+        for reason in dict.fromkeys(unfit.values())
     ]
     if not (blocking and queue):
         retries = request.retry_of is not None
         violations += _apply_rules(spec, names, host_group, candidates, groups, retries=retries)
-    return AdmissionDecision(names, host_group, violations, blocking if queue else None)
+    try:
+        sizes = batches.sizes(request.terms.limit_batch, len(names))
+        names = list(lifecycle.spread_masters(spec, names, sizes, {each.name: each for each in candidates}, groups))
+    except Conflict as refusal:
+        violations.append(RuleViolation(refusal))
+    return AdmissionDecision(spec, names, host_group, extra_vars, violations, blocking if queue else None)
+
+
+def _complete_vars(session: Session, settings: Settings, spec: ActionSpec, given: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the extra vars of a request, with the defaults of its action.
+
+    Raises:
+        ActionVarRefused: a var is not declared, missing or not valid.
+    """
+    global_vars = runtime_values.get(session, runtime_values.GLOBALS)
+    try:
+        return complete_vars(spec, given, merge_vars(settings.ansible, global_vars, {}))
+    except VarProblem as problem:
+        raise ActionVarRefused(str(problem)) from None
+
+
+def _peers(session: Session, spec: ActionSpec) -> JobRecord | None:
+    """Return a job of an action of which no more may run now; None if one may."""
+    if not spec.max_jobs:
+        return None
+    ahead = [*job_queries.running(session), *job_queries.queued(session)]
+    peers = [job for job in ahead if job.action == spec.name]
+    return job_records.load(session, peers[0]) if len(peers) >= spec.max_jobs else None
+
+
+def _too_many(spec: ActionSpec, peer: JobRecord) -> Conflict:
+    return Conflict(
+        f"there are already {spec.max_jobs} {spec.name} jobs (max_jobs): job {peer.row.id}; with --queue it waits for "
+        "its turn",
+        ProblemCode.TOO_MANY_JOBS_OF_ACTION,
+    )
+
+
+def _check_confirmation(spec: ActionSpec, request: JobRequest, nodes: int) -> None:
+    """Check that the sender has confirmed the number of nodes, if it has to be.
+
+    Raises:
+        NotConfirmed: it has not.
+        Conflict: it has confirmed another number.
+    """
+    if request.confirm is None:
+        needed = spec.confirm if isinstance(spec.confirm, bool) else nodes > spec.confirm
+        if needed and request.retry_of is None:
+            raise NotConfirmed(f'{spec.name} on {nodes} nodes has to be confirmed: send "confirm": {nodes}')
+    elif request.confirm != nodes:
+        raise Conflict(
+            f"{request.confirm} nodes were confirmed, but the request means {nodes} now: look again with --dry-run",
+            ProblemCode.CONFIRMATION_DIFFERS,
+        )
+
+
+def _check_role(spec: ActionSpec, requester: Requester) -> None:
+    """Check that the sender's role permits an action.
+
+    Raises:
+        Forbidden: it does not.
+    """
+    if spec.role is TokenRole.ADMIN and requester.role not in {TokenRole.ADMIN, None}:
+        raise Forbidden(f'to run "{spec.name}" the role {spec.role} is needed; this token\'s is {requester.role}')
 
 
 def blocking_reason(session: Session, names: Sequence[str], *, max_active: int) -> str | None:
@@ -235,13 +356,16 @@ def _begin(
     queue: bool,
 ) -> schemas.Job:
     decision = evaluate(session, settings, request, unfit, queue=queue)
+    spec = decision.spec
+    _check_role(spec, requester)
     for violation in decision.violations:
         raise violation.refusal
-    own_vars = settings.cipher.encrypt(request.extra_vars)
+    _check_confirmation(spec, request, len(decision.names))
+    own_vars = settings.cipher.encrypt(decision.extra_vars)
     parent = requester.parent
     job = tables.Job(
         action=request.action,
-        definition=definitions.dump(ACTIONS[request.action]),
+        definition=definitions.dump(spec, settings.secret_names),
         status=JobStatus.QUEUED,
         host_group=decision.host_group,
         extra_vars=own_vars.masked,
@@ -252,8 +376,7 @@ def _begin(
         boot_id=boot_id(),
         retry_of=request.retry_of,
         **dict(request.terms),
-        partial_success=settings.manager.partial_success
-        or batches.count(request.terms.max_failures, len(decision.names)) > 0,
+        partial_success=nodes_pass_alone(settings, spec, request.terms, len(decision.names)),
         trace_id=parent.trace_id if parent else new_trace_id(),
         span_id=new_span_id(),
         parent_span_id=parent.span_id if parent else None,
@@ -270,6 +393,12 @@ def _begin(
         idempotency_keys.remember(session, requester.key, requester.digest, job.id)
     session.flush()
     return job_views.to_wire(session, job)
+
+
+def nodes_pass_alone(settings: Settings, spec: ActionSpec, terms: schemas.JobTerms, nodes: int) -> bool:
+    """Return whether nodes of a job pass although others fail: forced on where failures are tolerated."""
+    wanted = settings.manager.partial_success if spec.partial_success is None else spec.partial_success
+    return wanted or batches.count(terms.max_failures, nodes) > 0
 
 
 def known_job(session: Session, requester: Requester) -> schemas.Job | None:
@@ -299,6 +428,14 @@ def evaluate_queued(session: Session, job: tables.Job, names: Sequence[str], set
     """Return the rules that a queued job violates when its turn has come."""
     groups = settings.ansible.host_groups
     spec = definitions.of_job(job)
+    try:
+        present = settings.find_action(job.action)
+        _complete_vars(session, settings, present, job_queries.decrypt_vars(job, settings.cipher))
+    except NotFound:
+        gone = f"the action {job.action} is not configured any more"
+        return [RuleViolation(Conflict(gone, ProblemCode.ACTION_GONE))]
+    except (ActionVarRefused, SecretsUnavailable) as refusal:
+        return [RuleViolation(refusal)]
     candidates = nodes.candidates(session)
     request = JobRequest(job.action, names, extra_vars=job.extra_vars)
     found, violations = _find_targets(session, request, candidates)
@@ -314,7 +451,7 @@ def _find_targets(
     session: Session, request: JobRequest, candidates: Sequence[Candidate]
 ) -> tuple[list[str], list[RuleViolation]]:
     """Return the names of the nodes, or for discover the addresses, each once, and the rules that they violate."""
-    if ACTIONS[request.action].on_nodes:
+    if request.action != Action.DISCOVER:
         selected = select(request.targets, request.select, candidates)
         return selected.names, [RuleViolation(refusal) for refusal in selected.refusals]
     if not request.targets:

@@ -12,7 +12,7 @@ from clusterm.common.elapsed import seconds_since
 from clusterm.enums import DEFAULT_HOST_GROUPS, EventName, HostGroups, JobStatus, Outcome, Result
 from clusterm.errors import RequestRefused
 from clusterm.jobs.events import ended_event, job_event, log_end, set_status
-from clusterm.jobs.progress import NodeOutcome, Registration, outcomes
+from clusterm.jobs.progress import NodeOutcome, Registration, failed_step, outcomes
 from clusterm.nodes import changes as node_changes
 from clusterm.nodes import host_keys, lifecycle
 from clusterm.notifications.events import record_job_end
@@ -63,7 +63,8 @@ def finish(store: Store, job_id: int, error: str | None, findings: Findings = _N
             more = f" (and {len(refused) - 1} more)" if len(refused) > 1 else ""
             status, error = JobStatus.ERRORED, f"{refused[0]}{more}"
         _settle_nodes(session, record, found)
-        failed_batch = next((step.batch for step in record.steps if step.error), None) or _last_batch(found)
+        failed = failed_step(record)
+        failed_batch = (failed and failed.batch) or _last_batch(found)
         if error is not None and failed_batch is not None:
             error = f"in batch {failed_batch}: {error}"
         host_keys.learn(session, job, findings.host_keys, {outcome.target: outcome.node for outcome in found})
@@ -209,6 +210,8 @@ def _node_events(
             result, detail = Result.PASS, None
         elif outcome.passed:
             detail = f"undone: it passed itself, but the job did not: {error}"
+        if result is Result.PASS and not spec.passes_are_events:
+            continue
         if outcome.node is None:
             detail = f"{outcome.target}: {detail}" if detail else outcome.target
         told.append(job_event(job, outcome.node, event, result=result, detail=detail, changes=outcome.changes))

@@ -42,6 +42,7 @@ def job_event(
         result=result,
         job_id=job.id,
         by=by or job.requested_by,
+        action=job.action if event in {EventName.ACTION_BEGAN, EventName.ACTION_ENDED} else None,
     )
 
 

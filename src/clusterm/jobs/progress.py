@@ -24,6 +24,8 @@ class NextStep(NamedTuple):
     """Its batch, from 1; None for a job without batches."""
     rolls_back: bool
     """Whether the step rolls back a failed one."""
+    attempt: int = 1
+    """How often it was begun on the nodes, this time included."""
 
 
 class Registration(NamedTuple):
@@ -80,13 +82,13 @@ def next_step(record: JobRecord) -> NextStep | None:
     allowed, failures = batches.count(job.max_failures, len(record.nodes)), 0
     for batch in _batches(record):
         done = _done(batch)
-        if not job.partial_success:
-            done = [(step, passed if len(passed) == len(batch.names) else []) for step, passed in done]
-        if upcoming := lifecycle.next_step(spec, batch.names, done, check=job.check):
-            name, nodes, rolls_back = upcoming
-            return NextStep(name, nodes, batch.number, rolls_back)
-        failures += len(batch.names) - len(lifecycle.passed(spec, batch.names, done, check=job.check))
-        if any(step.error for step in batch.steps) and not 0 < failures <= allowed:
+        how = {"check": job.check, "partial": job.partial_success}
+        stopped = job.stop_reason is not None
+        if upcoming := lifecycle.next_step(spec, batch.names, done, **how, stopped=stopped):
+            name, nodes, rolls_back, attempt = upcoming
+            return NextStep(name, nodes, batch.number, rolls_back, attempt)
+        failures += len(batch.names) - len(lifecycle.passed(spec, batch.names, done, **how))
+        if _failed_step(batch.steps) and not 0 < failures <= allowed:
             return None
     return None
 
@@ -107,9 +109,7 @@ def outcomes(record: JobRecord, failed_nodes: Collection[str], *, failed: bool) 
         passed = set(batch.names)
         if failed:
             passed = lifecycle.passed(spec, batch.names, _done(batch), check=job.check).difference(failed_nodes)
-        whole_batch = (
-            batch.number is not None and len(passed) == len(batch.names) and not any(step.error for step in batch.steps)
-        )
+        whole_batch = batch.number is not None and len(passed) == len(batch.names) and not _failed_step(batch.steps)
         counts = not failed or whole_batch or job.partial_success
         found += [
             NodeOutcome(
@@ -124,6 +124,31 @@ def outcomes(record: JobRecord, failed_nodes: Collection[str], *, failed: bool) 
             for name in batch.names
         ]
     return found
+
+
+def failed_step(record: JobRecord) -> tables.JobStep | None:
+    """Return the first step that has failed, and that no repetition has made good; None if there is none."""
+    for batch in _batches(record):
+        if failed := _failed_step(batch.steps):
+            return failed
+    return None
+
+
+def is_complete(record: JobRecord) -> bool:
+    """Return whether every node has passed every step."""
+    job, spec = record.row, definitions.of_job(record.row)
+    return bool(spec.steps) and all(
+        len(lifecycle.passed(spec, batch.names, _done(batch), check=job.check)) == len(batch.names)
+        for batch in _batches(record)
+    )
+
+
+def _failed_step(steps: Sequence[tables.JobStep]) -> tables.JobStep | None:
+    for number, step in enumerate(steps, start=1):
+        is_repeated = number < len(steps) and steps[number].attempt > 1
+        if step.error and not is_repeated:
+            return step
+    return None
 
 
 def _batches(record: JobRecord) -> Iterator[_Batch]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -38,7 +39,7 @@ def begin_queued(store: Store, settings: Settings) -> None:
             return
         line = _Line(session, settings.manager.max_active_jobs)
         for job in line.queued:
-            if line.obstacle(job.id) is not None:
+            if line.obstacle(job) is not None:
                 line.take(job.id)
                 continue
             record = job_records.load(session, job)
@@ -47,7 +48,7 @@ def begin_queued(store: Store, settings: Settings) -> None:
                 end_job(session, record, _none_begun(record), JobStatus.ERRORED, reason)
             else:
                 start_job(session, job, record.names)
-                line.start()
+                line.start(job)
                 line.take(job.id)
             changed.append(job_views.from_record(session, record))
     for each in changed:
@@ -76,9 +77,9 @@ def waits(session: Session, max_active: int) -> Iterator[Waiting]:
     drained = bool(runtime_values.get(session, runtime_values.DRAIN))
     line = _Line(session, max_active)
     for place, job in enumerate(line.queued, start=1):
-        obstacle = line.obstacle(job.id)
+        obstacle = line.obstacle(job)
         if obstacle is None:
-            line.start()
+            line.start(job)
             obstacle = _Obstacle("it starts in a moment")
         line.take(job.id)
         reason = "the service is drained" if drained else obstacle.reason
@@ -112,6 +113,7 @@ class _Line:
         self._names = job_queries.unended_nodes(session)
         self._taken: dict[str, int] = {}
         running = job_queries.running(session)
+        self._running = Counter(job.action for job in running)
         for job in running:
             self.take(job.id)
         self._max_active = max_active
@@ -121,9 +123,9 @@ class _Line:
         """Return the nodes or addresses of a job."""
         return self._names.get(job_id, ())
 
-    def obstacle(self, job_id: int) -> _Obstacle | None:
+    def obstacle(self, job: tables.Job) -> _Obstacle | None:
         """Return what keeps a job from starting; None if it may."""
-        names = self.names(job_id)
+        names = self.names(job.id)
         blocking = next((self._taken[name] for name in names if name in self._taken), None)
         if blocking is not None:
             shared = [name for name in names if self._taken.get(name) == blocking]
@@ -132,11 +134,15 @@ class _Line:
         if self._room <= 0:
             jobs = "1 job" if self._max_active == 1 else f"{self._max_active} jobs"
             return _Obstacle(f"{jobs} may run at a time (manager.max_active_jobs)")
+        most = definitions.of_job(job).max_jobs
+        if most and self._running[job.action] >= most:
+            return _Obstacle(f"{most} {job.action} jobs may run at a time (max_jobs)")
         return None
 
-    def start(self) -> None:
+    def start(self, job: tables.Job) -> None:
         """Count a further job that runs."""
         self._room -= 1
+        self._running[job.action] += 1
 
     def take(self, job_id: int) -> None:
         """Keep later jobs from the nodes of a job that runs or waits."""

@@ -6,6 +6,7 @@ from typing import Any
 
 from clusterm import schemas
 from clusterm.common.trace_context import TraceParent
+from clusterm.enums import TokenRole
 
 
 @dataclass(frozen=True)
@@ -21,6 +22,8 @@ class JobRequest:
     """The host group that the nodes join; empty if they stay in theirs."""
     extra_vars: dict[str, Any] = field(default_factory=dict)
     terms: schemas.JobTerms = field(default_factory=schemas.JobTerms)
+    confirm: int | None = None
+    """The number of nodes that the sender expects; None if it does not say."""
     retry_of: int | None = None
     """Id of the job that is retried."""
 
@@ -30,6 +33,8 @@ class Requester:
     """The sender of a request, and what identifies a repetition of the request."""
 
     name: str
+    role: TokenRole | None = None
+    """Its role; None without authentication, which permits everything."""
     key: str | None = None
     """Idempotency key, with the name of the token that it belongs to."""
     digest: str = ""

@@ -50,6 +50,7 @@ class ExplanationInput:
         waiting: ids of the queued jobs on it.
         refused: why the service would start no job on it now; None if it would.
         groups: the site's host groups.
+        actions: the site's actions.
     """
 
     address: str
@@ -62,6 +63,7 @@ class ExplanationInput:
     waiting: Sequence[int] = ()
     refused: str | None = None
     groups: HostGroups = field(default_factory=lambda: DEFAULT_HOST_GROUPS)
+    actions: Sequence[ActionSpec] = ()
 
 
 def explain(name: str, facts: ExplanationInput) -> Explanation:
@@ -131,10 +133,11 @@ def _next_steps(node: NodeFacts, facts: ExplanationInput) -> Iterator[SuggestedC
         yield SuggestedCommand(
             command=f"clusterctl job cancel {job.id}", what="stop the job that runs on it", allowed=True
         )
-    for action in NODE_ACTIONS:
+    for action in (*NODE_ACTIONS, *facts.actions):
         for group in facts.groups if action.host_group is HostGroupUse.REQUIRED else [""]:
             option = f" --host-group {group}" if group else ""
-            command = f"clusterctl node {action.name} {node.name}{option}"
+            verb = f"nodes run {action.name}" if action.of_site else f"node {action.name}"
+            command = f"clusterctl {verb} {node.name}{option}"
             yield _job_step(command, action.suggestion.format(group=group), action, [node.name], group, facts)
     spec = facts.spec
     if spec is not None and spec.on_nodes and job and job.status in {JobStatus.ERRORED, JobStatus.CANCELLED}:

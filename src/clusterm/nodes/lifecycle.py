@@ -5,9 +5,9 @@ A request is checked as a whole before anything changes.
 
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
-from clusterm.common.actions import ActionSpec, HostGroupUse, Transition
+from clusterm.common.actions import ActionSpec, HostGroupUse, StepSpec, Transition
 from clusterm.enums import DEFAULT_HOST_GROUPS, HostGroups, Role, State, Status
 from clusterm.errors import BadRequest, Conflict, RequestRefused, quote
 from clusterm.problem_codes import ProblemCode
@@ -61,14 +61,24 @@ def violations(
         groups: the site's host groups. A node in a group that is not among them counts as a worker.
         retries: whether the action retries a job, and so may start from the status in which a failure leaves nodes.
     """
-    if absent := [node.name for node in nodes if node.state is not State.DISCOVERED]:
+    if absent := [node.name for node in nodes if node.state not in spec.states]:
+        wanted = " or ".join(state for state in State if state in spec.states)
         yield RuleViolation(
             Conflict(
-                f"not all nodes are in the state Discovered: {', '.join(absent)}. Check whether they can be reached",
+                f"not all nodes are in the state {wanted}: {', '.join(absent)}. Check whether they can be reached",
                 ProblemCode.NODES_NOT_DISCOVERED,
                 names=" ".join(absent),
             ),
             absent,
+        )
+    if strangers := [node.name for node in nodes if spec.host_groups and node.host_group not in spec.host_groups]:
+        yield RuleViolation(
+            Conflict(
+                f"{spec.name} is only for nodes in the host groups {', '.join(spec.host_groups)}, not for: "
+                f"{', '.join(strangers)}",
+                ProblemCode.HOST_GROUP_NOT_ALLOWED,
+            ),
+            strangers,
         )
     if spec.stays_in_cluster and not host_group:
         yield from _nodes_in_unknown_groups(nodes, groups)
@@ -127,40 +137,113 @@ def first_group(groups: HostGroups) -> str:
     return next(name for name, role in groups.items() if role is Role.MASTER)
 
 
+class Upcoming(NamedTuple):
+    """The step of a batch to run next."""
+
+    name: str
+    nodes: Sequence[str]
+    rolls_back: bool
+    attempt: int = 1
+
+
+class _Position(NamedTuple):
+    """How far a batch has come."""
+
+    step: StepSpec | None
+    """The required step to run next; None after the last one, or if no node is left."""
+    nodes: Sequence[str]
+    """The nodes to run it on."""
+    attempt: int
+    ended: int
+    """How many of the steps that have ended were required ones."""
+    passed: Sequence[str]
+    """The nodes that have passed every required step that has ended."""
+    failed: Sequence[str]
+    """The nodes that have failed a step that is rolled back."""
+    unfinished: Sequence[str]
+    """The other nodes on which a step began that is rolled back, and that are not at the end."""
+
+
 def next_step(
     spec: ActionSpec,
     nodes: Sequence[str],
     done: Sequence[tuple[str, Collection[str]]],
     *,
     check: bool = False,
-) -> tuple[str, Sequence[str], bool] | None:
-    """Return the step to run next, its nodes, and whether it is a rollback; None when the job is at its end.
+    partial: bool = True,
+    stopped: bool = False,
+) -> Upcoming | None:
+    """Return the step to run next; None when the batch is at its end.
 
     Args:
         spec: the job's action.
-        nodes: the job's nodes.
+        nodes: the nodes of the batch.
         done: the steps run so far, in order, and the nodes that passed each.
         check: whether ansible runs in check mode: then there is nothing to roll back.
+        partial: whether nodes pass a step although others fail it.
+        stopped: whether the job is to be stopped.
     """
-    steps = spec.required_steps(check=check)
-    left = nodes
-    for position, (_, passed) in enumerate(done):
-        failed = [node for node in left if node not in passed]
-        left = [node for node in left if node in passed]
-        rollback = steps[position].rollback if position < len(steps) else None
-        if failed and rollback and not check:
-            return (rollback.name, failed, True) if position + 1 == len(done) else None
-        if not left:
-            return None
-    return (steps[len(done)].name, left, False) if len(done) < len(steps) else None
+    at = _walk(spec, nodes, done, check=check, partial=partial)
+    required = Upcoming(at.step.name, at.nodes, rolls_back=False, attempt=at.attempt) if at.step else None
+    if required and not stopped:
+        return required
+    rollback = None if check else spec.rollback
+    is_due = spec.rolls_back_stops if stopped else spec.rolls_back_failures
+    to_undo = set(at.failed).union(at.unfinished if stopped else ())
+    if rollback is None or not is_due or not to_undo or at.ended < len(done):
+        return required  # which a stopped job does not begin
+    chosen = list(nodes) if spec.rolls_back_batch else [node for node in nodes if node in to_undo]
+    return Upcoming(rollback.name, chosen, rolls_back=True)
 
 
 def passed(
-    spec: ActionSpec, nodes: Iterable[str], done: Sequence[tuple[str, Collection[str]]], *, check: bool = False
+    spec: ActionSpec,
+    nodes: Iterable[str],
+    done: Sequence[tuple[str, Collection[str]]],
+    *,
+    check: bool = False,
+    partial: bool = True,
 ) -> set[str]:
     """Return the nodes that passed every step of an action; for the arguments see `next_step`."""
-    required = len(spec.required_steps(check=check))
-    return set(nodes).intersection(*(names for _, names in done[:required])) if len(done) >= required else set()
+    at = _walk(spec, list(nodes), done, check=check, partial=partial)
+    return set(at.passed) if at.step is None else set()
+
+
+def _walk(
+    spec: ActionSpec,
+    nodes: Sequence[str],
+    done: Sequence[tuple[str, Collection[str]]],
+    *,
+    check: bool,
+    partial: bool,
+) -> _Position:
+    """Follow the steps that have ended; for the arguments see `next_step`."""
+    left, ended = list(nodes), 0
+    failed: list[str] = []
+    before: StepSpec | None = None
+    steps = spec.required_steps(check=check)
+    for step in steps:
+        if not left:
+            break
+        missing, succeeded = left, set[str]()
+        for attempt in range(1, step.retries + 2):
+            if ended == len(done):
+                begun = step if attempt > 1 else before
+                at_end = succeeded if step is steps[-1] else ()
+                unfinished = [node for node in left if node not in at_end] if begun and begun.rollback else []
+                return _Position(step, missing, attempt, ended, left, failed, unfinished)
+            succeeded |= set(done[ended][1]).intersection(missing)
+            missing = [node for node in left if node not in succeeded]
+            ended += 1
+            if not missing:
+                break
+        if missing and not partial:
+            missing, succeeded = left, set()
+        if step.rollback:
+            failed += missing
+        left = [node for node in left if node in succeeded]
+        before = step
+    return _Position(None, (), 1, ended, left, failed, ())
 
 
 def status_after(spec: ActionSpec, *, passed: bool) -> Status | None:
@@ -241,6 +324,48 @@ def _violated_master_rule(
             ProblemCode.ONLY_WORKERS_LEFT,
         )
     return None
+
+
+def spread_masters(
+    spec: ActionSpec,
+    names: Sequence[str],
+    sizes: Sequence[int],
+    cluster: Mapping[str, NodeFacts],
+    groups: HostGroups,
+) -> Sequence[str]:
+    """Return the nodes of a job in an order in which no batch takes too many masters; unchanged without `min_masters`.
+
+    Args:
+        spec: the action.
+        names: the nodes.
+        sizes: the sizes of the batches.
+        cluster: every node, by name.
+        groups: the site's host groups.
+
+    Raises:
+        Conflict: there is no such order.
+    """
+    masters = [name for name in names if name in cluster and _is_master(cluster[name], groups)]
+    if not spec.min_masters or not masters:
+        return names
+    in_service = sum(_is_master(node, groups) and node.state is State.DISCOVERED for node in cluster.values())
+    most = max(in_service - spec.min_masters, 0)
+    room = [min(size, most) for size in sizes]
+    if sum(room) < len(masters):
+        raise Conflict(
+            f"no batch of {-(-len(masters) // len(sizes))} masters can leave {spec.min_masters} in service: use "
+            "smaller batches",
+            ProblemCode.MIN_MASTERS,
+        )
+    others = [name for name in names if name not in set(masters)]
+    ordered: list[str] = []
+    for number, size in enumerate(sizes):
+        share = -(-len(masters) * size // (size + sum(sizes[number + 1 :])))
+        least = max(len(masters) - sum(room[number + 1 :]), size - len(others))
+        taken = max(min(share, room[number], len(masters)), least)
+        ordered += [*masters[:taken], *others[: size - taken]]
+        masters, others = masters[taken:], others[size - taken :]
+    return ordered
 
 
 def _is_master(node: NodeFacts, groups: HostGroups) -> bool:

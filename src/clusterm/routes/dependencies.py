@@ -160,7 +160,8 @@ async def _requester(
     principal = principal_of(request)
     scoped = f"{principal.name}:{key}" if key is not None and principal is not None else key
     parent = parse_traceparent(request.headers.getlist("traceparent"))
-    return Requester(name=by, key=scoped, digest=digest, parent=parent)
+    role = principal.role if principal else None
+    return Requester(name=by, role=role, key=scoped, digest=digest, parent=parent)
 
 
 RequesterDep = Annotated[Requester, Depends(_requester)]
@@ -175,6 +176,7 @@ PROBLEMS: Final[dict[int, str]] = {
     413: "The body is too large.",
     415: "The Content-Type is not JSON.",
     422: "A value is missing or not valid; `detail` names it.",
+    428: "The number of nodes has to be confirmed; `detail` gives it.",
     429: "The token exceeds its rate limit or its number of open streams; `Retry-After` gives the seconds to wait.",
     431: "The URL and the headers are too large.",
     503: "The service cannot do this at present; `Retry-After` gives the seconds to wait.",

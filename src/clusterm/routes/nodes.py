@@ -7,7 +7,7 @@ from typing import Annotated, Final, Literal
 
 import orjson
 from fastapi import Depends, Path, Query, Request, Response
-from pydantic import AfterValidator, WithJsonSchema
+from pydantic import AfterValidator
 
 from clusterm import schemas
 from clusterm.common.actions import ACTIONS, NODE_ACTIONS, ActionSpec
@@ -38,6 +38,7 @@ from clusterm.routes.dependencies import (
     problem_responses,
     value_response,
 )
+from clusterm.schemas.base import ActionName
 from clusterm.store import definitions, events, job_views, node_states, nodes
 from clusterm.store import jobs as job_queries
 from clusterm.store.session import Session
@@ -50,8 +51,8 @@ _PAGES_DEPRECATED: Final = "@1795651200"
 """Value of `Deprecation` (RFC 9745) for pages of /info/nodes: 2026-11-26."""
 
 
-def _check_on_nodes(action: Action) -> Action:
-    if not ACTIONS[action].on_nodes:
+def _check_on_nodes(action: str) -> str:
+    if action == Action.DISCOVER:
         raise ValueError("it does not run on nodes")
     return action
 
@@ -293,6 +294,7 @@ def read_explanation(services: Services, name: str) -> schemas.Explanation:
             waiting=[each.id for each in reversed(queued)],
             refused=admission.blocking_reason(session, [node.name], max_active=settings.manager.max_active_jobs),
             groups=settings.ansible.host_groups,
+            actions=[each.spec(name) for name, each in settings.actions.items() if name not in ACTIONS],
         )
         return explain(node.name, facts)
 
@@ -311,7 +313,7 @@ for _spec in NODE_ACTIONS:
         f"/{_spec.name}/nodes",
         name=f"{_spec.name}_nodes",
         response_model=schemas.Job,
-        responses=problem_responses(400, 404, 409, 410, 413, 415, 422),
+        responses=problem_responses(400, 403, 404, 409, 410, 413, 415, 422, 428),
         summary=_spec.summary,
         description=_spec.description,
     )(_start(_spec))
@@ -320,17 +322,16 @@ for _spec in NODE_ACTIONS:
 @routes.post(
     "/plan/{action}/nodes",
     response_model=schemas.Plan,
-    responses=problem_responses(400, 413, 415, 422),
+    responses=problem_responses(400, 404, 413, 415, 422),
     role=TokenRole.VIEWER,  # it only reads
     summary="Show what a request would do",
 )
 def plan_nodes(
     services: ServicesDep,
     action: Annotated[
-        Action,
+        ActionName,
         AfterValidator(_check_on_nodes),
-        Path(description="What to do to the nodes."),
-        WithJsonSchema({"type": "string", "enum": [spec.name for spec in NODE_ACTIONS]}),
+        Path(description="What to do to the nodes: a built-in action on nodes, or one of the site."),
     ],
     body: schemas.NodesRequest,
     *,
@@ -341,6 +342,29 @@ def plan_nodes(
         return json_response(
             preview(session, services.live_settings.current, _job_request(action, body), queue=body.queue, brief=brief)
         )
+
+
+@routes.post(
+    "/action/{action}/nodes",
+    response_model=schemas.Job,
+    responses=problem_responses(400, 403, 404, 409, 410, 413, 415, 422, 428),
+    summary="Run an action on nodes",
+)
+def run_action(
+    services: ServicesDep,
+    requester: RequesterDep,
+    action: Annotated[
+        ActionName,
+        AfterValidator(_check_on_nodes),
+        Path(description="A built-in action on nodes, or one of the site."),
+    ],
+    body: schemas.NodesRequest,
+) -> Response:
+    """Start a job with any action on nodes.
+
+    The action may need the role `admin`, and that the number of nodes is confirmed.
+    """
+    return _begin(services, requester, _job_request(action, body), queue=body.queue)
 
 
 @routes.post(
@@ -374,6 +398,7 @@ def _job_request(action: str, body: schemas.NodesRequest) -> JobRequest:
         host_group=body.host_group,
         extra_vars=body.extra_vars,
         terms=schemas.JobTerms.of(body),
+        confirm=body.confirm,
     )
 
 

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 from clusterm.common.timestamps import format_time
 
 if TYPE_CHECKING:
+    from clusterm.schemas.actions import ActionInfo, ActionList, ActionStepInfo, ActionVarInfo
     from clusterm.schemas.base import (
         Address,
         Choices,
@@ -101,6 +102,7 @@ if TYPE_CHECKING:
     from clusterm.schemas.ui import UiLink
 
 _NAMES = {
+    "actions": "ActionInfo ActionList ActionStepInfo ActionVarInfo",
     "base": """
         Address Choices ExtraVars FittedName HostGroup Page Problem Request ResponseModel Seconds Timestamp
         check_address check_name
@@ -141,6 +143,10 @@ if not TYPE_CHECKING:  # else every name would seem to exist
 
 
 __all__ = [
+    "ActionInfo",
+    "ActionList",
+    "ActionStepInfo",
+    "ActionVarInfo",
     "Address",
     "BackgroundTaskStatus",
     "BusyNode",

@@ -46,10 +46,18 @@ class Event(ResponseModel):
     )
     since: Timestamp | None = Field(default=None, description="Time of the first occurrence; null if `times` is 1.")
 
+    action: str | None = Field(
+        default=None,
+        description="The action of the site that began or ended; null for other events.",
+        examples=["patch"],
+    )
+
     def __str__(self) -> str:
         """Return the event as a line of the timeline, without the time."""
         about = f"job {self.job}" if self.kind is EventKind.JOBS else self.node
         happened = self.event if self.kind is EventKind.NODES else self.event.replace("_", " ")
+        if self.action is not None and self.event in {EventName.ACTION_BEGAN, EventName.ACTION_ENDED}:
+            happened = f"{self.action} began" if self.event is EventName.ACTION_BEGAN else self.action
         summary = f"{about} {happened}" if about else happened
         repeated = f", {self.times} times since {self.since:%Y-%m-%dT%H:%M:%SZ}" if self.since else ""
         return f"{summary}; result: {self.result}" if self.result else summary + repeated

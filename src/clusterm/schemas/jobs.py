@@ -131,7 +131,7 @@ class NodeSelection(Request):
 
 
 class NodesRequest(JobTerms, StartRequest):
-    """Commission, decommission or update nodes."""
+    """Run an action on nodes."""
 
     nodes: Annotated[list[str], BeforeValidator(none_to_empty_list), AfterValidator(unique)] = Field(
         default_factory=list,
@@ -148,6 +148,13 @@ class NodesRequest(JobTerms, StartRequest):
         default="",
         description="Required to commission; moves the nodes in an update; ignored otherwise.",
         examples=["service-master"],
+    )
+    confirm: int | None = Field(
+        default=None,
+        ge=0,
+        description="The number of nodes that the sender expects. Another number is rejected (409). None is rejected, "
+        "too, if the action has to be confirmed (428).",
+        examples=[40],
     )
 
 
@@ -247,6 +254,7 @@ class Step(ResponseModel):
     name: StepLabel
     playbook: str
     batch: int | None = Field(default=None, description="Number of its batch, from 1; null for a job without batches.")
+    attempt: int = Field(default=1, description="How often the step was begun on its nodes.")
     started_at: Timestamp | None
     finished_at: Timestamp | None
     seconds: float | None = _SECONDS

@@ -18,6 +18,7 @@ class PlannedStep(ResponseModel):
     condition: str | None = Field(
         description="Condition under which the step runs; null for always.", examples=["if configure fails"]
     )
+    retries: int = Field(default=0, description="How often it is repeated on the nodes that have failed it.")
     error: str | None = Field(description="Reason for which the step cannot run now; null if it can.")
 
 
@@ -45,6 +46,12 @@ class Plan(ResponseModel):
     extra_vars: dict[str, Any] = Field(
         description="Merged extra vars of configuration, globals and request, secrets redacted."
     )
+    var_sources: dict[str, str] = Field(
+        default_factory=dict,
+        description="Where the value of each extra var comes from: `configuration`, `globals`, `request` or `default`.",
+        examples=[{"release": "request"}],
+    )
+    confirm: int = Field(default=0, description="The number of nodes to send as `confirm`.", examples=[40])
     waits_for: str | None = Field(
         description="The job that must end first if the request would be queued; otherwise null."
     )

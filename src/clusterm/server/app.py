@@ -21,6 +21,7 @@ from clusterm.monitoring.monitors import Monitors
 from clusterm.notifications.sender import NotificationSender
 from clusterm.observability.metrics import Metrics
 from clusterm.routes import (
+    actions,
     changes,
     config,
     docs,
@@ -129,8 +130,8 @@ def create_app(
         certificate_check=lambda: tls.check() if tls else None,
     )
     app.state.reloader = reloader
-    parts = (nodes, node_changes, host_keys, jobs, job_tasks, logs, changes, monitoring, config, tokens)
-    for part in (*parts, health, prometheus, docs):
+    of_nodes, of_jobs = (nodes, node_changes, host_keys, actions), (jobs, job_tasks, logs, changes)
+    for part in (*of_nodes, *of_jobs, monitoring, config, tokens, health, prometheus, docs):
         app.include_router(part.routes)
     if manager.ui:
         ui_parts = (ui_links, sign_in, overview, ui_nodes, ui_jobs, job_log, job_results)

@@ -6,8 +6,9 @@ What reads them is loaded when it is used: the executor needs single sections on
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
+from clusterm.settings.actions import ActionSettings, definitions
 from clusterm.settings.ansible import AnsibleSettings
-from clusterm.settings.base import KIB, MIB, UNIX_PREFIX, split_address, unix_path
+from clusterm.settings.base import KIB, MIB, UNIX_PREFIX, model_of, prefix_of, split_address, unix_path
 from clusterm.settings.manager import ManagerSettings, StoreSettings
 from clusterm.settings.monitoring import MonitorSettings, SerfSettings
 from clusterm.settings.notifications import NotificationSettings, Webhook
@@ -30,6 +31,7 @@ __all__ = [
     "KIB",
     "MIB",
     "UNIX_PREFIX",
+    "ActionSettings",
     "AnsibleSettings",
     "ManagerSettings",
     "MonitorSettings",
@@ -41,7 +43,10 @@ __all__ = [
     "StoreSettings",
     "TelemetrySettings",
     "Webhook",
+    "definitions",
     "load",
+    "model_of",
+    "prefix_of",
     "split_address",
     "unix_path",
 ]

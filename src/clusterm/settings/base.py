@@ -3,7 +3,7 @@
 import ipaddress
 import re
 from pathlib import Path
-from typing import Annotated, Any, Final
+from typing import Annotated, Any, Final, get_args, get_origin
 from urllib.parse import urlsplit
 
 from pydantic import (
@@ -35,6 +35,16 @@ UNIX_PREFIX: Final = "unix:"
 """Prefix of an address that is the path of a unix socket."""
 
 AbsolutePath = Annotated[Path, AfterValidator(absolute)]
+
+
+def model_of(annotation: Any) -> Any:
+    """Return the model of a section, or of each of its named parts as those of `actions`."""
+    return get_args(annotation)[-1] if get_origin(annotation) is dict else annotation
+
+
+def prefix_of(section: str, annotation: Any) -> str:
+    """Return what is before the keys of a section, as `ansible` or `actions.NAME`."""
+    return f"{section}.NAME" if get_origin(annotation) is dict else section
 
 
 class Section(BaseModel):

@@ -6,19 +6,23 @@ import tomllib
 from enum import StrEnum
 from functools import lru_cache
 from pathlib import Path
-from typing import Any, get_origin
+from typing import Any, Self, get_origin
 
 from pydantic import (
     Field,
     ValidationError,
+    model_validator,
 )
 from pydantic.fields import FieldInfo
 from pydantic_settings import BaseSettings, EnvSettingsSource, PydanticBaseSettingsSource, SettingsConfigDict
 
+from clusterm.common.actions import ActionSpec
 from clusterm.common.files import read_regular
 from clusterm.common.redaction import SecretNames
-from clusterm.errors import StartupError
+from clusterm.errors import NotFound, StartupError, quote
+from clusterm.problem_codes import ProblemCode
 from clusterm.secrets.encryption import VariableCipher
+from clusterm.settings.actions import ActionSettings, definitions
 from clusterm.settings.ansible import AnsibleSettings
 from clusterm.settings.base import Section
 from clusterm.settings.manager import ManagerSettings, StoreSettings
@@ -78,11 +82,24 @@ class Settings(BaseSettings):
     manager: ManagerSettings = _section(ManagerSettings, Reload.RESTART)
     store: StoreSettings = _section(StoreSettings, Reload.RESTART)
     ansible: AnsibleSettings = _section(AnsibleSettings, Reload.RUNTIME)
+    actions: dict[str, ActionSettings] = Field(default={}, json_schema_extra={"reload": Reload.SIGHUP.value})
     serf: SerfSettings = _section(SerfSettings, Reload.RESTART)
     monitor: MonitorSettings = _section(MonitorSettings, Reload.RESTART)
     retention: RetentionSettings = _section(RetentionSettings, Reload.SIGHUP)
     notifications: NotificationSettings = _section(NotificationSettings, Reload.SIGHUP)
     telemetry: TelemetrySettings = _section(TelemetrySettings, Reload.RESTART)
+
+    @model_validator(mode="after")
+    def _check_actions(self) -> Self:
+        for name, action in self.actions.items():
+            action.check_name(name)
+            for var, declared in action.vars.items():
+                if self.secret_names.hide(var, declared.default):
+                    raise ValueError(f"actions.{name}.vars.{var}: a secret var has no default")
+            for group in action.host_groups:
+                if group not in self.ansible.host_groups:
+                    raise ValueError(f"actions.{name}: {group[:80]!r} is not in ansible.host_groups")
+        return self
 
     @classmethod
     def sections(cls, *reload: Reload) -> tuple[str, ...]:
@@ -115,7 +132,26 @@ class Settings(BaseSettings):
     @property
     def secret_names(self) -> SecretNames:
         """The names of secret variables."""
-        return SecretNames(self.ansible.secret_pattern, self.ansible.secret_vars)
+        return SecretNames(self.ansible.secret_pattern, self.all_secret_vars)
+
+    @property
+    def all_secret_vars(self) -> tuple[str, ...]:
+        """The names of secrets in full: those of `ansible.secret_vars`, and vars that actions declare to be secret."""
+        declared = {name for each in self.actions.values() for name, var in each.vars.items() if var.secret}
+        return tuple(dict.fromkeys([*self.ansible.secret_vars, *sorted(declared)]))
+
+    def find_action(self, name: str) -> ActionSpec:
+        """Return the definition of an action.
+
+        Raises:
+            NotFound: there is no such action.
+        """
+        known = definitions(self.actions)
+        if name not in known:
+            raise NotFound(
+                f"there is no action {quote(name)}. Actions: {', '.join(sorted(known))}", ProblemCode.ACTION_NOT_FOUND
+            )
+        return known[name]
 
     @property
     def key_file(self) -> Path:
@@ -125,7 +161,7 @@ class Settings(BaseSettings):
     @property
     def cipher(self) -> VariableCipher:
         """Encrypts and decrypts secrets. Settings with the same key file and the same secret names share it."""
-        return _cipher(self.key_file, self.ansible.secret_pattern, tuple(self.ansible.secret_vars))
+        return _cipher(self.key_file, self.ansible.secret_pattern, self.all_secret_vars)
 
     @property
     def jobs_dir(self) -> Path:

@@ -4,11 +4,13 @@ A change of the configuration, or of clusterm, does not change what the action o
 """
 
 import logging
+from dataclasses import replace
 from typing import Any, Final
 
 from pydantic import TypeAdapter, ValidationError
 
 from clusterm.common.actions import ACTIONS, UNCHANGED, ActionSpec
+from clusterm.common.redaction import MASK, SecretNames
 from clusterm.enums import EventName
 from clusterm.store import tables
 
@@ -17,9 +19,10 @@ log = logging.getLogger(__name__)
 _SPEC: Final = TypeAdapter(ActionSpec)
 
 
-def dump(spec: ActionSpec) -> dict[str, Any]:
-    """Return a definition as JSON."""
-    return dict(_SPEC.dump_python(spec, mode="json"))
+def dump(spec: ActionSpec, names: SecretNames) -> dict[str, Any]:
+    """Return a definition as JSON, with the defaults of vars masked whose names are secret."""
+    shown = [replace(var, default=MASK) if names.hide(var.name, var.default) else var for var in spec.vars]
+    return dict(_SPEC.dump_python(spec.with_terms(vars=tuple(shown)), mode="json"))
 
 
 def of_job(job: tables.Job) -> ActionSpec:

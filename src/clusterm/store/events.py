@@ -60,6 +60,7 @@ def new(
     result: Result | None = None,
     job_id: int | None = None,
     by: str | None = None,
+    action: str | None = None,
 ) -> tables.Event:
     """Return an event that happens now, to be added.
 
@@ -72,6 +73,7 @@ def new(
         result: how the job ended for the node.
         job_id: the job that caused it.
         by: the name of the requester.
+        action: the action of that job, if it is one of the site.
     """
     return tables.Event(
         at=datetime.now(UTC),
@@ -83,6 +85,7 @@ def new(
         cause=cause,
         by=by,
         changes=changes or {},
+        action=action,
     )
 
 
@@ -283,6 +286,7 @@ def to_wire(event: tables.Event) -> schemas.Event:
         changes=event.changes,
         times=event.times,
         since=event.since,
+        action=event.action,
     )
 
 

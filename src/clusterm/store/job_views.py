@@ -144,6 +144,7 @@ def _from_rows(
                 name=step.name,
                 playbook=step.playbook,
                 batch=step.batch,
+                attempt=step.attempt,
                 started_at=step.started_at,
                 finished_at=step.finished_at,
                 seconds=_seconds(step, job),

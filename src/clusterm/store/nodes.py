@@ -66,7 +66,7 @@ _NODE_COLUMNS: Final = (
     "inventory_vars", "secret_vars", "host_keys",
 )  # fmt: skip
 _EVENT_COLUMNS: Final = (
-    "id", "at", "event", "kind", "result", "job_id", "detail", "cause", "by", "changes", "times", "since",
+    "id", "at", "event", "kind", "result", "job_id", "detail", "cause", "by", "changes", "times", "since", "action",
 )  # fmt: skip
 
 
@@ -317,7 +317,7 @@ def _to_json(
 
 def _event_to_json(node: str, columns: Sequence[Any]) -> dict[str, Any]:
     """Return an event as its JSON object, from the values of `_EVENT_COLUMNS`."""
-    event_id, at, event, kind, result, job_id, detail, cause, by, changes, times, since = columns
+    event_id, at, event, kind, result, job_id, detail, cause, by, changes, times, since, action = columns
     return {
         "id": event_id,
         "at": schemas.format_time(at),
@@ -332,6 +332,7 @@ def _event_to_json(node: str, columns: Sequence[Any]) -> dict[str, Any]:
         "changes": changes,
         "times": times,
         "since": since and schemas.format_time(since),
+        "action": action,
     }
 
 

@@ -97,6 +97,7 @@ class Event(SQLModel, table=True):
     is_reachability: bool = Field(default=False, sa_column_kwargs={"server_default": "0"})
     times: int = Field(default=1, sa_column_kwargs={"server_default": "1"})  # how often it happened in sequence
     since: datetime | None = None  # when it happened first in that sequence
+    action: str | None = Field(default=None, sa_type=_NAME)  # of the job that caused it, if it is one of the site
 
 
 class Job(SQLModel, table=True):
@@ -200,6 +201,8 @@ class JobStep(SQLModel, table=True):
     name: str = Field(sa_type=_NAME)
     playbook: str
     batch: int | None = None  # number of the batch, from 1; null for all nodes at once
+    # how often the step was begun on its nodes
+    attempt: int = Field(default=1, sa_column_kwargs={"server_default": "1"})
     started_at: datetime | None = None
     finished_at: datetime | None = None
     started_clock: float | None = None  # seconds of the monotonic clock in the boot in which the job started

@@ -10,8 +10,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from support import rules
 
-from clusterm.common.actions import ACTIONS
-from clusterm.enums import HOST_GROUPS, MASTER_GROUP, WORKER_GROUP, Action, State, Status, StepName
+from clusterm.common import batches
+from clusterm.common.actions import ACTIONS, StepSpec
+from clusterm.enums import DEFAULT_HOST_GROUPS, HOST_GROUPS, MASTER_GROUP, WORKER_GROUP, Action, State, Status, StepName
 from clusterm.errors import BadRequest, Conflict, NotFound
 from clusterm.nodes import lifecycle
 from clusterm.store.nodes import Candidate
@@ -346,3 +347,94 @@ def accepted(attempt: Callable[[], None]) -> bool:
 def workers_alone(cluster: Mapping[str, Candidate]) -> bool:
     groups = {one.host_group for one in cluster.values() if one.status is Status.ALLOCATED}
     return groups == {WORKER_GROUP}
+
+
+# Actions of the site
+
+UNDO = StepSpec("rollback")
+SITE = ACTIONS["update"].with_terms(
+    name="patch", of_site=True, steps=(StepSpec("drain", rollback=UNDO), StepSpec("work", retries=1, rollback=UNDO))
+)
+Done = list[tuple[str, str]]
+
+
+@pytest.mark.parametrize(
+    ("done", "stopped", "following"),
+    [
+        ([], False, ("drain", "ABC", 1)),
+        ([("drain", "AB")], False, ("work", "AB", 1)),
+        ([("drain", "AB"), ("work", "A")], False, ("work", "B", 2)),
+        ([("drain", "AB"), ("work", "A"), ("work", "B")], False, ("rollback", "C", 1)),
+        ([("drain", "AB"), ("work", "A"), ("work", "")], False, ("rollback", "BC", 1)),
+        ([("drain", "AB"), ("work", "A"), ("work", ""), ("rollback", "B")], False, None),
+        ([("drain", "")], False, ("rollback", "ABC", 1)),
+        ([("drain", "ABC"), ("work", "ABC")], False, None),
+        ([("drain", "AB")], True, ("rollback", "ABC", 1)),
+        ([("drain", "ABC"), ("work", "A")], True, ("rollback", "BC", 1)),
+        ([("drain", "ABC"), ("work", "ABC")], True, None),
+    ],
+)
+def test_steps_are_repeated_and_failed_nodes_rolled_back_at_the_end(
+    done: Done, stopped: bool, following: tuple[str, str, int] | None
+) -> None:
+    upcoming = lifecycle.next_step(SITE, "ABC", done, stopped=stopped)
+    assert (upcoming and (upcoming.name, "".join(upcoming.nodes), upcoming.attempt)) == following
+
+
+def test_no_node_is_rolled_back_on_which_no_step_began() -> None:
+    upcoming = lifecycle.next_step(SITE, "ABC", [], stopped=True)
+    assert upcoming
+    assert (upcoming.name, upcoming.rolls_back) == ("drain", False), "which a job that is stopped does not begin"
+
+
+def test_a_rollback_is_of_the_failed_nodes_or_of_the_batch_and_may_be_left_out() -> None:
+    failed: Done = [("drain", "AB"), ("work", "AB")]
+    whole = lifecycle.next_step(SITE.with_terms(rolls_back_batch=True), "ABC", failed)
+    assert whole
+    assert whole.nodes == ["A", "B", "C"]
+    assert lifecycle.next_step(SITE.with_terms(rolls_back_failures=False), "ABC", failed) is None
+    stopped = lifecycle.next_step(SITE.with_terms(rolls_back_stops=False), "ABC", failed[:1], stopped=True)
+    assert stopped
+    assert not stopped.rolls_back
+
+
+def test_without_partial_success_a_step_fails_for_all_after_its_last_attempt() -> None:
+    begun: Done = [("drain", "ABC"), ("work", "A")]
+    again = lifecycle.next_step(SITE, "ABC", begun, partial=False)
+    assert again
+    assert (again.name, again.nodes) == ("work", ["B", "C"])
+    undone = lifecycle.next_step(SITE, "ABC", [*begun, ("work", "B")], partial=False)
+    assert undone
+    assert (undone.name, undone.nodes) == ("rollback", ["A", "B", "C"])
+    assert lifecycle.passed(SITE, "ABC", [*begun, ("work", "B")], partial=False) == set()
+    assert lifecycle.passed(SITE, "ABC", [*begun, ("work", "B")]) == {"A", "B"}
+    assert lifecycle.passed(SITE, "ABC", [*begun, ("work", "BC")], partial=False) == {"A", "B", "C"}
+
+
+def test_masters_are_spread_over_batches() -> None:
+    cluster = {name: master(name) for name in ("m1", "m2", "m3")} | {name: worker(name) for name in "abc"}
+    spec, names = SITE.with_terms(min_masters=2), list(cluster)
+    ordered = lifecycle.spread_masters(spec, names, [2, 2, 2], cluster, DEFAULT_HOST_GROUPS)
+    assert ordered == ["m1", "a", "m2", "b", "m3", "c"]
+    assert lifecycle.spread_masters(SITE, names, [6], cluster, DEFAULT_HOST_GROUPS) == names
+    with pytest.raises(Conflict, match="no batch of 2 masters can leave 2 in service: use smaller batches"):
+        lifecycle.spread_masters(spec, names, [4, 2], cluster, DEFAULT_HOST_GROUPS)
+
+
+@given(st.integers(1, 6), st.integers(0, 8), st.integers(1, 5), st.integers(1, 3))
+def test_spreading_keeps_the_nodes_and_leaves_masters_in_service(
+    masters: int, workers: int, size: int, least: int
+) -> None:
+    cluster = {name: master(name) for name in map("m{}".format, range(masters))}
+    cluster |= {name: worker(name) for name in map("w{}".format, range(workers))}
+    sizes = batches.sizes(size, len(cluster))
+    try:
+        found = lifecycle.spread_masters(
+            SITE.with_terms(min_masters=least), list(cluster), sizes, cluster, DEFAULT_HOST_GROUPS
+        )
+    except Conflict:
+        assert sum(min(each, max(masters - least, 0)) for each in sizes) < masters
+        return
+    assert sorted(found) == sorted(cluster)
+    for batch in batches.split(found, size):
+        assert masters - sum(name.startswith("m") for name in batch) >= least
