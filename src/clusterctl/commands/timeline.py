@@ -22,6 +22,7 @@ from clusterm.enums import EventKind
 
 COLUMNS: Final = (
     "id", "at", "node", "event", "kind", "result", "job", "detail", "cause", "by", "changes", "times", "since",
+    "action",
 )  # fmt: skip
 """Columns of events as CSV: the members of `schemas.Event`, which it takes long to load."""
 

@@ -1,13 +1,13 @@
 """index task results by node.
 
-Revision: 0026
-Follows: 0020
+Revision: 0023
+Follows: 0022
 """
 
 from alembic import op
 
-revision = "0026"
-down_revision = "0025"
+revision = "0023"
+down_revision = "0022"
 branch_labels = None
 depends_on = None
 

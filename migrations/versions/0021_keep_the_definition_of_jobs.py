@@ -1,13 +1,13 @@
 """keep the definition of the action with each job, and name the action in events.
 
-Revision: 0024
+Revision: 0021
 Follows: 0020
 """
 
 import sqlalchemy as sa
 from alembic import op
 
-revision = "0024"
+revision = "0021"
 down_revision = "0020"
 branch_labels = None
 depends_on = None

@@ -1,14 +1,14 @@
 """give the sizes of batches as numbers, percentages or lists of these.
 
-Revision: 0025
-Follows: 0024
+Revision: 0022
+Follows: 0021
 """
 
 import sqlalchemy as sa
 from alembic import op
 
-revision = "0025"
-down_revision = "0024"
+revision = "0022"
+down_revision = "0021"
 branch_labels = None
 depends_on = None
 
