@@ -25,6 +25,21 @@ ROUTES = [
 PARAMETERS = {"{action}": "update", "{job}": "1", "{name}": "node1-a"}
 RANKS = list(TokenRole)
 
+ACTIONS = {
+    "verify": {
+        "description": "Compare with the release",
+        "steps": [{"name": "compare", "playbook": "site.yml"}],
+        "while": "same",
+        "confirm": True,
+        "vars": {
+            "lines": {"type": "integer", "required": True, "max": 9, "description": "Lines to print"},
+            "mode": {"type": "choice", "choices": ["quick", "full"], "default": "quick"},
+            "pool": {"secret": True},
+        },
+    },
+    "wipe": {"steps": [{"name": "wipe", "playbook": "cleanup.yml"}], "while": "same", "role": "admin"},
+}
+
 
 class Controls(HTMLParser):
     """The hidden fields, links, and targets of forms and buttons of a page."""
@@ -53,6 +68,7 @@ def service(module_clusterm: Clusterm) -> Clusterm:
     """A service that asks for tokens; its tests' own client has that of the host."""
     del module_clusterm.config["manager"]["auth"]
     module_clusterm.use_program(SCRIPTED)
+    module_clusterm.config["actions"] = ACTIONS
     module_clusterm.start()
     token = (module_clusterm.state_dir / "token").read_text().strip()
     module_clusterm.http.headers["Authorization"] = f"Bearer {token}"
@@ -191,6 +207,40 @@ def test_a_discover_job_is_planned_and_begun(service: Clusterm, operator: httpx.
     job = service.job(int(answer.headers["Location"].rpartition("/")[2]))
     assert (job["action"], job["nodes"]) == ("discover", ["127.0.9.1", "127.0.9.2"])
     service.ended(job)
+
+
+def test_the_form_of_an_action_of_the_site_has_its_vars(service: Clusterm, operator: httpx.Client) -> None:
+    path, nodes = "/ui/run/verify", {"nodes": "node1-a"}
+    assert f"{path}?" in operator.get("/ui/nodes").text
+    form = operator.get(f"{path}?nodes=node1-a").text
+    for part in ("Compare with the release", 'name="var.lines"', "Lines to print", "<option>full", 'type="password"'):
+        assert part in form
+    assert 'name="extra_vars"' not in form
+    for values, said in (({}, "needs the var"), ({"var.lines": "10"}, "at most 9"), ({"var.lines": "x"}, "an integer")):
+        refused = plan(operator, path, **nodes, **values)
+        assert (refused.status_code, said in refused.text) == (422, True), refused.text
+    page = plan(operator, path, **nodes, **{"var.lines": "2", "var.pool": "hunter2", "limit_batch": "1, 10%"})
+    assert ">hunter2<" not in page.text
+    assert "Type the number of nodes, 1, to confirm" in page.text
+    answer = operator.post(path, data=Controls(page.text).hidden | {"confirmed": "1"})
+    job = service.ended(service.job(int(answer.headers["Location"].rpartition("/")[2])))
+    assert (job["action"], job["status"], job["limit_batch"]) == ("verify", "Complete", [1, "10%"])
+    assert job["extra_vars"] == {"lines": 2, "mode": "quick", "pool": "********"}
+    assert operator.get(f"/ui/jobs/{job['id']}/retry").status_code == 200
+
+
+def test_an_action_for_admins_is_neither_offered_to_operators_nor_started(
+    service: Clusterm, browsers: dict[TokenRole, httpx.Client]
+) -> None:
+    admin, operator = browsers[TokenRole.ADMIN], browsers[TokenRole.OPERATOR]
+    offered = ["/ui/run/wipe?" in browser.get("/ui/nodes").text for browser in (operator, admin)]
+    assert offered == [False, True]
+    sent = Controls(plan(admin, "/ui/run/wipe", nodes="node1-a").text).hidden
+    before = jobs_of(service)
+    refused = operator.post("/ui/run/wipe", data=sent)
+    assert (refused.status_code, "the role admin is needed" in refused.text) == (403, True)
+    assert jobs_of(service) == before
+    assert plan(admin, "/ui/run/nothing", nodes="node1-a").status_code == 404
 
 
 def test_a_job_is_retried_on_the_nodes_that_did_not_pass(service: Clusterm, operator: httpx.Client) -> None:

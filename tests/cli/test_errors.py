@@ -167,7 +167,6 @@ def test_it_loads_nothing_of_the_service() -> None:
         "clusterm.common.paths",
         "clusterm.common.standard_streams",
         "clusterm.common.timestamps",
-        "clusterm.enums",
     }
 
 

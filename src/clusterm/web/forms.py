@@ -31,8 +31,9 @@ class Field:
     Attributes:
         name: its name in the form.
         label: its text on the page.
-        kind: `text`, `area`, `number`, `switch`, or `choice` among `choices`.
+        kind: `text`, `secret`, `area`, `number`, `switch`, or `choice` among `choices`.
         choices: the values that may be chosen, beside none.
+        none: the name of choosing none of them.
         hint: what may be entered.
         required: whether the browser insists on a value.
         is_mono: whether its values are names, paths or JSON.
@@ -42,6 +43,7 @@ class Field:
     label: str
     kind: str = "text"
     choices: Sequence[str] = ()
+    none: str = "no change"
     hint: str = ""
     required: bool = False
     is_mono: bool = False
@@ -116,4 +118,4 @@ def requester_of(request: Request, form: Values, by: str) -> Requester:
     scoped = f"{principal.name}:ui-{key}" if principal else f"ui-{key}"
     path = request.scope["path"].removeprefix(request.scope["root_path"])
     digest = hashlib.sha256(f"{path}\n{urlencode(sorted(form.items()))}".encode()).hexdigest()
-    return Requester(name=by, key=scoped, digest=digest)
+    return Requester(name=by, role=principal.role if principal else None, key=scoped, digest=digest)

@@ -8,9 +8,10 @@ from typing import TYPE_CHECKING, Any, Final
 
 from fastapi import Request, Response
 
-from clusterm.common.actions import NODE_ACTIONS
+from clusterm.common.actions import ActionSpec
 from clusterm.enums import TokenRole
 from clusterm.routes.auth import principal_of
+from clusterm.settings import definitions
 from clusterm.web import static_files
 
 if TYPE_CHECKING:
@@ -50,11 +51,19 @@ def render(
             principal=principal,
             signed_in=signed_in,
             may_operate=principal is None or principal.may(TokenRole.OPERATOR),
+            node_actions=node_actions(request),
             may_administer=principal is None or principal.may(TokenRole.ADMIN),
             **values,
         )
     )
     return Response(body, code, headers=_HEADERS, media_type="text/html; charset=utf-8")
+
+
+def node_actions(request: Request) -> list[ActionSpec]:
+    """Return the actions on nodes that the role of a request's sender permits."""
+    principal = principal_of(request)
+    known = definitions(request.app.state.services.live_settings.current.actions)
+    return [spec for spec in known.values() if spec.on_nodes and (principal is None or principal.may(spec.role))]
 
 
 @cache
@@ -69,7 +78,6 @@ def _environment() -> "Environment":
         lstrip_blocks=True,
     )
     environment.globals["static"] = static_files.path_of
-    environment.globals["node_actions"] = NODE_ACTIONS
     environment.filters.update(moment=_moment, duration=_duration, number=_number)
     return environment
 

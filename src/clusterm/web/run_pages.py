@@ -7,12 +7,12 @@ from typing import Annotated, Final
 
 from fastapi import Path, Request, Response
 
-from clusterm.common.actions import ACTIONS
-from clusterm.enums import Action, TokenRole
+from clusterm.enums import TokenRole
 from clusterm.errors import RequestRefused
 from clusterm.jobs import admission
 from clusterm.jobs.plan import preview
 from clusterm.routes.dependencies import By, Services, ServicesDep
+from clusterm.schemas.base import ActionName
 from clusterm.web import pages
 from clusterm.web.forms import FormDep, Values, invalid, new_key, requester_of
 from clusterm.web.page_routes import PageRouter, redirect
@@ -28,27 +28,27 @@ _JobId = Annotated[int, Path(ge=1, le=_MAX_ID)]
 
 
 @routes.add("GET", "/ui/run/{action}", role=TokenRole.OPERATOR)
-def get_run(request: Request, services: ServicesDep, action: Action) -> Response:
+def get_run(request: Request, services: ServicesDep, action: ActionName) -> Response:
     """Return the form of an action, filled in from the query."""
-    return _form(request, services, ActionRun(ACTIONS[action]), request.query_params)
+    return _form(request, services, ActionRun.of(services, action), request.query_params)
 
 
 @routes.add("POST", "/ui/run/{action}/form", role=TokenRole.OPERATOR)
-def post_form(request: Request, services: ServicesDep, action: Action, form: FormDep) -> Response:
+def post_form(request: Request, services: ServicesDep, action: ActionName, form: FormDep) -> Response:
     """Return the form again, to change it after its plan was shown."""
-    return _form(request, services, ActionRun(ACTIONS[action]), form)
+    return _form(request, services, ActionRun.of(services, action), form)
 
 
 @routes.add("POST", "/ui/run/{action}/plan", role=TokenRole.OPERATOR)
-def post_plan(request: Request, services: ServicesDep, action: Action, form: FormDep) -> Response:
+def post_plan(request: Request, services: ServicesDep, action: ActionName, form: FormDep) -> Response:
     """Return the plan of a form."""
-    return _plan(request, services, ActionRun(ACTIONS[action]), form)
+    return _plan(request, services, ActionRun.of(services, action), form)
 
 
 @routes.add("POST", "/ui/run/{action}", role=TokenRole.OPERATOR)
-def post_run(request: Request, services: ServicesDep, by: By, action: Action, form: FormDep) -> Response:
+def post_run(request: Request, services: ServicesDep, by: By, action: ActionName, form: FormDep) -> Response:
     """Start the job of a plan."""
-    return _start(request, services, ActionRun(ACTIONS[action]), form, by)
+    return _start(request, services, ActionRun.of(services, action), form, by)
 
 
 @routes.add("GET", "/ui/jobs/{job}/retry", role=TokenRole.OPERATOR)
@@ -124,7 +124,7 @@ def _start(request: Request, services: Services, run: Run, form: Values, by: str
                 names = admission.evaluate(session, settings, wanted, {}, queue=queue).names
                 _check_confirmed(run, names, form, check=wanted.terms.check)
         if job is None:
-            job = run.begin(services, requester, form)
+            job = run.begin(services, requester, form, confirm=len(names))
             services.supervisor.wake()
     except RequestRefused as refused:
         return _plan(request, services, run, form, refused)
@@ -139,7 +139,8 @@ def _check_confirmed(run: Run, names: Sequence[str], form: Values, *, check: boo
 
 
 def _must_type(run: Run, names: Sequence[str], *, check: bool) -> bool:
-    return not check and (len(names) > _MANY or run.spec.leaves_cluster)
+    most = 0 if run.spec.confirm is True or run.spec.leaves_cluster else min(_MANY, run.spec.confirm or _MANY)
+    return not check and len(names) > most
 
 
 def _fingerprint(names: Sequence[str]) -> str:

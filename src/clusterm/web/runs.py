@@ -1,13 +1,15 @@
 """What can be run from the dashboard: the fields of each form, and the request that a filled-in form makes."""
 
+import json
 import re
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Final
 
 from clusterm import schemas
-from clusterm.common.actions import ACTIONS, ActionSpec, HostGroupUse
-from clusterm.enums import State, Status
+from clusterm.common.action_vars import parse_text
+from clusterm.common.actions import ActionSpec, HostGroupUse, VarSpec
+from clusterm.enums import State, Status, VarType
 from clusterm.errors import NotFound
 from clusterm.jobs import admission
 from clusterm.jobs.requests import JobRequest, Requester
@@ -24,6 +26,10 @@ _VARS: Final = Field(
     "extra_vars", "Extra vars", "area", hint="NAME=VALUE, one per line, or a JSON object", is_mono=True
 )
 _QUEUE: Final = Field("queue", "Queue: if other jobs keep it from running now, let it wait", "switch")
+_VAR: Final = "var."
+"""Beginning of the names of the fields for declared vars."""
+
+_KINDS: Final = {VarType.CHOICE: "choice", VarType.BOOLEAN: "choice", VarType.LIST: "area", VarType.OBJECT: "area"}
 _TIMEOUT: Final = Field("job_timeout", "Timeout in seconds", "number", hint="empty: as configured; 0: none")
 
 
@@ -32,6 +38,15 @@ class ActionRun:
     """An action on nodes, or on addresses."""
 
     spec: ActionSpec
+
+    @classmethod
+    def of(cls, services: Services, name: str) -> "ActionRun":
+        """Return the run of an action.
+
+        Raises:
+            NotFound: there is no such action.
+        """
+        return cls(services.live_settings.current.find_action(name))
 
     @property
     def path(self) -> str:
@@ -53,9 +68,9 @@ class ActionRun:
         if self.spec.on_nodes:
             yield Field("nodes", "Nodes", "area", hint="names, addresses, or globs as rack1-*", is_mono=True)
             yield Field("q", "Part of a name or address")
-            yield Field("status", "Status", "choice", list(Status))
-            yield Field("state", "State", "choice", list(State))
-            yield Field("group", "In host group", "choice", list(settings.ansible.host_groups))
+            yield Field("status", "Status", "choice", list(Status), none="any")
+            yield Field("state", "State", "choice", list(State), none="any")
+            yield Field("group", "In host group", "choice", list(settings.ansible.host_groups), none="any")
             yield Field("all", "All nodes", "switch")
         else:
             hint = "IP addresses, host names, ranges as 10.0.0.10-20, networks as 10.0.0.0/24"
@@ -64,9 +79,15 @@ class ActionRun:
             is_required = self.spec.host_group is HostGroupUse.REQUIRED
             label = "Join host group" if is_required else "Move to host group"
             yield Field("host_group", label, "choice", list(settings.ansible.host_groups), required=is_required)
-        yield _VARS
+        yield from map(_var_field, self.spec.vars)
+        if self.spec.any_vars:
+            yield _VARS
         if self.spec.on_nodes:
-            yield Field("limit_batch", "Nodes per batch", "number", hint="empty: all at once")
+            own = ", ".join(map(str, self.spec.batch)) or "all at once"
+            hint = f"numbers or percentages, as 1, 10%, 25%; empty: {own}"
+            yield Field("limit_batch", "Nodes per batch", hint=hint)
+            hint = f"a number, or a percentage as 2%; empty: {self.spec.max_failures or 0}"
+            yield Field("max_failures", "Nodes that may fail before the job stops", hint=hint)
         yield _TIMEOUT
         yield _QUEUE
         if self.spec.on_nodes:
@@ -75,6 +96,9 @@ class ActionRun:
     def request(self, session: Session, settings: Settings, form: Values) -> tuple[JobRequest, bool]:  # noqa: ARG002 -- a Run
         """Return what a form requests, and whether the job may wait."""
         members = _members(form)
+        members["extra_vars"] |= {
+            var.name: parse_text(var, form[_VAR + var.name]) for var in self.spec.vars if form.get(_VAR + var.name)
+        }
         if not self.spec.on_nodes:
             body = validate(schemas.DiscoverRequest, members | {"addrs": _words(form.get("addrs", ""))})
             terms = schemas.JobTerms.of(body)
@@ -99,12 +123,12 @@ class ActionRun:
         )
         return request, nodes_body.queue
 
-    def begin(self, services: Services, requester: Requester, form: Values) -> schemas.Job:
-        """Start the job."""
+    def begin(self, services: Services, requester: Requester, form: Values, *, confirm: int) -> schemas.Job:
+        """Start the job on the number of nodes that was confirmed."""
         settings = services.live_settings.current
         with services.store.read() as session:
             request, queue = self.request(session, settings, form)
-        return admission.begin(services.store, settings, request, requester, queue=queue)
+        return admission.begin(services.store, settings, replace(request, confirm=confirm), requester, queue=queue)
 
 
 @dataclass(frozen=True)
@@ -119,10 +143,11 @@ class RetryRun:
         """Return the retry of a job.
 
         Raises:
-            NotFound: there is no such job.
+            NotFound: there is no such job, or its action is not configured any more.
         """
         with services.store.read() as session:
-            return cls(job, ACTIONS[job_queries.resolve(session, str(job)).action])
+            action = job_queries.resolve(session, str(job)).action
+        return cls(job, services.live_settings.current.find_action(action))
 
     @property
     def path(self) -> str:
@@ -154,7 +179,7 @@ class RetryRun:
         first = job_queries.resolve(session, str(self.job))
         return admission.retry_request(session, settings, first, body), body.queue
 
-    def begin(self, services: Services, requester: Requester, form: Values) -> schemas.Job:
+    def begin(self, services: Services, requester: Requester, form: Values, *, confirm: int) -> schemas.Job:  # noqa: ARG002 -- a Run
         """Start the job."""
         settings = services.live_settings.current
         return admission.retry(services.store, settings, str(self.job), requester, self._body(form))
@@ -171,6 +196,27 @@ _FILTERS: Final = {"status": "status", "state": "state", "host_group": "group"}
 """Members of a selection, and the fields for them."""
 
 
+def _var_field(var: VarSpec) -> Field:
+    """Return the field for a declared var."""
+    choices = ["true", "false"] if var.type is VarType.BOOLEAN else [_as_text(choice) for choice in var.choices]
+    default = f"default: {_as_text(var.default)}" if var.default is not None and not var.secret else ""
+    form = {VarType.LIST: "values with commas between them, or JSON", VarType.OBJECT: "a JSON object"}.get(var.type, "")
+    return Field(
+        _VAR + var.name,
+        var.name,
+        "secret" if var.secret else _KINDS.get(var.type, "text"),
+        choices,
+        none="default" if default else "none",
+        hint="; ".join(filter(None, (var.description, form, default))),
+        required=var.required,
+        is_mono=True,
+    )
+
+
+def _as_text(value: Any) -> str:
+    return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
+
+
 def contains(node: Candidate, text: str) -> bool:
     """Return whether a text is part of the name or the address of a node."""
     return text.lower() in node.name.lower() or text.lower() in node.address
@@ -178,8 +224,12 @@ def contains(node: Candidate, text: str) -> bool:
 
 def _members(form: Values) -> dict[str, Any]:
     """Return the members that all requests have, of the fields that are filled in."""
-    numbers = {name: form[name].strip() for name in ("limit_batch", "job_timeout") if form.get(name, "").strip()}
-    return numbers | {"extra_vars": parse_vars(form.get("extra_vars", "")), "queue": bool(form.get("queue"))}
+    terms = ("limit_batch", "max_failures", "job_timeout")
+    given: dict[str, Any] = {name: form[name].strip() for name in terms if form.get(name, "").strip()}
+    if "limit_batch" in given:
+        sizes = _words(given["limit_batch"])
+        given["limit_batch"] = sizes[0] if len(sizes) == 1 else sizes
+    return given | {"extra_vars": parse_vars(form.get("extra_vars", "")), "queue": bool(form.get("queue"))}
 
 
 def _words(text: str) -> list[str]:
