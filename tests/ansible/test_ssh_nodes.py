@@ -99,7 +99,7 @@ def _tell_the_story(clusterm: Clusterm, nodes: SshNodes, tmp_path: Path) -> None
         assert (home / "facts").read_text() == f"{name} {name} Linux"
         assert (home / "done").exists()
     kinds = [event["event"] for event in clusterm.get("/info/node/node2-b/events")["items"]]
-    assert kinds == ["discovered", "commissioning", "disappeared", "discovered", "key_trusted", "commissioned"]
+    assert kinds == ["discovered", "commissioning", "key_trusted", "disappeared", "discovered", "commissioned"]
 
     # One is switched off in its job, and stays so.
     gate = tmp_path / "gate2"
