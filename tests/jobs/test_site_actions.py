@@ -60,6 +60,7 @@ ACTIONS: dict[str, Any] = {
         "check": "refused",
     },
     "look": {"steps": [{"name": "look", "playbook": "look.yml"}], "while": "same", "timeline": "failures"},
+    "rest": {"steps": [{"name": "look", "playbook": "look.yml"}], "while": "same", "min_masters": 2},
     "broken": {"steps": [{"name": "a", "playbook": "missing.yml"}]},
 }
 
@@ -259,6 +260,20 @@ def test_the_command_line_runs_actions(service: Clusterm) -> None:
     assert 'patch needs the var "release"' in refused.stderr
     explained = service.clusterctl("node", "explain", "a-1").stdout
     assert "clusterctl nodes run patch a-1" in explained
+
+
+def test_masters_are_counted_again_when_the_turn_of_a_queued_job_comes(service: Clusterm, tmp_path: Path) -> None:
+    wait = {"release": "9.4", "wait_in": "drain", "until": str(tmp_path / "go")}
+    running = begin(service, "patch", ["a-1"], extra_vars=wait)
+    queued = begin(service, "rest", ["a-1"], queue=True)
+    other = [{"label": "a", "serial": "2", "addr": "127.0.1.2"}]
+    assert service.post("/monitor/event", {"monitor_event": {"name": "disappeared", "nodes": other}}).is_success
+    (tmp_path / "go").touch()
+    assert service.ended(running)["status"] == "Complete"
+    refused = "not started when its turn came: no batch of 1 masters can leave 2 in service: use smaller batches"
+    assert service.ended(queued)["error"] == refused
+    assert service.post("/monitor/event", {"monitor_event": {"name": "discovered", "nodes": other}}).is_success
+    assert run(service, "rest", ["a-1"])["status"] == "Complete"
 
 
 def test_a_change_of_the_configuration_does_not_change_accepted_jobs(new_clusterm: Clusterm, tmp_path: Path) -> None:

@@ -444,6 +444,11 @@ def evaluate_queued(session: Session, job: tables.Job, names: Sequence[str], set
     violations += _check_stored_vars(session, settings, names, job)
     retries = job.retry_of is not None
     violations += _apply_rules(spec, found, job.host_group, candidates, groups, retries=retries)
+    try:  # masters may have left since the nodes were spread over the batches
+        sizes = batches.sizes(job.limit_batch, len(found))
+        lifecycle.spread_masters(spec, found, sizes, {each.name: each for each in candidates}, groups)
+    except Conflict as refusal:
+        violations.append(RuleViolation(refusal))
     return violations
 
 
