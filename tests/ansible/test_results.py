@@ -98,6 +98,7 @@ def test_nodes_that_are_busy_when_a_job_is_stopped_have_failed_at_their_task(sit
     site.process.send_signal(signal.SIGCONT)
     stopped = site.ended(job)
     assert stopped["status"] == "Cancelled"
+    assert len(stopped["failures"]) == 1, stopped["failures"]
     (failure,) = stopped["failures"]
     assert (failure["node"], failure["step"], failure["play"], failure["task"]) == (B, "configure", "Provision", "Wait")
     assert re.fullmatch(r"busy for \d+ s when the job was stopped", failure["message"])

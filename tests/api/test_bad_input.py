@@ -465,7 +465,7 @@ def test_times_that_are_none(untouched: Clusterm, member: str, time: str) -> Non
     [
         ("/info/jobs", {"status": "complete"}),
         ("/info/jobs", {"status": ""}),
-        ("/info/jobs", {"action": "reboot"}),
+        ("/info/jobs", {"action": "Re boot"}),
         ("/info/job/1", {"logs": "maybe"}),
         ("/info/logs/1", {"follow": "maybe"}),
         ("/info/logs/1", {"from": "0"}),
@@ -519,7 +519,7 @@ def test_unknown_parameters_are_named_with_the_known_ones(untouched: Clusterm) -
     reason = refused(untouched.http.get("/info/jobs?statsu=Running&Limit=1&limit=1"), 422)
     assert reason == (
         'this route has no query parameter "Limit" and 1 more: its parameters are '
-        "action, cursor, limit, node, since, status, until"
+        "action, brief, cursor, limit, node, since, status, total, until"
     )
     reason = refused(untouched.http.get(f"/info/version?{'x' * 10_000}=%0A&y"), 422)
     assert reason.endswith('…" and 1 more: it has no parameters')

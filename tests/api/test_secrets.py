@@ -164,7 +164,7 @@ def test_no_answer_tells_a_secret(service: Clusterm, history: list[dict[str, Any
             continue
         for job in history:
             for name in ("a-1", "b-1"):
-                filled = path.format(name=name, job=job["id"], later=history[-1]["id"], task=1, seq=1)
+                filled = path.format(name=name, job=job["id"], later=history[-1]["id"], task=1, seq=1, action="update")
                 for accept in ("*/*", "application/x-ndjson", "text/event-stream", "text/csv"):
                     if (filled, accept) in asked:
                         continue

@@ -163,6 +163,7 @@ def test_pages_work_without_scripts(service: Clusterm, tmp_path: Path) -> None:
         page.get_by_role("link", name="Later lines").first.click()
         assert page.locator(".row").first.get_attribute("id") == "L1001"
         page.get_by_role("link", name="End").first.click()
+        page.wait_for_load_state()  # a page is shown while it is still read
         assert page.locator(".row").last.get_attribute("id") == f"L{service.job(1)['lines']}"
         page.get_by_role("searchbox").fill("LINE OF output")
         page.get_by_role("button", name="Filter").click()
