@@ -273,8 +273,7 @@ def evaluate(
         retries = request.retry_of is not None
         violations += _apply_rules(spec, names, host_group, candidates, groups, retries=retries)
     try:
-        sizes = batches.sizes(request.terms.limit_batch, len(names))
-        names = list(lifecycle.spread_masters(spec, names, sizes, {each.name: each for each in candidates}, groups))
+        names = _in_batches(spec, names, request.terms.limit_batch, candidates, groups)
     except Conflict as refusal:
         violations.append(RuleViolation(refusal))
     return AdmissionDecision(spec, names, host_group, extra_vars, violations, blocking if queue else None)
@@ -445,8 +444,7 @@ def evaluate_queued(session: Session, job: tables.Job, names: Sequence[str], set
     retries = job.retry_of is not None
     violations += _apply_rules(spec, found, job.host_group, candidates, groups, retries=retries)
     try:  # masters may have left since the nodes were spread over the batches
-        sizes = batches.sizes(job.limit_batch, len(found))
-        lifecycle.spread_masters(spec, found, sizes, {each.name: each for each in candidates}, groups)
+        _in_batches(spec, found, job.limit_batch, candidates, groups)
     except Conflict as refusal:
         violations.append(RuleViolation(refusal))
     return violations
@@ -506,6 +504,20 @@ def _apply_rules(
         return iter(())
     cluster = {node.name: node for node in candidates}
     return lifecycle.violations(spec, [cluster[name] for name in names], host_group, cluster, groups, retries=retries)
+
+
+def _in_batches(
+    spec: ActionSpec, names: list[str], limit: Any, candidates: Sequence[Candidate], groups: HostGroups
+) -> list[str]:
+    """Return the nodes of a job in an order in which each batch leaves enough masters in service.
+
+    Raises:
+        Conflict: there is no such order.
+    """
+    if not spec.min_masters:
+        return names
+    sizes = batches.sizes(limit, len(names))
+    return list(lifecycle.spread_masters(spec, names, sizes, {each.name: each for each in candidates}, groups))
 
 
 def _blocking_job(session: Session, names: Sequence[str], max_active: int) -> JobRecord | None:

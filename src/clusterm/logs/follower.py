@@ -78,11 +78,6 @@ class LogFollower:
             task.add_done_callback(partial(self._forget, position))
         return await asyncio.shield(task)
 
-    @property
-    def is_stopping(self) -> bool:
-        """Whether the service stops."""
-        return self._stopping.is_set()
-
     def stop(self) -> None:
         """Disconnect all followers because the service stops."""
         self._stopping.set()

@@ -1,7 +1,8 @@
 """Route that answers when something has happened, so that pages and programs need not ask again and again."""
 
 import asyncio
-from typing import Annotated, Final
+from collections.abc import Callable
+from typing import Annotated, Final, TypeVar
 
 from anyio import CapacityLimiter, to_thread
 from fastapi import Query, Request, Response
@@ -10,6 +11,9 @@ from clusterm import schemas
 from clusterm.routes.auth import principal_of
 from clusterm.routes.dependencies import Router, Services, ServicesDep, json_response, problem_responses
 from clusterm.store import events
+from clusterm.store.session import Session
+
+T = TypeVar("T")
 
 routes = Router("jobs")
 
@@ -36,21 +40,46 @@ async def get_changes(
     that waits counts as an open stream of its token.
     """
     if after is None:
-        return json_response(await _newest(services))
+        return json_response(await _look(services, events.newest))
+    found = await wait_for_change(
+        request, services, events.newest, lambda found: found.event > after, wait=wait, interval=_POLL_INTERVAL_S
+    )
+    return json_response(found)
+
+
+async def wait_for_change(
+    request: Request,
+    services: Services,
+    read: Callable[[Session], T],
+    is_new: Callable[[T], bool],
+    *,
+    wait: float,
+    interval: float,
+) -> T:
+    """Read until what is read is new, and return it; also when the time is over, or the service or the client stops.
+
+    Args:
+        request: the request that waits. It counts as an open stream of its token.
+        services: the service.
+        read: reads in a transaction.
+        is_new: whether what was read is what the client waits for.
+        wait: seconds to wait at most.
+        interval: seconds between two reads.
+    """
     loop = asyncio.get_running_loop()
     until = loop.time() + wait
     with services.authenticator.stream(principal_of(request)):
         while True:
-            found = await _newest(services)
-            is_over = loop.time() >= until or services.follower.is_stopping
-            if found.event > after or is_over or await request.is_disconnected():
-                return json_response(found)
-            await asyncio.sleep(_POLL_INTERVAL_S)
+            found = await _look(services, read)
+            if is_new(found) or loop.time() >= until or await request.is_disconnected():
+                return found
+            if await services.follower.stops_within(interval):
+                return found
 
 
-async def _newest(services: Services) -> schemas.Changes:
-    def read() -> schemas.Changes:
+async def _look(services: Services, read: Callable[[Session], T]) -> T:
+    def look() -> T:
         with services.store.read() as session:
-            return events.newest(session)
+            return read(session)
 
-    return await to_thread.run_sync(read, limiter=_READER)
+    return await to_thread.run_sync(look, limiter=_READER)

@@ -4,7 +4,7 @@ import re
 from collections.abc import Mapping
 from typing import Annotated, Any, Final, Literal, Self
 
-from pydantic import BeforeValidator, ConfigDict, Field, field_validator, model_validator
+from pydantic import AfterValidator, BeforeValidator, ConfigDict, Field, field_validator, model_validator
 
 from clusterm.common.action_vars import VarProblem, check_value
 from clusterm.common.actions import (
@@ -56,7 +56,7 @@ def _parse_failures(value: Any) -> Any:
 
 
 _Seconds = Annotated[float, BeforeValidator(_parse_seconds), Field(ge=0, le=10**9, allow_inf_nan=False)]
-_Playbook = Annotated[str, Field(max_length=1024)]
+_Playbook = Annotated[str, Field(max_length=1024), AfterValidator(_check_playbook)]
 _Tags = list[Annotated[str, Field(pattern=r"^[\w.:-]{1,64}$")]]
 _Name = Annotated[str, Field(pattern=NAME_PATTERN)]
 _Same = Literal["same"]
@@ -79,11 +79,6 @@ class ActionStep(Section):
     )
     delay: _Seconds = Field(default=0, description="Seconds, or a text as `30s`, before a repetition.")
 
-    @field_validator("playbook")
-    @classmethod
-    def _check_path(cls, value: str) -> str:
-        return _check_playbook(value)
-
 
 class ActionHealth(Section):
     """The last step of an action, which shows whether the nodes work."""
@@ -94,11 +89,6 @@ class ActionHealth(Section):
         default=0, ge=0, le=100, description="How often it is repeated on the nodes that have failed it."
     )
     delay: _Seconds = Field(default=0, description="Seconds, or a text as `30s`, before a repetition.")
-
-    @field_validator("playbook")
-    @classmethod
-    def _check_path(cls, value: str) -> str:
-        return _check_playbook(value)
 
 
 class ActionRollback(Section):
@@ -111,11 +101,6 @@ class ActionRollback(Section):
     nodes: Literal["failed", "batch"] = Field(
         default="failed", description="On which nodes: the failed ones, or all of the batch."
     )
-
-    @field_validator("playbook")
-    @classmethod
-    def _check_path(cls, value: str) -> str:
-        return _check_playbook(value)
 
 
 class ActionVar(Section):

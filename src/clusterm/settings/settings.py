@@ -16,13 +16,13 @@ from pydantic import (
 from pydantic.fields import FieldInfo
 from pydantic_settings import BaseSettings, EnvSettingsSource, PydanticBaseSettingsSource, SettingsConfigDict
 
-from clusterm.common.actions import ActionSpec
+from clusterm.common.actions import ACTIONS, ActionSpec
 from clusterm.common.files import read_regular
 from clusterm.common.redaction import SecretNames
 from clusterm.errors import NotFound, StartupError, quote
 from clusterm.problem_codes import ProblemCode
 from clusterm.secrets.encryption import VariableCipher
-from clusterm.settings.actions import ActionSettings, definitions
+from clusterm.settings.actions import ActionSettings
 from clusterm.settings.ansible import AnsibleSettings
 from clusterm.settings.base import Section
 from clusterm.settings.manager import ManagerSettings, StoreSettings
@@ -146,12 +146,12 @@ class Settings(BaseSettings):
         Raises:
             NotFound: there is no such action.
         """
-        known = definitions(self.actions)
-        if name not in known:
-            raise NotFound(
-                f"there is no action {quote(name)}. Actions: {', '.join(sorted(known))}", ProblemCode.ACTION_NOT_FOUND
-            )
-        return known[name]
+        configured = self.actions.get(name)
+        spec = configured.spec(name) if configured else ACTIONS.get(name)
+        if spec is None:
+            known = ", ".join(sorted({*ACTIONS, *self.actions}))
+            raise NotFound(f"there is no action {quote(name)}. Actions: {known}", ProblemCode.ACTION_NOT_FOUND)
+        return spec
 
     @property
     def key_file(self) -> Path:
